@@ -1,0 +1,36 @@
+"""Motion: skeletons, clips, files, features, fitting and the built-in corpus."""
+
+from .clip import Clip, JointTrack, Provenance, Rollout
+from .errors import MotionError
+from .files import (
+    load_clip,
+    load_rollout,
+    read_manifest,
+    save_clip,
+    save_rollout,
+    write_atomic,
+    write_json,
+    write_manifest,
+)
+from .skeleton import DEFAULT_SKELETON, HUMANML3D_JOINTS, SMPL_JOINTS, Skeleton, forward_kinematics
+
+__all__ = [
+    "DEFAULT_SKELETON",
+    "HUMANML3D_JOINTS",
+    "SMPL_JOINTS",
+    "Clip",
+    "JointTrack",
+    "MotionError",
+    "Provenance",
+    "Rollout",
+    "Skeleton",
+    "forward_kinematics",
+    "load_clip",
+    "load_rollout",
+    "read_manifest",
+    "save_clip",
+    "save_rollout",
+    "write_atomic",
+    "write_json",
+    "write_manifest",
+]

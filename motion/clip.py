@@ -1,0 +1,225 @@
+"""The clip that flows through the house, and its two relatives.
+
+`Clip` is motion as rotations on a skeleton; `JointTrack` is what position-only generators emit; `Rollout` is what
+physics did. Time is always seconds: every one of them carries its frame rate.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from .errors import MotionError
+from .rotations import quat_normalize, quat_slerp
+from .skeleton import Skeleton, forward_kinematics
+
+MAX_FRAMES = 1_000_000
+"""About nine hours at 30 fps; a longer clip is taken for a corrupt header."""
+MAX_FPS = 1_000.0
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a clip came from and what became of it.
+
+    parent: id of the clip that this one was made from; stage: corpus, import, fit, generate, project, ...;
+    models: content hash of each model that had a hand in it; metrics: name to value or None.
+    """
+
+    parent: str | None = None
+    stage: str = "import"
+    source: str | None = None
+    prompt: str | None = None
+    seed: int | None = None
+    models: dict[str, str] = field(default_factory=dict)
+    simulator: str | None = None
+    round: int | None = None
+    projector: str | None = None
+    verdict: str | None = None
+    reason: str | None = None
+    metrics: dict[str, float | None] = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict)
+
+
+def check_timing(fps: float, frames: int, where: str) -> None:
+    """Refuse a clip without frames, with absurdly many, or without a usable frame rate."""
+    if not np.isfinite(fps) or not 0 < fps <= MAX_FPS:
+        raise MotionError(f"{where}: fps is {fps}, expected more than 0 and at most {MAX_FPS:g}")
+    if not 1 <= frames <= MAX_FRAMES:
+        raise MotionError(f"{where}: {frames} frames, expected 1 to {MAX_FRAMES}")
+
+
+def check_finite(array: np.ndarray, what: str) -> None:
+    """Refuse NaN and infinity, naming the first frame that has one."""
+    bad = ~np.isfinite(array).reshape(len(array), -1).all(axis=1)
+    if bad.any():
+        raise MotionError(f"{what}: NaN or infinity at frame {int(np.argmax(bad))}, expected finite numbers")
+
+
+def _content_hash(fps: float, names: tuple[str, ...], *arrays: np.ndarray) -> str:
+    digest = hashlib.sha256(f"{fps:.6f}|{','.join(names)}".encode())
+    for array in arrays:
+        digest.update(str(array.shape).encode())
+        digest.update(np.ascontiguousarray(array, dtype="<f4").tobytes())
+    return digest.hexdigest()[:16]
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """Motion of a skeleton.
+
+    fps: frames per second; skeleton: J joints; root_pos: (T, 3) world position of the root joint, metres;
+    rotations: (T, J, 4) local unit quaternions w x y z, the root's in the world; texts: captions.
+    Raises MotionError on wrong shapes, NaN, no frames, or no frame rate.
+    """
+
+    fps: float
+    skeleton: Skeleton
+    root_pos: np.ndarray
+    rotations: np.ndarray
+    texts: tuple[str, ...] = ()
+    name: str = "clip"
+    provenance: Provenance = field(default_factory=Provenance)
+
+    def __post_init__(self) -> None:
+        root, rotations = np.asarray(self.root_pos, dtype=float), np.asarray(self.rotations, dtype=float)
+        frames = len(root) if root.ndim else 0
+        if root.shape != (frames, 3) or rotations.shape != (frames, self.skeleton.num_joints, 4):
+            raise MotionError(
+                f"{self.name}: root {root.shape} and rotations {rotations.shape}, "
+                f"expected (T, 3) and (T, {self.skeleton.num_joints}, 4)"
+            )
+        check_timing(self.fps, frames, self.name)
+        check_finite(root, f"{self.name}: root positions")
+        check_finite(rotations, f"{self.name}: rotations")
+        if (np.linalg.norm(rotations, axis=-1) < 1e-3).any():
+            raise MotionError(f"{self.name}: a rotation is the zero quaternion, expected unit quaternions")
+        object.__setattr__(self, "root_pos", root)
+        object.__setattr__(self, "rotations", quat_normalize(rotations))
+
+    @property
+    def num_frames(self) -> int:
+        return len(self.root_pos)
+
+    @property
+    def duration(self) -> float:
+        """Seconds from the first frame to the last."""
+        return (self.num_frames - 1) / self.fps
+
+    @cached_property
+    def id(self) -> str:
+        """Hash of the motion alone: fps, joint names, positions and rotations in single precision."""
+        return _content_hash(self.fps, self.skeleton.names, self.root_pos, self.rotations)
+
+    @cached_property
+    def _world(self) -> tuple[np.ndarray, np.ndarray]:
+        return forward_kinematics(self.skeleton, self.root_pos, self.rotations)
+
+    @property
+    def positions(self) -> np.ndarray:
+        """(T, J, 3) world joint positions, metres."""
+        return self._world[0]
+
+    @property
+    def global_rotations(self) -> np.ndarray:
+        """(T, J, 4) world joint rotations."""
+        return self._world[1]
+
+    def slice(self, start: int, stop: int) -> Clip:
+        """Frames start to stop - 1 as a clip of their own."""
+        return replace(self, root_pos=self.root_pos[start:stop], rotations=self.rotations[start:stop])
+
+    def moved(self, offset: np.ndarray) -> Clip:
+        """The clip shifted by `offset` (3,), metres."""
+        return replace(self, root_pos=self.root_pos + offset)
+
+    def resampled(self, fps: float) -> Clip:
+        """The clip at another frame rate: linear positions, spherical rotations; the first frame stays."""
+        if abs(fps - self.fps) < 1e-9:
+            return self
+        count = int(np.floor(self.duration * fps + 1e-6)) + 1
+        low, high, weight = resample_weights(self.num_frames, self.fps, count, fps)
+        root = self.root_pos[low] + weight[:, None] * (self.root_pos[high] - self.root_pos[low])
+        turn = np.repeat(weight[:, None], self.skeleton.num_joints, axis=1)
+        return replace(
+            self, fps=fps, root_pos=root, rotations=quat_slerp(self.rotations[low], self.rotations[high], turn)
+        )
+
+    def with_provenance(self, **changes: Any) -> Clip:
+        """The clip with fields of its provenance changed."""
+        return replace(self, provenance=replace(self.provenance, **changes))
+
+
+def resample_weights(
+    frames: int, fps: float, new_frames: int, new_fps: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Lower index, upper index and weight of the upper, each (new_frames,), for linear interpolation in time."""
+    at = np.clip(np.arange(new_frames) * (fps / new_fps), 0, frames - 1)
+    low = np.minimum(np.floor(at).astype(int), max(frames - 2, 0))
+    high = np.minimum(low + 1, frames - 1)
+    return low, high, at - low
+
+
+@dataclass(frozen=True, eq=False)
+class JointTrack:
+    """Joint positions without rotations, what HumanML3D-style generators emit.
+
+    names: (J,) joint names; positions: (T, J, 3) metres, Z up, X forward. Raises MotionError like Clip.
+    """
+
+    fps: float
+    names: tuple[str, ...]
+    positions: np.ndarray
+    texts: tuple[str, ...] = ()
+    name: str = "clip"
+    provenance: Provenance = field(default_factory=Provenance)
+
+    def __post_init__(self) -> None:
+        positions = np.asarray(self.positions, dtype=float)
+        if positions.ndim != 3 or positions.shape[1:] != (len(self.names), 3):
+            raise MotionError(f"{self.name}: positions {positions.shape}, expected (T, {len(self.names)}, 3)")
+        check_timing(self.fps, len(positions), self.name)
+        check_finite(positions, f"{self.name}: joint positions")
+        object.__setattr__(self, "positions", positions)
+
+    @property
+    def num_frames(self) -> int:
+        return len(self.positions)
+
+    @cached_property
+    def id(self) -> str:
+        """Hash of the motion alone, as Clip.id."""
+        return _content_hash(self.fps, self.names, self.positions)
+
+
+@dataclass(frozen=True, eq=False)
+class Rollout:
+    """What physics did, enough to do it again.
+
+    fps: control rate, Hz; substeps: physics steps per control step; model_hash: of the compiled model;
+    start: (S,) full integration state before the first step (mjSTATE_INTEGRATION, warm start included);
+    qpos: (T, nq), qvel: (T, nv) at control ticks 0 .. T-1; ctrl: (T-1, nu) applied from tick t to t+1;
+    foot_contact: (T, 2) bool, left and right, as the simulator saw it; foot_force: (T, 2) newtons, vertical.
+    """
+
+    fps: float
+    substeps: int
+    body: str
+    model_hash: str
+    start: np.ndarray
+    qpos: np.ndarray
+    qvel: np.ndarray
+    ctrl: np.ndarray
+    foot_contact: np.ndarray
+    foot_force: np.ndarray
+    simulator: str
+    seed: int
+    name: str = "clip"
+
+    @property
+    def num_frames(self) -> int:
+        return len(self.qpos)

@@ -1,0 +1,237 @@
+"""The clip file: `.npz` without pickle, a JSON `meta` inside; written whole or not at all.
+
+A data set is a folder of clips and one `manifest.jsonl`, a line a clip.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from .clip import Clip, JointTrack, Provenance, Rollout
+from .errors import MotionError
+from .skeleton import Skeleton
+
+SCHEMA = 1
+MAX_BYTES = 1 << 31
+"""Largest array that a file may announce: 2 GiB."""
+
+
+def write_atomic(path: Path | str, write: Callable[[IO[bytes]], Any]) -> Path:
+    """Write a file under a temporary name in the same folder, then rename: never a half-written file."""
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    except OSError as error:
+        raise MotionError(f"{path}: cannot write here ({error.strerror}), choose a writable folder") from None
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            write(stream)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return path
+
+
+def write_json(path: Path | str, value: Any) -> Path:
+    """Write JSON, atomically; NaN is refused so that the file is JSON to every reader."""
+    text = json.dumps(value, indent=2, allow_nan=False)
+    return write_atomic(path, lambda stream: stream.write(text.encode() + b"\n"))
+
+
+def read_npz(path: Path | str) -> dict[str, np.ndarray]:
+    """All arrays of an npz after checking what it announces; object arrays (pickles) are refused unread.
+
+    Raises MotionError, one line, for anything that is not such a file.
+    """
+    path = Path(path)
+    arrays: dict[str, np.ndarray] = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            infos = [info for info in archive.infolist() if info.filename.endswith(".npy")]
+            if sum(info.file_size for info in infos) > MAX_BYTES:
+                raise MotionError(f"{path}: announces more than {MAX_BYTES >> 30} GiB of arrays")
+            for info in infos:
+                with archive.open(info) as stream:
+                    arrays[info.filename.removesuffix(".npy")] = _read_npy(stream, info.file_size, path)
+    except MotionError:
+        raise
+    except FileNotFoundError:
+        raise MotionError(f"{path}: no such file") from None
+    except (zipfile.BadZipFile, OSError, EOFError, ValueError, KeyError, NotImplementedError, RuntimeError) as error:
+        raise MotionError(f"{path}: not a readable npz file ({_one_line(error)})") from None
+    except Exception as error:  # zlib.error and friends share no base class but Exception
+        raise MotionError(f"{path}: damaged npz file ({_one_line(error)})") from None
+    return arrays
+
+
+def read_npy(path: Path | str) -> np.ndarray:
+    """One array of an npy file under the same checks as `read_npz`."""
+    path = Path(path)
+    try:
+        with path.open("rb") as stream:
+            return _read_npy(stream, path.stat().st_size, path)
+    except FileNotFoundError:
+        raise MotionError(f"{path}: no such file") from None
+    except MotionError:
+        raise
+    except (OSError, EOFError, ValueError) as error:
+        raise MotionError(f"{path}: not a readable npy file ({_one_line(error)})") from None
+
+
+def _read_npy(stream: IO[bytes], size: int, path: Path) -> np.ndarray:
+    version = np.lib.format.read_magic(stream)
+    read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, fortran, dtype = read_header(stream)
+    if dtype.hasobject:
+        raise MotionError(f"{path}: holds pickled objects, expected plain number arrays")
+    count = int(np.prod(shape, dtype=object))
+    if count * dtype.itemsize > min(size, MAX_BYTES):
+        raise MotionError(f"{path}: array {shape} announces more bytes than the file holds")
+    data = np.frombuffer(stream.read(count * dtype.itemsize), dtype=dtype, count=count)
+    return data.reshape(shape, order="F" if fortran else "C")
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:160] or type(error).__name__
+
+
+def _write_arrays(path: Path | str, meta: dict[str, Any], arrays: dict[str, np.ndarray]) -> Path:
+    text = np.array(json.dumps(meta, allow_nan=False))
+    return write_atomic(path, lambda stream: np.savez_compressed(stream, meta=text, **arrays))  # type: ignore[arg-type]
+
+
+def _meta(arrays: dict[str, np.ndarray], path: Path | str, kinds: Iterable[str]) -> dict[str, Any]:
+    try:
+        meta = json.loads(str(arrays["meta"]))
+    except (KeyError, ValueError):
+        raise MotionError(f"{path}: has no morphloop meta, expected a file that morphloop wrote") from None
+    if not isinstance(meta, dict) or meta.get("schema") != SCHEMA:
+        raise MotionError(f"{path}: schema {meta.get('schema') if isinstance(meta, dict) else meta}, expected {SCHEMA}")
+    if meta.get("kind") not in kinds:
+        raise MotionError(f"{path}: holds a {meta.get('kind')}, expected {' or '.join(kinds)}")
+    return meta
+
+
+def _field(mapping: dict[str, Any], key: str, path: Path | str) -> Any:
+    try:
+        return mapping[key]
+    except KeyError:
+        raise MotionError(f"{path}: field '{key}' is missing") from None
+
+
+def provenance_to_dict(provenance: Provenance) -> dict[str, Any]:
+    """Provenance as plain JSON values."""
+    return asdict(provenance)
+
+
+def provenance_from_dict(value: dict[str, Any]) -> Provenance:
+    """Inverse of `provenance_to_dict`; fields of a later version are dropped."""
+    known = {f.name for f in fields(Provenance)}
+    return Provenance(**{k: v for k, v in value.items() if k in known})
+
+
+def save_clip(path: Path | str, clip: Clip | JointTrack) -> Path:
+    """Write a clip or joint track; arrays in single precision."""
+    common = {
+        "schema": SCHEMA,
+        "fps": clip.fps,
+        "units": "m, rad, s; Z up, X forward; quaternions w x y z",
+        "texts": list(clip.texts),
+        "name": clip.name,
+        "id": clip.id,
+        "provenance": provenance_to_dict(clip.provenance),
+    }
+    if isinstance(clip, JointTrack):
+        meta = common | {"kind": "joints", "joints": list(clip.names)}
+        return _write_arrays(path, meta, {"positions": clip.positions.astype(np.float32)})
+    meta = common | {"kind": "clip", "joints": list(clip.skeleton.names), "parents": list(clip.skeleton.parents)}
+    arrays = {
+        "offsets": clip.skeleton.offsets,
+        "root_pos": clip.root_pos.astype(np.float32),
+        "rotations": clip.rotations.astype(np.float32),
+    }
+    return _write_arrays(path, meta, arrays)
+
+
+def load_clip(path: Path | str) -> Clip | JointTrack:
+    """Read a file of `save_clip`. MotionError if it is not one or holds no usable motion."""
+    arrays = read_npz(path)
+    meta = _meta(arrays, path, ("clip", "joints"))
+    try:
+        common = {
+            "fps": float(_field(meta, "fps", path)),
+            "texts": tuple(str(t) for t in meta.get("texts", ())),
+            "name": str(meta.get("name", Path(path).stem)),
+            "provenance": provenance_from_dict(meta.get("provenance", {})),
+        }
+        names = tuple(str(n) for n in _field(meta, "joints", path))
+        if meta["kind"] == "joints":
+            return JointTrack(names=names, positions=_field(arrays, "positions", path), **common)
+        skeleton = Skeleton(
+            names, tuple(int(p) for p in _field(meta, "parents", path)), _field(arrays, "offsets", path)
+        )
+        return Clip(
+            skeleton=skeleton,
+            root_pos=_field(arrays, "root_pos", path),
+            rotations=_field(arrays, "rotations", path),
+            **common,
+        )
+    except MotionError as error:
+        raise MotionError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
+    except (TypeError, ValueError, AttributeError) as error:
+        raise MotionError(f"{path}: malformed meta ({_one_line(error)})") from None
+
+
+ROLLOUT_ARRAYS = ("start", "qpos", "qvel", "ctrl", "foot_contact", "foot_force")
+
+
+def save_rollout(path: Path | str, rollout: Rollout) -> Path:
+    """Write a rollout in double precision, so that its replay can be bit-equal."""
+    meta: dict[str, Any] = {"schema": SCHEMA, "kind": "rollout"}
+    meta |= {f.name: getattr(rollout, f.name) for f in fields(Rollout) if f.name not in ROLLOUT_ARRAYS}
+    return _write_arrays(path, meta, {name: getattr(rollout, name) for name in ROLLOUT_ARRAYS})
+
+
+def load_rollout(path: Path | str) -> Rollout:
+    """Read a file of `save_rollout`."""
+    arrays = read_npz(path)
+    meta = _meta(arrays, path, ("rollout",))
+    values = {f.name: _field(arrays if f.name in ROLLOUT_ARRAYS else meta, f.name, path) for f in fields(Rollout)}
+    return Rollout(**values)
+
+
+def write_manifest(folder: Path | str, rows: Iterable[dict[str, Any]]) -> Path:
+    """Write `manifest.jsonl`, a JSON object a clip."""
+    text = "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
+    return write_atomic(Path(folder) / "manifest.jsonl", lambda stream: stream.write(text.encode()))
+
+
+def read_manifest(folder: Path | str) -> list[dict[str, Any]]:
+    """Rows of `manifest.jsonl`; MotionError naming the first line that is not a JSON object."""
+    path = Path(folder) / "manifest.jsonl"
+    try:
+        lines = path.read_text().splitlines()
+    except OSError as error:
+        raise MotionError(f"{path}: cannot be read ({error.strerror})") from None
+    rows = []
+    for number, line in enumerate(lines, 1):
+        try:
+            row = json.loads(line)
+        except ValueError:
+            row = None
+        if not isinstance(row, dict):
+            raise MotionError(f"{path}: line {number} is not a JSON object")
+        rows.append(row)
+    return rows
