@@ -1,7 +1,7 @@
 """Bodies: a skeleton with mass, geometry and servos, compiled by MuJoCo from a specification built in code.
 
-The default body has SMPL topology and 23 ball joints. A ball joint's quaternion is the clip's own local rotation, so a
-clip and qpos are the same numbers in another layout; the alternative, three hinges in a row, is kept as `joints="hinge"`
+The default body has SMPL topology and 23 ball joints. A ball joint's quaternion is the clip's own local rotation, so
+a clip and qpos are the same numbers in another layout; the alternative, three hinges in a row, is kept as `joints="hinge"`
 because the choice was made by measuring both (`benchmarks/joint_models.py`).
 """
 
@@ -129,6 +129,8 @@ def build_spec(skeleton: Skeleton = DEFAULT_SKELETON, joints: JointModel = "ball
         bodies.append(body)
         for k, geom in enumerate(geoms[name]):
             _add_geom(body, f"{name}_{k}", geom, mass / len(geoms[name]))
+            if base_name(name)[0] in ("ankle", "foot"):
+                _add_touch(spec, body, name, geom)
     ranges = joint_ranges(skeleton)
     for j, name in enumerate(skeleton.names[1:], 1):
         row = JOINTS[base_name(name)[0]]
@@ -167,6 +169,20 @@ def _add_geom(body: mujoco.MjsBody, name: str, geom: Geom, mass: float) -> None:
     else:
         added.type, added.size = mujoco.mjtGeom.mjGEOM_CAPSULE, [geom.radius, 0, 0]
         added.fromto = np.concatenate([start, end])
+
+
+def _add_touch(spec: mujoco.MjSpec, body: mujoco.MjsBody, name: str, geom: Geom) -> None:
+    """A sensor of the normal force on a foot part, newtons: a box site 10 mm larger than the geom."""
+    low = np.minimum(geom.start, geom.end) - geom.radius - 0.01
+    high = np.maximum(geom.start, geom.end) + geom.radius + 0.01
+    site = body.add_site(name=f"{name}_touch", type=mujoco.mjtGeom.mjGEOM_BOX)
+    site.pos, site.size, site.rgba = 0.5 * (low + high), 0.5 * (high - low), [0, 0, 0, 0]
+    spec.add_sensor(
+        name=f"{name}_touch",
+        type=mujoco.mjtSensor.mjSENS_TOUCH,
+        objtype=mujoco.mjtObj.mjOBJ_SITE,
+        objname=f"{name}_touch",
+    )
 
 
 class Body:
@@ -242,6 +258,12 @@ class Body:
                     radii.append(geom.radius)
                     feet.append(foot)
         return SurfacePoints(np.array(joints), np.array(points), np.array(radii), np.array(feet))
+
+    @cached_property
+    def touch_ids(self) -> np.ndarray:
+        """(2, 2) where each foot's ankle and toe force stand in sensordata; rows left, right."""
+        names = [[f"{side}_{part}_touch" for part in ("ankle", "foot")] for side in FEET]
+        return np.array([[self.model.sensor(name).adr[0] for name in row] for row in names])
 
     @cached_property
     def ranges(self) -> np.ndarray:

@@ -1,0 +1,139 @@
+"""What is tracked: clips made ready for physics, and a library of them as stacked tensors.
+
+`prepare` applies one transform to a whole clip (Morph, arXiv 2411.14951, figure 4): the input itself stays untouched and
+is what `before` figures are measured on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from morphloop.motion import Clip, MotionError
+from morphloop.motion.rotations import (
+    quat_between,
+    quat_conj,
+    quat_mul,
+    quat_rotate,
+    quat_to_rotvec,
+)
+from morphloop.sim import CONTROL_HZ, Body, JointState, Kinematics
+
+MAX_TILT = np.radians(10.0)
+"""First-frame tilt of the root over the feet beyond which the whole clip is turned upright (Morph's release)."""
+GROUND_PERCENTILE = 5.0
+"""The clip is shifted so that this percentile of the lowest surface point's height is the ground: a single deep frame
+must not lift all the others, as the minimum would."""
+MAX_REFERENCE_S = 600.0
+
+
+def lowest_height(clip: Clip, body: Body) -> np.ndarray:
+    """(T,) height of the lowest point of the body's surface, metres."""
+    surface = body.surface
+    points = clip.positions[:, surface.joint] + quat_rotate(clip.global_rotations[:, surface.joint], surface.local)
+    return (points[..., 2] - surface.radius).min(axis=1)
+
+
+def prepare(clip: Clip, body: Body) -> Clip:
+    """The clip as physics should see it: 30 Hz, upright if its first frame leans by over 10 degrees, on the ground.
+
+    MotionError if it is on another skeleton or too long.
+    """
+    body.check(clip)
+    if clip.duration > MAX_REFERENCE_S:
+        raise MotionError(f"{clip.name}: {clip.duration:.0f} s long, at most {MAX_REFERENCE_S:.0f} s can be tracked")
+    clip = clip.resampled(CONTROL_HZ)
+    feet = [clip.skeleton.index(f"{side}_ankle") for side in ("left", "right")]
+    pelvis, chest = clip.positions[0, 0], clip.positions[0, clip.skeleton.index("spine3")]
+    if pelvis[2] - clip.positions[0, feet, 2].mean() > 0.5:  # standing: its axis runs from the feet to the chest
+        axis = chest - clip.positions[0, feet].mean(axis=0)
+        upright = np.array([0.0, 0.0, 1.0])
+        if np.arccos(np.clip(axis[2] / np.linalg.norm(axis), -1, 1)) > MAX_TILT:
+            turn = quat_between(axis, upright)
+            rotations = clip.rotations.copy()
+            rotations[:, 0] = quat_mul(turn, rotations[:, 0])
+            clip = replace(clip, root_pos=pelvis + quat_rotate(turn, clip.root_pos - pelvis), rotations=rotations)
+    ground = float(np.percentile(lowest_height(clip, body), GROUND_PERCENTILE))
+    return clip.moved(np.array([0.0, 0.0, -ground]))
+
+
+def _central(values: np.ndarray, fps: float) -> np.ndarray:
+    """Central differences over time, one-sided at the ends. (T, ...) to (T, ...) per second."""
+    return np.gradient(values, 1.0 / fps, axis=0) if len(values) > 1 else np.zeros_like(values)
+
+
+def generalised_velocity(clip: Clip, body: Body) -> np.ndarray:
+    """(T, nv) qvel of a clip by central differences, in MuJoCo's frames."""
+    qvel = np.zeros((clip.num_frames, body.model.nv))
+    qvel[:, :3] = _central(clip.root_pos, clip.fps)
+    if clip.num_frames > 1:
+        before = np.concatenate([clip.rotations[:1], clip.rotations[:-1]])
+        after = np.concatenate([clip.rotations[1:], clip.rotations[-1:]])
+        span = np.full(clip.num_frames, 2.0 / clip.fps)
+        span[[0, -1]] = 1.0 / clip.fps
+        qvel[:, body.dof_ids] = quat_to_rotvec(quat_mul(quat_conj(before), after)) / span[:, None, None]
+    return qvel
+
+
+def servo_targets(clip: Clip, body: Body) -> np.ndarray:
+    """(T, nu) PD targets that make the servos follow a clip: its rotation vectors led by kd/kp seconds.
+
+    A position servo damps velocity itself, so it trails a moving target by kd/kp; leading the target cancels that.
+    """
+    vectors = quat_to_rotvec(clip.rotations[:, 1:])
+    lead = -(body.model.actuator_biasprm[:, 2] / body.model.actuator_gainprm[:, 0])
+    # differences are taken on the group, so that a vector that wraps at pi gives no spike
+    rate = generalised_velocity(clip, body)[:, body.dof_ids[1:]]
+    return (vectors + lead.reshape(1, -1, 3) * rate).reshape(clip.num_frames, -1)
+
+
+@dataclass(frozen=True)
+class MotionLibrary:
+    """C clips stacked along one frame axis of length F, on one device, single precision.
+
+    clips: the prepared clips; start: (C,) first row of each; length: (C,) frames of each
+    qpos: (F, nq); qvel: (F, nv); target: (F, nu) PD targets that follow the clip
+    state: (F, J, .) world positions, rotations, velocities and angular velocities of all joints
+    """
+
+    clips: tuple[Clip, ...]
+    start: torch.Tensor
+    length: torch.Tensor
+    qpos: torch.Tensor
+    qvel: torch.Tensor
+    target: torch.Tensor
+    state: JointState
+
+    def rows(self, clip: torch.Tensor, frame: torch.Tensor) -> torch.Tensor:
+        """Row of each (clip, frame) pair (N,); frames beyond the end stay on the last one."""
+        return self.start[clip] + torch.minimum(frame, self.length[clip] - 1)
+
+    def joints(self, rows: torch.Tensor) -> JointState:
+        """Reference state at rows (N,)."""
+        s = self.state
+        return JointState(s.pos[rows], s.rot[rows], s.vel[rows], s.ang[rows])
+
+
+def build_library(clips: Sequence[Clip], body: Body, device: torch.device | str = "cpu") -> MotionLibrary:
+    """Stack clips that `prepare` made ready. MotionError if there are none."""
+    if not clips:
+        raise MotionError("no clips to track, expected at least one")
+    kinematics = Kinematics(body, device)
+    lengths = torch.tensor([c.num_frames for c in clips], device=device)
+
+    def stack(make) -> torch.Tensor:
+        return torch.as_tensor(np.concatenate([make(c) for c in clips]), dtype=torch.float32, device=device)
+
+    qpos, qvel = stack(body.qpos_from_clip), stack(lambda c: generalised_velocity(c, body))
+    return MotionLibrary(
+        clips=tuple(clips),
+        start=torch.cumsum(lengths, 0) - lengths,
+        length=lengths,
+        qpos=qpos,
+        qvel=qvel,
+        target=stack(lambda c: servo_targets(c, body)),
+        state=kinematics(qpos, qvel),
+    )

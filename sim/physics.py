@@ -1,0 +1,84 @@
+"""Batched physics behind one small protocol, and the CPU backend on `mujoco.batch`.
+
+Callers see torch tensors on one device and never loop over environments.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import mujoco
+import numpy as np
+import torch
+from mujoco.batch import Batch, SimulationError
+
+from .body import SUBSTEPS, Body
+
+
+class Physics(Protocol):
+    """N copies of one body, advanced together by control steps.
+
+    body: the model; num_envs: N; device: where the tensors live
+    qpos: (N, nq), qvel: (N, nv) state, float64 on CPU; ctrl: (N, nu) PD targets, written before `step`
+    foot_force: (N, 2) normal force on left and right foot during the last substep, newtons
+    diverged: how many environments were put back to rest because their state was not finite, so far
+    """
+
+    body: Body
+    num_envs: int
+    device: torch.device
+    qpos: torch.Tensor
+    qvel: torch.Tensor
+    ctrl: torch.Tensor
+    diverged: int
+
+    @property
+    def foot_force(self) -> torch.Tensor: ...
+
+    def step(self) -> torch.Tensor:
+        """Advance every environment by one control step; returns (N,) bool, which ones diverged."""
+        ...
+
+    def set_state(self, ids: torch.Tensor, qpos: torch.Tensor, qvel: torch.Tensor) -> None:
+        """Put environments `ids` (K,) into qpos (K, nq), qvel (K, nv) with cold solver and zero time."""
+        ...
+
+
+class CpuPhysics:
+    """`mujoco.batch.Batch`: double precision on all cores, tensors are zero-copy views of its state rows."""
+
+    def __init__(self, body: Body, num_envs: int, threads: int = 0):
+        self.body, self.num_envs, self.device, self.diverged = body, num_envs, torch.device("cpu"), 0
+        self.batch = Batch(body.model, num_envs, threads)
+        self.batch.reset(stage=mujoco.mjtStage.mjSTAGE_NONE.value)
+        self.qpos = torch.from_numpy(self.batch.bind("qpos"))
+        self.qvel = torch.from_numpy(self.batch.bind("qvel"))
+        self.ctrl = torch.from_numpy(self.batch.bind("ctrl"))
+        self._sensors = self.batch.bind("sensordata")
+        self._rest = np.array(self.batch.state[0])
+
+    @property
+    def foot_force(self) -> torch.Tensor:
+        return torch.from_numpy(self._sensors[:, self.body.touch_ids].sum(axis=2))
+
+    @property
+    def state(self) -> np.ndarray:
+        """(N, S) live integration states (mjSTATE_INTEGRATION), solver warm start included."""
+        return self.batch.state
+
+    def step(self) -> torch.Tensor:
+        failed = np.zeros(self.num_envs, bool)
+        try:
+            self.batch.step(nstep=SUBSTEPS)
+        except SimulationError as error:
+            failed[error.ids] = True
+        failed |= ~np.isfinite(self.batch.state).all(axis=1)
+        if failed.any():
+            self.batch.state[failed] = self._rest
+            self.diverged += int(failed.sum())
+        return torch.from_numpy(failed)
+
+    def set_state(self, ids: torch.Tensor, qpos: torch.Tensor, qvel: torch.Tensor) -> None:
+        rows = ids.numpy()
+        self.batch.state[rows] = self._rest
+        self.qpos[ids], self.qvel[ids] = qpos.to(self.qpos.dtype), qvel.to(self.qvel.dtype)
