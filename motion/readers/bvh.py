@@ -1,0 +1,192 @@
+"""Biovision hierarchy files (.bvh): a skeleton by offsets and Euler channels, then a table of numbers.
+
+The format has no units and no up axis. Y up with the character looking along Z is the custom of every published set
+that is read here, so the axes are turned to ours; lengths stay in the file's own unit
+(`provenance.notes["length_unit"]` is "unknown") until retargeting scales them by leg length.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from ..clip import MAX_FRAMES, Clip, Provenance
+from ..errors import MotionError
+from ..rotations import quat_mul, quat_rotate
+from ..skeleton import Y_UP_TO_Z_UP, Skeleton
+from .timing import read_text, resolve_fps
+
+MAX_JOINTS = 1000
+CONSTANT_TOLERANCE = 1e-3
+"""Position channels of a joint below the root may vary by this share of the joint's distance and still be an offset."""
+
+
+@dataclass
+class _Joint:
+    name: str
+    parent: int
+    offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    channels: list[str] = field(default_factory=list)
+
+
+def read_bvh(path: Path | str, fps: float | None = None) -> Clip:
+    """A BVH file as a Clip on its own skeleton; end sites with a length become joints named `<parent>_end`.
+
+    A root that only carries another joint with positions of its own (Bandai Namco's joint_Root) is merged into it.
+    Raises MotionError for a malformed hierarchy, a wrong frame count, NaN, no frames, no frame time.
+    """
+    path = Path(path)
+    lines = read_text(path).splitlines()
+    joints, at = _parse_hierarchy(lines, path)
+    if not any(joint.channels for joint in joints):
+        raise MotionError(f"{path}: no joint has channels, expected CHANNELS lines in the hierarchy")
+    table, frame_time = _parse_motion(lines, at, sum(len(j.channels) for j in joints), path)
+    rate = resolve_fps(None if frame_time is None else _fps_of(frame_time), fps, path)
+    return _clip(joints, table, rate, path)
+
+
+def _fps_of(frame_time: float) -> float:
+    """Frames per second of a printed frame time; 0.008333 is 120, not 120.0048."""
+    rate = 1.0 / frame_time
+    return float(round(rate)) if abs(rate - round(rate)) < 1e-3 * rate else rate
+
+
+def _parse_hierarchy(lines: list[str], path: Path) -> tuple[list[_Joint], int]:
+    """Joints in file order and the number of the line after MOTION."""
+    joints: list[_Joint] = []
+    stack: list[int] = []
+    opened: int | None = None
+    for number, line in enumerate(lines):
+        words = line.split()
+        if not words or words[0] == "HIERARCHY":
+            continue
+        key = words[0].upper()
+        if key == "MOTION":
+            if stack or opened is not None or not joints:
+                raise MotionError(f"{path}: line {number + 1}: MOTION before the hierarchy is closed, expected '}}'")
+            return _drop_empty_ends(joints), number + 1
+        if key in ("ROOT", "JOINT", "END"):
+            if opened is not None or (key == "ROOT") != (not stack) or (key == "ROOT" and joints) or len(words) < 2:
+                raise MotionError(f"{path}: line {number + 1}: '{line.strip()[:40]}' is out of place in the hierarchy")
+            parent = stack[-1] if stack else -1
+            joints.append(_Joint(f"{joints[parent].name}_end" if key == "END" else " ".join(words[1:]), parent))
+            opened = len(joints) - 1
+            if len(joints) > MAX_JOINTS:
+                raise MotionError(f"{path}: more than {MAX_JOINTS} joints")
+        elif key == "{" and opened is not None:
+            stack.append(opened)
+            opened = None
+        elif key == "}" and stack:
+            stack.pop()
+        elif key == "OFFSET" and stack and len(words) == 4:
+            joints[stack[-1]].offset = tuple(_number(w, path, number) for w in words[1:])  # type: ignore[assignment]
+        elif key == "CHANNELS" and stack and len(words) > 1 and words[1] == str(len(words) - 2):
+            joints[stack[-1]].channels = [_channel(w, path, number) for w in words[2:]]
+        else:
+            raise MotionError(f"{path}: line {number + 1}: '{line.strip()[:40]}' is malformed in the hierarchy")
+    raise MotionError(f"{path}: no MOTION section, expected HIERARCHY and MOTION")
+
+
+def _number(word: str, path: Path, number: int) -> float:
+    try:
+        value = float(word)
+    except ValueError:
+        value = np.nan
+    if not np.isfinite(value):
+        raise MotionError(f"{path}: line {number + 1}: '{word[:40]}' is not a finite number")
+    return value
+
+
+def _channel(word: str, path: Path, number: int) -> str:
+    name = word.lower()
+    if name[:1] not in ("x", "y", "z") or name[1:] not in ("position", "rotation"):
+        raise MotionError(f"{path}: line {number + 1}: channel '{word[:40]}', expected Xposition .. Zrotation")
+    return name
+
+
+def _drop_empty_ends(joints: list[_Joint]) -> list[_Joint]:
+    """Without end sites of no length; they are leaves, so only the indices after them move."""
+    keep = [j for j, joint in enumerate(joints) if not (joint.name.endswith("_end") and not any(joint.offset))]
+    where = {old: new for new, old in enumerate(keep)} | {-1: -1}
+    return [_Joint(joints[j].name, where[joints[j].parent], joints[j].offset, joints[j].channels) for j in keep]
+
+
+def _parse_motion(lines: list[str], at: int, width: int, path: Path) -> tuple[np.ndarray, float | None]:
+    """(T, C) channel values and the frame time in seconds, None where the file has no such line."""
+    head: dict[str, str] = {}
+    while at < len(lines) and (not lines[at].strip() or lines[at].strip()[:5].lower() == "frame"):
+        key, _, value = lines[at].partition(":")
+        head[" ".join(key.lower().split())] = value.strip()
+        at += 1
+    try:
+        frames = int(head["frames"])
+        frame_time = float(head["frame time"]) if "frame time" in head else None
+    except (KeyError, ValueError):
+        raise MotionError(f"{path}: expected 'Frames: N' and 'Frame Time: S' after MOTION") from None
+    if frame_time is not None and not 0 < frame_time < np.inf:
+        raise MotionError(f"{path}: frame time is {frame_time}, expected seconds above 0")
+    rows = [line for line in lines[at:] if line.strip()]
+    if frames != len(rows) or not 1 <= frames <= MAX_FRAMES:
+        raise MotionError(f"{path}: announces {frames} frames and holds {len(rows)}, expected 1 or more and the same")
+    try:
+        table = np.array([row.split() for row in rows], dtype=float)
+    except ValueError:
+        table = np.empty((0, 0))
+    if table.shape != (frames, width):
+        raise MotionError(f"{path}: a frame is not {width} numbers, as many as the hierarchy has channels")
+    bad = ~np.isfinite(table).all(axis=1)
+    if bad.any():
+        raise MotionError(f"{path}: NaN or infinity at frame {int(np.argmax(bad))}, expected finite numbers")
+    return table, frame_time
+
+
+def _clip(joints: list[_Joint], table: np.ndarray, fps: float, path: Path) -> Clip:
+    offsets = np.array([joint.offset for joint in joints])
+    rotations = np.zeros((len(table), len(joints), 4))
+    rotations[..., 0] = 1.0
+    moves: dict[int, np.ndarray] = {}
+    start = 0
+    for j, joint in enumerate(joints):
+        columns = table[:, start : start + len(joint.channels)]
+        start += len(joint.channels)
+        turns = [k for k, channel in enumerate(joint.channels) if channel.endswith("rotation")]
+        if turns:
+            order = "".join(joint.channels[k][0] for k in turns).upper()
+            rotations[:, j] = _euler(order, columns[:, turns], path)
+        shifts = [k for k, channel in enumerate(joint.channels) if channel.endswith("position")]
+        if shifts:
+            moves[j] = np.tile(offsets[j], (len(table), 1))
+            for k in shifts:
+                moves[j][:, "xyz".index(joint.channels[k][0])] = columns[:, k]
+    names, parents = [joint.name for joint in joints], [joint.parent for joint in joints]
+    root = moves.pop(0, np.tile(offsets[0], (len(table), 1)))
+    if 1 in moves and parents.count(0) == 1:
+        root = root + quat_rotate(rotations[:, 0], moves.pop(1))
+        rotations[:, 1] = quat_mul(rotations[:, 0], rotations[:, 1])
+        names, parents, rotations, offsets = names[1:], [p - 1 for p in parents[1:]], rotations[:, 1:], offsets[1:]
+        moves = {j - 1: move for j, move in moves.items()}
+        parents[0] = -1
+    for j, move in moves.items():
+        offsets[j] = np.median(move, axis=0)
+        if np.abs(move - offsets[j]).max() > CONSTANT_TOLERANCE * max(float(np.linalg.norm(offsets[j])), 1e-9):
+            raise MotionError(f"{path}: joint '{names[j]}' moves along its bone, expected positions at the root only")
+    offsets[0] = 0.0
+    rotations = np.concatenate([rotations[..., :1], rotations[..., 1:] @ Y_UP_TO_Z_UP.T], axis=-1)
+    return Clip(
+        fps=fps,
+        skeleton=Skeleton(tuple(names), tuple(parents), offsets @ Y_UP_TO_Z_UP.T),
+        root_pos=root @ Y_UP_TO_Z_UP.T,
+        rotations=rotations,
+        name=path.stem,
+        provenance=Provenance(stage="import", source=str(path), notes={"format": "bvh", "length_unit": "unknown"}),
+    )
+
+
+def _euler(order: str, degrees: np.ndarray, path: Path) -> np.ndarray:
+    """Quaternions w x y z of intrinsic rotations applied in the order of the channels."""
+    if len(set(order)) != len(order):
+        raise MotionError(f"{path}: rotation channels {order}, expected each axis once")
+    return Rotation.from_euler(order, degrees, degrees=True).as_quat(scalar_first=True)

@@ -1,0 +1,42 @@
+"""What every reader needs: text with a size limit, and the frame rate, which is never guessed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import MotionError
+
+MAX_TEXT_BYTES = 1 << 29
+"""Largest text file that is read: 512 MiB, about nine hours of BVH at 30 fps."""
+FPS_TOLERANCE = 0.01
+
+
+def read_text(path: Path) -> str:
+    """The text of a motion file, refused unread when it is too large."""
+    try:
+        size = path.stat().st_size
+        if size > MAX_TEXT_BYTES:
+            raise MotionError(f"{path}: {size >> 20} MiB of text, expected at most {MAX_TEXT_BYTES >> 20}")
+        return path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError:
+        raise MotionError(f"{path}: not a text file, expected {path.suffix[1:]} text") from None
+    except FileNotFoundError:
+        raise MotionError(f"{path}: no such file") from None
+    except OSError as error:
+        raise MotionError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def resolve_fps(in_file: float | None, given: float | None, path: Path | str) -> float:
+    """The frame rate of a file, Hz. `given` fills in what the file does not say and must agree with what it says."""
+    for rate in (in_file, given):
+        if rate is not None and not (np.isfinite(rate) and rate > 0):
+            raise MotionError(f"{path}: fps is {rate}, expected a number above 0")
+    if in_file is None and given is None:
+        raise MotionError(f"{path}: the file does not tell its frame rate, give it with --fps")
+    if in_file is None:
+        return float(given)  # type: ignore[arg-type]
+    if given is not None and abs(given - in_file) > FPS_TOLERANCE * in_file:
+        raise MotionError(f"{path}: the file says {in_file:g} fps and --fps {given:g}, expected the same or no --fps")
+    return float(in_file)
