@@ -1,1 +1,23 @@
-""""""
+"""Metrics: what is measured, under one contract for before and after; pure functions over arrays."""
+
+from .contact import Contacts, contact_frames
+from .measure import Measurement, measure
+from .registry import METRICS, Metric
+from .summary import Summary, bootstrap_mean, paired_difference, summarise
+from .tracking import frozen_pose, position_errors, track_errors
+
+__all__ = [
+    "METRICS",
+    "Contacts",
+    "Measurement",
+    "Metric",
+    "Summary",
+    "bootstrap_mean",
+    "contact_frames",
+    "frozen_pose",
+    "measure",
+    "paired_difference",
+    "position_errors",
+    "summarise",
+    "track_errors",
+]

@@ -1,0 +1,131 @@
+"""Which parts of the body touch the ground, when, and how fast they slide.
+
+Contact is decided by height with hysteresis, vertical speed and duration, on the 30 Hz grid; horizontal speed never
+decides, for it is what is measured. Slide is the velocity of the body's material point at the contact, v + w x r:
+the mean over the segment's points near the ground, so that the density of points cancels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from morphloop.motion import Clip, JointTrack
+from morphloop.sim.body import Body
+
+from .points import Points, ground_offset, motion_points
+from .signals import GRID_HZ, hysteresis, keep_long, on_grid, velocity
+
+ENTER_M = 0.010
+LEAVE_M = 0.025
+"""Hysteresis of the contact height (design.md, section 9)."""
+VERTICAL_SPEED = 0.15
+"""m/s; a part that rises or falls faster is passing through the band."""
+SHORTEST_S = 0.1
+SLIDE_FAST = 0.050
+"""m/s; a contact frame faster than this counts as sliding."""
+NEAR_M = 0.10
+"""A segment that never comes this near to the ground is not looked at."""
+
+GROUPS = ("left", "right", "other")
+
+
+@dataclass(frozen=True, eq=False)
+class Contacts:
+    """Contact on the 30 Hz grid.
+
+    fps: 30; segments: (S,) joint names of the segments that came near the ground; group: (S,) 0 left foot, 1 right
+    foot, 2 the rest of the body; height: (T', S) of each segment's lowest point over the ground less its clearance,
+    metres; speed: (T', S) horizontal material speed at the contact, m/s; touching: (T', S) bool.
+    """
+
+    fps: float
+    segments: tuple[str, ...]
+    group: np.ndarray
+    height: np.ndarray
+    speed: np.ndarray
+    touching: np.ndarray
+
+    def group_touching(self) -> np.ndarray:
+        """(T', 3) bool: left foot, right foot, rest of the body."""
+        return np.stack([self.touching[:, self.group == g].any(axis=1) for g in range(len(GROUPS))], axis=1)
+
+    def group_height(self) -> np.ndarray:
+        """(T', 3) height of the lowest segment of each group, metres; infinite for a group never near the ground."""
+        lowest = [self.height[:, self.group == g].min(axis=1, initial=np.inf) for g in range(len(GROUPS))]
+        return np.stack(lowest, axis=1)
+
+    def group_speed(self) -> np.ndarray:
+        """(T', 3) slide speed of each group, the mean over its touching segments, m/s; NaN where none touches."""
+        speeds = np.full((len(self.speed), len(GROUPS)), np.nan)
+        for g in range(len(GROUPS)):
+            touching, speed = self.touching[:, self.group == g], self.speed[:, self.group == g]
+            some = touching.any(axis=1)
+            speeds[some, g] = (speed * touching).sum(axis=1)[some] / touching.sum(axis=1)[some]
+        return speeds
+
+
+def contact_frames(motion: Clip | JointTrack, body: Body | None = None, ground: str = "as-is") -> Contacts:
+    """Contact of a motion under the measurement contract; see `Contacts`. Needs two frames on the 30 Hz grid."""
+    points = motion_points(motion, body)
+    if ground != "as-is":
+        points = points.lowered(ground_offset(points, ground))
+    return find_contacts(points)
+
+
+def find_contacts(points: Points) -> Contacts:
+    """`contact_frames` of points whose ground is at z = 0."""
+    clear = points.heights - points.clearance
+    near = np.unique(points.joint[clear.min(axis=0) < NEAR_M])
+    grids = [_segment(points, np.flatnonzero(points.joint == j)) for j in near]
+    frames = len(on_grid(points.positions[:, 0], points.fps))
+    height = np.stack([g[0] for g in grids], axis=1) if grids else np.zeros((frames, 0))
+    speed = np.stack([g[1] for g in grids], axis=1) if grids else np.zeros((frames, 0))
+    touching = np.zeros(height.shape, bool)
+    for s in range(len(near)):
+        touching[:, s] = touches(height[:, s])
+    foot = np.array([points.foot[points.joint == j].max() for j in near], int)
+    return Contacts(
+        fps=GRID_HZ,
+        segments=tuple(points.names[j] for j in near),
+        group=np.where(foot < 0, 2, foot),
+        height=height,
+        speed=speed,
+        touching=touching,
+    )
+
+
+def touches(height: np.ndarray) -> np.ndarray:
+    """(T',) bool from the height of a segment's lowest point over the ground on the 30 Hz grid, metres."""
+    if len(height) < 2:
+        return np.zeros(len(height), bool)
+    low = hysteresis(height, ENTER_M, LEAVE_M) & (np.abs(velocity(height)) < VERTICAL_SPEED)
+    return keep_long(low, round(SHORTEST_S * GRID_HZ))
+
+
+def _segment(points: Points, own: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Height (T',) of a segment's lowest point and horizontal speed (T',) of its material points near the ground."""
+    centres = on_grid(points.track(own), points.fps)
+    heights = centres[..., 2] - points.radius[own] - points.clearance[own]
+    lowest = heights.min(axis=1)
+    if len(centres) < 2:
+        return lowest, np.zeros(len(lowest))
+    flow = velocity(centres)[..., :2]
+    if points.matrices is not None and points.radius[own].any():
+        # The point that touches lies a radius under the centre: d/dt (R l) with l = R^T (0, 0, -radius) held.
+        turn = on_grid(points.matrices[:, points.joint[own[0]]], points.fps)
+        spin = np.einsum("tij,tj->ti", velocity(turn)[:, :2], turn[:, 2])
+        flow = flow - points.radius[own][:, None] * spin[:, None]
+    near = heights <= np.maximum(lowest, LEAVE_M)[:, None]
+    mean = (flow * near[..., None]).sum(axis=1) / near.sum(axis=1)[:, None]
+    return lowest, np.linalg.norm(mean, axis=-1)
+
+
+def slide(contacts: Contacts) -> dict[str, float | None]:
+    """`slide_mean_mm_s` and `slide_ratio` over all contact frames, one value for each foot and the rest of the body."""
+    speeds = contacts.group_speed()
+    speeds = speeds[np.isfinite(speeds)]
+    if not len(speeds):
+        return {"slide_mean_mm_s": None, "slide_ratio": None}
+    return {"slide_mean_mm_s": float(1e3 * speeds.mean()), "slide_ratio": float((speeds > SLIDE_FAST).mean())}

@@ -1,0 +1,43 @@
+"""The measurement contract: one function for before and after, kinematic clips and rollouts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from morphloop.motion import Clip, JointTrack
+from morphloop.sim.body import Body
+
+from .contact import find_contacts, slide
+from .legacy import edge_pfc, gmd_skating, physdiff
+from .plausibility import floating, joint_speed, penetration, smoothness, unsupported
+from .points import Variant, ground_offset, motion_points
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What `measure` found. variant: surface or joints; ground: as-is, lowest or robust; values: a number by metric
+    name (see `METRICS`), None where the clip has no frames that the metric speaks of."""
+
+    variant: Variant
+    ground: str
+    values: dict[str, float | None]
+
+
+def measure(motion: Clip | JointTrack, body: Body | None = None, ground: str = "as-is") -> Measurement:
+    """Every metric that needs the motion alone.
+
+    motion: a Clip on the body's skeleton is measured on the body's surface, anything else on its joints.
+    body: the default body if not given. ground: where z = 0 is put, `as-is` leaves the file's.
+    Raises MotionError for an unknown ground.
+    """
+    points = motion_points(motion, body)
+    offset = ground_offset(points, ground)
+    if ground != "as-is":
+        points = points.lowered(offset)
+    values: dict[str, float | None] = {"ground_offset_mm": 1e3 * offset}
+    values |= penetration(points.lowest) | floating(points.lowest) | unsupported(points)
+    values |= slide(find_contacts(points)) | smoothness(points)
+    values |= physdiff(points) | gmd_skating(points) | edge_pfc(points)
+    rotations = motion.rotations if isinstance(motion, Clip) else None
+    values |= {"joint_speed_max_rad_s": None} if rotations is None else joint_speed(rotations, motion.fps)
+    return Measurement(points.variant, ground, values)

@@ -1,0 +1,185 @@
+"""What is measured: a motion as points over time, in one of two variants that are never mixed.
+
+`surface`: a clip on a body's skeleton; the points are the body's capsule ends and box corners, so the lowest surface
+is min(z - radius). `joints`: positions alone (a JointTrack, or a clip on another skeleton); the points are the joints.
+A joint lies inside the flesh, so what counts as ground contact for it starts at its `clearance`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+
+from morphloop.motion import Clip, JointTrack, MotionError
+from morphloop.motion.rotations import quat_to_matrix
+from morphloop.sim.body import Body, default_body
+
+from .signals import resample_linear
+
+Variant = Literal["surface", "joints"]
+GROUNDS = ("as-is", "lowest", "robust")
+ROBUST_PERCENTILE = 5.0
+"""Percentile of the lowest point's height that `robust` takes for the ground: one bad frame in twenty may dig in."""
+
+TOE_CLEARANCE = 0.025
+ANKLE_CLEARANCE = 0.080
+"""Heights of toe and ankle joint over the sole on a standing foot, metres (measured: see docs of `joint_points`)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Points:
+    """Points over time.
+
+    names: (J,) joint names; positions: (T, J, 3) joints, metres; matrices: (T, J, 3, 3) world rotations, None in the
+    joints variant; joint: (P,) the joint that carries each point; local: (P, 3) in its frame; radius: (P,);
+    foot: (P,) 0 left, 1 right, -1 neither; clearance: (P,) height of a point that touches the ground, 0 on a surface;
+    masses: (J,) kg and coms: (J, 3), how the centre of mass follows, None where the joints have unknown names.
+    """
+
+    variant: Variant
+    fps: float
+    names: tuple[str, ...]
+    positions: np.ndarray
+    matrices: np.ndarray | None
+    joint: np.ndarray
+    local: np.ndarray
+    radius: np.ndarray
+    foot: np.ndarray
+    clearance: np.ndarray
+    com: np.ndarray | None
+
+    @property
+    def num_frames(self) -> int:
+        return len(self.positions)
+
+    @cached_property
+    def heights(self) -> np.ndarray:
+        """(T, P) height of each point's lowest surface over z = 0, metres."""
+        z = self.positions[:, self.joint, 2] - self.radius
+        if self.matrices is not None:
+            z = z + np.einsum("tpi,pi->tp", self.matrices[:, self.joint, 2], self.local)
+        return z
+
+    @cached_property
+    def lowest(self) -> np.ndarray:
+        """(T,) h(t): height of the lowest point, metres."""
+        return self.heights.min(axis=1)
+
+    def track(self, points: np.ndarray) -> np.ndarray:
+        """(T, K, 3) centres of the points with these (K,) indices."""
+        joints = self.joint[points]
+        centres = self.positions[:, joints]
+        if self.matrices is not None:
+            centres = centres + np.einsum("tpij,pj->tpi", self.matrices[:, joints], self.local[points])
+        return centres
+
+    def at(self, fps: float) -> Points:
+        """Linearly resampled, for legacy metrics whose definition assumes a frame rate."""
+        turned = None if self.matrices is None else resample_linear(self.matrices, self.fps, fps)
+        com = None if self.com is None else resample_linear(self.com, self.fps, fps)
+        positions = resample_linear(self.positions, self.fps, fps)
+        return replace(self, fps=fps, positions=positions, matrices=turned, com=com)
+
+    def lowered(self, height: float) -> Points:
+        """The motion moved down by `height` metres."""
+        shift = np.array([0.0, 0.0, height])
+        com = None if self.com is None else self.com - shift
+        return replace(self, positions=self.positions - shift, com=com)
+
+    def joints(self, *names: str) -> list[int] | None:
+        """Indices of these joints, or None if one of them is missing."""
+        return [self.names.index(name) for name in names] if set(names) <= set(self.names) else None
+
+
+def surface_points(clip: Clip, body: Body) -> Points:
+    """A clip on the body's skeleton as the points of the body's surface."""
+    body.check(clip)
+    positions, matrices = clip.positions, quat_to_matrix(clip.global_rotations)
+    share = body.joint_masses / body.joint_masses.sum()
+    com = np.einsum("j,tji->ti", share, positions)
+    com += np.einsum("tjik,jk->ti", matrices, share[:, None] * body.joint_coms)
+    surface = body.surface
+    return Points(
+        variant="surface",
+        fps=clip.fps,
+        names=clip.skeleton.names,
+        positions=positions,
+        matrices=matrices,
+        joint=surface.joint,
+        local=surface.local,
+        radius=surface.radius,
+        foot=surface.foot,
+        clearance=np.zeros(len(surface.joint)),
+        com=com,
+    )
+
+
+def joint_points(motion: Clip | JointTrack, body: Body) -> Points:
+    """Positions alone as points. Feet, clearance and masses are known where the joints have the body's names."""
+    names = motion.names if isinstance(motion, JointTrack) else motion.skeleton.names
+    count = len(names)
+    foot, clearance = np.full(count, -1), np.zeros(count)
+    for j, name in enumerate(names):
+        side, _, part = name.partition("_")
+        if part in ("ankle", "foot") and side in ("left", "right"):
+            foot[j] = ("left", "right").index(side)
+            clearance[j] = ANKLE_CLEARANCE if part == "ankle" else TOE_CLEARANCE
+        elif name in body.skeleton.names:
+            clearance[j] = body.surface.radius[body.surface.joint == body.skeleton.index(name)].max()
+    return Points(
+        variant="joints",
+        fps=motion.fps,
+        names=names,
+        positions=motion.positions,
+        matrices=None,
+        joint=np.arange(count),
+        local=np.zeros((count, 3)),
+        radius=np.zeros(count),
+        foot=foot,
+        clearance=clearance,
+        com=_com_from_joints(names, motion.positions, body),
+    )
+
+
+def _com_from_joints(names: tuple[str, ...], positions: np.ndarray, body: Body) -> np.ndarray | None:
+    """(T, 3) centre of mass: each segment's at its rest share along the bone to its first child.
+
+    A segment whose joint is missing (HumanML3D has no hands) goes to its parent. None if any other joint is missing.
+    """
+    skeleton = body.skeleton
+    known = {name: names.index(name) for name in skeleton.names if name in names}
+    weight = np.zeros(len(names))
+    for j, name in enumerate(skeleton.names):
+        if name not in known and skeleton.children[j]:
+            return None
+        own = known.get(name, known.get(skeleton.names[skeleton.parents[j]]))
+        child = known.get(skeleton.names[skeleton.children[j][0]]) if skeleton.children[j] else None
+        if own is None:
+            return None
+        along = 0.0
+        if child is not None and name in known:
+            offset = skeleton.offsets[skeleton.children[j][0]]
+            along = float(np.clip(body.joint_coms[j] @ offset / (offset @ offset), 0.0, 1.0))
+            weight[child] += along * body.joint_masses[j]
+        weight[own] += (1.0 - along) * body.joint_masses[j]
+    return np.einsum("j,tji->ti", weight / weight.sum(), positions)
+
+
+def motion_points(motion: Clip | JointTrack, body: Body | None = None) -> Points:
+    """The surface variant for a clip on the body's skeleton, the joints variant for everything else."""
+    body = body or default_body()
+    if isinstance(motion, Clip) and motion.skeleton == body.skeleton:
+        return surface_points(motion, body)
+    return joint_points(motion, body)
+
+
+def ground_offset(points: Points, ground: str) -> float:
+    """What a choice of ground subtracts from heights, metres; for `as-is` what `robust` would."""
+    if ground not in GROUNDS:
+        raise MotionError(f"ground '{ground}' is unknown, expected {', '.join(GROUNDS)}")
+    if ground == "lowest":
+        return float(points.lowest.min())
+    return float(np.percentile(points.lowest, ROBUST_PERCENTILE))

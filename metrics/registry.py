@@ -1,0 +1,196 @@
+"""Every metric by name: unit, definition, thresholds with their source, and the variants that have it.
+
+The names are those of results and files; nothing computes a metric that has no entry here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from . import contact, legacy, plausibility, points, signals, tracking
+
+
+@dataclass(frozen=True)
+class Metric:
+    """unit: "" for a ratio; better: which way is good, "lower", "higher", or "" where neither is; thresholds: value and
+    unit by name; needs: "motion" alone or a "reference" too; variants: which it is defined for."""
+
+    name: str
+    unit: str
+    definition: str
+    source: str
+    better: str = "lower"
+    thresholds: dict[str, str] = field(default_factory=dict)
+    needs: str = "motion"
+    variants: tuple[str, ...] = ("surface", "joints")
+
+
+def _mm(metres: float) -> str:
+    return f"{1e3 * metres:g} mm"
+
+
+DESIGN = "morphloop's measurement contract"
+PHC = "PHC (arXiv 2305.06456)"
+GRID = {"low-pass": f"{signals.LOWPASS_HZ:g} Hz zero phase", "grid": f"{signals.GRID_HZ:g} Hz"}
+CONTACT = GRID | {
+    "enter": _mm(contact.ENTER_M),
+    "leave": _mm(contact.LEAVE_M),
+    "vertical speed": f"{contact.VERTICAL_SPEED:g} m/s",
+    "shortest": f"{contact.SHORTEST_S:g} s",
+    "toe joint over sole (joints)": _mm(points.TOE_CLEARANCE),
+    "ankle joint over sole (joints)": _mm(points.ANKLE_CLEARANCE),
+}
+PHYSDIFF = {"tolerance": _mm(legacy.PHYSDIFF_TOLERANCE), "rate": f"{legacy.PHYSDIFF_HZ:g} fps"}
+TRACKING = {"rate": f"{tracking.TRACKING_HZ:g} fps"}
+
+_ALL = (
+    Metric(
+        "ground_offset_mm",
+        "mm",
+        "height that `robust` (with ground `lowest`: that choice) takes off to put the motion on the ground",
+        DESIGN,
+        better="",
+        thresholds={"percentile": f"{points.ROBUST_PERCENTILE:g}"},
+    ),
+    Metric("penetration_mean_mm", "mm", "mean of max(0, -h), h the height of the lowest point", DESIGN),
+    Metric("penetration_max_mm", "mm", "largest max(0, -h)", DESIGN),
+    Metric(
+        "penetration_ratio",
+        "",
+        "share of frames deeper than the threshold",
+        DESIGN,
+        thresholds={"deep": _mm(plausibility.DEEP_M)},
+    ),
+    Metric("float_mean_mm", "mm", "mean of max(0, h)", DESIGN),
+    Metric(
+        "unsupported_ratio",
+        "",
+        "share of frames with h over the threshold (joints: each joint's height less its clearance) whose centre of "
+        "mass is not in free fall; airborne stretches too short for the fit are left out",
+        DESIGN,
+        thresholds={
+            "airborne": _mm(plausibility.AIRBORNE_M),
+            "fit": f"{plausibility.FIT_S:g} s",
+            "free fall": f"within {plausibility.FREE_FALL_ERROR:g} m/s2 of gravity",
+        },
+    ),
+    Metric(
+        "slide_mean_mm_s",
+        "mm/s",
+        "mean horizontal speed of the body's material point over contact frames, one value a foot and one for the rest",
+        DESIGN,
+        thresholds=CONTACT,
+    ),
+    Metric(
+        "slide_ratio",
+        "",
+        "share of those values over the threshold",
+        DESIGN,
+        thresholds=CONTACT | {"fast": f"{1e3 * contact.SLIDE_FAST:g} mm/s"},
+    ),
+    Metric("jerk_mean_m_s3", "m/s3", "mean size of the joints' third derivative", DESIGN, thresholds=GRID),
+    Metric("jitter_rms_mm", "mm", "RMS over joints and frames of what the low-pass takes off", DESIGN, thresholds=GRID),
+    Metric(
+        "joint_speed_max_rad_s",
+        "rad/s",
+        "largest angular speed of any joint but the root",
+        DESIGN,
+        thresholds=GRID,
+    ),
+    Metric(
+        "physdiff_penetrate_mm",
+        "mm",
+        "mean over all frames of max(0, -h - tolerance)",
+        "PhysDiff (arXiv 2212.02500)",
+        thresholds=PHYSDIFF,
+    ),
+    Metric(
+        "physdiff_float_mm",
+        "mm",
+        "mean over all frames of max(0, h - tolerance)",
+        "PhysDiff (arXiv 2212.02500)",
+        thresholds=PHYSDIFF,
+    ),
+    Metric(
+        "physdiff_skate_mm",
+        "mm/frame",
+        "horizontal displacement of the lowest point where it is within tolerance in two adjacent frames, mean over "
+        "all frames",
+        "PhysDiff (arXiv 2212.02500)",
+        thresholds=PHYSDIFF,
+    ),
+    Metric(
+        "physdiff_phys_err_mm",
+        "mm",
+        "sum of physdiff_penetrate, _float and _skate",
+        "PhysDiff (arXiv 2212.02500)",
+        thresholds=PHYSDIFF,
+    ),
+    Metric(
+        "gmd_skating_ratio",
+        "",
+        "share of steps in which a toe joint under the height moves faster than the speed, at once and averaged",
+        "GMD (arXiv 2305.12577)",
+        thresholds={
+            "rate": f"{legacy.GMD_HZ:g} fps",
+            "height": f"{legacy.GMD_HEIGHT:g} m",
+            "speed": f"{legacy.GMD_SPEED:g} m/s",
+            "window": f"{legacy.GMD_WINDOW} frames",
+        },
+    ),
+    Metric(
+        "edge_pfc",
+        "",
+        "root acceleration times both feet's displacement, the slower of ankle and toe, x 10,000",
+        "EDGE (arXiv 2211.10658)",
+        thresholds={"rate": f"{legacy.PFC_HZ:g} fps"},
+    ),
+    Metric(
+        "success",
+        "",
+        "1 if the mean body error stays under the threshold to the reference's end; a frozen pose passes on most clips",
+        PHC,
+        better="higher",
+        thresholds=TRACKING | {"mean error": _mm(tracking.SUCCESS_M)},
+        needs="reference",
+    ),
+    Metric(
+        "success_strict",
+        "",
+        "1 if the largest body error stays under the threshold to the reference's end",
+        DESIGN,
+        better="higher",
+        thresholds=TRACKING | {"largest error": _mm(tracking.STRICT_M)},
+        needs="reference",
+    ),
+    Metric(
+        "skill",
+        "",
+        "1 - e_mpjpe / e_mpjpe of the first pose carried along the reference's root",
+        DESIGN,
+        better="higher",
+        thresholds=TRACKING,
+        needs="reference",
+    ),
+    Metric("e_g_mpjpe_mm", "mm", "mean global joint error", PHC, thresholds=TRACKING, needs="reference"),
+    Metric("e_mpjpe_mm", "mm", "mean root-relative joint error", PHC, thresholds=TRACKING, needs="reference"),
+    Metric(
+        "e_vel_mm_frame",
+        "mm/frame",
+        "mean error of first differences",
+        PHC,
+        thresholds=TRACKING,
+        needs="reference",
+    ),
+    Metric(
+        "e_acc_mm_frame2",
+        "mm/frame2",
+        "mean error of second differences",
+        PHC,
+        thresholds=TRACKING,
+        needs="reference",
+    ),
+)
+
+METRICS: dict[str, Metric] = {metric.name: metric for metric in _ALL}
+"""By name, in the order that tables print."""
