@@ -1,0 +1,101 @@
+"""A folder of somebody else's outputs as a generator: its clips are what it has, and nothing can be tuned."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+
+from morphloop.motion import Clip, MotionError, find_motions, read_motion, to_default, write_json
+
+from .motion_llm import KIND, MotionLLM
+from .protocol import FinetuneConfig, FinetuneReport, Generator, Seconds
+from .weights import read_config
+
+FOLDER_KIND = "morphloop.folder"
+
+
+class FolderGenerator:
+    """The motion files under a folder, brought onto the default skeleton.
+
+    fps: frame rate for files that cannot tell theirs. Raises MotionError if the folder holds no readable motion;
+    files that cannot be used are named in `failed` (path to reason) and left out.
+    """
+
+    can_finetune = False
+    report: FinetuneReport | None = None
+
+    def __init__(self, folder: Path | str, fps: float | None = None) -> None:
+        self.folder, self.fps = Path(folder), fps
+        self.paths = find_motions(self.folder)
+        self.failed: dict[str, str] = {}
+        self._clips = self._read()
+        if not self._clips:
+            reason = next(iter(self.failed.values()), "it is empty")
+            raise MotionError(f"{self.folder}: no usable motion ({reason})")
+
+    def _read(self) -> dict[str, Clip]:
+        clips: dict[str, Clip] = {}
+        for path in self.paths:
+            try:
+                clip = to_default(read_motion(path, fps=self.fps))
+            except MotionError as error:
+                self.failed[str(path)] = str(error)
+                continue
+            name = path.relative_to(self.folder).with_suffix("").as_posix() if self.folder.is_dir() else path.stem
+            prompt = clip.texts[0] if clip.texts else name
+            if prompt in clips:
+                prompt = f"{prompt} ({name})"
+            clip = clip.with_provenance(stage="generate", source=str(path), prompt=prompt)
+            clips[prompt] = replace(clip, name=name.replace("/", "_"), texts=clip.texts or (prompt,))
+        return clips
+
+    @property
+    def prompts(self) -> list[str]:
+        """What this generator can be asked for: each clip's caption, or its file's name where it has none."""
+        return list(self._clips)
+
+    def generate(self, prompts: Sequence[str], seed: int, seconds: Seconds | None = None) -> list[Clip]:
+        """The clip of each prompt of `prompts`; seed and seconds change nothing. MotionError on any other prompt."""
+        clips = []
+        for prompt in prompts:
+            if prompt not in self._clips:
+                raise MotionError(f"{self.folder}: has no clip for prompt '{prompt[:60]}', expected one of its prompts")
+            clips.append(self._clips[prompt].with_provenance(seed=seed, models={"generator": self.hash()}))
+        return clips
+
+    def finetune(
+        self, accepted: Sequence[Clip], replay: Sequence[Clip], config: FinetuneConfig | None = None
+    ) -> Generator:
+        """Raises MotionError: the model behind the files is not here."""
+        raise MotionError(f"{self.folder}: a folder of outputs cannot be fine-tuned, use a generator with weights")
+
+    def hash(self) -> str:
+        """Hash of the files' names and bytes and of the frame rate."""
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> str:
+        digest = hashlib.sha256(f"{self.fps}".encode())
+        for path in self.paths:
+            digest.update(path.name.encode())
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+        return digest.hexdigest()[:16]
+
+    def save(self, folder: Path | str) -> Path:
+        """Write a config.json that points at the folder of outputs."""
+        config = {"kind": FOLDER_KIND, "schema": 1, "folder": str(self.folder.resolve()), "fps": self.fps}
+        return write_json(Path(folder) / "config.json", config).parent
+
+
+def load_generator(path: Path | str, fps: float | None = None) -> MotionLLM | FolderGenerator:
+    """The generator of a folder: what `save` wrote, or else the motion files in it (`fps` for those without a rate)."""
+    config = Path(path) / "config.json"
+    values = read_config(config) if config.is_file() else {}
+    if values.get("kind") == KIND:
+        return MotionLLM.load(path)
+    if values.get("kind") == FOLDER_KIND:
+        return FolderGenerator(str(values.get("folder")), values.get("fps"))
+    return FolderGenerator(path, fps)

@@ -1,0 +1,132 @@
+"""The language model: a decoder from `transformers` over text and motion tokens in one vocabulary.
+
+A step's L ids are embedded by one table and summed (MusicGen, MotionVerse); a small head a stream turns the hidden
+state before the same table scores the ids. The backbone is any causal architecture that `transformers` builds from a
+configuration, or a local folder of pretrained weights; nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from transformers import AutoConfig, AutoModel, PreTrainedModel
+
+from morphloop.motion import MotionError
+
+from .sequences import IGNORE, Batch, Vocabulary
+
+DEFAULT_BACKBONE: dict[str, Any] = {
+    "model_type": "llama",
+    "hidden_size": 192,
+    "intermediate_size": 512,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 4,
+    "max_position_embeddings": 1024,
+    "attention_dropout": 0.1,
+    "use_cache": True,
+}
+"""A small Llama; 2 million parameters with the default vocabulary."""
+
+
+@dataclass(frozen=True)
+class LanguageModelConfig:
+    """What a language model is made of."""
+
+    text_size: int
+    """Ids of the text tokenizer."""
+    streams: int
+    """Codebooks of the motion tokenizer (L)."""
+    codebook: int
+    """Codes in each."""
+    pattern: str = "delay"
+    """Name of the interleaving, of patterns.PATTERNS."""
+    backbone: dict[str, Any] = field(default_factory=lambda: dict(DEFAULT_BACKBONE))
+    """Configuration of the backbone as `transformers` writes it; `model_type` names the architecture."""
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        return Vocabulary(self.text_size, self.streams, self.codebook)
+
+
+def pretrained_backbone(folder: Path | str) -> PreTrainedModel:
+    """Backbone from a local folder in the layout of `transformers` (config.json, *.safetensors).
+
+    Raises MotionError if the folder holds none. Code in the folder is never run and pickled weights are not read.
+    """
+    folder = Path(folder)
+    if not (folder / "config.json").is_file():
+        raise MotionError(f"{folder}: has no config.json, expected a local folder of a `transformers` model")
+    try:
+        return AutoModel.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
+        )
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise MotionError(f"{folder}: not a usable backbone ({' '.join(str(error).split())[:160]})") from None
+
+
+def _new_backbone(config: dict[str, Any]) -> PreTrainedModel:
+    values = {k: v for k, v in config.items() if k != "model_type"}
+    try:
+        return AutoModel.from_config(AutoConfig.for_model(config["model_type"], **values))
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise MotionError(f"backbone configuration: {' '.join(str(error).split())[:160]}") from None
+
+
+class MotionLanguageModel(nn.Module):
+    """Ids (B, L, S) to scores of the next step's ids (B, L, S, V)."""
+
+    def __init__(self, config: LanguageModelConfig, backbone: PreTrainedModel | None = None) -> None:
+        super().__init__()
+        self.config = config
+        vocabulary = config.vocabulary
+        self.blank = vocabulary.blank
+        if backbone is None:
+            backbone = _new_backbone(config.backbone | {"vocab_size": vocabulary.size})
+        elif backbone.config.vocab_size != vocabulary.size:
+            backbone.resize_token_embeddings(vocabulary.size)
+        self.backbone = backbone
+        width = backbone.get_input_embeddings().embedding_dim
+        self.heads = nn.ModuleList(nn.Linear(width, width, bias=False) for _ in range(config.streams))
+        for head in self.heads:
+            nn.init.eye_(head.weight)
+
+    def embed(self, ids: torch.Tensor) -> torch.Tensor:
+        """(B, L, S) ids to (B, S, d): the sum over streams; a blank adds nothing."""
+        vectors = self.backbone.get_input_embeddings()(ids)
+        return (vectors * (ids != self.blank)[..., None]).sum(1)
+
+    def scores(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Hidden states (B, S, d) to logits (B, L, S, V)."""
+        table = self.backbone.get_input_embeddings().weight
+        return torch.stack([head(hidden) @ table.T for head in self.heads], dim=1)
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        """Logits (B, L, S, V); padding must stand on the right, where no earlier step sees it."""
+        hidden = self.backbone(inputs_embeds=self.embed(ids), use_cache=False).last_hidden_state
+        return self.scores(hidden)
+
+    def step(self, ids: torch.Tensor, mask: torch.Tensor, cache: Any) -> tuple[torch.Tensor, Any]:
+        """Logits (B, L, V) after the last of ids (B, L, S), and the key-value cache to go on from.
+
+        mask: (B, all steps so far) 1 where a step counts; prompts of different length are padded on the left.
+        """
+        positions = (mask.cumsum(1) - 1).clamp(min=0)[:, -ids.shape[-1] :]
+        out = self.backbone(
+            inputs_embeds=self.embed(ids),
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+        )
+        return self.scores(out.last_hidden_state[:, -1:])[:, :, 0], out.past_key_values
+
+    def loss(self, batch: Batch) -> torch.Tensor:
+        """Mean cross-entropy over trained places, nats a token."""
+        logits = self(batch.ids)
+        return F.cross_entropy(logits.flatten(0, 2), batch.targets.flatten(), ignore_index=IGNORE)

@@ -1,0 +1,239 @@
+"""`MotionLLM`: text tokenizer, motion tokenizer and language model behind the Generator protocol.
+
+In the line of M3GPT (one vocabulary, both directions) with MotionVerse's residual streams and delay pattern.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from morphloop.motion import Clip, MotionError, Provenance, write_json
+from morphloop.motion.features import FEATURE_FPS
+
+from .language_model import LanguageModelConfig, MotionLanguageModel
+from .patterns import PATTERNS
+from .protocol import FinetuneConfig, FinetuneReport, Seconds
+from .sampling import Sampling, sample_motion, sample_text
+from .sequences import Vocabulary, collate
+from .text import TextTokenizer
+from .tokenizer import MotionTokenizer, TokenizerConfig
+from .training import TO_TEXT, Budget, Example, TrainingRun, draw_pairs, language_loss, make_examples
+from .weights import content_hash, load_weights, read_config, save_tensors
+
+KIND = "morphloop.motion_llm"
+CHUNK = 32
+"""Prompts that are sampled at once."""
+MAX_PROMPT = 256
+"""Text ids of the longest prompt."""
+MAX_SECONDS = 20.0
+MAX_CAPTION = 64
+"""Text ids of the longest caption that is written."""
+REPORTED = 64
+"""Clips that a fine-tuning's losses are taken on, at most."""
+
+
+def save_tokenizer(folder: Path | str, tokenizer: MotionTokenizer) -> Path:
+    """Write tokenizer.safetensors and tokenizer.json."""
+    save_tensors(Path(folder) / "tokenizer.safetensors", tokenizer.state_dict())
+    return write_json(Path(folder) / "tokenizer.json", asdict(tokenizer.config)).parent
+
+
+def load_tokenizer(folder: Path | str) -> MotionTokenizer:
+    """Read what `save_tokenizer` wrote; MotionError, one line, if it cannot be used."""
+    path = Path(folder) / "tokenizer.json"
+    values = read_config(path)
+    try:
+        config = TokenizerConfig(**values)
+    except TypeError:
+        raise MotionError(f"{path}: expected the fields {', '.join(TokenizerConfig.__dataclass_fields__)}") from None
+    if any(not isinstance(v, int) or v < 1 for v in values.values()) or config.halvings > 6 or config.depth > 8:
+        raise MotionError(f"{path}: sizes must be whole numbers from 1, halvings at most 6, depth at most 8")
+    return load_weights(Path(folder) / "tokenizer.safetensors", lambda: MotionTokenizer(config))
+
+
+class MotionLLM:
+    """A motion language model: `generate`, `describe`, `finetune`, `save`, `load`.
+
+    Raises MotionError if the three parts do not fit one another.
+    """
+
+    can_finetune = True
+
+    def __init__(
+        self,
+        text: TextTokenizer,
+        tokenizer: MotionTokenizer,
+        model: MotionLanguageModel,
+        sampling: Sampling | None = None,
+        report: FinetuneReport | None = None,
+    ) -> None:
+        config, sizes = model.config, tokenizer.config
+        if (config.text_size, config.streams, config.codebook) != (text.size, sizes.streams, sizes.codebook):
+            raise MotionError(
+                f"language model reads {config.text_size} text ids and {config.streams} x {config.codebook} codes, "
+                f"its tokenizers make {text.size} and {sizes.streams} x {sizes.codebook}"
+            )
+        self.text, self.tokenizer, self.model = text, tokenizer.eval(), model.eval()
+        self.sampling, self.report = sampling or Sampling(), report
+        self.vocabulary: Vocabulary = config.vocabulary
+        self.pattern = PATTERNS[config.pattern](config.streams)
+
+    def generate(self, prompts: Sequence[str], seed: int, seconds: Seconds = (3.0, 4.0)) -> list[Clip]:
+        """A clip at 30 fps for each prompt, of a length between the two bounds.
+
+        Each prompt's sample depends on seed, its place in the list and its text. Raises MotionError on an empty prompt.
+        """
+        shortest, longest = self._bounds(seconds)
+        texts = [self._prompt(prompt) for prompt in prompts]
+        codes: list[torch.Tensor] = []
+        for start in range(0, len(texts), CHUNK):
+            part = texts[start : start + CHUNK]
+            generators = [_generator(seed, start + i) for i in range(len(part))]
+            codes += sample_motion(
+                self.model, self.vocabulary, self.pattern, part, (shortest, longest), generators, self.sampling
+            )
+        frames = math.floor(seconds[1] * FEATURE_FPS + 1e-6) + 1
+        made = zip(prompts, codes, strict=True)
+        return [self._clip(c, frames, index, prompt, seed) for index, (prompt, c) in enumerate(made)]
+
+    def _clip(self, codes: torch.Tensor, frames: int, index: int, prompt: str, seed: int) -> Clip:
+        slug = re.sub(r"[^a-z0-9]+", "_", prompt.lower()).strip("_")[:40]
+        clip = self.tokenizer.decode_clip(codes, frames, f"{index:03d}_{slug}")
+        origin = Provenance(stage="generate", prompt=prompt, seed=seed, models={"generator": self.hash()})
+        return Clip(clip.fps, clip.skeleton, clip.root_pos, clip.rotations, (prompt,), clip.name, origin)
+
+    def _prompt(self, prompt: str) -> list[int]:
+        ids = self.text.encode(prompt)
+        if len(ids) > MAX_PROMPT:
+            raise MotionError(f"prompt '{prompt[:40]}...' has {len(ids)} tokens, expected at most {MAX_PROMPT}")
+        return ids
+
+    def _bounds(self, seconds: Seconds) -> tuple[int, int]:
+        if not 0 < seconds[0] <= seconds[1] <= MAX_SECONDS:
+            raise MotionError(f"seconds {seconds}, expected 0 < shortest <= longest <= {MAX_SECONDS:g}")
+        per_token = self.tokenizer.config.frames_per_token
+        shortest, longest = (math.ceil((s * FEATURE_FPS + 1 - 1e-6) / per_token) for s in seconds)
+        return shortest, longest
+
+    def describe(self, clips: Sequence[Clip], seed: int = 0, sampling: Sampling | None = None) -> list[str]:
+        """A caption for each clip (motion to text); the likeliest tokens unless `sampling` says otherwise."""
+        codes = [self.tokenizer.encode_clip(clip) for clip in clips]
+        captions: list[str] = []
+        for start in range(0, len(codes), CHUNK):
+            part = codes[start : start + CHUNK]
+            generators = [_generator(seed, start + i) for i in range(len(part))]
+            ids = sample_text(
+                self.model,
+                self.vocabulary,
+                self.pattern,
+                part,
+                MAX_CAPTION,
+                generators,
+                sampling or Sampling(temperature=0.0),
+            )
+            captions += [self.text.decode(i) for i in ids]
+        return captions
+
+    def finetune(
+        self, accepted: Sequence[Clip], replay: Sequence[Clip], config: FinetuneConfig | None = None
+    ) -> MotionLLM:
+        """A new generator whose language model is tuned on the clips' tokens; the tokenizers are shared and frozen.
+
+        Its `report` holds the losses before and after. Raises MotionError without an accepted clip or a caption.
+        """
+        config = config or FinetuneConfig()
+        if not accepted:
+            raise MotionError("fine-tuning: no accepted clips, expected at least one")
+        good = make_examples(accepted, self.tokenizer, self.text)
+        old = make_examples(replay, self.tokenizer, self.text)
+        begun = time.monotonic()
+        model, steps = self._tuned(good, old, config)
+        report = FinetuneReport(
+            accepted=len(good),
+            replay=len(old),
+            steps=steps,
+            wall_s=time.monotonic() - begun,
+            accepted_loss_before=language_loss(self.model, good[:REPORTED]),
+            accepted_loss_after=language_loss(model, good[:REPORTED]),
+            replay_loss_before=language_loss(self.model, old[:REPORTED]) if old else None,
+            replay_loss_after=language_loss(model, old[:REPORTED]) if old else None,
+        )
+        return MotionLLM(self.text, self.tokenizer, model, self.sampling, report)
+
+    def _tuned(
+        self, good: list[Example], old: list[Example], config: FinetuneConfig
+    ) -> tuple[MotionLanguageModel, int]:
+        model = copy.deepcopy(self.model).train()
+        budget = Budget(config.steps, config.minutes, config.batch, config.learning_rate, warmup=10, seed=config.seed)
+        run = TrainingRun(model, budget)
+        from_old = round(config.batch * config.replay_share) if old else 0
+        for step in run:
+            rng = np.random.default_rng([config.seed, step])
+            torch.manual_seed(config.seed * 1_000_003 + step)  # dropout
+            sets = [(good, config.batch - from_old), (old, from_old)]
+            pairs = [
+                p for part, n in sets if n for p in draw_pairs(part, n, TO_TEXT, self.vocabulary, self.pattern, rng)
+            ]
+            run.update(model.loss(collate(pairs, self.vocabulary.blank)))
+        return model.eval(), run.step
+
+    def hash(self) -> str:
+        """Content hash of weights, tokenizers and configuration."""
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> str:
+        texts = [
+            json.dumps(asdict(c), sort_keys=True) for c in (self.model.config, self.tokenizer.config, self.sampling)
+        ]
+        return content_hash([*texts, self.text.to_json()], self.tokenizer, self.model)
+
+    def save(self, folder: Path | str) -> Path:
+        """Write weights (safetensors), tokenizers and config.json, which comes last."""
+        folder = Path(folder)
+        save_tokenizer(folder, self.tokenizer)
+        save_tensors(folder / "lm.safetensors", self.model.state_dict())
+        self.text.save(folder / "text_tokenizer.json")
+        config = {
+            "kind": KIND,
+            "schema": 1,
+            "language_model": asdict(self.model.config),
+            "sampling": asdict(self.sampling),
+            "report": asdict(self.report) if self.report else None,
+        }
+        return write_json(folder / "config.json", config).parent
+
+    @classmethod
+    def load(cls, folder: Path | str) -> MotionLLM:
+        """Read what `save` wrote; MotionError, one line, names the file that cannot be used."""
+        folder = Path(folder)
+        values = read_config(folder / "config.json")
+        if values.get("kind") != KIND or values.get("schema") != 1:
+            raise MotionError(f"{folder / 'config.json'}: kind {values.get('kind')}, expected {KIND}, schema 1")
+        try:
+            config = LanguageModelConfig(**values["language_model"])
+            sampling = Sampling(**values["sampling"])
+            report = FinetuneReport(**values["report"]) if values["report"] else None
+            if config.pattern not in PATTERNS:
+                raise MotionError(f"{folder / 'config.json'}: pattern '{config.pattern}', expected {sorted(PATTERNS)}")
+        except (KeyError, TypeError) as error:
+            raise MotionError(f"{folder / 'config.json'}: malformed ({error})") from None
+        text, tokenizer = TextTokenizer.load(folder / "text_tokenizer.json"), load_tokenizer(folder)
+        model = load_weights(folder / "lm.safetensors", lambda: MotionLanguageModel(config))
+        return cls(text, tokenizer, model, sampling, report)
+
+
+def _generator(seed: int, index: int) -> torch.Generator:
+    state = np.random.SeedSequence([seed, index]).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(state) >> 1)

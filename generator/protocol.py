@@ -1,0 +1,73 @@
+"""What the loop knows of a generator, and nothing more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from morphloop.motion import Clip
+
+Seconds = tuple[float, float]
+"""Shortest and longest motion, seconds."""
+
+
+@dataclass(frozen=True)
+class FinetuneConfig:
+    """Budget and rates of a fine-tuning."""
+
+    steps: int = 150
+    """Most optimiser steps."""
+    minutes: float = 5.0
+    """Most wall time; the steps end there."""
+    batch: int = 16
+    """Clips a step."""
+    learning_rate: float = 1e-4
+    """Peak rate of AdamW."""
+    replay_share: float = 0.5
+    """Share of every batch that is drawn from the replay clips, where there are any."""
+    seed: int = 0
+    """Of the batches."""
+
+
+@dataclass(frozen=True)
+class FinetuneReport:
+    """What a fine-tuning did. Losses are nats a token, text to motion, on the named clips; null without such clips."""
+
+    accepted: int
+    replay: int
+    steps: int
+    wall_s: float
+    accepted_loss_before: float
+    accepted_loss_after: float
+    replay_loss_before: float | None
+    replay_loss_after: float | None
+
+
+@runtime_checkable
+class Generator(Protocol):
+    """Prompts to clips, and a better generator from clips that physics accepted.
+
+    can_finetune: False for a generator whose weights are not here; its `finetune` raises MotionError.
+    report: of the fine-tuning that made this generator, None if none did.
+    """
+
+    can_finetune: bool
+    report: FinetuneReport | None
+
+    def generate(self, prompts: Sequence[str], seed: int, seconds: Seconds = (3.0, 4.0)) -> list[Clip]:
+        """A clip for each prompt, at its own frame rate on the default skeleton. The same seed gives the same bytes."""
+        ...
+
+    def finetune(self, accepted: Sequence[Clip], replay: Sequence[Clip], config: FinetuneConfig = ...) -> Generator:
+        """A new generator, tuned; this one stays as it is. Clips carry their captions in `texts`."""
+        ...
+
+    def hash(self) -> str:
+        """Content hash of all that decides what `generate` returns."""
+        ...
+
+    def save(self, folder: Path | str) -> Path:
+        """Write what `load_generator` reads."""
+        ...

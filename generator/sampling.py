@@ -1,0 +1,126 @@
+"""Sampling from the language model with a key-value cache: motion under length bounds, and captions.
+
+Every prompt has a random stream of its own, so a sample does not depend on what else is in its batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from .language_model import MotionLanguageModel
+from .patterns import Pattern
+from .sequences import Vocabulary
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How tokens are drawn."""
+
+    temperature: float = 0.9
+    """Divides the logits; 0 takes the likeliest token."""
+    top_p: float = 0.95
+    """Smallest set of tokens with this much probability is drawn from."""
+
+
+def draw(logits: torch.Tensor, uniform: torch.Tensor, sampling: Sampling) -> torch.Tensor:
+    """Ids (...) of logits (..., V) by inverse transform of numbers in [0, 1); nucleus as in Holtzman et al. 2020."""
+    if sampling.temperature == 0:
+        return logits.argmax(-1)
+    ordered, ids = (logits.double() / sampling.temperature).sort(dim=-1, descending=True, stable=True)
+    probability = ordered.softmax(-1)
+    before = probability.cumsum(-1) - probability
+    kept = torch.where(before < sampling.top_p, probability, 0.0)
+    total = kept.cumsum(-1)
+    place = (total <= uniform[..., None].double() * total[..., -1:]).sum(-1)
+    return ids.gather(-1, place.clamp(max=ids.shape[-1] - 1)[..., None])[..., 0]
+
+
+def pad_left(prompts: Sequence[torch.Tensor], blank: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Prompts (L, S_i) as ids (B, L, S) and mask (B, S)."""
+    longest = max(prompt.shape[1] for prompt in prompts)
+    ids = torch.full((len(prompts), prompts[0].shape[0], longest), blank)
+    mask = torch.zeros(len(prompts), longest, dtype=torch.long)
+    for row, prompt in enumerate(prompts):
+        ids[row, :, longest - prompt.shape[1] :] = prompt
+        mask[row, longest - prompt.shape[1] :] = 1
+    return ids, mask
+
+
+def uniforms(generators: Sequence[torch.Generator], streams: int) -> torch.Tensor:
+    """(B, L) numbers in [0, 1), a row from each generator."""
+    return torch.stack([torch.rand(streams, generator=generator) for generator in generators])
+
+
+@torch.no_grad()
+def sample_motion(
+    model: MotionLanguageModel,
+    vocabulary: Vocabulary,
+    pattern: Pattern,
+    texts: Sequence[Sequence[int]],
+    lengths: tuple[int, int],
+    generators: Sequence[torch.Generator],
+    sampling: Sampling,
+) -> list[torch.Tensor]:
+    """Codes (L, n_i) for each text's ids, lengths[0] <= n_i <= lengths[1], one generator a text.
+
+    Stream 0 decides the length by its END, which is closed before the lower bound and forced at the upper one.
+    """
+    low, high = lengths
+    times = pattern.times(pattern.num_steps(high + 1))
+    ids, mask = pad_left([vocabulary.motion_prompt(text) for text in texts], vocabulary.blank)
+    allowed = vocabulary.allowed_codes()
+    ends = torch.full((len(texts),), high)
+    steps: list[torch.Tensor] = []
+    cache = None
+    for step in range(times.shape[1]):
+        logits, cache = model.step(ids, mask, cache)
+        now = times[:, step]
+        open_ids = allowed.clone()
+        open_ids[0, vocabulary.end] = bool(low <= now[0])
+        drawn = draw(logits.masked_fill(~open_ids, -torch.inf), uniforms(generators, vocabulary.streams), sampling)
+        if now[0] < high:
+            ends = torch.where((drawn[:, 0] == vocabulary.end) & (now[0] < ends), now[0], ends)
+        drawn = torch.where(now[None] == ends[:, None], vocabulary.end, drawn)
+        drawn = torch.where((now[None] < 0) | (now[None] > ends[:, None]), vocabulary.blank, drawn)
+        steps.append(drawn)
+        ids = drawn[..., None]
+        mask = torch.cat([mask, torch.ones_like(mask[:, :1])], dim=1)
+        if bool((now.min() >= ends).all()):
+            break
+    grid = pattern.deinterleave(torch.stack(steps, dim=-1))
+    return [vocabulary.codes(grid[row, :, : int(end)]) for row, end in enumerate(ends)]
+
+
+@torch.no_grad()
+def sample_text(
+    model: MotionLanguageModel,
+    vocabulary: Vocabulary,
+    pattern: Pattern,
+    codes: Sequence[torch.Tensor],
+    longest: int,
+    generators: Sequence[torch.Generator],
+    sampling: Sampling,
+) -> list[list[int]]:
+    """Text ids, `longest` at most, that describe each codes (L, n_i)."""
+    ids, mask = pad_left([vocabulary.text_prompt(c, pattern) for c in codes], vocabulary.blank)
+    closed = torch.ones(vocabulary.size, dtype=torch.bool)
+    closed[: vocabulary.text_size] = False
+    closed[vocabulary.end] = False
+    texts: list[list[int]] = [[] for _ in codes]
+    done = torch.zeros(len(codes), dtype=torch.bool)
+    cache = None
+    for _ in range(longest):
+        logits, cache = model.step(ids, mask, cache)
+        drawn = draw(logits[:, 0].masked_fill(closed, -torch.inf), uniforms(generators, 1)[:, 0], sampling)
+        done |= drawn == vocabulary.end
+        for row in torch.nonzero(~done)[:, 0].tolist():
+            texts[row].append(int(drawn[row]))
+        if bool(done.all()):
+            break
+        ids = torch.full((len(codes), vocabulary.streams, 1), vocabulary.blank)
+        ids[:, 0, 0] = drawn
+        mask = torch.cat([mask, torch.ones_like(mask[:, :1])], dim=1)
+    return texts

@@ -1,0 +1,72 @@
+"""Text in and out of the language model: a byte-level byte-pair tokenizer trained on captions.
+
+Byte-level, so every prompt in any script encodes and decodes back; a local folder's own `tokenizer.json` is read too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+
+from morphloop.motion import MotionError, write_atomic
+
+MAX_BYTES = 64 << 20
+"""Largest tokenizer file that is read: 64 MiB."""
+
+
+class TextTokenizer:
+    """Captions to ids 0 .. size - 1 and back. Case is folded and white space trimmed by those trained here."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+
+    @classmethod
+    def train(cls, captions: Iterable[str], size: int = 512) -> TextTokenizer:
+        """Byte pairs of the captions; `size` ids at most, 256 of them the bytes."""
+        tokenizer = Tokenizer(models.BPE())
+        tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase(), normalizers.Strip()])
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+        tokenizer.decoder = decoders.ByteLevel()
+        alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+        trainer = trainers.BpeTrainer(vocab_size=size, initial_alphabet=alphabet, show_progress=False)
+        tokenizer.train_from_iterator(sorted(captions), trainer)
+        return cls(tokenizer)
+
+    @property
+    def size(self) -> int:
+        return self._tokenizer.get_vocab_size()
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of a text; MotionError if it is empty."""
+        if not text.strip():
+            raise MotionError("prompt is empty, expected a description of a motion")
+        return self._tokenizer.encode(text, add_special_tokens=False).ids
+
+    def decode(self, ids: list[int]) -> str:
+        """Text of ids."""
+        return self._tokenizer.decode(ids, skip_special_tokens=True).strip()
+
+    def to_json(self) -> str:
+        """The tokenizer as the `tokenizers` library's own JSON."""
+        return self._tokenizer.to_str()
+
+    def save(self, path: Path | str) -> Path:
+        """Write `to_json`, atomically."""
+        return write_atomic(path, lambda stream: stream.write(self.to_json().encode()))
+
+    @classmethod
+    def load(cls, path: Path | str) -> TextTokenizer:
+        """Read a file of `save` or any `tokenizer.json`; MotionError if it is none."""
+        path = Path(path)
+        try:
+            if path.stat().st_size > MAX_BYTES:
+                raise MotionError(f"{path}: larger than {MAX_BYTES >> 20} MiB, expected a text tokenizer")
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            raise MotionError(f"{path}: cannot be read, expected a text tokenizer (JSON)") from None
+        try:
+            return cls(Tokenizer.from_str(text))
+        except Exception:  # the library raises bare Exception for every malformed file
+            raise MotionError(f"{path}: not a text tokenizer of the `tokenizers` library") from None

@@ -1,0 +1,188 @@
+"""Motion tokenizer: features to L streams of codes and back, by residual vector quantisation.
+
+The convolutional auto-encoder of T2M-GPT (Zhang et al. 2023) with the residual quantiser of MoMask (Guo et al. 2024):
+stream l codes what streams before it left over. Codebooks follow their clusters by exponential moving average, a code
+that nobody uses is moved onto a sample (Jukebox). The decoder is also trained through forward kinematics
+(`training.py`), so that planted feet stay where they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from morphloop.motion import Clip, MotionError
+from morphloop.motion.features import (
+    CONTACTS,
+    FEATURE_SIZE,
+    HEIGHT,
+    JOINTS_6D,
+    TILT_6D,
+    VELOCITY,
+    YAW_RATE,
+    clip_to_features,
+    features_to_clip,
+)
+
+
+@dataclass(frozen=True)
+class TokenizerConfig:
+    """Sizes of a motion tokenizer."""
+
+    streams: int = 3
+    """Codebooks, coarse to fine (L)."""
+    codebook: int = 256
+    """Codes in each."""
+    code_size: int = 64
+    """Numbers in a code."""
+    width: int = 128
+    """Channels of the convolutions."""
+    depth: int = 2
+    """Residual blocks at each resolution."""
+    halvings: int = 2
+    """Times that the frame rate is halved: 2 makes one token of four frames."""
+
+    @property
+    def frames_per_token(self) -> int:
+        return 2**self.halvings
+
+
+class Quantizer(nn.Module):
+    """One codebook (K, C) with its moving averages."""
+
+    codebook: torch.Tensor
+    count: torch.Tensor
+    total: torch.Tensor
+
+    DECAY = 0.99
+    DEAD = 0.03
+    """Moving count of uses below which a code is moved."""
+
+    def __init__(self, size: int, dim: int) -> None:
+        super().__init__()
+        self.register_buffer("codebook", torch.zeros(size, dim))
+        self.register_buffer("count", torch.zeros(size))
+        self.register_buffer("total", torch.zeros(size, dim))
+
+    def nearest(self, x: torch.Tensor) -> torch.Tensor:
+        """Index (N,) of the nearest code to each of (N, C)."""
+        return (self.codebook.square().sum(-1) - 2 * x @ self.codebook.T).argmin(-1)
+
+    @torch.no_grad()
+    def follow(self, x: torch.Tensor, index: torch.Tensor, rng: torch.Generator) -> None:
+        """Move the codes towards the vectors (N, C) that chose them; the dead ones onto vectors drawn by `rng`."""
+        chosen = F.one_hot(index, len(self.codebook)).to(x.dtype)
+        self.count.mul_(self.DECAY).add_(chosen.sum(0), alpha=1 - self.DECAY)
+        self.total.mul_(self.DECAY).add_(chosen.T @ x, alpha=1 - self.DECAY)
+        self.codebook.copy_(self.total / self.count.clamp(min=1e-6)[:, None])
+        dead = torch.nonzero(self.count < self.DEAD)[:, 0]
+        drawn = x[torch.randint(len(x), (len(dead),), generator=rng)]
+        self.codebook[dead], self.total[dead], self.count[dead] = drawn, drawn, 1.0
+
+
+class ResidualBlock(nn.Module):
+    """Dilated 3-wide convolution and a pointwise one, added to the input (B, C, T)."""
+
+    def __init__(self, width: int, dilation: int) -> None:
+        super().__init__()
+        self.wide = nn.Conv1d(width, width, 3, padding=dilation, dilation=dilation)
+        self.point = nn.Conv1d(width, width, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.point(F.silu(self.wide(F.silu(x))))
+
+
+class MotionTokenizer(nn.Module):
+    """Features (B, T, FEATURE_SIZE) to codes (B, L, n) and back, n = ceil(T / frames_per_token)."""
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(self, config: TokenizerConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.register_buffer("mean", torch.zeros(FEATURE_SIZE))
+        self.register_buffer("std", torch.ones(FEATURE_SIZE))
+        width = config.width
+        blocks = [ResidualBlock(width, 3**d) for d in range(config.depth)]
+        encoder: list[nn.Module] = [nn.Conv1d(FEATURE_SIZE, width, 3, padding=1)]
+        decoder: list[nn.Module] = [nn.Conv1d(config.code_size, width, 3, padding=1), *blocks]
+        for _ in range(config.halvings):
+            encoder += [nn.Conv1d(width, width, 4, stride=2, padding=1)]
+            encoder += [ResidualBlock(width, 3**d) for d in range(config.depth)]
+            decoder += [nn.Upsample(scale_factor=2), nn.Conv1d(width, width, 3, padding=1)]
+            decoder += [ResidualBlock(width, 3**d) for d in reversed(range(config.depth))]
+        encoder += [nn.Conv1d(width, config.code_size, 3, padding=1)]
+        decoder += [nn.SiLU(), nn.Conv1d(width, FEATURE_SIZE, 3, padding=1)]
+        self.encoder, self.decoder = nn.Sequential(*encoder), nn.Sequential(*decoder)
+        self.quantizers = nn.ModuleList(Quantizer(config.codebook, config.code_size) for _ in range(config.streams))
+
+    def set_normaliser(self, features: np.ndarray) -> None:
+        """Mean and scale from all training frames (N, FEATURE_SIZE).
+
+        Rotations share one scale, so that a joint that hardly moves is not blown up to the weight of a leg.
+        """
+        std = features.std(0)
+        for group in (YAW_RATE, VELOCITY, HEIGHT, TILT_6D, JOINTS_6D, CONTACTS):
+            std[group] = max(float(std[group].mean()), 1e-3)
+        self.mean.copy_(torch.from_numpy(features.mean(0)))
+        self.std.copy_(torch.from_numpy(std))
+
+    def latents(self, features: torch.Tensor) -> torch.Tensor:
+        """(B, n, C) before quantisation; the last frame is repeated up to a whole token."""
+        short = -features.shape[1] % self.config.frames_per_token
+        padded = torch.cat([features, features[:, -1:].expand(-1, short, -1)], dim=1)
+        return self.encoder(((padded - self.mean) / self.std).transpose(1, 2)).transpose(1, 2)
+
+    def quantize(
+        self, latents: torch.Tensor, follow: torch.Generator | None = None
+    ) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """Codes (B, L, n) and, stream by stream, the sum of codes so far (B, n, C).
+
+        With `follow` the codebooks move, and it draws the dead ones' new places.
+        """
+        flat = latents.detach().reshape(-1, latents.shape[-1])
+        left, indices, sums = flat, [], []
+        for quantizer in self.quantizers:
+            assert isinstance(quantizer, Quantizer)
+            index = quantizer.nearest(left)
+            if follow is not None:
+                quantizer.follow(left, index, follow)
+            left = left - quantizer.codebook[index]
+            indices.append(index.reshape(latents.shape[:2]))
+            sums.append((flat - left).reshape(latents.shape))
+        return torch.stack(indices, dim=1), sums
+
+    def reconstruct(self, quantized: torch.Tensor) -> torch.Tensor:
+        """Features (B, n * frames_per_token, FEATURE_SIZE) of quantised latents (B, n, C)."""
+        return self.decoder(quantized.transpose(1, 2)).transpose(1, 2) * self.std + self.mean
+
+    @torch.no_grad()
+    def encode(self, features: torch.Tensor) -> torch.Tensor:
+        """Codes (B, L, n) of features (B, T, FEATURE_SIZE)."""
+        return self.quantize(self.latents(features))[0]
+
+    @torch.no_grad()
+    def decode(self, codes: torch.Tensor) -> torch.Tensor:
+        """Features (B, n * frames_per_token, FEATURE_SIZE) of codes (B, l, n); l < L decodes coarse streams."""
+        if codes.shape[1] > self.config.streams or codes.min() < 0 or codes.max() >= self.config.codebook:
+            raise MotionError(
+                f"codes {tuple(codes.shape)}, expected at most {self.config.streams} streams of 0 .. "
+                f"{self.config.codebook - 1}"
+            )
+        books = [quantizer.codebook for quantizer in self.quantizers if isinstance(quantizer, Quantizer)]
+        return self.reconstruct(torch.stack([books[i][codes[:, i]] for i in range(codes.shape[1])]).sum(0))
+
+    def encode_clip(self, clip: Clip) -> torch.Tensor:
+        """Codes (L, n) of a clip."""
+        features = torch.from_numpy(clip_to_features(clip).astype(np.float32))
+        return self.encode(features[None])[0]
+
+    def decode_clip(self, codes: torch.Tensor, frames: int | None = None, name: str = "clip") -> Clip:
+        """Clip of codes (L, n), cut to `frames` if given; it starts over the origin and faces X."""
+        features = self.decode(codes[None])[0].double().numpy()
+        return features_to_clip(features[:frames], name)

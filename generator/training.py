@@ -1,0 +1,277 @@
+"""Training of the motion tokenizer and of the language model, each a loop of a few lines over a shared run.
+
+Batches are drawn by (seed, step), so that a resumed run sees what an unbroken one would have seen. A run ends at its
+steps or at its minutes, whichever comes first; the learning rate falls along a half cosine towards that end.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from morphloop.motion import DEFAULT_SKELETON, Clip, MotionError, forward_kinematics
+from morphloop.motion.features import CONTACT_INDEX, CONTACTS, FEATURE_FPS, clip_to_features, features_to_motion
+
+from .language_model import LanguageModelConfig, MotionLanguageModel
+from .patterns import PATTERNS, Pattern
+from .sequences import Vocabulary, collate, motion_to_text, text_to_motion
+from .text import TextTokenizer
+from .tokenizer import MotionTokenizer, TokenizerConfig
+from .weights import load_tensors, save_tensors
+
+log = logging.getLogger("morphloop.training")
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long and how fast to train."""
+
+    steps: int
+    """Most optimiser steps."""
+    minutes: float
+    """Most wall time; with a large value the result depends on the seed alone."""
+    batch: int
+    """Windows or captions a step."""
+    learning_rate: float
+    """Peak rate of AdamW."""
+    weight_decay: float = 0.01
+    """Of AdamW."""
+    warmup: int = 50
+    """Steps over which the rate rises."""
+    seed: int = 0
+    """Of the first weights and of every batch."""
+    log_every: int = 50
+    """Steps between log lines."""
+    save_every: int = 500
+    """Steps between checkpoints, where a checkpoint file is named."""
+
+
+TOKENIZER_BUDGET = Budget(steps=4000, minutes=8, batch=32, learning_rate=6e-4)
+TO_TEXT = 0.2
+"""Share of language model training that is motion to text."""
+LANGUAGE_BUDGET = Budget(steps=6000, minutes=10, batch=32, learning_rate=1.5e-3)
+
+
+class TrainingRun:
+    """Optimiser, schedule, log and checkpoint around a loop: `for step in run: run.update(loss, figures)`."""
+
+    def __init__(self, model: nn.Module, budget: Budget, checkpoint: Path | None = None) -> None:
+        self.model, self.budget, self.checkpoint = model, budget, checkpoint
+        self.optimizer = torch.optim.AdamW(model.parameters(), budget.learning_rate, weight_decay=budget.weight_decay)
+        self.step, self.spent_s, self.figures = 0, 0.0, {}
+        if checkpoint is not None and checkpoint.exists():
+            self._resume(checkpoint)
+
+    def __iter__(self) -> Iterator[int]:
+        begun = time.monotonic() - self.spent_s
+        while (progress := max(self.step / self.budget.steps, self.spent_s / (60 * self.budget.minutes))) < 1:
+            rising = min(1.0, (self.step + 1) / max(self.budget.warmup, 1))
+            for group in self.optimizer.param_groups:
+                group["lr"] = (
+                    self.budget.learning_rate * rising * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
+                )
+            yield self.step
+            self.step += 1
+            self.spent_s = time.monotonic() - begun
+            if self.step % self.budget.log_every == 0:
+                shown = " ".join(f"{name} {value:.4g}" for name, value in self.figures.items())
+                log.info("step %d  %.0f s  %s", self.step, self.spent_s, shown)
+            if self.checkpoint is not None and self.step % self.budget.save_every == 0:
+                self._save(self.checkpoint)
+
+    def update(self, loss: torch.Tensor, **figures: float) -> None:
+        """One optimiser step. Raises MotionError if the loss is no number any more."""
+        if not bool(torch.isfinite(loss)):
+            raise MotionError(f"training: the loss is {float(loss)} at step {self.step}, lower the learning rate")
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+        self.figures = {"loss": float(loss.detach()), **figures}
+
+    def _save(self, path: Path) -> None:
+        tensors = {f"model/{name}": value for name, value in self.model.state_dict().items()}
+        for name, parameter in self.model.named_parameters():
+            tensors |= {f"adam/{name}/{key}": value for key, value in self.optimizer.state[parameter].items()}
+        save_tensors(path, tensors, {"step": str(self.step), "spent_s": str(self.spent_s)})
+
+    def _resume(self, path: Path) -> None:
+        tensors, meta = load_tensors(path)
+        try:
+            weights = {n.removeprefix("model/"): t for n, t in tensors.items() if n.startswith("model/")}
+            self.model.load_state_dict(weights)
+            for name, parameter in self.model.named_parameters():
+                state = {key: tensors[f"adam/{name}/{key}"] for key in ("step", "exp_avg", "exp_avg_sq")}
+                self.optimizer.state[parameter] = state
+            self.step, self.spent_s = int(meta["step"]), float(meta["spent_s"])
+        except (KeyError, RuntimeError, ValueError):
+            raise MotionError(f"{path}: not a checkpoint of this model, remove it or choose another folder") from None
+        log.info("resumed at step %d from %s", self.step, path)
+
+
+def training_features(clips: Sequence[Clip]) -> list[np.ndarray]:
+    """Features of each clip in single precision; MotionError if there is no clip."""
+    if not clips:
+        raise MotionError("training: no clips, expected at least one")
+    return [clip_to_features(clip).astype(np.float32) for clip in clips]
+
+
+def draw_windows(features: Sequence[np.ndarray], batch: int, window: int, rng: np.random.Generator) -> torch.Tensor:
+    """(batch, window, D) windows, clips drawn by length; a shorter clip stands still at its end."""
+    frames = np.array([len(f) for f in features])
+    windows = []
+    for index in rng.choice(len(features), size=batch, p=frames / frames.sum()):
+        start = rng.integers(max(frames[index] - window, 0) + 1)
+        piece = features[index][start : start + window]
+        rest = np.repeat(piece[-1:], window - len(piece), axis=0)
+        rest[:, :3] = 0.0  # no turning and no travel while it stands
+        windows.append(np.concatenate([piece, rest]))
+    return torch.from_numpy(np.stack(windows))
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Weights of the tokenizer's loss terms beside the normalised features' own."""
+
+    commit: float = 0.05
+    """Latents towards their codes."""
+    position: float = 8.0
+    """Joint positions, metres."""
+    velocity: float = 0.6
+    """Joint velocities in the world, m/s."""
+    planted: float = 1.5
+    """Horizontal speed error of feet that are on the ground, m/s: what foot slide is made of."""
+
+
+def kinematic_loss(made: torch.Tensor, wanted: torch.Tensor, weights: LossWeights) -> tuple[torch.Tensor, torch.Tensor]:
+    """Loss (scalar) through forward kinematics and mean joint error, metres, of features (B, T, D).
+
+    Positions are compared about each one's own root place, so that drift is charged once, as velocity.
+    """
+    (root_a, turn_a), (root_b, turn_b) = features_to_motion(made), features_to_motion(wanted)
+    a, _ = forward_kinematics(DEFAULT_SKELETON, root_a, turn_a)
+    b, _ = forward_kinematics(DEFAULT_SKELETON, root_b, turn_b)
+    flat = torch.tensor([1.0, 1.0, 0.0])
+    local = (a - root_a[..., None, :] * flat) - (b - root_b[..., None, :] * flat)
+    speed = (a.diff(dim=1) - b.diff(dim=1)) * FEATURE_FPS
+    planted = wanted[:, 1:, CONTACTS] * wanted[:, :-1, CONTACTS]
+    feet = (speed[:, :, list(CONTACT_INDEX), :2].abs().sum(-1) * planted).mean()
+    loss = weights.position * local.abs().mean() + weights.velocity * speed.abs().mean() + weights.planted * feet
+    return loss, local.norm(dim=-1).mean()
+
+
+def train_tokenizer(
+    clips: Sequence[Clip],
+    config: TokenizerConfig | None = None,
+    budget: Budget = TOKENIZER_BUDGET,
+    weights: LossWeights | None = None,
+    checkpoint: Path | None = None,
+    window: int = 64,
+) -> MotionTokenizer:
+    """A tokenizer trained on windows of `window` frames of the clips; an existing checkpoint is gone on from."""
+    config, weights = config or TokenizerConfig(), weights or LossWeights()
+    features = training_features(clips)
+    torch.manual_seed(budget.seed)
+    model = MotionTokenizer(config)
+    model.set_normaliser(np.concatenate(features))
+    run = TrainingRun(model, budget, checkpoint)
+    for step in run:
+        wanted = draw_windows(features, budget.batch, window, np.random.default_rng([budget.seed, step]))
+        follow = torch.Generator().manual_seed(budget.seed * 1_000_003 + step)
+        latents = model.latents(wanted)
+        codes, sums = model.quantize(latents, follow)
+        depth = _depth(step, budget.seed, config.streams)
+        made = model.reconstruct(latents + (sums[depth] - latents).detach())
+        commit = torch.stack([F.mse_loss(latents, done) for done in sums[: depth + 1]]).mean()
+        kinematic, error = kinematic_loss(made, wanted, weights)
+        likeness = F.smooth_l1_loss((made - model.mean) / model.std, (wanted - model.mean) / model.std)
+        run.update(
+            likeness + weights.commit * commit + kinematic,
+            mpjpe_mm=1000 * float(error.detach()),
+            used=float(codes[:, 0].unique().numel()),
+        )
+    return model.eval()
+
+
+def _depth(step: int, seed: int, streams: int) -> int:
+    """Last stream that the decoder is given: all of them, in one step of five fewer (quantiser dropout)."""
+    rng = np.random.default_rng([seed, step, 1])
+    return int(rng.integers(streams)) if rng.random() < 0.2 else streams - 1
+
+
+@dataclass(frozen=True)
+class Example:
+    """A clip as tokens: codes (L, n) and the ids of each of its captions."""
+
+    codes: torch.Tensor
+    captions: tuple[list[int], ...]
+
+
+def make_examples(clips: Sequence[Clip], tokenizer: MotionTokenizer, text: TextTokenizer) -> list[Example]:
+    """Tokens of the clips; MotionError names the first clip without a caption."""
+    examples = []
+    for clip in clips:
+        if not clip.texts:
+            raise MotionError(f"{clip.name}: has no caption, expected at least one text")
+        examples.append(Example(tokenizer.encode_clip(clip), tuple(text.encode(t) for t in clip.texts)))
+    return examples
+
+
+def draw_pairs(
+    examples: Sequence[Example],
+    batch: int,
+    to_text_share: float,
+    vocabulary: Vocabulary,
+    pattern: Pattern,
+    rng: np.random.Generator,
+) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Training pairs of random examples, captions and directions."""
+    pairs = []
+    for index in rng.integers(len(examples), size=batch):
+        example = examples[index]
+        caption = example.captions[rng.integers(len(example.captions))]
+        task = motion_to_text if rng.random() < to_text_share else text_to_motion
+        pairs.append(task(vocabulary, pattern, caption, example.codes))
+    return pairs
+
+
+def train_language_model(
+    examples: Sequence[Example],
+    config: LanguageModelConfig,
+    budget: Budget = LANGUAGE_BUDGET,
+    to_text_share: float = TO_TEXT,
+    checkpoint: Path | None = None,
+    model: MotionLanguageModel | None = None,
+) -> MotionLanguageModel:
+    """A language model trained by teacher forcing on both directions; `model` is gone on from in place if given."""
+    if not examples:
+        raise MotionError("training: no examples, expected at least one clip with a caption")
+    torch.manual_seed(budget.seed)
+    model = (model or MotionLanguageModel(config)).train()
+    vocabulary, pattern = config.vocabulary, PATTERNS[config.pattern](config.streams)
+    run = TrainingRun(model, budget, checkpoint)
+    for step in run:
+        rng = np.random.default_rng([budget.seed, step])
+        torch.manual_seed(budget.seed * 1_000_003 + step)  # dropout
+        pairs = draw_pairs(examples, budget.batch, to_text_share, vocabulary, pattern, rng)
+        run.update(model.loss(collate(pairs, vocabulary.blank)))
+    return model.eval()
+
+
+@torch.no_grad()
+def language_loss(model: MotionLanguageModel, examples: Sequence[Example], to_text: bool = False) -> float:
+    """Mean loss, nats a token, on each example's first caption in one direction."""
+    vocabulary, pattern = model.config.vocabulary, PATTERNS[model.config.pattern](model.config.streams)
+    task = motion_to_text if to_text else text_to_motion
+    pairs = [task(vocabulary, pattern, e.captions[0], e.codes) for e in examples]
+    losses = [float(model.loss(collate(pairs[i : i + 32], vocabulary.blank))) for i in range(0, len(pairs), 32)]
+    return float(np.average(losses, weights=[len(pairs[i : i + 32]) for i in range(0, len(pairs), 32)]))
