@@ -1,6 +1,7 @@
 """Motion: skeletons, clips, files, features, fitting and the built-in corpus."""
 
 from .clip import Clip, JointTrack, Provenance, Rollout
+from .corpus import action_names, make_corpus
 from .errors import MotionError
 from .files import (
     load_clip,
@@ -24,9 +25,11 @@ __all__ = [
     "Provenance",
     "Rollout",
     "Skeleton",
+    "action_names",
     "forward_kinematics",
     "load_clip",
     "load_rollout",
+    "make_corpus",
     "read_manifest",
     "save_clip",
     "save_rollout",

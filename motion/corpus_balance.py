@@ -1,0 +1,134 @@
+"""From a plan to a clip whose balance is right: feet and load are planned, the centre of mass follows from physics.
+
+The cart-table model (Kajita et al. 2003, "Biped walking pattern generation by using preview control of zero-moment
+point"): with the zero-moment point p under the loaded foot and the centre of mass c at height h,
+(g + h'') (c - p) = h c''. Here p is known over the whole clip, so the equation is one banded linear system per axis
+instead of a preview controller. It gives the sway over the stance foot, the lean into a start and a stop, and in the
+flight of a jump, where g + h'' is zero, a straight line. The pelvis is then moved until the body's centre of mass is
+where the model wants it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import solve_banded
+from scipy.ndimage import gaussian_filter1d, minimum_filter1d
+
+from .leg_ik import HIPS, LEG_JOINTS, LEG_LENGTHS, FootTrack, ankle_poses, solve_legs
+from .rotations import quat_from_heading, quat_from_rotvec, quat_mul, quat_rotate
+from .skeleton import DEFAULT_SKELETON, forward_kinematics
+
+GRAVITY = 9.81
+FPS = 30.0
+COM_HEIGHT = 0.95
+"""Height of the centre of mass while standing, metres, for the cart-table model."""
+REACH = 0.988
+"""Share of its stretched length that a leg uses at most; knees stay a little bent."""
+
+MASSES = {
+    "pelvis": 7.0, "hip": 9.0, "knee": 3.1, "ankle": 0.8, "foot": 0.2, "spine1": 7.0, "spine2": 6.5, "spine3": 8.0,
+    "neck": 1.0, "head": 4.4, "collar": 1.5, "shoulder": 1.9, "elbow": 1.1, "wrist": 0.3, "hand": 0.15,
+}  # fmt: skip
+"""Segment masses, kg, of the default body (`sim.table`, after de Leva 1996)."""
+CENTRES = {
+    "pelvis": (-0.01, 0.0, -0.03), "spine1": (0.0, 0.0, 0.03), "spine2": (0.0, 0.0, 0.03), "spine3": (0.0, 0.0, 0.08),
+    "head": (0.01, 0.0, 0.075), "ankle": (0.03, 0.0, -0.05), "foot": (0.055, 0.0, -0.005),
+}  # fmt: skip
+"""Centre of mass of segments that are no plain link to a child, in the joint's frame, metres."""
+
+
+def _segments() -> tuple[np.ndarray, np.ndarray]:
+    skeleton = DEFAULT_SKELETON
+    masses, centres = [], []
+    for j, name in enumerate(skeleton.names):
+        base = name.split("_")[-1]
+        masses.append(MASSES[base])
+        link = 0.5 * skeleton.offsets[skeleton.children[j][0]] if skeleton.children[j] else np.zeros(3)
+        centres.append(CENTRES.get(base, tuple(link)))
+    return np.array(masses), np.array(centres)
+
+
+SEGMENT_MASSES, SEGMENT_CENTRES = _segments()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an action decides; times and frames at `FPS`.
+
+    feet: both feet; cop: (T, 2) wanted zero-moment point on the ground, metres; heading: (T,) of the pelvis;
+    tilt: (T, 3) rotation vector of the pelvis in its heading frame; crouch: (T,) metres the pelvis goes below what the
+    legs allow; upper: local rotations (T, 4) by joint name above the pelvis; rise: (T,) height of the centre of mass
+    over standing, given only by jumps, where it replaces the legs' reach.
+    """
+
+    feet: FootTrack
+    cop: np.ndarray
+    heading: np.ndarray
+    tilt: np.ndarray
+    crouch: np.ndarray
+    upper: dict[str, np.ndarray]
+    rise: np.ndarray | None = None
+
+
+def centre_of_mass(root_pos: np.ndarray, rotations: np.ndarray) -> np.ndarray:
+    """(T, 3) of the default body; root_pos (T, 3), local rotations (T, 24, 4)."""
+    positions, turned = forward_kinematics(DEFAULT_SKELETON, root_pos, rotations)
+    centres = positions + quat_rotate(turned, np.broadcast_to(SEGMENT_CENTRES, positions.shape))
+    return np.einsum("j,tjc->tc", SEGMENT_MASSES / SEGMENT_MASSES.sum(), centres)
+
+
+def cart_table(cop: np.ndarray, height: np.ndarray) -> np.ndarray:
+    """Horizontal path (T, 2) of the centre of mass that keeps the zero-moment point at `cop` (T, 2).
+
+    height: (T,) of the centre of mass, metres. Both ends rest on the zero-moment point.
+    """
+    frames = len(cop)
+    lift = np.zeros(frames)
+    lift[1:-1] = np.diff(height, 2) * FPS**2
+    weight = np.clip(GRAVITY + lift, 0.0, None)
+    side = height * FPS**2
+    bands = np.zeros((3, frames))
+    bands[1] = weight + 2 * side
+    bands[0, 2:], bands[2, :-2] = -side[1:-1], -side[1:-1]
+    bands[1, [0, -1]] = 1.0
+    right = weight[:, None] * cop
+    right[[0, -1]] = cop[[0, -1]]
+    return solve_banded((1, 1), bands, right)
+
+
+def _reach_height(root_xy: np.ndarray, root_rot: np.ndarray, ankles: np.ndarray) -> np.ndarray:
+    """(T,) highest pelvis from which both ankles can be reached, smoothed without rising above it by much."""
+    root = np.repeat(root_rot[:, None], 2, axis=1)
+    hips = quat_rotate(root, np.broadcast_to(DEFAULT_SKELETON.offsets[HIPS], ankles.shape))
+    flat = ankles[..., :2] - root_xy[:, None] - hips[..., :2]
+    leg = REACH * LEG_LENGTHS
+    drop = np.sqrt(np.clip(leg**2 - np.sum(flat**2, axis=-1), 0.05, None))
+    highest = (ankles[..., 2] + drop - hips[..., 2]).min(axis=1)
+    return gaussian_filter1d(minimum_filter1d(highest, 5, mode="nearest"), 1.7, mode="nearest")
+
+
+def solve_plan(plan: Plan) -> tuple[np.ndarray, np.ndarray]:
+    """Root positions (T, 3) and local rotations (T, 24, 4) of a plan, balanced over its zero-moment point."""
+    frames = len(plan.cop)
+    rotations = np.zeros((frames, DEFAULT_SKELETON.num_joints, 4))
+    rotations[..., 0] = 1.0
+    rotations[:, 0] = quat_mul(quat_from_heading(plan.heading), quat_from_rotvec(plan.tilt))
+    for name, turn in plan.upper.items():
+        rotations[:, DEFAULT_SKELETON.index(name)] = turn
+    ankles, foot_rot = ankle_poses(plan.feet)
+    height = COM_HEIGHT + (-plan.crouch if plan.rise is None else plan.rise)
+    target = cart_table(plan.cop, height)
+    root = np.concatenate([target, np.full((frames, 1), COM_HEIGHT)], axis=1)
+    for _ in range(4):
+        if plan.rise is None:
+            root[:, 2] = _reach_height(root[:, :2], rotations[:, 0], ankles) - plan.crouch
+        rotations[:, LEG_JOINTS] = solve_legs(root, rotations[:, 0], ankles, foot_rot, plan.feet.toe)
+        centre = centre_of_mass(root, rotations)
+        root[:, :2] += target - centre[:, :2]
+        if plan.rise is not None:
+            standing = _reach_height(root[:1, :2], rotations[:1, 0], ankles[:1])[0] + centre[0, 2] - root[0, 2]
+            root[:, 2] += standing + plan.rise - centre[:, 2]
+    rotations[:, LEG_JOINTS] = solve_legs(root, rotations[:, 0], ankles, foot_rot, plan.feet.toe)
+    return root, rotations
