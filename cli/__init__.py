@@ -1,1 +1,107 @@
-"""The one command."""
+"""The one command, `morphloop`: a tree of subcommands, each a frozen dataclass whose fields are its flags.
+
+This module and the modules of the commands import nothing heavy at the top, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Protocol
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from .config import overlay, take_config
+from .demo import Demo
+from .console import BAD_INPUT, DONE, guarded
+from .lineage import Lineage
+from .loop import LoopReport, LoopResume, LoopRun, LoopStatus
+from .project import Project
+
+__all__ = ["main"]
+
+
+class Command(Protocol):
+    """What every subcommand's dataclass has."""
+
+    def run(self) -> int:
+        """Do the work; returns the exit code."""
+        ...
+
+
+Tree = dict[str, "type[Command] | Tree"]
+
+COMMANDS: Tree = {
+    "demo": Demo,
+    "project": Project,
+    "loop": {"run": LoopRun, "resume": LoopResume, "status": LoopStatus, "report": LoopReport},
+    "lineage": Lineage,
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point. Returns 0 done, 1 a gate or check failed, 2 bad input or usage, 130 interrupted."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    return guarded(lambda: _dispatch(args))
+
+
+def _dispatch(args: list[str]) -> int:
+    node: type[Command] | Tree = COMMANDS
+    words = ["morphloop"]
+    while isinstance(node, dict):
+        if args and args[0] in node:
+            words.append(args[0])
+            node = node[args.pop(0)]
+            continue
+        if args and args[0] == "--version" and node is COMMANDS:
+            print(f"morphloop {version('morphloop')}")
+            return DONE
+        if args and args[0] in ("-h", "--help"):
+            _list_commands(node, words, Console())
+            return DONE
+        if args:
+            print(f"morphloop: no command '{args[0]}', expected one of {', '.join(node)}", file=sys.stderr)
+        else:
+            _list_commands(node, words, Console(stderr=True))
+        return BAD_INPUT
+    return _run(node, words, args)
+
+
+def _run(command: type[Command], words: list[str], args: list[str]) -> int:
+    args, config = take_config(args)
+    default = tyro.MISSING_NONPROP if config is None else overlay(command, config)
+    try:
+        chosen = tyro.cli(
+            command,
+            prog=" ".join(words),
+            args=args,
+            default=default,
+            description=f"{inspect.getdoc(command)}\n\n--config FILE.yaml: lays the values of a file over the defaults.",
+            config=(tyro.conf.FlagCreatePairsOff,),
+        )
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else BAD_INPUT
+    return chosen.run()
+
+
+def _list_commands(node: Tree, words: list[str], console: Console) -> None:
+    """The help of a branch: its commands with the first line of what each does."""
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for words_below, command in _leaves(node):
+        table.add_row(words_below, (inspect.getdoc(command) or "").split("\n")[0])
+    console.print(f"usage: {' '.join(words)} COMMAND [--help] [--config FILE.yaml] ...\n", highlight=False)
+    console.print(table)
+
+
+def _leaves(node: Tree) -> list[tuple[str, type[Command]]]:
+    found: list[tuple[str, type[Command]]] = []
+    for word, below in node.items():
+        if isinstance(below, dict):
+            found += [(f"{word} {more}", command) for more, command in _leaves(below)]
+        else:
+            found.append((word, below))
+    return found

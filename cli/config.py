@@ -1,0 +1,91 @@
+"""`--config FILE.yaml`: values of a file become the defaults of a command's flags."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Sequence
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import tyro
+import yaml
+
+from morphloop.motion import MotionError
+
+
+def take_config(args: Sequence[str]) -> tuple[list[str], Path | None]:
+    """Split `--config FILE` (or `--config=FILE`) from the other arguments."""
+    rest: list[str] = []
+    path: Path | None = None
+    waiting = iter(args)
+    for arg in waiting:
+        if arg == "--config":
+            value = next(waiting, None)
+            if value is None:
+                raise MotionError("--config: no file given, expected --config FILE.yaml")
+            path = Path(value)
+        elif arg.startswith("--config="):
+            path = Path(arg.removeprefix("--config="))
+        else:
+            rest.append(arg)
+    return rest, path
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file that holds one mapping; loaded safely. MotionError for anything else."""
+    try:
+        value = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise MotionError(f"{path}: cannot be read ({error.strerror})") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise MotionError(f"{path}: not a YAML file ({' '.join(str(error).split())[:120]})") from None
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise MotionError(f"{path}: holds a {type(value).__name__}, expected names and values, one a line")
+    return value
+
+
+def overlay(command: type, path: Path) -> Any:
+    """Defaults of a command's dataclass with the values of a YAML file laid over.
+
+    A field that has no default and is not in the file stays required. Unknown names and wrong types raise MotionError.
+    """
+    values = read_yaml(path)
+    hints = get_type_hints(command, include_extras=True)
+    known = {f.name for f in fields(command)}
+    names = {str(key): str(key).replace("-", "_") for key in values}
+    unknown = sorted(key for key, name in names.items() if name not in known)
+    if unknown:
+        raise MotionError(f"{path}: unknown {', '.join(unknown)}, expected some of {', '.join(sorted(known))}")
+    laid = {names[str(k)]: _coerce(v, hints[names[str(k)]], f"{path}: {k}") for k, v in values.items()}
+    required = {f.name for f in fields(command) if f.default is MISSING and f.default_factory is MISSING}
+    return command(**({name: tyro.MISSING for name in required} | laid))
+
+
+def _coerce(value: Any, hint: Any, where: str) -> Any:
+    """A YAML value as the type that a field declares."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return _coerce(value, inner[0], where)
+    if origin in (Union, types.UnionType):
+        if value is None and type(None) in inner:
+            return None
+        for option in (option for option in inner if option is not type(None)):
+            try:
+                return _coerce(value, option, where)
+            except MotionError:
+                continue
+    elif origin is Literal and value in inner:
+        return value
+    elif origin in (tuple, list) and isinstance(value, list):
+        return origin(_coerce(item, inner[0] if inner else str, where) for item in value)
+    elif hint is Path and isinstance(value, str):
+        return Path(value)
+    elif hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    elif isinstance(hint, type) and isinstance(value, hint) and (hint is bool or not isinstance(value, bool)):
+        return value
+    expected = getattr(hint, "__name__", None) if not inner else str(hint).replace("typing.", "")
+    raise MotionError(f"{where} is {value!r}, expected {expected}")

@@ -1,0 +1,103 @@
+"""What the commands share: exit codes, one line for bad input, progress bars, where the shipped weights are."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from morphloop.motion import MotionError
+
+DONE = 0
+FAILED = 1
+"""A gate or a check failed; the command itself worked."""
+BAD_INPUT = 2
+SHIPPED_GENERATOR = "generator"
+SHIPPED_POLICY = "imitator/policy.safetensors"
+
+INTERRUPTED = 130
+"""128 + SIGINT, what shells expect after Ctrl-C."""
+
+
+def one_line(text: str) -> str:
+    """Text with its line breaks taken out."""
+    return " ".join(text.split())
+
+
+def guarded(run: Callable[[], int]) -> int:
+    """Run a command and turn what stops it into one line on stderr and an exit code."""
+    try:
+        return run()
+    except MotionError as error:
+        print(f"morphloop: {one_line(str(error))}", file=sys.stderr)
+        return BAD_INPUT
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EROFS, errno.ENOSPC, errno.EPERM):
+            raise
+        print(f"morphloop: {error.filename or 'output'}: {error.strerror}, choose a writable folder", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print("morphloop: interrupted; finished files stay, nothing is half written", file=sys.stderr)
+        return INTERRUPTED
+
+
+def writable_folder(path: Path) -> Path:
+    """The folder, made if need be; MotionError in one line where nothing can be written."""
+    probe = path / ".morphloop-probe"
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise MotionError(f"{path}: cannot write here ({error.strerror}), choose a writable folder") from None
+    return path
+
+
+@contextmanager
+def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
+    """Progress bars of a long command, one a label; yields `watch(label, done, total)`.
+
+    They go to stderr, so that stdout stays for results.
+    """
+    bars = Progress(
+        TextColumn("{task.description:<24}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+    )
+    tasks: dict[str, TaskID] = {}
+
+    def watch(label: str, done: int, total: int) -> None:
+        if label not in tasks:
+            tasks[label] = bars.add_task(label, total=total)
+        bars.update(tasks[label], completed=done, total=total)
+
+    with bars:
+        yield watch
+
+
+def shipped(name: str) -> Path:
+    """A file or folder of the weights that morphloop ships. MotionError if this installation has none of that name."""
+    path = Path(str(resources.files("morphloop.assets"))) / name
+    if not path.exists():
+        raise MotionError(f"{path}: this installation ships no such weights, name your own or train them")
+    return path
+
+
+def policy_file(choice: str) -> Path | None:
+    """What `--policy` names: a file, `shipped`, or `none` for projection by the refiner alone."""
+    if choice == "none":
+        return None
+    if choice == "shipped":
+        return shipped(SHIPPED_POLICY)
+    path = Path(choice)
+    if not path.exists():
+        raise MotionError(f"{path}: no such policy, expected a file, 'shipped' or 'none'")
+    return path.resolve()

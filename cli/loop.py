@@ -1,0 +1,196 @@
+"""`morphloop loop run | resume | status | report`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from morphloop.motion import MotionError
+
+from .console import DONE, FAILED, SHIPPED_GENERATOR, policy_file, progress_bars, shipped, writable_folder
+
+if TYPE_CHECKING:
+    from morphloop.refinement_loop import RoundResult
+
+REPORT = "report.html"
+
+
+@dataclass(frozen=True)
+class LoopRun:
+    """Run the loop: generate, imitate, project, measure, select, fine-tune, round after round.
+
+    Exit code 1 if no clip at all was accepted.
+    """
+
+    out: Path
+    """Folder of the run."""
+    prompts: Path | None = None
+    """Text file with one prompt a line. Required unless --clips is given."""
+    generator: Path | None = None
+    """Folder of generator weights; the shipped one if left out."""
+    clips: Path | None = None
+    """Instead of a generator: a folder of another model's outputs. They are projected, measured and selected."""
+    fps: float | None = None
+    """Frame rate of files that cannot tell theirs (HumanML3D joints: 20)."""
+    policy: str = "shipped"
+    """File of the imitator, `shipped`, or `none` to project by the refiner alone."""
+    rounds: int = 1
+    """How many rounds."""
+    seed: int = 0
+    """Seed of everything."""
+    seconds: tuple[float, float] = (3.0, 4.0)
+    """Shortest and longest motion of a generated clip."""
+    imitate_budget_s: float = 120.0
+    """Wall time for the policy's update in each round; 0 leaves it as it is."""
+    finetune_steps: int = 150
+    """Optimiser steps of each fine-tuning."""
+    replay_share: float = 0.5
+    """Share of earlier data among what the generator is fine-tuned on."""
+    guard_prompts: int = 256
+    """Held-out prompts on which the generator is compared before and after fine-tuning."""
+    json: Path | None = None
+    """Write the counts of every round here."""
+
+    def run(self) -> int:
+        from morphloop.generator import FinetuneConfig
+        from morphloop.refinement_loop import LoopConfig, read_prompts, start_run
+
+        if self.clips is None and self.prompts is None:
+            raise MotionError("loop run: expected --prompts FILE for a generator, or --clips DIR")
+        weights = None if self.clips is not None else str((self.generator or shipped(SHIPPED_GENERATOR)).resolve())
+        policy = policy_file(self.policy)
+        config = LoopConfig(
+            generator=weights,
+            clips=None if self.clips is None else str(self.clips.resolve()),
+            fps=self.fps,
+            prompts=() if self.prompts is None else read_prompts(self.prompts),
+            seconds=self.seconds,
+            policy=None if policy is None else str(policy),
+            rounds=self.rounds,
+            seed=self.seed,
+            imitate_budget_s=self.imitate_budget_s,
+            finetune=FinetuneConfig(steps=self.finetune_steps, replay_share=self.replay_share),
+            guard_prompts=self.guard_prompts,
+        )
+        writable_folder(self.out)
+        with progress_bars() as watch:
+            rounds = start_run(self.out, config, watch)
+        return finish(self.out, rounds, self.json)
+
+
+@dataclass(frozen=True)
+class LoopResume:
+    """Go on with a run that was interrupted; nothing that is finished is done again."""
+
+    out: Annotated[Path, tyro.conf.Positional]
+    """Folder of the run."""
+    json: Path | None = None
+    """Write the counts of every round here."""
+
+    def run(self) -> int:
+        from morphloop.refinement_loop import resume_run
+
+        with progress_bars() as watch:
+            rounds = resume_run(self.out, watch)
+        return finish(self.out, rounds, self.json)
+
+
+@dataclass(frozen=True)
+class LoopStatus:
+    """Which rounds and stages of a run are finished, how long they took, and what became of the clips."""
+
+    out: Annotated[Path, tyro.conf.Positional]
+    """Folder of the run."""
+    json: Path | None = None
+    """Write the same as JSON here."""
+
+    def run(self) -> int:
+        from morphloop.motion import write_json
+        from morphloop.refinement_loop import STAGES, finished_rounds, is_begun
+
+        rounds = finished_rounds(self.out)
+        table = Table("round", *STAGES, title=str(self.out))
+        for result in rounds:
+            cells = []
+            for name in STAGES:
+                done = result.stages.get(name)
+                started = is_begun(self.out, result.number, name)
+                cells.append(_stage_cell(done.manifest) if done else "[yellow]begun" if started else "[dim]open")
+            table.add_row(str(result.number), *cells)
+        Console().print(table)
+        if self.json is not None:
+            write_json(self.json, {"schema": 1, "rounds": [_round_json(result) for result in rounds]})
+        return DONE
+
+
+@dataclass(frozen=True)
+class LoopReport:
+    """Write the report of a run anew: one HTML file that opens without a network."""
+
+    out: Annotated[Path, tyro.conf.Positional]
+    """Folder of the run."""
+    html: Path | None = None
+    """File to write; OUT/report.html if left out."""
+
+    def run(self) -> int:
+        from morphloop.refinement_loop import write_report
+
+        print(write_report(self.out, self.html or self.out / REPORT))
+        return DONE
+
+
+def finish(out: Path, rounds: list[RoundResult], json_path: Path | None) -> int:
+    """Write the report of a run that came to its end, print its table, and say how it went by the exit code."""
+    from morphloop.motion import write_json
+    from morphloop.refinement_loop import write_report
+
+    report = write_report(out, out / REPORT)
+    print_rounds(out, rounds)
+    if json_path is not None:
+        write_json(json_path, {"schema": 1, "rounds": [_round_json(result) for result in rounds]})
+    print(f"report: {report}")
+    if all(result.counts["accepted"] == 0 for result in rounds):
+        print("morphloop: no clip was accepted; the report says why for each", file=sys.stderr)
+        return FAILED
+    return DONE
+
+
+def print_rounds(out: Path, rounds: list[RoundResult]) -> None:
+    """The table that a run ends with: figures before and after over all and over accepted clips, round by round."""
+    for result in rounds:
+        summary = json.loads((result.stages["select"].folder / "summary.json").read_text())
+        counts = result.counts
+        title = f"{out} round {result.number}: {counts['accepted']} of {counts['clips']} clips accepted"
+        table = Table("mean", "before, all", "after, all", "before, accepted", "after, accepted", title=title)
+        for name in HEADLINES:
+            cells = [
+                summary[group][side].get(name, {}).get("mean") for group in ("all", "accepted") for side in SIDES
+            ]
+            table.add_row(name, *("-" if cell is None else f"{cell:.3g}" for cell in cells))
+        Console().print(table)
+        for reason, count in counts["reasons"].items():
+            print(f"  rejected, {reason}: {count}")
+
+
+HEADLINES = ("physdiff_phys_err_mm", "slide_mean_mm_s", "penetration_mean_mm", "float_mean_mm", "unsupported_ratio")
+SIDES = ("before", "after")
+
+
+def _stage_cell(manifest: dict) -> str:
+    skipped = "skipped, " if "skipped" in manifest["notes"] else ""
+    return f"[green]{skipped}{manifest['wall_s']:.1f} s"
+
+
+def _round_json(result: RoundResult) -> dict:
+    stages = {
+        name: {"wall_s": done.manifest["wall_s"], "hash": done.hash, "notes": done.manifest["notes"]}
+        for name, done in result.stages.items()
+    }
+    return {"round": result.number, "stages": stages}

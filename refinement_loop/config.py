@@ -1,0 +1,116 @@
+"""The configuration of a run, resolved once and written beside its outputs; `resume` reads it from there."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+from morphloop.generator import FinetuneConfig
+from morphloop.imitator import ProjectionConfig
+from morphloop.motion import MotionError, write_json
+
+from .selection import SelectionConfig
+
+CONFIG = "config.json"
+MAX_PROMPTS = 100_000
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    """What a run is made of. Paths are absolute, so that a run can be resumed from anywhere.
+
+    generator: folder of weights of our own generator; clips, fps: instead of it a folder of somebody else's outputs
+    and the frame rate of files that cannot tell theirs; prompts: what to generate, in order; seconds: shortest and
+    longest motion of a clip; policy: file of the imitator, None to project by the refiner alone;
+    rounds: how many; seed: of everything;
+    imitate_budget_s: wall time that the policy's update may take a round, 0 for none;
+    finetune: budget, rates and replay share of the fine-tuning (its seed is the round's);
+    guard_prompts: held-out prompts that the generators before and after fine-tuning are compared on.
+    """
+
+    generator: str | None = None
+    clips: str | None = None
+    fps: float | None = None
+    prompts: tuple[str, ...] = ()
+    seconds: tuple[float, float] = (3.0, 4.0)
+    policy: str | None = None
+    rounds: int = 1
+    seed: int = 0
+    imitate_budget_s: float = 120.0
+    finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
+    guard_prompts: int = 256
+    selection: SelectionConfig = field(default_factory=SelectionConfig)
+    projection: ProjectionConfig = field(default_factory=ProjectionConfig)
+
+    def __post_init__(self) -> None:
+        if (self.generator is None) == (self.clips is None):
+            raise MotionError("loop: expected either a generator or a folder of clips, and not both")
+        if self.generator is not None and not self.prompts:
+            raise MotionError("loop: no prompts, expected at least one")
+        if len(self.prompts) > MAX_PROMPTS:
+            raise MotionError(f"loop: {len(self.prompts)} prompts, expected at most {MAX_PROMPTS}")
+        if self.rounds < 1:
+            raise MotionError(f"loop: rounds is {self.rounds}, expected at least 1")
+        if not 0 <= self.finetune.replay_share < 1:
+            raise MotionError(f"loop: replay share is {self.finetune.replay_share}, expected at least 0 and under 1")
+        if not 0 < self.seconds[0] <= self.seconds[1]:
+            raise MotionError(f"loop: seconds are {self.seconds}, expected shortest and longest, both over 0")
+
+
+def read_prompts(path: Path | str) -> tuple[str, ...]:
+    """Prompts of a text file, one a line; empty lines and lines that begin with # are passed over."""
+    path = Path(path)
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise MotionError(f"{path}: cannot be read ({error.strerror}), expected a text file with a prompt a line") from None
+    except UnicodeDecodeError:
+        raise MotionError(f"{path}: not a text file, expected one prompt a line in UTF-8") from None
+    prompts = tuple(line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#"))
+    if not prompts:
+        raise MotionError(f"{path}: holds no prompt, expected one a line")
+    return prompts
+
+
+def write_config(run: Path, config: LoopConfig) -> None:
+    """Write a run's config; if the run holds another already, only the number of rounds may grow."""
+    path = run / CONFIG
+    if path.exists():
+        present = read_config(run)
+        if replace(present, rounds=config.rounds) != config or config.rounds < present.rounds:
+            raise MotionError(f"{run}: holds a run with another config, choose another folder or `morphloop loop resume`")
+    write_json(path, asdict(config))
+
+
+def read_config(run: Path) -> LoopConfig:
+    """The config that a run was started with. MotionError if the folder holds no run."""
+    path = run / CONFIG
+    try:
+        values: dict[str, Any] = json.loads(path.read_text())
+    except OSError:
+        raise MotionError(f"{run}: holds no run, expected a folder that `morphloop loop run` made") from None
+    except ValueError:
+        raise MotionError(f"{path}: not JSON, expected the config of a run") from None
+    try:
+        return from_dict(LoopConfig, values)
+    except (TypeError, KeyError) as error:
+        raise MotionError(f"{path}: not the config of a run of this version of morphloop ({error})") from None
+
+
+T = TypeVar("T")
+
+
+def from_dict(kind: type[T], values: dict[str, Any]) -> T:
+    """Inverse of `dataclasses.asdict` for dataclasses of plain values, tuples and dataclasses; strict about names."""
+    hints = get_type_hints(kind)
+    made = {}
+    for name, value in values.items():
+        hint = hints[name]
+        if is_dataclass(hint) and isinstance(hint, type):
+            value = from_dict(hint, value)
+        elif isinstance(value, list):
+            value = tuple(value)
+        made[name] = value
+    return kind(**made)

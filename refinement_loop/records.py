@@ -1,0 +1,122 @@
+"""One projected clip on disk: its files, its record, and the figures before and after.
+
+`project`, the loop and the report share these, so that a clip looks the same wherever it was made:
+`sources/` (what came in, on the default skeleton), `references/` (what was tracked), `clips/` (what physics did),
+`rollouts/`, and `records/NAME.json`, written last: a clip with a record is finished.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from morphloop.imitator import Projection
+from morphloop.metrics import frozen_pose, measure
+from morphloop.motion import Clip, MotionError, load_clip, save_clip, save_rollout, write_json
+from morphloop.sim import default_body
+
+from .selection import Evidence, out_of_range_ratio, pelvis_drop
+
+SOURCES, REFERENCES, CLIPS, ROLLOUTS, RECORDS = "sources", "references", "clips", "rollouts", "records"
+Record = dict[str, Any]
+
+
+def finite(value: Any) -> Any:
+    """Plain JSON values with NaN and infinity as None."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {k: finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(v) for v in value]
+    return value
+
+
+def save_projection(folder: Path, projection: Projection, models: dict[str, str], round_: int | None = None) -> Record:
+    """Write a projection's files and, last, its record. Returns the record."""
+    source, clip, rollout = projection.source, projection.clip, projection.rollout
+    name = source.name
+    save_clip(folder / SOURCES / f"{name}.npz", source)
+    save_clip(folder / REFERENCES / f"{name}.npz", projection.reference)
+    clip_id = None
+    if rollout is not None:
+        save_rollout(folder / ROLLOUTS / f"{name}.npz", rollout)
+    if clip is not None:
+        provenance = replace(
+            source.provenance,
+            parent=source.id,
+            stage="project",
+            models=source.provenance.models | models,
+            simulator=rollout.simulator if rollout is not None else None,
+            round=round_,
+            projector=projection.projector,
+        )
+        clip = replace(clip, name=name, texts=source.texts, provenance=provenance)
+        save_clip(folder / CLIPS / f"{name}.npz", clip)
+        clip_id = clip.id
+    record: Record = {
+        "name": name,
+        "id": clip_id,
+        "source_id": source.id,
+        "prompt": source.provenance.prompt,
+        "texts": list(source.texts),
+        "projector": projection.projector,
+        "seconds": source.duration,
+        "tracking": finite(projection.tracking),
+        "sim": finite(projection.sim_metrics),
+        "certificate": None if projection.certificate is None else finite(asdict(projection.certificate)),
+        "reason": projection.reason,
+        "out_of_range_ratio": out_of_range_ratio(projection.reference, default_body()),
+        "pelvis_drop_m": None if clip is None else pelvis_drop(clip, projection.reference),
+    }
+    write_json(folder / RECORDS / f"{name}.json", record)
+    return record
+
+
+def load_record(folder: Path, name: str) -> Record | None:
+    """The record of a clip, None if it is not finished."""
+    path = folder / RECORDS / f"{name}.json"
+    return json.loads(path.read_text()) if path.is_file() else None
+
+
+def load_motion(path: Path) -> Clip:
+    """A clip file that must hold rotations."""
+    clip = load_clip(path)
+    if not isinstance(clip, Clip):
+        raise MotionError(f"{path}: holds joint positions only, expected a clip with rotations")
+    return clip
+
+
+def measured(folder: Path, name: str) -> Record:
+    """A clip's figures by the one contract: before (source), after (what physics did), frozen (control)."""
+    source = load_motion(folder / SOURCES / f"{name}.npz")
+    clip_path = folder / CLIPS / f"{name}.npz"
+    before = measure(source)
+    after = finite(measure(load_motion(clip_path)).values) if clip_path.is_file() else {}
+    return {
+        "variant": before.variant,
+        "ground": before.ground,
+        "before": finite(before.values),
+        "after": after,
+        "frozen": finite(measure(frozen_pose(source)).values),
+    }
+
+
+def evidence(record: Record) -> Evidence:
+    """What a verdict rests on, from a record with its figures."""
+    certificate = record["certificate"]
+    return Evidence(
+        name=record["name"],
+        simulated=record["id"] is not None,
+        why_not=record["reason"],
+        replays=None if certificate is None else certificate["passed"],
+        replay_reason=None if certificate is None else certificate["reason"],
+        pelvis_drop_m=record["pelvis_drop_m"],
+        out_of_range_ratio=record["out_of_range_ratio"],
+        before=record["before"],
+        after=record["after"],
+        tracking=record["tracking"],
+    )

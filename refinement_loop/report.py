@@ -1,0 +1,274 @@
+"""The report of a run: ONE HTML file that opens without a network. Figures, plots, pictures and video are inside it."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import asdict, dataclass, fields
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from morphloop.metrics import METRICS, paired_difference
+from morphloop.motion import Clip, read_manifest, write_atomic
+
+from .config import LoopConfig, read_config
+from .figures import foot_plots
+from .guard import DECISIVE
+from .records import CLIPS, SOURCES, Record, load_motion
+from .rounds import RoundResult, finished_rounds
+from .selection import SelectionConfig
+from .stages import TIMING
+from .steps import FINETUNE_FILE, GUARD_FILE, UPDATE_FILE
+
+TABLE_METRICS = (
+    "physdiff_phys_err_mm",
+    "physdiff_penetrate_mm",
+    "physdiff_float_mm",
+    "physdiff_skate_mm",
+    "slide_mean_mm_s",
+    "slide_ratio",
+    "penetration_mean_mm",
+    "penetration_max_mm",
+    "float_mean_mm",
+    "unsupported_ratio",
+    "jerk_mean_m_s3",
+    "jitter_rms_mm",
+)
+TRACKING_METRICS = ("success", "success_strict", "skill", "e_mpjpe_mm", "e_g_mpjpe_mm", "e_vel_mm_frame")
+SHOWN_CLIPS = 4
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A mean with its 95 % interval, as text; `tone` says better or worse where the paired interval leaves out zero."""
+
+    mean: str
+    interval: str = ""
+    tone: str = ""
+
+
+@dataclass(frozen=True)
+class ShownClip:
+    """A clip in pictures: plots as SVG, strips as PNG and the video as MP4, both as data URIs."""
+
+    record: Record
+    plots: list[Markup]
+    strips: list[tuple[str, str]]
+    video: str | None
+
+
+def write_report(run: Path, path: Path) -> Path:
+    """Write the report of what is finished of a run. MotionError if the folder holds no run or no finished round."""
+    config = read_config(run)
+    rounds = [_round_view(result, config) for result in finished_rounds(run)]
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    here = resources.files("morphloop.refinement_loop")
+    template = environment.from_string((here / "report.html").read_text(encoding="utf-8"))
+    html = template.render(
+        number=number,
+        name=run.resolve().name,
+        config=config,
+        style=Markup((here / "report.css").read_text(encoding="utf-8")),
+        rounds=rounds,
+        decisive=METRICS[DECISIVE],
+        metrics=[METRICS[name] for name in (*TABLE_METRICS, *TRACKING_METRICS)],
+        selection=_selection_rows(config.selection),
+        versions=_versions(finished_rounds(run)),
+        settings=json.dumps(asdict(config), indent=2),
+    )
+    return write_atomic(path, lambda stream: stream.write(html.encode()))
+
+
+def _round_view(result: RoundResult, config: LoopConfig) -> dict[str, Any]:
+    """What the template shows of a round; a stage that is not finished is None."""
+    view: dict[str, Any] = {
+        "number": result.number,
+        "stages": [(name, done.manifest["wall_s"], done.manifest["notes"]) for name, done in result.stages.items()],
+        "selected": None,
+        "imitator": _side_file(result, "imitate", UPDATE_FILE),
+        "finetune": _side_file(result, "finetune", FINETUNE_FILE),
+        "guard": None,
+        "skipped": {name: _why_skipped(result, name) for name in ("imitate", "finetune")},
+    }
+    if view["imitator"] is not None:
+        view["imitator"] = _update_table(view["imitator"])
+    guard = _side_file(result, "finetune", GUARD_FILE)
+    if guard is not None:
+        view["guard"] = guard | {"table": _guard_table(guard)}
+    if "select" in result.stages:
+        rows = read_manifest(result.stages["select"].folder)
+        summary = json.loads((result.stages["select"].folder / "summary.json").read_text())
+        projected = result.stages["project"].folder
+        view["selected"] = {
+            "counts": result.counts,
+            "rows": rows,
+            "table": _before_after(rows, summary),
+            "tracking": _tracking(summary),
+            "sim": {name: _cell(value) for name, value in summary["all"]["sim"].items()},
+            "certificates": _certificates(rows),
+            "by_projector": _by_projector(rows, projected),
+            "shown": [_show(row, projected) for row in chosen(rows)],
+        }
+    return view
+
+
+def _why_skipped(result: RoundResult, stage: str) -> str:
+    """What a stage that left no figures says about it."""
+    done = result.stages.get(stage)
+    notes = {} if done is None else done.manifest["notes"]
+    return notes.get("skipped") or notes.get("guard") or "the stage is not finished"
+
+
+def _update_table(report: dict[str, Any]) -> dict[str, Any]:
+    """The imitator's update as rows (name, before, after) and single facts."""
+    before, after = report["before"], report["after"]
+    pairs = [(name, number(before[name]), number(after.get(name))) for name in before]
+    facts = [(name, _fact(value)) for name, value in report.items() if name not in ("before", "after")]
+    return {"pairs": pairs, "facts": facts}
+
+
+def _fact(value: Any) -> str:
+    return number(value) if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+
+
+def _certificates(rows: list[Record]) -> dict[str, Any]:
+    """How the replays went over all rollouts."""
+    found = [row["certificate"] for row in rows if row["certificate"] is not None]
+    errors = [certificate["max_error"] for certificate in found]
+    return {
+        "clips": len(found),
+        "passed": sum(certificate["passed"] for certificate in found),
+        "bit_equal": sum(certificate["bit_equal"] for certificate in found),
+        "max_error": number(max(errors)) if errors and None not in errors else "not finite" if errors else "–",
+    }
+
+
+def _side_file(result: RoundResult, stage: str, name: str) -> dict[str, Any] | None:
+    done = result.stages.get(stage)
+    if done is None or not (done.folder / name).is_file():
+        return None
+    return json.loads((done.folder / name).read_text())
+
+
+def number(value: float | None) -> str:
+    """Three significant digits, a dash for null."""
+    if value is None:
+        return "–"
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}" if abs(value) >= 1e-3 or value == 0 else f"{value:.1e}"
+
+
+def _cell(summary: dict[str, Any] | None, tone: str = "") -> Cell:
+    if summary is None or summary["mean"] is None:
+        return Cell("–")
+    interval = summary["ci95"]
+    text = "" if interval is None else f"{number(interval[0])} to {number(interval[1])}"
+    return Cell(number(summary["mean"]), text, tone)
+
+
+def _tone(name: str, change: dict[str, Any] | None) -> str:
+    """Whether a change is for better or worse beyond its paired interval."""
+    interval = None if change is None else change["ci95"]
+    better = METRICS[name].better
+    if interval is None or not better or interval[0] <= 0.0 <= interval[1]:
+        return ""
+    return "better" if (interval[1] < 0.0) == (better == "lower") else "worse"
+
+
+def _before_after(rows: list[Record], summary: dict[str, Any]) -> list[tuple[Any, list[Cell]]]:
+    """Rows of the main table: metric, then before and after over all and over accepted, then the frozen pose."""
+    groups = {"all": rows, "accepted": [row for row in rows if row["verdict"] == "accepted"]}
+    changes = {
+        group: paired_difference([row["before"] for row in members], [row["after"] for row in members])
+        for group, members in groups.items()
+    }
+    table = []
+    for name in TABLE_METRICS:
+        cells = []
+        for group in groups:
+            cells.append(_cell(summary[group]["before"].get(name)))
+            cells.append(_cell(summary[group]["after"].get(name), _tone(name, changes[group].get(name))))
+        cells.append(_cell(summary["all"]["frozen"].get(name)))
+        table.append((METRICS[name], cells))
+    return table
+
+
+def _tracking(summary: dict[str, Any]) -> list[tuple[Any, list[Cell]]]:
+    return [
+        (METRICS[name], [_cell(summary[group]["tracking"].get(name)) for group in ("all", "accepted")])
+        for name in TRACKING_METRICS
+    ]
+
+
+def _by_projector(rows: list[Record], projected: Path) -> list[dict[str, Any]]:
+    """Clips, acceptance and wall time for a second of motion, for policy and refiner apart."""
+    timing = {row["name"]: row["wall_s"] for row in _timing(projected)}
+    table = []
+    for name in sorted({row["projector"] for row in rows}):
+        members = [row for row in rows if row["projector"] == name]
+        seconds = sum(row["seconds"] for row in members)
+        table.append(
+            {
+                "projector": name,
+                "clips": len(members),
+                "accepted": sum(row["verdict"] == "accepted" for row in members),
+                "cost": number(sum(timing.get(row["name"], 0.0) for row in members) / seconds) if seconds else "–",
+            }
+        )
+    return table
+
+
+def _timing(projected: Path) -> list[dict[str, Any]]:
+    path = projected / TIMING
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+
+
+def _guard_table(guard: dict[str, Any]) -> list[tuple[Any, list[Cell]]]:
+    table = []
+    for name, sides in guard["metrics"].items():
+        tone = _tone(name, sides["change"])
+        table.append((METRICS[name], [_cell(sides["before"]), _cell(sides["after"]), _cell(sides["change"], tone)]))
+    return table
+
+
+def chosen(rows: list[Record]) -> list[Record]:
+    """Clips worth a picture: those that physics mended most, the middle one, and one that was rejected."""
+    simulated = [row for row in rows if row["id"] is not None]
+
+    def gain(row: Record) -> float:
+        before, after = row["before"].get(DECISIVE), row["after"].get(DECISIVE)
+        return 0.0 if before is None or after is None else before - after
+
+    accepted = sorted((row for row in simulated if row["verdict"] == "accepted"), key=gain, reverse=True)
+    rejected = [row for row in simulated if row["verdict"] != "accepted"]
+    picks = accepted[:2] + accepted[len(accepted) // 2 :][:1] + rejected[:1] + accepted[2:] + rejected[1:]
+    unique = {row["name"]: row for row in picks}
+    return list(unique.values())[:SHOWN_CLIPS]
+
+
+def _show(row: Record, projected: Path) -> ShownClip:
+    """Pictures, plots and video of one clip."""
+    before = load_motion(projected / SOURCES / f"{row['name']}.npz")
+    after = load_motion(projected / CLIPS / f"{row['name']}.npz")
+    strips = [(title, _data_uri("image/png", strip_png(clip))) for title, clip in (("before", before), ("after", after))]
+    video = _data_uri("video/mp4", video_bytes(before, after))
+    return ShownClip(row, [Markup(plot) for plot in foot_plots(before, after)], strips, video)
+
+
+def _data_uri(kind: str, data: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+
+
+def _selection_rows(config: SelectionConfig) -> list[tuple[str, float]]:
+    return [(f.name, getattr(config, f.name)) for f in fields(config)]
+
+
+def _versions(rounds: list[RoundResult]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for result in rounds:
+        for done in result.stages.values():
+            found |= done.manifest["versions"]
+    return found

@@ -1,0 +1,181 @@
+"""The loop: N rounds of generate, imitate, project, measure, select, finetune, in one folder that can be resumed.
+
+Morph (arXiv 2411.14951): the imitator learns on the generator's own clips, its projections fine-tune the generator.
+Each round hands the next one its generator (the tuned one, unless the guard rolled it back) and its policy.
+"""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from morphloop.generator import FolderGenerator, Generator, load_generator
+from morphloop.imitator import Policy
+from morphloop.motion import MotionError
+
+from . import steps
+from .config import LoopConfig, read_config, write_config
+from .ledger import append_event
+from .stages import STAGES, Finished, hash_json, read_finished, run_stage
+
+Watch = Callable[[str, int, int], None]
+"""Told of progress: "round 1: project", how many are done, of how many."""
+
+
+@dataclass(frozen=True)
+class RoundResult:
+    """A round's finished stages by name, in order."""
+
+    number: int
+    stages: dict[str, Finished]
+
+    @property
+    def counts(self) -> dict[str, Any]:
+        """Verdicts of the round, as `selection.tally` gives them."""
+        return self.stages["select"].manifest["notes"]
+
+
+@dataclass(frozen=True)
+class _State:
+    """What one round hands to the next."""
+
+    generator: Generator
+    policy: Policy | None
+
+
+def start_run(run: Path, config: LoopConfig, watch: Watch) -> list[RoundResult]:
+    """Run all rounds in a folder, or go on with them. Returns every round, finished now or before."""
+    with _locked(run):
+        write_config(run, config)
+        append_event(run, "run", rounds=config.rounds)
+        state = _State(_open_generator(config), steps.open_policy(config.policy))
+        results = []
+        for number in range(config.rounds):
+            result, state = _run_round(run, number, config, state, watch)
+            results.append(result)
+        append_event(run, "done")
+        return results
+
+
+def resume_run(run: Path, watch: Watch) -> list[RoundResult]:
+    """Go on with a run where it was left; finished stages and finished clips are not done again."""
+    return start_run(run, read_config(run), watch)
+
+
+def round_folder(run: Path, number: int) -> Path:
+    """Where a round lives."""
+    return run / f"round_{number:02d}"
+
+
+def is_begun(run: Path, number: int, name: str) -> bool:
+    """Whether a stage was begun and not finished."""
+    return (round_folder(run, number) / f".{name}.partial").is_dir()
+
+
+def finished_rounds(run: Path) -> list[RoundResult]:
+    """Every round that has a folder, with the stages that are finished."""
+    config, results = read_config(run), []
+    for number in range(config.rounds):
+        found = {name: read_finished(round_folder(run, number) / name) for name in STAGES}
+        stages = {name: done for name, done in found.items() if done is not None}
+        results.append(RoundResult(number, stages))
+    return results
+
+
+def _run_round(
+    run: Path, number: int, config: LoopConfig, state: _State, watch: Watch
+) -> tuple[RoundResult, _State]:
+    home, done = round_folder(run, number), dict[str, Finished]()
+
+    def stage(name: str, inputs: dict[str, Any], settings: dict[str, Any], work: Callable[..., dict[str, Any]]) -> Path:
+        label = f"round {number}: {name}"
+        watch(label, 0, 1)
+
+        def tick(count: int, total: int) -> None:
+            watch(label, count, total)
+
+        seed = stage_seed(config.seed, number, name)
+        done[name] = run_stage(home, name, inputs, settings, seed, lambda folder: work(folder, seed, tick))
+        watch(label, 1, 1)
+        return done[name].folder
+
+    generator, policy = state.generator, state.policy
+    prompts = {"prompts": list(config.prompts), "seconds": list(config.seconds)}
+    generated = stage(
+        "generate",
+        {"generator": generator.hash()},
+        prompts,
+        lambda folder, seed, tick: steps.generate(folder, generator, config, number, seed, tick),
+    )
+    clips = steps.generated_clips(generated)
+    made = done["generate"].hash
+    imitated = stage(
+        "imitate",
+        {"clips": made, "policy": _hash(policy)},
+        {"budget_s": config.imitate_budget_s},
+        lambda folder, seed, tick: steps.imitate(folder, clips, policy, config, seed),
+    )
+    policy_file = imitated / steps.POLICY_FILE
+    updated = steps.open_policy(policy_file) if policy_file.exists() else policy
+    projected = stage(
+        "project",
+        {"clips": made, "policy": _hash(updated)},
+        asdict(config.projection),
+        lambda folder, seed, tick: steps.project(folder, clips, updated, config, number, tick),
+    )
+    measured = stage(
+        "measure",
+        {"projected": done["project"].hash},
+        {},
+        lambda folder, seed, tick: steps.measure_all(folder, projected, tick),
+    )
+    selected = stage(
+        "select",
+        {"measured": done["measure"].hash},
+        asdict(config.selection),
+        lambda folder, seed, tick: steps.select(folder, measured, config),
+    )
+    tuned = stage(
+        "finetune",
+        {"selected": done["select"].hash, "projected": done["project"].hash, "generator": generator.hash()},
+        asdict(config.finetune) | {"guard_prompts": config.guard_prompts, "seconds": list(config.seconds)},
+        lambda folder, seed, tick: steps.finetune(folder, projected, selected, generator, config, seed, tick),
+    )
+    keep = done["finetune"].manifest["notes"].get("rolled_back") is False
+    following = load_generator(tuned / steps.GENERATOR_FOLDER) if keep else generator
+    return RoundResult(number, done), replace(state, generator=following, policy=updated)
+
+
+def stage_seed(seed: int, number: int, name: str) -> int:
+    """A seed of its own for every stage of every round, from the run's."""
+    return int(hash_json([seed, number, name])[:7], 16)
+
+
+def _hash(policy: Policy | None) -> str | None:
+    return None if policy is None else policy.hash
+
+
+def _open_generator(config: LoopConfig) -> Generator:
+    if config.clips is not None:
+        return FolderGenerator(config.clips, config.fps)
+    return load_generator(str(config.generator))
+
+
+@contextmanager
+def _locked(run: Path) -> Iterator[None]:
+    """One process a run: two would share partial folders."""
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        stream = (run / ".lock").open("w")
+    except OSError as error:
+        raise MotionError(f"{run}: cannot write here ({error.strerror}), choose a writable folder") from None
+    with stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise MotionError(f"{run}: another morphloop is at work on this run, wait for it or stop it") from None
+        yield

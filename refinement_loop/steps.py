@@ -1,0 +1,188 @@
+"""What each of the six stages does in the folder that it is given. All of them can be taken up where they were left."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from morphloop.generator import Generator, load_generator
+from morphloop.imitator import Policy, Projection, load_policy, project_clips, update_policy
+from morphloop.metrics import summarise
+from morphloop.motion import (
+    Clip,
+    MotionError,
+    make_corpus,
+    read_manifest,
+    save_clip,
+    write_json,
+    write_manifest,
+)
+
+from .config import LoopConfig
+from .guard import compare_generators
+from .records import (
+    CLIPS,
+    Record,
+    evidence,
+    finite,
+    load_motion,
+    load_record,
+    measured,
+    save_projection,
+)
+from .selection import Verdict, judge, tally
+from .stages import TIMING
+
+Tick = Callable[[int, int], None]
+"""Told of progress: how many are done, of how many."""
+
+POLICY_FILE = "policy.safetensors"
+GENERATOR_FOLDER = "generator"
+GUARD_FILE = "guard.json"
+UPDATE_FILE = "update.json"
+FINETUNE_FILE = "finetune.json"
+
+
+def slug(text: str, limit: int = 32) -> str:
+    """Text as a piece of a file name."""
+    return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")[:limit].strip("_") or "clip"
+
+
+def generate(folder: Path, generator: Generator, config: LoopConfig, number: int, seed: int, tick: Tick) -> dict[str, Any]:
+    """Prompts to clips; a clip is named by its place and what it shows."""
+    clips = generator.generate(config.prompts, seed, config.seconds)
+    rows = []
+    for place, clip in enumerate(clips):
+        name = f"{place:03d}_{slug(clip.provenance.prompt or clip.name)}"
+        clip = replace(clip, name=name).with_provenance(round=number)
+        save_clip(folder / CLIPS / f"{name}.npz", clip)
+        rows.append({"name": name, "id": clip.id, "prompt": clip.provenance.prompt, "texts": list(clip.texts)})
+        tick(place + 1, len(clips))
+    if not rows:
+        raise MotionError("generate: the generator gave no clip")
+    write_manifest(folder, rows)
+    return {"clips": len(rows), "generator": generator.hash()}
+
+
+def generated_clips(folder: Path) -> list[Clip]:
+    """The clips of a generate stage in order."""
+    return [load_motion(folder / CLIPS / f"{row['name']}.npz") for row in read_manifest(folder)]
+
+
+def imitate(folder: Path, clips: Sequence[Clip], policy: Policy | None, config: LoopConfig, seed: int) -> dict[str, Any]:
+    """Update the policy on this round's clips within the budget; the report says how it did on clips held out."""
+    if policy is None:
+        return {"skipped": "no policy: the refiner projects every clip"}
+    if config.imitate_budget_s <= 0:
+        return {"skipped": "the budget is 0 s"}
+    updated, report = update_policy(policy, clips, config.imitate_budget_s, seed)
+    write_json(folder / UPDATE_FILE, report)
+    updated.save(folder / POLICY_FILE)
+    return {"policy": updated.hash}
+
+
+def project(
+    folder: Path, sources: Sequence[Clip], policy: Policy | None, config: LoopConfig, number: int, tick: Tick
+) -> dict[str, Any]:
+    """Physics tracks every clip; each is kept as soon as it is done, and one that is kept already is not done again."""
+    waiting = [clip for clip in sources if load_record(folder, clip.name) is None]
+    done = len(sources) - len(waiting)
+    tick(done, len(sources))
+    models = {} if policy is None else {"imitator": policy.hash}
+
+    def keep(projection: Projection) -> None:
+        nonlocal done
+        save_projection(folder, projection, models, number)
+        append_timing(folder, projection.source.name, projection.wall_s)
+        done += 1
+        tick(done, len(sources))
+
+    project_clips(waiting, policy, config.projection, keep)
+    records = [load_record(folder, clip.name) for clip in sources]
+    lost = [clip.name for clip, record in zip(sources, records, strict=True) if record is None]
+    if lost:
+        raise MotionError(f"project: no record of {', '.join(lost)}; `morphloop loop resume` tries them again")
+    kept = [record for record in records if record is not None]
+    write_manifest(folder, kept)
+    return {"clips": len(kept), "simulated": sum(record["id"] is not None for record in kept)}
+
+
+def append_timing(folder: Path, name: str, wall_s: float) -> None:
+    """Note how long a clip took; beside the outputs, because a clock is not a result."""
+    with (folder / TIMING).open("a") as stream:
+        stream.write(json.dumps({"name": name, "wall_s": round(wall_s, 3)}) + "\n")
+
+
+def measure_all(folder: Path, projected: Path, tick: Tick) -> dict[str, Any]:
+    """Every clip's figures before and after, and of its frozen pose."""
+    records = read_manifest(projected)
+    rows = []
+    for place, record in enumerate(records, 1):
+        rows.append(record | measured(projected, record["name"]))
+        tick(place, len(records))
+    write_manifest(folder, rows)
+    return {"clips": len(rows)}
+
+
+def select(folder: Path, measured_folder: Path, config: LoopConfig) -> dict[str, Any]:
+    """A verdict with a reason for every clip, and the figures over all clips and over accepted ones."""
+    records = read_manifest(measured_folder)
+    verdicts = [judge(evidence(record), config.selection) for record in records]
+    rows = [record | asdict(verdict) for record, verdict in zip(records, verdicts, strict=True)]
+    write_manifest(folder, rows)
+    write_json(folder / "summary.json", summaries(rows))
+    return tally(verdicts)
+
+
+def summaries(rows: Sequence[Record]) -> dict[str, Any]:
+    """Summary of every side over all clips and over accepted ones: {"all": {side: {metric: ...}}, "accepted": ...}."""
+    groups = {"all": list(rows), "accepted": [row for row in rows if row["verdict"] == "accepted"]}
+    sides = ("before", "after", "frozen", "tracking", "sim")
+    return {
+        group: {side: summarise([row[side] for row in members if row[side]]) for side in sides}
+        for group, members in groups.items()
+    }
+
+
+def verdicts(folder: Path) -> list[Verdict]:
+    """The verdicts of a select stage."""
+    return [Verdict(r["name"], r["verdict"], r["reason"], r["detail"]) for r in read_manifest(folder)]
+
+
+def finetune(
+    folder: Path, projected: Path, selected: Path, generator: Generator, config: LoopConfig, seed: int, tick: Tick
+) -> dict[str, Any]:
+    """Fine-tune on accepted projections and a replay share, compare on held-out prompts, roll back if it got worse."""
+    if not generator.can_finetune:
+        return {"skipped": "this generator cannot be fine-tuned: it is a folder of outputs"}
+    accepted = [load_motion(projected / CLIPS / f"{v.name}.npz") for v in verdicts(selected) if v.verdict == "accepted"]
+    if not accepted:
+        return {"skipped": "no clip was accepted: nothing to learn from"}
+    home = folder / GENERATOR_FOLDER
+    replay_count = round(len(accepted) * config.finetune.replay_share / (1.0 - config.finetune.replay_share))
+    if not home.exists():
+        replay = make_corpus(replay_count, seed, "train") if replay_count else []
+        tuned = generator.finetune(accepted, replay, replace(config.finetune, seed=seed))
+        if tuned.report is not None:
+            write_json(folder / FINETUNE_FILE, finite(asdict(tuned.report)))
+        half_written = folder / f"{GENERATOR_FOLDER}.partial"
+        tuned.save(half_written)
+        half_written.rename(home)
+    tuned = load_generator(home)
+    notes: dict[str, Any] = {"accepted": len(accepted), "replay": replay_count, "generator": tuned.hash()}
+    if config.guard_prompts == 0:
+        return notes | {"rolled_back": False, "guard": "no held-out prompts were asked for"}
+    guard = compare_generators(generator, tuned, config.guard_prompts, seed, config.seconds, tick)
+    write_json(folder / GUARD_FILE, guard)
+    return notes | {"rolled_back": guard["rolled_back"]}
+
+
+def open_policy(path: Path | str | None) -> Policy | None:
+    """The imitator of a file, None for none."""
+    return None if path is None else load_policy(Path(path))
+
+
