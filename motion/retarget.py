@@ -1,0 +1,354 @@
+"""Motion of another skeleton onto the default one, by named joint maps.
+
+A mapped joint takes its source's world rotation G times a constant C, the default joint's frame seen from the source's:
+C = F for torso, feet and hands, and for limbs F turned by the smallest angle that lays the default bone on the source's
+bone. F is the identity where the source rests in a T-pose with frames along the world axes (CMU) and a table where its
+frames follow the bones (Bandai Namco). Lengths are scaled by leg length, thigh plus shin.
+
+Feet. The source's floor is taken from its toes (a low percentile of their height, each foot its own where the two
+agree): toe joints stand over the floor by an amount that depends on the subject's markers, and captures are not
+levelled. Over it, the clearance of each foot is kept: the ankle is put where the default foot, turned like the source's,
+has the same lowest point, and where its planted end (toe or heel) follows the source's; the leg reaches it by two-bone
+inverse kinematics in its own bend plane.
+
+Skeletons with no T-pose (BVH exports of HumanML3D joints) go through `fit_joints` by their positions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from .clip import Clip, JointTrack
+from .errors import MotionError
+from .fit import DEFAULT_LEG, TOE_HEIGHT, fit_joints
+from .rotations import quat_between, quat_from_matrix, quat_from_rotvec, quat_mul, quat_rotate
+from .skeleton import DEFAULT_SKELETON, HUMANML3D_JOINTS, SMPL_JOINTS, Skeleton, local_rotations
+
+SIDES = ("left", "right")
+FLOOR_PERCENTILE = 5.0
+SAME_FLOOR = 0.025
+"""Metres; two feet whose low percentiles differ by more do not both touch the floor, and the lower one tells it."""
+HEEL_BEHIND = 0.06
+"""Metres from the ankle back to the end of the default foot."""
+ANKLE_HEIGHT = TOE_HEIGHT - float(DEFAULT_SKELETON.offsets[DEFAULT_SKELETON.index("left_foot"), 2])
+"""Height of the ankle joints over the soles of the default body, metres."""
+ROCKER = 0.02
+"""Metres of height between heel and toe over which the planted end changes from one to the other."""
+REACH = 0.9995
+T_POSE_JUMP = 0.6
+"""Radians that some joint turns between frame 0 and frame 1 where frame 0 is a T-pose put before the motion."""
+T_POSE_RESIDUE = 0.45
+"""Radians that no joint exceeds in such a T-pose; hands are not quite straight in it."""
+
+ALIGNED = {"hip": "knee", "knee": "ankle", "shoulder": "elbow", "elbow": "wrist"}
+"""Joints whose bone, to the joint named, is laid on the source's."""
+
+
+@dataclass(frozen=True)
+class SkeletonMap:
+    """Which source joint each default joint follows.
+
+    joints: default joint to source joint; a default joint without one keeps its rest rotation. frames: default joint to
+    F, (3, 3), identity where absent. feet_with_shins: F of ankles and toes is the turn of the resting shin from the
+    vertical (a rest pose with spread legs has its feet turned with them). t_pose: frame 0 may be an added T-pose.
+    """
+
+    name: str
+    joints: dict[str, str]
+    frames: dict[str, np.ndarray] = field(default_factory=dict)
+    feet_with_shins: bool = False
+    t_pose: bool = False
+
+
+@dataclass(frozen=True)
+class PositionMap:
+    """A skeleton whose joint positions are HumanML3D's: source name to HumanML3D name, read by positions alone."""
+
+    name: str
+    joints: dict[str, str]
+
+
+def _both_sides(rows: dict[str, str], left: str, right: str) -> dict[str, str]:
+    """Rows for both sides; '*' in a source name stands for the side."""
+    return {
+        f"{side}_{base}": source.replace("*", word)
+        for base, source in rows.items()
+        for side, word in zip(SIDES, (left, right), strict=True)
+    }
+
+
+_ASF = SkeletonMap(
+    "CMU ASF",
+    {"pelvis": "root", "spine1": "lowerback", "spine2": "upperback", "spine3": "thorax", "neck": "lowerneck"}
+    | {"head": "head"}
+    | _both_sides(
+        {"hip": "*femur", "knee": "*tibia", "ankle": "*foot", "foot": "*toes", "collar": "*clavicle"}
+        | {"shoulder": "*humerus", "elbow": "*radius", "wrist": "*hand"},
+        "l",
+        "r",
+    ),
+    feet_with_shins=True,
+)
+_CGSPEED = SkeletonMap(
+    "CMU BVH (cgspeed, MotionBuilder)",
+    {"pelvis": "Hips", "spine1": "LowerBack", "spine2": "Spine", "spine3": "Spine1", "neck": "Neck", "head": "Head"}
+    | _both_sides(
+        {"hip": "*UpLeg", "knee": "*Leg", "ankle": "*Foot", "foot": "*ToeBase", "collar": "*Shoulder"}
+        | {"shoulder": "*Arm", "elbow": "*ForeArm", "wrist": "*FingerBase"},
+        "Left",
+        "Right",
+    ),
+    feet_with_shins=True,
+    t_pose=True,
+)
+_CGSPEED_MAX = SkeletonMap(
+    "CMU BVH (cgspeed, 3ds Max)",
+    {"pelvis": "Hips", "spine1": "lowerback", "spine2": "Chest", "spine3": "Chest2", "neck": "lowerneck"}
+    | {"head": "Head", "left_wrist": "lhand", "right_wrist": "rhand"}
+    | _both_sides(
+        {"hip": "*Hip", "knee": "*Knee", "ankle": "*Ankle", "foot": "*Toe", "collar": "*Collar"}
+        | {"shoulder": "*Shoulder", "elbow": "*Elbow"},
+        "Left",
+        "Right",
+    ),
+    feet_with_shins=True,
+    t_pose=True,
+)
+_SMPL = SkeletonMap("SMPL joint names", {name: name for name in SMPL_JOINTS})
+
+_FLAT_FOOT = np.radians(39.6)
+"""How far Bandai Namco's foot bone points down in a flat foot (median over stance frames of six walks)."""
+
+
+def _bandai_frames() -> dict[str, np.ndarray]:
+    """F of Bandai Namco's skeleton: every joint's X (our Y) runs along its bone, away from it on the right arm."""
+    s, c = np.sin(_FLAT_FOOT), np.cos(_FLAT_FOOT)
+    hips = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
+    up = np.array([[0.0, 1, 0], [0, 0, 1], [1, 0, 0]])
+    frames = {"pelvis": hips} | dict.fromkeys(("spine1", "spine2", "spine3", "neck", "head"), up)
+    leg = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
+    foot, toes = np.array([[s, 0, c], [c, 0, -s], [0, 1, 0]]), np.array([[0.0, 0, 1], [1, 0, 0], [0, 1, 0]])
+    for base, left in {"hip": leg, "knee": leg, "ankle": foot, "foot": toes}.items():
+        frames[f"left_{base}"] = left
+        frames[f"right_{base}"] = np.diag([-1.0, -1.0, 1.0]) @ left
+    for base in ("collar", "shoulder", "elbow", "wrist"):
+        frames[f"right_{base}"] = np.diag([-1.0, 1.0, -1.0])
+    return frames
+
+
+_BANDAI = SkeletonMap(
+    "Bandai Namco",
+    {"pelvis": "Hips", "spine1": "Spine", "spine2": "Chest", "spine3": "Chest", "neck": "Neck", "head": "Head"}
+    | _both_sides(
+        {"hip": "UpperLeg_*", "knee": "LowerLeg_*", "ankle": "Foot_*", "foot": "Toes_*", "collar": "Shoulder_*"}
+        | {"shoulder": "UpperArm_*", "elbow": "LowerArm_*", "wrist": "Hand_*"},
+        "L",
+        "R",
+    ),
+    frames=_bandai_frames(),
+)
+
+
+def _position_map(name: str, torso: dict[str, str], limbs: dict[str, str], left: str, right: str) -> PositionMap:
+    return PositionMap(name, {source: joint for joint, source in (torso | _both_sides(limbs, left, right)).items()})
+
+
+_EXPORTS = (
+    _position_map(
+        "BVH export, SMPL names",
+        {"pelvis": "Pelvis", "spine1": "Spine1", "spine2": "Spine2", "spine3": "Spine3", "neck": "Neck"}
+        | {"head": "Neck_end"},
+        {"hip": "*_Hip", "knee": "*_Knee", "ankle": "*_Ankle", "foot": "*_Ankle_end", "collar": "*_Collar"}
+        | {"shoulder": "*_Shoulder", "elbow": "*_Elbow", "wrist": "*_Elbow_end"},
+        "L",
+        "R",
+    ),
+    _position_map(
+        "BVH export, humanoid names",
+        {"pelvis": "Hips", "spine1": "Spine", "spine2": "Chest", "spine3": "UpperChest", "neck": "Neck"}
+        | {"head": "Neck_end"},
+        {"hip": "*UpperLeg", "knee": "*LowerLeg", "ankle": "*Foot", "foot": "*Foot_end", "collar": "*Shoulder"}
+        | {"shoulder": "*UpperArm", "elbow": "*LowerArm", "wrist": "*LowerArm_end"},
+        "Left",
+        "Right",
+    ),
+)
+MAPS: tuple[SkeletonMap | PositionMap, ...] = (_ASF, _CGSPEED, _CGSPEED_MAX, _BANDAI, *_EXPORTS, _SMPL)
+
+
+def find_map(skeleton: Skeleton, where: str) -> SkeletonMap | PositionMap:
+    """The map whose source joints are all there; MotionError naming joints of no map and the maps that are known."""
+    for known in MAPS:
+        sources = known.joints.keys() if isinstance(known, PositionMap) else known.joints.values()
+        if set(sources) <= set(skeleton.names):
+            return known
+    known_names = {n for m in MAPS for n in (*m.joints.keys(), *m.joints.values())}
+    unknown = [name for name in skeleton.names if name not in known_names] or list(skeleton.names)
+    raise MotionError(
+        f"{where}: unknown joints {', '.join(unknown[:4])}{' ...' if len(unknown) > 4 else ''}, "
+        f"expected a skeleton of: {'; '.join(m.name for m in MAPS)}"
+    )
+
+
+def to_default(motion: Clip | JointTrack) -> Clip:
+    """Anything that was read as a Clip on DEFAULT_SKELETON: fitted, retargeted, or as it is when it already is one.
+
+    Raises MotionError for joints that no map knows.
+    """
+    if isinstance(motion, JointTrack):
+        return fit_joints(motion)
+    if motion.skeleton == DEFAULT_SKELETON:
+        return motion
+    known = find_map(motion.skeleton, motion.name)
+    if isinstance(known, SkeletonMap):
+        return retarget(motion, known)
+    names = [source for joint in HUMANML3D_JOINTS for source, target in known.joints.items() if target == joint]
+    track = JointTrack(
+        fps=motion.fps,
+        names=HUMANML3D_JOINTS,
+        positions=motion.positions[:, [motion.skeleton.index(name) for name in names]],
+        texts=motion.texts,
+        name=motion.name,
+        provenance=replace(motion.provenance, notes={**motion.provenance.notes, "map": known.name}),
+    )
+    return fit_joints(track)
+
+
+def retarget(clip: Clip, known: SkeletonMap) -> Clip:
+    """A clip of a mapped skeleton on DEFAULT_SKELETON; notes hold the map, the scale, the floor and dropped frames."""
+    source, notes = clip, dict(clip.provenance.notes)
+    if known.t_pose and _starts_in_t_pose(clip):
+        source, notes["dropped_frames"] = clip.slice(1, clip.num_frames), "frame 0, a T-pose"
+    world = _world_rotations(source, known)
+    at = {joint: source.positions[:, source.skeleton.index(name)] for joint, name in known.joints.items()}
+    scale = DEFAULT_LEG / _rest_leg(source.skeleton, known)
+    feet = _Feet(*(np.stack([scale * at[f"{side}_{part}"] for side in SIDES], 1) for part in ("hip", "ankle", "foot")))
+    floor, ankle_rest = _floor(feet)
+    rest = DEFAULT_SKELETON.rest_positions
+    hips = np.mean([rest[DEFAULT_SKELETON.index(f"{side}_hip")] for side in SIDES], axis=0)
+    root = feet.hips.mean(axis=1) - quat_rotate(world[:, 0], np.broadcast_to(hips, (len(world), 3)))
+    root[:, 2] += ANKLE_HEIGHT - ankle_rest
+    for k, side in enumerate(SIDES):
+        target = _ankle_target(feet.ankles[:, k], feet.toes[:, k], floor[k], ankle_rest, world, side)
+        _reach(world, root, side, target)
+    notes |= {"map": known.name, "scale": scale, "floor_m": [float(f) for f in floor]}
+    return Clip(
+        fps=source.fps,
+        skeleton=DEFAULT_SKELETON,
+        root_pos=root,
+        rotations=local_rotations(DEFAULT_SKELETON, world),
+        texts=source.texts,
+        name=source.name,
+        provenance=replace(source.provenance, stage="retarget", parent=clip.id, notes=notes),
+    )
+
+
+@dataclass(frozen=True)
+class _Feet:
+    """Source joints at the default body's size, each (T, 2, 3), left and right."""
+
+    hips: np.ndarray
+    ankles: np.ndarray
+    toes: np.ndarray
+
+
+def _starts_in_t_pose(clip: Clip) -> bool:
+    if clip.num_frames < 2:
+        return False
+    angle = 2.0 * np.arccos(np.clip(np.abs(clip.rotations[0, :, 0]), 0.0, 1.0))
+    turn = 2.0 * np.arccos(np.clip(np.abs((clip.rotations[0] * clip.rotations[1]).sum(-1)), 0.0, 1.0))
+    return bool(angle.max() < T_POSE_RESIDUE and turn.max() > T_POSE_JUMP)
+
+
+def _rest_leg(skeleton: Skeleton, known: SkeletonMap) -> float:
+    rest = skeleton.rest_positions
+    total = 0.0
+    for side in SIDES:
+        hip, knee, ankle = (rest[skeleton.index(known.joints[f"{side}_{part}"])] for part in ("hip", "knee", "ankle"))
+        total += 0.5 * float(np.linalg.norm(knee - hip) + np.linalg.norm(ankle - knee))
+    if not total > 0:
+        raise MotionError(f"legs have no length on the skeleton '{known.name}', expected thighs and shins")
+    return total
+
+
+def _world_rotations(source: Clip, known: SkeletonMap) -> np.ndarray:
+    """(T, 24, 4) world rotations of the default joints."""
+    world = np.zeros((source.num_frames, DEFAULT_SKELETON.num_joints, 4))
+    for j, joint in enumerate(DEFAULT_SKELETON.names):
+        if joint not in known.joints:
+            world[:, j] = world[:, DEFAULT_SKELETON.parents[j]]
+            continue
+        own = source.global_rotations[:, source.skeleton.index(known.joints[joint])]
+        world[:, j] = quat_mul(own, np.broadcast_to(_constant(joint, source.skeleton, known), own.shape))
+    return world
+
+
+def _constant(joint: str, skeleton: Skeleton, known: SkeletonMap) -> np.ndarray:
+    """C of one joint, (4,)."""
+    frame = quat_from_matrix(known.frames.get(joint, np.eye(3)))
+    side, _, base = joint.rpartition("_")
+    if known.feet_with_shins and base in ("ankle", "foot"):
+        return quat_between(np.array([0.0, 0.0, -1.0]), _bone(skeleton, known, f"{side}_knee", f"{side}_ankle"))
+    if base not in ALIGNED:
+        return frame
+    child = f"{side}_{ALIGNED[base]}"
+    bone = DEFAULT_SKELETON.offsets[DEFAULT_SKELETON.index(child)]
+    return quat_mul(quat_between(quat_rotate(frame, bone), _bone(skeleton, known, joint, child)), frame)
+
+
+def _bone(skeleton: Skeleton, known: SkeletonMap, joint: str, child: str) -> np.ndarray:
+    rest = skeleton.rest_positions
+    return rest[skeleton.index(known.joints[child])] - rest[skeleton.index(known.joints[joint])]
+
+
+def _floor(feet: _Feet) -> tuple[np.ndarray, float]:
+    """Height of each foot's toe joint when it stands (2,), and of the ankles then, metres at the default size."""
+    low = np.percentile(feet.toes[..., 2], FLOOR_PERCENTILE, axis=0)
+    floor = low if abs(low[0] - low[1]) < SAME_FLOOR else np.full(2, low.min())
+    standing = feet.toes[..., 2] < floor + SAME_FLOOR
+    return floor, float(np.percentile(feet.ankles[..., 2][standing], 25.0))
+
+
+def _ankle_target(
+    ankle: np.ndarray, toe: np.ndarray, floor: float, ankle_rest: float, world: np.ndarray, side: str
+) -> np.ndarray:
+    """Where the default ankle goes, (T, 3): same clearance of the lowest point, planted end where the source has it."""
+    turn = world[:, DEFAULT_SKELETON.index(f"{side}_ankle")]
+    foot = DEFAULT_SKELETON.offsets[DEFAULT_SKELETON.index(f"{side}_foot")]
+    to_toe = quat_rotate(turn, np.broadcast_to(foot, ankle.shape))
+    to_heel = quat_rotate(turn, np.broadcast_to([-HEEL_BEHIND, 0.0, -ANKLE_HEIGHT], ankle.shape))
+    clearance = np.minimum(toe[:, 2] - floor, ankle[:, 2] - ankle_rest)
+    heel_over_toe = to_heel[:, 2] - (to_toe[:, 2] - TOE_HEIGHT)
+    on_toe = np.clip(0.5 + 0.5 * heel_over_toe / ROCKER, 0.0, 1.0)[:, None]
+    target = (1.0 - on_toe) * ankle + on_toe * (toe - to_toe)
+    target[:, 2] = clearance - np.minimum(to_heel[:, 2], to_toe[:, 2] - TOE_HEIGHT)
+    return target
+
+
+def _reach(world: np.ndarray, root: np.ndarray, side: str, target: np.ndarray) -> None:
+    """Turn hip and knee, in place, so that the ankle reaches the target; the ankle's world rotation stays.
+
+    world: (T, 24, 4); root, target: (T, 3). The knee bends in the plane in which it is bent, or about its own Y.
+    """
+    hip, knee, ankle = (DEFAULT_SKELETON.index(f"{side}_{part}") for part in ("hip", "knee", "ankle"))
+
+    def carried(joint: int, by: int) -> np.ndarray:
+        return quat_rotate(world[:, by], np.broadcast_to(DEFAULT_SKELETON.offsets[joint], root.shape))
+
+    thigh, shin = carried(knee, hip), carried(ankle, knee)
+    start = root + carried(hip, 0)
+    a, b = (float(np.linalg.norm(DEFAULT_SKELETON.offsets[j])) for j in (knee, ankle))
+    wanted = np.clip(np.linalg.norm(target - start, axis=-1), abs(a - b) + 1e-3, REACH * (a + b))
+    bend = np.arccos(np.clip((wanted**2 - a**2 - b**2) / (2.0 * a * b), -1.0, 1.0))
+    side_axis = quat_rotate(world[:, knee], np.broadcast_to([0.0, 1.0, 0.0], root.shape))
+    axis = np.cross(thigh, shin) / (a * b) + 0.05 * side_axis
+    axis -= (axis * thigh).sum(-1, keepdims=True) * thigh / a**2
+    axis /= np.linalg.norm(axis, axis=-1, keepdims=True)
+    now = np.arctan2((np.cross(thigh, shin) * axis).sum(-1), (thigh * shin).sum(-1))
+    knee_turn = quat_from_rotvec(axis * (bend - now)[:, None])
+    reached = thigh + quat_rotate(knee_turn, shin)
+    swing = quat_between(reached, target - start)
+    world[:, hip] = quat_mul(swing, world[:, hip])
+    world[:, knee] = quat_mul(swing, quat_mul(knee_turn, world[:, knee]))
