@@ -154,9 +154,9 @@ def walk_backward(draw: Draw) -> Score:
 
 
 def side_step(draw: Draw) -> Score:
-    side, count = draw.one_of((LEFT, RIGHT)), draw.one_of((2, 3, 4))
-    length, pause = draw.between(0.22, 0.38), draw.between(0.16, 0.24)
-    swing, begin = draw.between(0.36, 0.44), draw.between(0.65, 0.8)
+    side, count = draw.one_of((LEFT, RIGHT)), draw.one_of((2, 3))
+    length, pause = draw.between(0.22, 0.36), draw.between(0.12, 0.18)
+    swing, begin = draw.between(0.34, 0.40), draw.between(0.65, 0.8)
     half, sign = 0.5 * draw.between(0.15, 0.19), 1 if side == LEFT else -1
     places = [(0.0, half, 0.05), (0.0, -half, -0.05)]
     steps, clock = [], begin
@@ -165,7 +165,7 @@ def side_step(draw: Draw) -> Score:
             y = sign * k * length + (half if foot == LEFT else -half)
             steps.append(Step(foot, clock, clock + swing, (0.0, y, places[foot][2]), 0.05, 0.12, 0.06))
             clock += swing + pause
-    t = frame_times(min(clock + 0.75, 5.6))
+    t = frame_times(clock + 0.7)
     feet = sample_feet(t, places, steps)
     cop = zero_moment_point(t, feet, steps, load_share(t, steps))
     words = {"side": SIDES[side], "count": NUMBERS[count]}
@@ -176,7 +176,7 @@ def side_step(draw: Draw) -> Score:
 def turn(draw: Draw) -> Score:
     side, degrees = draw.one_of((LEFT, RIGHT)), draw.one_of((90, 180))
     sign, per_pair = (1 if side == LEFT else -1), draw.one_of((30, 45)) if degrees == 90 else 45
-    swing, pause = draw.between(0.32, 0.38), draw.between(0.13, 0.17)
+    swing, pause = draw.between(0.29, 0.34), draw.between(0.10, 0.14)
     clock, half = draw.between(0.6, 0.7), 0.5 * draw.between(0.16, 0.20)
     angle = np.radians(draw.between(degrees - 8.0, degrees + 8.0))
     pairs = degrees // per_pair
@@ -346,7 +346,7 @@ def idle(draw: Draw) -> Score:
 def punch(draw: Draw) -> Score:
     side, count = draw.one_of((LEFT, RIGHT)), draw.one_of((1, 2))
     sign = 1 if side == LEFT else -1
-    guard, out, back = draw.between(0.45, 0.6), draw.between(0.3, 0.38), draw.between(0.35, 0.5)
+    guard, out, back = draw.between(0.45, 0.6), draw.between(0.36, 0.44), draw.between(0.45, 0.55)
     times, values, clock = [0.0], [0.0], 0.2 + guard + 0.1
     for _ in range(count):
         times += [clock, clock + out, clock + out + back]
@@ -400,7 +400,7 @@ def _quintic(t: np.ndarray, t0: float, t1: float, start: Sequence[float], stop: 
     return np.polynomial.polynomial.polyval(t - t0, np.linalg.solve(np.array(rows), np.array([*start, *stop])))
 
 
-TIPTOE = 0.055
+TIPTOE = 0.02
 """How far the centre of mass is over standing when the toes leave the ground, metres."""
 
 
@@ -410,7 +410,7 @@ def _jump(draw: Draw, distance: float) -> Score:
     push, flight = 2.1 * (dip + TIPTOE) / speed, 2 * speed / GRAVITY
     low = draw.between(0.8, 1.0)
     off = low + push
-    land, soft = off + flight, draw.between(0.12, 0.18)
+    land, soft = off + flight, draw.between(0.16, 0.24)
     absorb = 2.1 * (soft + TIPTOE) / speed
     t = frame_times(land + absorb + 1.1)
     rise = through(t, [low - 0.6, low], [0.0, -dip])
@@ -423,10 +423,10 @@ def _jump(draw: Draw, distance: float) -> Score:
     feet = sample_feet(t, _stand(draw), [])
     flying = (t > off) & (t < land)
     feet.ground[:, :, 2] += np.where(
-        flying, (rise - TIPTOE) * ease(t, off, off + 0.1) * (1 - ease(t, land - 0.1, land)), 0
+        flying, (rise - TIPTOE) * ease(t, off, off + 0.06) * (1 - ease(t, land - 0.06, land)), 0
     )[:, None]
     feet.ground[:, :, 0] += distance * ease(t, off, land)[:, None]
-    pitch = through(t, [off - 0.16, off + 0.05, land - 0.02, land + 0.11], [0.0, 0.75, 0.4, 0.0])
+    pitch = through(t, [off - 0.2, off + 0.04, land - 0.02, land + 0.12], [0.0, 0.85, 0.55, 0.0])
     feet.pitch[:] = pitch[:, None]
     air_share = np.clip((t - off) / flight, 0, 1)
     feet.toe[:] = -(pitch * (1 - 0.5 * np.sin(np.pi * air_share) ** 2))[:, None]

@@ -23,6 +23,8 @@ ROLL_COP = (-0.04, 0.13)
 ROLL_SMOOTH = 0.3
 """Standard deviation of the smoothing of that path in step periods. It evens out the forward speed, which the model
 without angular momentum would let surge by a third, and leaves two thirds of the sway, inside the standing foot."""
+RAMP = (0.55, 0.25)
+"""Length of the first and last step of a walk and its gain a step, in full steps: nobody starts at full speed."""
 SHIFT_S = 0.55
 """Seconds a standing person takes to bring the weight over one foot."""
 
@@ -89,9 +91,9 @@ def sample_feet(t: np.ndarray, start: Sequence[tuple[float, float, float]], step
         for k, step in enumerate(mine):
             swing = step.land - step.lift
             u = np.clip((t - step.lift) / swing, 0.0, 1.0)
-            moved = _glide(t, step.lift, step.land)
+            moved = _glide(t, step.lift + 0.05 * swing, step.land - 0.03 * swing)
             ground[:, foot, :2] += moved[:, None] * (np.array(step.place[:2]) - place[:2])
-            ground[:, foot, 2] += step.height * 64 * (u * (1 - u)) ** 3
+            ground[:, foot, 2] += step.height * 16 * (u * (1 - u)) ** 2
             yaw[:, foot] += moved * (step.place[2] - place[2])
             place = np.array(step.place, dtype=float)
             before = step.lift - mine[k - 1].land if k else 1.0
@@ -180,24 +182,14 @@ def walk_steps(
         out = 0.5 * width * (1 if foot == LEFT else -1)
         return float(x - out * np.sin(yaw)), float(y + out * np.cos(yaw)), float(yaw)
 
-    steps = []
+    steps, distance = [], 0.0
     for k in range(count):
-        foot = (first + k) % 2
-        last = k == count - 1
-        distance = sign * length * (k + 0.5 if not last else k)
-        lift = begin + k * period + double
-        scale = 0.55 if k == 0 or last else 1.0
-        steps.append(
-            Step(
-                foot,
-                lift,
-                begin + (k + 1) * period,
-                place(distance, foot),
-                0.035 + 0.02 * brisk,
-                off * scale,
-                strike * scale,
-            )
-        )
+        foot, last = (first + k) % 2, k == count - 1
+        gain = min(1.0, RAMP[0] + RAMP[1] * k, RAMP[0] + RAMP[1] * (count - 2 - k))
+        distance += 0.0 if last else sign * gain * length
+        lift, land = begin + k * period + double, begin + (k + 1) * period
+        end = place(distance, foot)
+        steps.append(Step(foot, lift, land, end, 0.045 + 0.02 * brisk, off * gain, strike * max(gain, 0.5)))
     return [place(0.0, LEFT), place(0.0, RIGHT)], steps
 
 
