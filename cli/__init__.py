@@ -16,11 +16,14 @@ from rich.console import Console
 from rich.table import Table
 
 from .config import overlay, take_config
-from .demo import Demo
 from .console import BAD_INPUT, DONE, guarded
+from .demo import Demo
+from .evaluate import Evaluate
+from .generate import Generate
 from .lineage import Lineage
 from .loop import LoopReport, LoopResume, LoopRun, LoopStatus
 from .project import Project
+from .train_generator import TrainGenerator, TrainTokenizer
 
 __all__ = ["main"]
 
@@ -37,10 +40,15 @@ Tree = dict[str, "type[Command] | Tree"]
 
 COMMANDS: Tree = {
     "demo": Demo,
+    "evaluate": Evaluate,
     "project": Project,
+    "generate": Generate,
+    "train": {"tokenizer": TrainTokenizer, "generator": TrainGenerator},
     "loop": {"run": LoopRun, "resume": LoopResume, "status": LoopStatus, "report": LoopReport},
     "lineage": Lineage,
 }
+
+CONFIG_HELP = "--config FILE.yaml lays the values of a file over the defaults below; flags win over both."
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -80,7 +88,7 @@ def _run(command: type[Command], words: list[str], args: list[str]) -> int:
             prog=" ".join(words),
             args=args,
             default=default,
-            description=f"{inspect.getdoc(command)}\n\n--config FILE.yaml: lays the values of a file over the defaults.",
+            description=f"{inspect.getdoc(command)}\n\n{CONFIG_HELP}",
             config=(tyro.conf.FlagCreatePairsOff,),
         )
     except SystemExit as stop:

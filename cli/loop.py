@@ -170,9 +170,7 @@ def print_rounds(out: Path, rounds: list[RoundResult]) -> None:
         title = f"{out} round {result.number}: {counts['accepted']} of {counts['clips']} clips accepted"
         table = Table("mean", "before, all", "after, all", "before, accepted", "after, accepted", title=title)
         for name in HEADLINES:
-            cells = [
-                summary[group][side].get(name, {}).get("mean") for group in ("all", "accepted") for side in SIDES
-            ]
+            cells = [summary[group][side].get(name, {}).get("mean") for group in ("all", "accepted") for side in SIDES]
             table.add_row(name, *("-" if cell is None else f"{cell:.3g}" for cell in cells))
         Console().print(table)
         for reason, count in counts["reasons"].items():

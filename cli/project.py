@@ -70,7 +70,10 @@ class Project:
                 rows.append(row | asdict(judge(evidence(row), SelectionConfig())))
                 watch("measure", len(rows), len(clips))
         write_manifest(out, rows)
-        write_json(out / "config.json", {"projection": asdict(config), "selection": asdict(SelectionConfig()), "policy": models})
+        write_json(
+            out / "config.json",
+            {"projection": asdict(config), "selection": asdict(SelectionConfig()), "policy": models},
+        )
         if self.json is not None:
             write_json(self.json, {"schema": 1, "clips": rows, "summary": summaries(rows), "failed": failed})
         return _finish(rows, failed, out)

@@ -65,7 +65,9 @@ def read_prompts(path: Path | str) -> tuple[str, ...]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
-        raise MotionError(f"{path}: cannot be read ({error.strerror}), expected a text file with a prompt a line") from None
+        raise MotionError(
+            f"{path}: cannot be read ({error.strerror}), expected a text file with a prompt a line"
+        ) from None
     except UnicodeDecodeError:
         raise MotionError(f"{path}: not a text file, expected one prompt a line in UTF-8") from None
     prompts = tuple(line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#"))
@@ -80,7 +82,9 @@ def write_config(run: Path, config: LoopConfig) -> None:
     if path.exists():
         present = read_config(run)
         if replace(present, rounds=config.rounds) != config or config.rounds < present.rounds:
-            raise MotionError(f"{run}: holds a run with another config, choose another folder or `morphloop loop resume`")
+            raise MotionError(
+                f"{run}: holds a run with another config, choose another folder or `morphloop loop resume`"
+            )
     write_json(path, asdict(config))
 
 

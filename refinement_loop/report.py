@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import tempfile
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from importlib import resources
 from pathlib import Path
@@ -13,7 +15,8 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from morphloop.metrics import METRICS, paired_difference
-from morphloop.motion import Clip, read_manifest, write_atomic
+from morphloop.motion import read_manifest, write_atomic
+from morphloop.sim.render import render_strip, video_bytes
 
 from .config import LoopConfig, read_config
 from .figures import foot_plots
@@ -40,6 +43,8 @@ TABLE_METRICS = (
 )
 TRACKING_METRICS = ("success", "success_strict", "skill", "e_mpjpe_mm", "e_g_mpjpe_mm", "e_vel_mm_frame")
 SHOWN_CLIPS = 4
+SMALLEST = 1e-3
+LABELS = ("before", "after")
 
 
 @dataclass(frozen=True)
@@ -53,12 +58,13 @@ class Cell:
 
 @dataclass(frozen=True)
 class ShownClip:
-    """A clip in pictures: plots as SVG, strips as PNG and the video as MP4, both as data URIs."""
+    """A clip in pictures: plots as SVG, a strip (before over after) and a video (side by side) as data URIs."""
 
     record: Record
     plots: list[Markup]
-    strips: list[tuple[str, str]]
-    video: str | None
+    strip: str
+    video: str
+    renderer: str
 
 
 def write_report(run: Path, path: Path) -> Path:
@@ -155,10 +161,13 @@ def _side_file(result: RoundResult, stage: str, name: str) -> dict[str, Any] | N
 
 
 def number(value: float | None) -> str:
-    """Three significant digits, a dash for null."""
+    """Three significant digits, a dash for null; what is under a thousandth is printed as such."""
     if value is None:
         return "–"
-    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}" if abs(value) >= 1e-3 or value == 0 else f"{value:.1e}"
+    size = abs(value)
+    if 0.0 < size < SMALLEST:
+        return f"<{SMALLEST:g}" if value > 0 else f">-{SMALLEST:g}"
+    return f"{value:.0f}" if size >= 100 else f"{value:.3g}"
 
 
 def _cell(summary: dict[str, Any] | None, tone: str = "") -> Cell:
@@ -169,7 +178,7 @@ def _cell(summary: dict[str, Any] | None, tone: str = "") -> Cell:
     return Cell(number(summary["mean"]), text, tone)
 
 
-def _tone(name: str, change: dict[str, Any] | None) -> str:
+def _tone(name: str, change: Mapping[str, Any] | None) -> str:
     """Whether a change is for better or worse beyond its paired interval."""
     interval = None if change is None else change["ci95"]
     better = METRICS[name].better
@@ -253,9 +262,11 @@ def _show(row: Record, projected: Path) -> ShownClip:
     """Pictures, plots and video of one clip."""
     before = load_motion(projected / SOURCES / f"{row['name']}.npz")
     after = load_motion(projected / CLIPS / f"{row['name']}.npz")
-    strips = [(title, _data_uri("image/png", strip_png(clip))) for title, clip in (("before", before), ("after", after))]
-    video = _data_uri("video/mp4", video_bytes(before, after))
-    return ShownClip(row, [Markup(plot) for plot in foot_plots(before, after)], strips, video)
+    with tempfile.TemporaryDirectory() as scratch:
+        strip = render_strip([before, after], Path(scratch) / "strip.png", LABELS).read_bytes()
+    video = video_bytes([before, after], labels=LABELS)
+    plots = [Markup(plot) for plot in foot_plots(before, after)]
+    return ShownClip(row, plots, _data_uri("image/png", strip), _data_uri(video.mime, video.data), video.renderer)
 
 
 def _data_uri(kind: str, data: bytes) -> str:

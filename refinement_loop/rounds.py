@@ -86,30 +86,31 @@ def finished_rounds(run: Path) -> list[RoundResult]:
     return results
 
 
-def _run_round(
-    run: Path, number: int, config: LoopConfig, state: _State, watch: Watch
-) -> tuple[RoundResult, _State]:
+def _run_round(run: Path, number: int, config: LoopConfig, state: _State, watch: Watch) -> tuple[RoundResult, _State]:
     home, done = round_folder(run, number), dict[str, Finished]()
 
     def stage(name: str, inputs: dict[str, Any], settings: dict[str, Any], work: Callable[..., dict[str, Any]]) -> Path:
         label = f"round {number}: {name}"
-        watch(label, 0, 1)
+        parts = 1
+        watch(label, 0, parts)
 
         def tick(count: int, total: int) -> None:
+            nonlocal parts
+            parts = total
             watch(label, count, total)
 
         seed = stage_seed(config.seed, number, name)
         done[name] = run_stage(home, name, inputs, settings, seed, lambda folder: work(folder, seed, tick))
-        watch(label, 1, 1)
+        watch(label, parts, parts)
         return done[name].folder
 
     generator, policy = state.generator, state.policy
-    prompts = {"prompts": list(config.prompts), "seconds": list(config.seconds)}
+    prompts = _prompts(generator, config)
     generated = stage(
         "generate",
         {"generator": generator.hash()},
-        prompts,
-        lambda folder, seed, tick: steps.generate(folder, generator, config, number, seed, tick),
+        {"prompts": prompts, "seconds": list(config.seconds)},
+        lambda folder, seed, tick: steps.generate(folder, generator, prompts, config.seconds, number, seed, tick),
     )
     clips = steps.generated_clips(generated)
     made = done["generate"].hash
@@ -163,6 +164,13 @@ def _open_generator(config: LoopConfig) -> Generator:
     if config.clips is not None:
         return FolderGenerator(config.clips, config.fps)
     return load_generator(str(config.generator))
+
+
+def _prompts(generator: Generator, config: LoopConfig) -> list[str]:
+    """The run's prompts; a folder of outputs without any is asked for all that it has."""
+    if isinstance(generator, FolderGenerator) and not config.prompts:
+        return generator.prompts
+    return list(config.prompts)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -78,7 +78,7 @@ def hash_outputs(folder: Path) -> dict[str, str]:
     return {str(p.relative_to(folder)): hash_file(p) for p in files}
 
 
-@lru_cache(maxsize=None)
+@cache
 def hash_code(folders: tuple[str, ...]) -> str:
     """Hash of the Python sources of some of morphloop's folders and of the loop's own steps."""
     digest = hashlib.sha256()
@@ -149,9 +149,10 @@ def read_finished(folder: Path) -> Finished | None:
         return None
     try:
         manifest = json.loads(path.read_text())
-        manifest["key"], manifest["outputs"]
-    except (ValueError, KeyError, TypeError):
-        raise MotionError(f"{path}: not a stage's manifest; remove the folder to run the stage again") from None
+    except ValueError:
+        manifest = None
+    if not isinstance(manifest, dict) or not {"key", "outputs", "notes"} <= manifest.keys():
+        raise MotionError(f"{path}: not a stage's manifest; remove the folder to run the stage again")
     return Finished(folder, manifest, reused=True)
 
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from morphloop.generator import Generator, load_generator
+from morphloop.generator import FolderGenerator, Generator, Seconds, load_generator
 from morphloop.imitator import Policy, Projection, load_policy, project_clips, update_policy
 from morphloop.metrics import summarise
 from morphloop.motion import (
@@ -52,9 +52,11 @@ def slug(text: str, limit: int = 32) -> str:
     return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")[:limit].strip("_") or "clip"
 
 
-def generate(folder: Path, generator: Generator, config: LoopConfig, number: int, seed: int, tick: Tick) -> dict[str, Any]:
-    """Prompts to clips; a clip is named by its place and what it shows."""
-    clips = generator.generate(config.prompts, seed, config.seconds)
+def generate(
+    folder: Path, generator: Generator, prompts: Sequence[str], seconds: Seconds, number: int, seed: int, tick: Tick
+) -> dict[str, Any]:
+    """Prompts to clips; a clip is named by its place and what it shows. Unreadable files are noted."""
+    clips = generator.generate(prompts, seed, seconds)
     rows = []
     for place, clip in enumerate(clips):
         name = f"{place:03d}_{slug(clip.provenance.prompt or clip.name)}"
@@ -62,10 +64,9 @@ def generate(folder: Path, generator: Generator, config: LoopConfig, number: int
         save_clip(folder / CLIPS / f"{name}.npz", clip)
         rows.append({"name": name, "id": clip.id, "prompt": clip.provenance.prompt, "texts": list(clip.texts)})
         tick(place + 1, len(clips))
-    if not rows:
-        raise MotionError("generate: the generator gave no clip")
     write_manifest(folder, rows)
-    return {"clips": len(rows), "generator": generator.hash()}
+    failed = generator.failed if isinstance(generator, FolderGenerator) else {}
+    return {"clips": len(rows), "generator": generator.hash(), "failed": failed}
 
 
 def generated_clips(folder: Path) -> list[Clip]:
@@ -73,7 +74,9 @@ def generated_clips(folder: Path) -> list[Clip]:
     return [load_motion(folder / CLIPS / f"{row['name']}.npz") for row in read_manifest(folder)]
 
 
-def imitate(folder: Path, clips: Sequence[Clip], policy: Policy | None, config: LoopConfig, seed: int) -> dict[str, Any]:
+def imitate(
+    folder: Path, clips: Sequence[Clip], policy: Policy | None, config: LoopConfig, seed: int
+) -> dict[str, Any]:
     """Update the policy on this round's clips within the budget; the report says how it did on clips held out."""
     if policy is None:
         return {"skipped": "no policy: the refiner projects every clip"}
@@ -184,5 +187,3 @@ def finetune(
 def open_policy(path: Path | str | None) -> Policy | None:
     """The imitator of a file, None for none."""
     return None if path is None else load_policy(Path(path))
-
-
