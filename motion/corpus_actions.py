@@ -127,7 +127,8 @@ def walk(draw: Draw) -> Score:
         "curve": "" if curve == "straight" else f" while curving to the {curve}",
         "curve_ahead": " in a straight line" if curve == "straight" else f" in a curve to the {curve}",
     }
-    return Score(_plan(t, feet, cop, upper, tilt), params | {"pace": pace, "curve": curve}, words, keep)
+    crouch = np.full(len(t), 0.012 if pace != "fast" else 0.022)
+    return Score(_plan(t, feet, cop, upper, tilt, crouch), params | {"pace": pace, "curve": curve}, words, keep)
 
 
 def walk_wave(draw: Draw) -> Score:
@@ -163,7 +164,7 @@ def side_step(draw: Draw) -> Score:
     for k in range(1, count + 1):
         for foot in (side, 1 - side):
             y = sign * k * length + (half if foot == LEFT else -half)
-            steps.append(Step(foot, clock, clock + swing, (0.0, y, places[foot][2]), 0.05, 0.12, 0.06))
+            steps.append(Step(foot, clock, clock + swing, (0.0, y, places[foot][2]), 0.05, 0.08, 0.0))
             clock += swing + pause
     t = frame_times(clock + 0.7)
     feet = sample_feet(t, places, steps)
@@ -186,7 +187,7 @@ def turn(draw: Draw) -> Score:
         for foot in (side, 1 - side):
             out = half if foot == LEFT else -half
             place = (-out * np.sin(yaw), out * np.cos(yaw), yaw + places[foot][2])
-            steps.append(Step(foot, clock, clock + swing, place, 0.05, 0.12, 0.05))
+            steps.append(Step(foot, clock, clock + swing, place, 0.05, 0.08, 0.0))
             clock += swing + pause
     t = frame_times(clock + 0.5)
     feet = sample_feet(t, places, steps)
@@ -400,12 +401,12 @@ def _quintic(t: np.ndarray, t0: float, t1: float, start: Sequence[float], stop: 
     return np.polynomial.polynomial.polyval(t - t0, np.linalg.solve(np.array(rows), np.array([*start, *stop])))
 
 
-TIPTOE = 0.02
+TIPTOE = 0.005
 """How far the centre of mass is over standing when the toes leave the ground, metres."""
 
 
 def _jump(draw: Draw, distance: float) -> Score:
-    height, dip = draw.between(0.06, 0.16), draw.between(0.16, 0.24)
+    height, dip = draw.between(0.05, 0.13), draw.between(0.16, 0.24)
     speed = float(np.sqrt(2 * GRAVITY * height))
     push, flight = 2.1 * (dip + TIPTOE) / speed, 2 * speed / GRAVITY
     low = draw.between(0.8, 1.0)

@@ -16,7 +16,19 @@ import numpy as np
 from scipy.linalg import solve_banded
 from scipy.ndimage import gaussian_filter1d, minimum_filter1d
 
-from .leg_ik import HIPS, LEG_JOINTS, LEG_LENGTHS, FootTrack, ankle_poses, solve_legs
+from .leg_ik import (
+    ANKLES,
+    BALL,
+    HIPS,
+    LEG_JOINTS,
+    LEG_LENGTHS,
+    TOES,
+    FootTrack,
+    Legs,
+    ankle_poses,
+    leg_rotations,
+    solve_legs,
+)
 from .rotations import quat_from_heading, quat_from_rotvec, quat_mul, quat_rotate
 from .skeleton import DEFAULT_SKELETON, forward_kinematics
 
@@ -26,6 +38,12 @@ COM_HEIGHT = 0.95
 """Height of the centre of mass while standing, metres, for the cart-table model."""
 REACH = 0.988
 """Share of its stretched length that a leg uses at most; knees stay a little bent."""
+
+ROUNDS, CORRECTED = 6, (2, 4)
+"""Passes of fitting the pelvis to the centre of mass, and those before which the model is corrected for what swinging
+limbs do to the zero-moment point (the second stage of Kajita's generator)."""
+MAX_SHIFT = 0.10
+"""Largest such correction, metres."""
 
 MASSES = {
     "pelvis": 7.0, "hip": 9.0, "knee": 3.1, "ankle": 0.8, "foot": 0.2, "spine1": 7.0, "spine2": 6.5, "spine3": 8.0,
@@ -51,6 +69,7 @@ def _segments() -> tuple[np.ndarray, np.ndarray]:
 
 
 SEGMENT_MASSES, SEGMENT_CENTRES = _segments()
+MASS_SHARES = SEGMENT_MASSES / SEGMENT_MASSES.sum()
 
 
 @dataclass(frozen=True)
@@ -72,11 +91,36 @@ class Plan:
     rise: np.ndarray | None = None
 
 
-def centre_of_mass(root_pos: np.ndarray, rotations: np.ndarray) -> np.ndarray:
-    """(T, 3) of the default body; root_pos (T, 3), local rotations (T, 24, 4)."""
-    positions, turned = forward_kinematics(DEFAULT_SKELETON, root_pos, rotations)
-    centres = positions + quat_rotate(turned, np.broadcast_to(SEGMENT_CENTRES, positions.shape))
-    return np.einsum("j,tjc->tc", SEGMENT_MASSES / SEGMENT_MASSES.sum(), centres)
+def trunk_centres(rotations: np.ndarray) -> np.ndarray:
+    """(T, 24, 3) centres of mass of the segments with the root at the origin; local rotations (T, 24, 4)."""
+    positions, turned = forward_kinematics(DEFAULT_SKELETON, np.zeros((len(rotations), 3)), rotations)
+    return positions + quat_rotate(turned, np.broadcast_to(SEGMENT_CENTRES, positions.shape))
+
+
+def segment_centres(trunk: np.ndarray, root_pos: np.ndarray, legs: Legs) -> np.ndarray:
+    """(T, 24, 3) world centres of mass: what hangs on the pelvis (`trunk_centres`) moves with it, legs as solved."""
+    segments = trunk + root_pos[:, None]
+    foot = np.stack([SEGMENT_CENTRES[ANKLES], BALL + SEGMENT_CENTRES[TOES]])
+    ankle, toe = (quat_rotate(legs.foot_rot, np.broadcast_to(local, legs.ankles.shape)) for local in foot)
+    pairs = (0.5 * (legs.hips + legs.knees), 0.5 * (legs.knees + legs.ankles), legs.ankles + ankle, legs.ankles + toe)
+    segments[:, LEG_JOINTS] = np.concatenate(pairs, axis=1)
+    return segments
+
+
+def centre_of_mass(segments: np.ndarray) -> np.ndarray:
+    """(T, 3) of the whole body from its segments' centres (T, 24, 3)."""
+    return np.einsum("j,tjc->tc", MASS_SHARES, segments)
+
+
+def zero_moment(segments: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Zero-moment point (T, 2) of moving point masses at the segments' centres (T, 24, 3), and their vertical
+    acceleration plus gravity (T,), m/s2: the model's answer with the swing of arms and legs in it."""
+    pull = np.zeros_like(segments)
+    pull[1:-1] = np.diff(segments, 2, axis=0) * FPS**2
+    pull[..., 2] += GRAVITY
+    weight = np.einsum("j,tj->t", MASS_SHARES, pull[..., 2])
+    lever = segments[..., :2] * pull[..., 2:] - segments[..., 2:] * pull[..., :2]
+    return np.einsum("j,tjc->tc", MASS_SHARES, lever) / np.clip(weight, 1.0, None)[:, None], weight
 
 
 def cart_table(cop: np.ndarray, height: np.ndarray) -> np.ndarray:
@@ -98,10 +142,14 @@ def cart_table(cop: np.ndarray, height: np.ndarray) -> np.ndarray:
     return solve_banded((1, 1), bands, right)
 
 
-def _reach_height(root_xy: np.ndarray, root_rot: np.ndarray, ankles: np.ndarray) -> np.ndarray:
-    """(T,) highest pelvis from which both ankles can be reached, smoothed without rising above it by much."""
+def _hip_offsets(root_rot: np.ndarray) -> np.ndarray:
+    """(T, 2, 3) hips relative to the root in world axes; root_rot (T, 4)."""
     root = np.repeat(root_rot[:, None], 2, axis=1)
-    hips = quat_rotate(root, np.broadcast_to(DEFAULT_SKELETON.offsets[HIPS], ankles.shape))
+    return quat_rotate(root, np.broadcast_to(DEFAULT_SKELETON.offsets[HIPS], (len(root_rot), 2, 3)))
+
+
+def _reach_height(root_xy: np.ndarray, hips: np.ndarray, ankles: np.ndarray) -> np.ndarray:
+    """(T,) highest pelvis from which both ankles can be reached, smoothed without rising above it by much."""
     flat = ankles[..., :2] - root_xy[:, None] - hips[..., :2]
     leg = REACH * LEG_LENGTHS
     drop = np.sqrt(np.clip(leg**2 - np.sum(flat**2, axis=-1), 0.05, None))
@@ -121,14 +169,27 @@ def solve_plan(plan: Plan) -> tuple[np.ndarray, np.ndarray]:
     height = COM_HEIGHT + (-plan.crouch if plan.rise is None else plan.rise)
     target = cart_table(plan.cop, height)
     root = np.concatenate([target, np.full((frames, 1), COM_HEIGHT)], axis=1)
-    for _ in range(4):
+    trunk, hips = trunk_centres(rotations), _hip_offsets(rotations[:, 0])
+    standing = _reach_height(root[:, :2], hips, ankles)[0]
+    for turn in range(ROUNDS):
         if plan.rise is None:
-            root[:, 2] = _reach_height(root[:, :2], rotations[:, 0], ankles) - plan.crouch
-        rotations[:, LEG_JOINTS] = solve_legs(root, rotations[:, 0], ankles, foot_rot, plan.feet.toe)
-        centre = centre_of_mass(root, rotations)
+            root[:, 2] = _reach_height(root[:, :2], hips, ankles) - plan.crouch
+        segments = segment_centres(trunk, root, solve_legs(root, rotations[:, 0], ankles, foot_rot, plan.feet.toe))
+        if turn in CORRECTED:
+            target = target + cart_table(_missing_moment(plan.cop, segments), height)
+        centre = centre_of_mass(segments)
         root[:, :2] += target - centre[:, :2]
         if plan.rise is not None:
-            standing = _reach_height(root[:1, :2], rotations[:1, 0], ankles[:1])[0] + centre[0, 2] - root[0, 2]
-            root[:, 2] += standing + plan.rise - centre[:, 2]
-    rotations[:, LEG_JOINTS] = solve_legs(root, rotations[:, 0], ankles, foot_rot, plan.feet.toe)
+            root[:, 2] += standing + centre[0, 2] - root[0, 2] + plan.rise - centre[:, 2]
+    legs = solve_legs(root, rotations[:, 0], ankles, foot_rot, plan.feet.toe)
+    rotations[:, LEG_JOINTS] = leg_rotations(legs, rotations[:, 0])
     return root, rotations
+
+
+def _missing_moment(cop: np.ndarray, segments: np.ndarray) -> np.ndarray:
+    """(T, 2) how far the body's zero-moment point is from where it should be, as input to another cart-table; nothing
+    in flight, where there is no such point, and no more than a hand's breadth."""
+    actual, weight = zero_moment(segments)
+    missing = np.where((weight > 0.3 * GRAVITY)[:, None], cop - actual, 0.0)
+    missing[[0, -1]] = 0.0
+    return gaussian_filter1d(np.clip(missing, -MAX_SHIFT, MAX_SHIFT), 1.0, axis=0, mode="nearest")

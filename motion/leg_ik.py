@@ -74,42 +74,60 @@ def _frames(along: np.ndarray, side: np.ndarray) -> np.ndarray:
     return np.stack([along, across, np.cross(along, across)], axis=-1)
 
 
+@dataclass(frozen=True)
+class Legs:
+    """Both legs solved, left first. hips, knees, ankles: (T, 2, 3) world positions, metres; side: (T, 2, 3) unit
+    axis of the bending knee, pointing left; foot_rot: (T, 2, 4) in the world; toe: (T, 2) radians."""
+
+    hips: np.ndarray
+    knees: np.ndarray
+    ankles: np.ndarray
+    side: np.ndarray
+    foot_rot: np.ndarray
+    toe: np.ndarray
+
+
 def solve_legs(
     root_pos: np.ndarray, root_rot: np.ndarray, ankles: np.ndarray, foot_rot: np.ndarray, toe: np.ndarray
-) -> np.ndarray:
-    """Local rotations of hips, knees, ankles and toes that put the ankles where they are asked to be.
+) -> Legs:
+    """Where the joints of the legs are when the ankles are where they are asked to be.
 
-    root_pos (T, 3), root_rot (T, 4), ankles (T, 2, 3) and foot_rot (T, 2, 4) in the world, toe (T, 2) radians.
-    Returns (T, 8, 4): left and right hip, knee, ankle, toe. An ankle out of reach leaves the leg stretched towards it.
+    root_pos (T, 3), root_rot (T, 4), ankles (T, 2, 3) and foot_rot (T, 2, 4) in the world, toe (T, 2) radians. An
+    ankle out of reach leaves the leg stretched towards it.
     """
     offsets = DEFAULT_SKELETON.offsets
     root = np.repeat(root_rot[:, None], 2, axis=1)
     hips = root_pos[:, None] + quat_rotate(root, np.broadcast_to(offsets[HIPS], ankles.shape))
-    thigh, shin = offsets[KNEES], offsets[ANKLES]
-    a, b = np.linalg.norm(thigh, axis=1), np.linalg.norm(shin, axis=1)
+    a, b = np.linalg.norm(offsets[KNEES], axis=1), np.linalg.norm(offsets[ANKLES], axis=1)
     reach = ankles - hips
     wanted = np.linalg.norm(reach, axis=-1)
     distance = np.clip(wanted, np.abs(a - b) + 0.05, 0.9995 * (a + b))
     line = reach / wanted[..., None]
     ahead = np.broadcast_to([1.0, 0.0, 0.0], ankles.shape)
-    forward = quat_rotate(root, ahead) + quat_rotate(foot_rot, ahead)
-    bend = _frames(line, forward)[..., 1]
-    side = np.cross(bend, line)
+    bend = _frames(line, quat_rotate(root, ahead) + quat_rotate(foot_rot, ahead))[..., 1]
     cosine = (a**2 + distance**2 - b**2) / (2 * a * distance)
     sine = np.sqrt(np.clip(1 - cosine**2, 0, None))
-    upper = cosine[..., None] * line + sine[..., None] * bend
-    lower = distance[..., None] * line - a[:, None] * upper
-    left = np.broadcast_to([0.0, 1.0, 0.0], thigh.shape)
-    hip_rot = quat_from_matrix(_frames(upper, side) @ np.swapaxes(_frames(thigh, left), -1, -2))
-    knee_rot = quat_from_matrix(_frames(lower, side) @ np.swapaxes(_frames(shin, left), -1, -2))
+    knees = hips + a[:, None] * (cosine[..., None] * line + sine[..., None] * bend)
+    return Legs(hips, knees, hips + distance[..., None] * line, np.cross(bend, line), foot_rot, toe)
+
+
+def leg_rotations(legs: Legs, root_rot: np.ndarray) -> np.ndarray:
+    """(T, 8, 4) local rotations: left and right hip, knee, ankle, toe, the order of `LEG_JOINTS`; root_rot: (T, 4)."""
+    root, left = np.repeat(root_rot[:, None], 2, axis=1), np.broadcast_to([0.0, 1.0, 0.0], (2, 3))
+
+    def world(bone: np.ndarray, rest: np.ndarray) -> np.ndarray:
+        return quat_from_matrix(_frames(bone, legs.side) @ np.swapaxes(_frames(rest, left), -1, -2))
+
+    hip = world(legs.knees - legs.hips, DEFAULT_SKELETON.offsets[KNEES])
+    knee = world(legs.ankles - legs.knees, DEFAULT_SKELETON.offsets[ANKLES])
     local = [
-        quat_mul(quat_conj(root), hip_rot),
-        quat_mul(quat_conj(hip_rot), knee_rot),
-        quat_mul(quat_conj(knee_rot), foot_rot),
-        about_y(toe),
+        quat_mul(quat_conj(root), hip),
+        quat_mul(quat_conj(hip), knee),
+        quat_mul(quat_conj(knee), legs.foot_rot),
+        about_y(legs.toe),
     ]
     return np.concatenate(local, axis=1)
 
 
 LEG_JOINTS = np.concatenate([HIPS, KNEES, ANKLES, TOES])
-"""(8,) joint indices in the order of `solve_legs`."""
+"""(8,) joint indices of both legs, a pair a level."""
