@@ -1,0 +1,100 @@
+"""A stage runs once, is finished or absent, and its ledger survives a torn line."""
+
+import json
+
+import pytest
+
+from morphloop.motion import MotionError
+from morphloop.refinement_loop import run_stage
+from morphloop.refinement_loop.ledger import append_event, read_ledger
+from morphloop.refinement_loop.stages import hash_json, read_finished
+
+
+class Work:
+    """Counts its calls and writes what it was told; dies first where asked."""
+
+    def __init__(self, text="x", dies=False):
+        self.text, self.dies, self.calls = text, dies, 0
+
+    def __call__(self, folder):
+        self.calls += 1
+        (folder / "first.txt").write_text("kept")
+        if self.dies:
+            raise KeyboardInterrupt
+        (folder / "out.txt").write_text(self.text)
+        return {"n": self.calls}
+
+
+def stage(tmp_path, work, inputs=None, config=None):
+    return run_stage(tmp_path / "round_00", "select", inputs or {"a": "1"}, config or {"b": 2}, 3, work)
+
+
+def test_a_finished_stage_is_never_run_again(tmp_path):
+    work = Work()
+    first, second = stage(tmp_path, work), stage(tmp_path, work)
+    assert work.calls == 1
+    assert (first.reused, second.reused) == (False, True)
+    assert first.hash == second.hash
+    assert first.folder == tmp_path / "round_00" / "select"
+    assert set(first.manifest["outputs"]) == {"first.txt", "out.txt"}
+    assert first.manifest["inputs"] == {"a": "1"}
+    assert first.manifest["versions"]["mujoco"]
+
+
+def test_another_input_or_config_runs_anew_and_keeps_what_was_there(tmp_path):
+    stage(tmp_path, Work("old"))
+    changed = stage(tmp_path, Work("new"), config={"b": 3})
+    assert (changed.folder / "out.txt").read_text() == "new"
+    assert (tmp_path / "round_00" / "superseded" / "select_00" / "out.txt").read_text() == "old"
+    assert not stage(tmp_path, Work(), inputs={"a": "2"}, config={"b": 3}).reused
+
+
+def test_a_killed_stage_leaves_no_folder_and_goes_on_from_its_partial(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        stage(tmp_path, Work(dies=True))
+    assert not (tmp_path / "round_00" / "select").exists()
+    partial = tmp_path / "round_00" / ".select.partial"
+    assert (partial / "first.txt").read_text() == "kept"
+    (partial / ".torn.npz.abc.tmp").write_text("half")
+    seen = []
+    done = stage(tmp_path, lambda folder: seen.extend(sorted(p.name for p in folder.iterdir())))
+    assert seen == [".key", "first.txt"]
+    assert not partial.exists()
+    assert sorted(p.name for p in done.folder.iterdir()) == ["first.txt", "manifest.json"]
+
+
+def test_a_partial_of_another_key_is_not_built_upon(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        stage(tmp_path, Work(dies=True))
+    done = stage(tmp_path, lambda folder: (folder / "out.txt").write_text("x") and None, config={"b": 9})
+    assert set(done.manifest["outputs"]) == {"out.txt"}
+
+
+def test_the_hash_covers_outputs_and_not_the_clock(tmp_path):
+    def timed(folder):
+        (folder / "out.txt").write_text("x")
+        (folder / "timing.jsonl").write_text(str(tmp_path))
+
+    one, two = stage(tmp_path / "a", timed), stage(tmp_path / "b", timed)
+    assert one.hash == two.hash
+    assert one.hash != stage(tmp_path / "c", Work("y")).hash
+
+
+def test_a_damaged_manifest_is_named(tmp_path):
+    done = stage(tmp_path, Work())
+    (done.folder / "manifest.json").write_text("{")
+    with pytest.raises(MotionError, match=r"manifest\.json: not a stage's manifest"):
+        read_finished(done.folder)
+
+
+def test_the_ledger_keeps_order_and_survives_a_torn_line(tmp_path):
+    append_event(tmp_path, "one", value=1)
+    with (tmp_path / "ledger.jsonl").open("a") as stream:
+        stream.write('{"event": "to')
+    append_event(tmp_path, "two")
+    assert [row["event"] for row in read_ledger(tmp_path)] == ["one", "two"]
+    json.loads((tmp_path / "ledger.jsonl").read_text().splitlines()[-1])
+
+
+def test_hash_of_json_ignores_the_order_of_keys():
+    assert hash_json({"a": 1, "b": [2]}) == hash_json({"b": [2], "a": 1}) != hash_json({"a": 1, "b": [3]})
