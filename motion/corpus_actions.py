@@ -406,12 +406,12 @@ TIPTOE = 0.005
 
 
 def _jump(draw: Draw, distance: float) -> Score:
-    height, dip = draw.between(0.05, 0.13), draw.between(0.16, 0.24)
+    height, dip = draw.between(0.05, 0.13), draw.between(0.20, 0.28)
     speed = float(np.sqrt(2 * GRAVITY * height))
     push, flight = 2.1 * (dip + TIPTOE) / speed, 2 * speed / GRAVITY
     low = draw.between(0.8, 1.0)
     off = low + push
-    land, soft = off + flight, draw.between(0.16, 0.24)
+    land, soft = off + flight, draw.between(0.20, 0.28)
     absorb = 2.1 * (soft + TIPTOE) / speed
     t = frame_times(land + absorb + 1.1)
     rise = through(t, [low - 0.6, low], [0.0, -dip])

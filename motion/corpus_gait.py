@@ -98,13 +98,13 @@ def sample_feet(t: np.ndarray, start: Sequence[tuple[float, float, float]], step
             place = np.array(step.place, dtype=float)
             before = step.lift - mine[k - 1].land if k else 1.0
             after = mine[k + 1].lift - step.land if k + 1 < len(mine) else 1.0
-            roll, settle = min(0.34, 0.55 * before), min(0.13, 0.25 * after)
-            times = [step.lift - roll, step.lift + 0.12 * swing, step.land, step.land + settle]
+            roll, settle = min(0.34, 0.42 * before), min(0.13, 0.25 * after)
+            times = [step.lift - roll, step.lift + 0.10 * swing, step.land, step.land + settle]
             pitch[:, foot] += through(t, times, [0.0, step.off, step.strike, 0.0])
             heel_first = 1.0 if step.strike < 0 else 0.0
             late = (t >= step.land) & (t < step.land + settle)
             pivot[:, foot] += heel_first * np.where(late, 1.0, (u < 1) * ease(u, 0.2, 0.9))
-            flat += (u > 0) * (u < 1) * ease(u, 0.1, 0.6) * (1 - (1 - heel_first) * ease(u, 0.6, 1.0))
+            flat += (u > 0) * (u < 1) * ease(u, 0.12, 0.72) * (1 - (1 - heel_first) * ease(u, 0.6, 1.0))
         toe[:, foot] = -np.clip(pitch[:, foot], 0.0, None) * (1 - flat)
     return FootTrack(ground, yaw, pitch, pivot, toe)
 
@@ -165,12 +165,12 @@ def walk_steps(
     """
     length = (0.44 if backward else 0.55) * np.sqrt(speed)
     period = length / speed
-    share = 0.4 if backward else 0.46 - 0.17 * speed
+    share = 0.4 if backward else 0.46 - 0.19 * speed
     double = share * period
     sign = -1.0 if backward else 1.0
     count = max(2, round((stop - begin) / period))
     brisk = float(np.clip((speed - 0.5) / 1.0, 0.0, 1.0))
-    off, strike = (0.12, 0.10) if backward else (0.6 + 0.35 * brisk, -0.22 - 0.16 * brisk)
+    off, strike = (0.12, 0.10) if backward else (0.62 + 0.32 * brisk, -0.22 - 0.16 * brisk)
 
     def place(distance: float, foot: int) -> tuple[float, float, float]:
         curvature = turn_rate / speed
@@ -189,7 +189,7 @@ def walk_steps(
         distance += 0.0 if last else sign * gain * length
         lift, land = begin + k * period + double, begin + (k + 1) * period
         end = place(distance, foot)
-        steps.append(Step(foot, lift, land, end, 0.045 + 0.02 * brisk, off * gain, strike * max(gain, 0.5)))
+        steps.append(Step(foot, lift, land, end, 0.042 + 0.012 * brisk, off * gain, strike * max(gain, 0.5)))
     return [place(0.0, LEFT), place(0.0, RIGHT)], steps
 
 
