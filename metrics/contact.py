@@ -15,7 +15,7 @@ from morphloop.motion import Clip, JointTrack
 from morphloop.sim.body import Body
 
 from .points import Points, ground_offset, motion_points
-from .signals import GRID_HZ, hysteresis, keep_long, on_grid, velocity
+from .signals import GRID_HZ, keep_long, latch, on_grid, shrink, velocity
 
 ENTER_M = 0.010
 LEAVE_M = 0.025
@@ -23,6 +23,9 @@ LEAVE_M = 0.025
 VERTICAL_SPEED = 0.15
 """m/s; a part that rises or falls faster is passing through the band."""
 SHORTEST_S = 0.1
+SMEARED = 1
+"""Samples at either end of a contact whose speed is not taken: half the low-pass' rise time of 0.06 s, in which the
+swing's metres a second leak into the contact. A planted foot between swings reads 4 to 22 mm/s so, else 9 to 56."""
 SLIDE_FAST = 0.050
 """m/s; a contact frame faster than this counts as sliding."""
 NEAR_M = 0.10
@@ -37,7 +40,8 @@ class Contacts:
 
     fps: 30; segments: (S,) joint names of the segments that came near the ground; group: (S,) 0 left foot, 1 right
     foot, 2 the rest of the body; height: (T', S) of each segment's lowest point over the ground less its clearance,
-    metres; speed: (T', S) horizontal material speed at the contact, m/s; touching: (T', S) bool.
+    metres; speed: (T', S) horizontal material speed at the contact, m/s; touching: (T', S) bool; settled: (T', S)
+    bool, touching less the ends that the low-pass smears, where slide is read.
     """
 
     fps: float
@@ -46,6 +50,7 @@ class Contacts:
     height: np.ndarray
     speed: np.ndarray
     touching: np.ndarray
+    settled: np.ndarray
 
     def group_touching(self) -> np.ndarray:
         """(T', 3) bool: left foot, right foot, rest of the body."""
@@ -57,12 +62,12 @@ class Contacts:
         return np.stack(lowest, axis=1)
 
     def group_speed(self) -> np.ndarray:
-        """(T', 3) slide speed of each group, the mean over its touching segments, m/s; NaN where none touches."""
+        """(T', 3) slide speed of each group, the mean over its settled segments, m/s; NaN where none is settled."""
         speeds = np.full((len(self.speed), len(GROUPS)), np.nan)
         for g in range(len(GROUPS)):
-            touching, speed = self.touching[:, self.group == g], self.speed[:, self.group == g]
-            some = touching.any(axis=1)
-            speeds[some, g] = (speed * touching).sum(axis=1)[some] / touching.sum(axis=1)[some]
+            settled, speed = self.settled[:, self.group == g], self.speed[:, self.group == g]
+            some = settled.any(axis=1)
+            speeds[some, g] = (speed * settled).sum(axis=1)[some] / settled.sum(axis=1)[some]
         return speeds
 
 
@@ -82,9 +87,10 @@ def find_contacts(points: Points) -> Contacts:
     frames = len(on_grid(points.positions[:, 0], points.fps))
     height = np.stack([g[0] for g in grids], axis=1) if grids else np.zeros((frames, 0))
     speed = np.stack([g[1] for g in grids], axis=1) if grids else np.zeros((frames, 0))
-    touching = np.zeros(height.shape, bool)
+    touching, settled = np.zeros(height.shape, bool), np.zeros(height.shape, bool)
     for s in range(len(near)):
         touching[:, s] = touches(height[:, s])
+        settled[:, s] = shrink(touching[:, s], SMEARED)
     foot = np.array([points.foot[points.joint == j].max() for j in near], int)
     return Contacts(
         fps=GRID_HZ,
@@ -93,6 +99,7 @@ def find_contacts(points: Points) -> Contacts:
         height=height,
         speed=speed,
         touching=touching,
+        settled=settled,
     )
 
 
@@ -100,7 +107,8 @@ def touches(height: np.ndarray) -> np.ndarray:
     """(T',) bool from the height of a segment's lowest point over the ground on the 30 Hz grid, metres."""
     if len(height) < 2:
         return np.zeros(len(height), bool)
-    low = hysteresis(height, ENTER_M, LEAVE_M) & (np.abs(velocity(height)) < VERTICAL_SPEED)
+    passing = np.abs(velocity(height)) >= VERTICAL_SPEED
+    low = latch(on=(height < ENTER_M) & ~passing, off=(height > LEAVE_M) | passing)
     return keep_long(low, round(SHORTEST_S * GRID_HZ))
 
 

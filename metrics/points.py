@@ -24,9 +24,12 @@ GROUNDS = ("as-is", "lowest", "robust")
 ROBUST_PERCENTILE = 5.0
 """Percentile of the lowest point's height that `robust` takes for the ground: one bad frame in twenty may dig in."""
 
-TOE_CLEARANCE = 0.025
-ANKLE_CLEARANCE = 0.080
-"""Heights of toe and ankle joint over the sole on a standing foot, metres (measured: see docs of `joint_points`)."""
+TOE_CLEARANCE = 0.030
+ANKLE_CLEARANCE = 0.070
+"""Height of a toe and an ankle joint that counts as zero for contact, metres. Calibrated on 7 CMU captures and 13 clips
+estimated from video, whose surface tells the truth: with the lowest joint on the ground, as generators put it, 96 % of
+the true contact frames are found, 87 % of those found are true, and slide reads 74 where the surface reads 71 mm/s;
+with the soles on the ground 72 % and 100 %, 49 mm/s. A lone toe joint stands 26 to 43 mm over the sole."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -37,6 +37,7 @@ CONTACT = GRID | {
     "leave": _mm(contact.LEAVE_M),
     "vertical speed": f"{contact.VERTICAL_SPEED:g} m/s",
     "shortest": f"{contact.SHORTEST_S:g} s",
+    "left out at both ends of a contact": f"{contact.SMEARED} sample",
     "toe joint over sole (joints)": _mm(points.TOE_CLEARANCE),
     "ankle joint over sole (joints)": _mm(points.ANKLE_CLEARANCE),
 }

@@ -81,11 +81,10 @@ def runs(mask: np.ndarray) -> list[tuple[int, int]]:
     return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 
 
-def hysteresis(value: np.ndarray, enter: float, leave: float) -> np.ndarray:
-    """(T,) bool: on from the first sample below `enter` until the first above `leave`."""
-    decided = (value < enter) | (value > leave)
-    last = np.maximum.accumulate(np.where(decided, np.arange(len(value)), -1))
-    return (last >= 0) & (value[last] < enter)
+def latch(on: np.ndarray, off: np.ndarray) -> np.ndarray:
+    """(T,) bool state that `on` sets, `off` clears, and that holds where neither is True; False at first."""
+    last = np.maximum.accumulate(np.where(on | off, np.arange(len(on)), -1))
+    return (last >= 0) & on[last]
 
 
 def keep_long(mask: np.ndarray, shortest: int) -> np.ndarray:
@@ -93,4 +92,13 @@ def keep_long(mask: np.ndarray, shortest: int) -> np.ndarray:
     kept = np.zeros_like(mask)
     for start, end in runs(mask):
         kept[start:end] = end - start >= shortest
+    return kept
+
+
+def shrink(mask: np.ndarray, samples: int) -> np.ndarray:
+    """(T,) mask with `samples` taken off both ends of each stretch of True, but not where it meets the mask's end."""
+    kept = mask.copy()
+    for start, end in runs(mask):
+        kept[start : start + samples * (start > 0)] = False
+        kept[end - samples * (end < len(mask)) : end] = False
     return kept
