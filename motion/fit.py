@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -65,6 +66,12 @@ PRIOR: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]] 
 """Mean and standard deviation of a left joint's rotation vector, radians; the right side mirrors X and Z."""
 
 JOINTS = tuple(range(len(HUMANML3D_JOINTS)))
+_OTHER_SIDE = {"left": "right", "right": "left"}
+MIRROR = tuple(
+    HUMANML3D_JOINTS.index("_".join(_OTHER_SIDE.get(word, word) for word in name.split("_")))
+    for name in HUMANML3D_JOINTS
+)
+"""For each joint the one of the other side."""
 _BODY = Skeleton(
     DEFAULT_SKELETON.names[: len(JOINTS)],
     DEFAULT_SKELETON.parents[: len(JOINTS)],
@@ -125,8 +132,19 @@ DEFAULT_LEG = leg_length(DEFAULT_SKELETON.rest_positions[None], DEFAULT_SKELETON
 """Thigh plus shin of the default skeleton, metres."""
 
 
+def is_mirrored(positions: np.ndarray) -> bool:
+    """Whether left and right are exchanged in (T, 22, 3) positions: toes and head all point behind the hips' front."""
+    at = {name: positions[:, j] for j, name in enumerate(HUMANML3D_JOINTS)}
+    forward = np.cross(at["left_hip"] - at["right_hip"], at["neck"] - at["pelvis"])
+    pairs = (("left_ankle", "left_foot"), ("right_ankle", "right_foot"), ("neck", "head"))
+    return all(((at[tip] - at[base]) * forward).sum(-1).mean() < 0 for base, tip in pairs)
+
+
 def scaled_track(track: JointTrack) -> tuple[np.ndarray, float]:
-    """What `fit_joints` fits: (T, 22, 3) positions scaled by leg length and raised by TOE_HEIGHT, and the scale."""
+    """What `fit_joints` fits: (T, 22, 3) positions scaled by leg length and raised by TOE_HEIGHT, and the scale.
+
+    A mirrored track, which no body can follow, has its left and right joints exchanged.
+    """
     if track.names != HUMANML3D_JOINTS:
         raise MotionError(
             f"{track.name}: joints {', '.join(track.names[:4])} ..., expected the 22 joints of HumanML3D in its order"
@@ -135,7 +153,8 @@ def scaled_track(track: JointTrack) -> tuple[np.ndarray, float]:
     if not 1e-3 < leg < 1e4:
         raise MotionError(f"{track.name}: legs are {leg:.3g} m long, expected joint positions of a person")
     scale = DEFAULT_LEG / leg
-    return scale * track.positions + np.array([0.0, 0.0, TOE_HEIGHT]), scale
+    order = MIRROR if is_mirrored(track.positions) else JOINTS
+    return scale * track.positions[:, order] + np.array([0.0, 0.0, TOE_HEIGHT]), scale
 
 
 def fit_joints(track: JointTrack) -> Clip:
@@ -155,7 +174,9 @@ def fit_joints(track: JointTrack) -> Clip:
         name=track.name,
     )
     error = np.linalg.norm(clip.positions[:, : len(JOINTS)] - target, axis=-1).mean()
-    notes = {"scale": scale, "raised_m": TOE_HEIGHT, "fit_error_mm": 1000.0 * float(error)}
+    notes: dict[str, Any] = {"scale": scale, "raised_m": TOE_HEIGHT, "fit_error_mm": 1000.0 * float(error)}
+    if is_mirrored(track.positions):
+        notes["mirrored"] = "toes and head pointed backward: left and right joints were exchanged"
     provenance = replace(track.provenance, stage="fit", parent=track.id, notes={**track.provenance.notes, **notes})
     return replace(clip, provenance=provenance)
 

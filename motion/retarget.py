@@ -7,8 +7,9 @@ frames follow the bones (Bandai Namco). Lengths are scaled by leg length, thigh 
 
 Feet. The source's floor is taken from its toes (a low percentile of their height, each foot its own where the two
 agree): toe joints stand over the floor by an amount that depends on the subject's markers, and captures are not
-levelled. Over it, the clearance of each foot is kept: the ankle is put where the default foot, turned like the source's,
-has the same lowest point, and where its planted end (toe or heel) follows the source's; the leg reaches it by two-bone
+levelled. Skeletons of one family differ in what they call a flat foot, so the median pitch of the soles while they
+stand still is taken out. Over the floor the clearance of each foot is kept: the ankle is put where the default foot,
+turned like the source's, has the same lowest point and its toe joint over the source's; the leg reaches it by two-bone
 inverse kinematics in its own bend plane.
 
 Skeletons with no T-pose (BVH exports of HumanML3D joints) go through `fit_joints` by their positions.
@@ -23,7 +24,7 @@ import numpy as np
 from .clip import Clip, JointTrack
 from .errors import MotionError
 from .fit import DEFAULT_LEG, TOE_HEIGHT, fit_joints
-from .rotations import quat_between, quat_from_matrix, quat_from_rotvec, quat_mul, quat_rotate
+from .rotations import linear_velocity, quat_between, quat_from_matrix, quat_from_rotvec, quat_mul, quat_rotate
 from .skeleton import DEFAULT_SKELETON, HUMANML3D_JOINTS, SMPL_JOINTS, Skeleton, local_rotations
 
 SIDES = ("left", "right")
@@ -32,11 +33,16 @@ SAME_FLOOR = 0.025
 """Metres; two feet whose low percentiles differ by more do not both touch the floor, and the lower one tells it."""
 HEEL_BEHIND = 0.06
 """Metres from the ankle back to the end of the default foot."""
-ANKLE_HEIGHT = TOE_HEIGHT - float(DEFAULT_SKELETON.offsets[DEFAULT_SKELETON.index("left_foot"), 2])
-"""Height of the ankle joints over the soles of the default body, metres."""
-ROCKER = 0.02
-"""Metres of height between heel and toe over which the planted end changes from one to the other."""
+STANDING_SPEED = 0.15
+"""Metres a second under which ankle and toe of a foot on the floor are standing."""
+STANDING_S = 0.1
+"""Seconds that a foot must stand in all for its sole to be levelled."""
+MAX_SOLE_PITCH = np.radians(25.0)
+"""A foot that stands steeper than this stands on its toes and means it."""
 REACH = 0.9995
+"""Share of the straight leg that inverse kinematics may use."""
+MAX_DROP = 0.03
+"""Metres by which the pelvis may be lowered, once for the clip, so that straight legs reach their feet."""
 T_POSE_JUMP = 0.6
 """Radians that some joint turns between frame 0 and frame 1 where frame 0 is a T-pose put before the motion."""
 T_POSE_RESIDUE = 0.45
@@ -44,6 +50,13 @@ T_POSE_RESIDUE = 0.45
 
 ALIGNED = {"hip": "knee", "knee": "ankle", "shoulder": "elbow", "elbow": "wrist"}
 """Joints whose bone, to the joint named, is laid on the source's."""
+
+
+def _over_sole(joint: str) -> float:
+    """Height of a default joint over the soles at rest, metres."""
+    rest = DEFAULT_SKELETON.rest_positions[:, 2]
+    toes = [rest[DEFAULT_SKELETON.index(f"{side}_foot")] for side in SIDES]
+    return float(rest[DEFAULT_SKELETON.index(joint)] - min(toes) + TOE_HEIGHT)
 
 
 @dataclass(frozen=True)
@@ -229,11 +242,17 @@ def retarget(clip: Clip, known: SkeletonMap) -> Clip:
     rest = DEFAULT_SKELETON.rest_positions
     hips = np.mean([rest[DEFAULT_SKELETON.index(f"{side}_hip")] for side in SIDES], axis=0)
     root = feet.hips.mean(axis=1) - quat_rotate(world[:, 0], np.broadcast_to(hips, (len(world), 3)))
-    root[:, 2] += ANKLE_HEIGHT - ankle_rest
-    for k, side in enumerate(SIDES):
-        target = _ankle_target(feet.ankles[:, k], feet.toes[:, k], floor[k], ankle_rest, world, side)
+    root[:, 2] += np.mean([_over_sole(f"{side}_ankle") for side in SIDES]) - ankle_rest
+    pitches = _level_soles(world, feet, floor, source.fps)
+    targets = [
+        _ankle_target(feet.ankles[:, k], feet.toes[:, k], floor[k], ankle_rest, world, side)
+        for k, side in enumerate(SIDES)
+    ]
+    excess = [_excess(world, root, side, target) for side, target in zip(SIDES, targets, strict=True)]
+    root[:, 2] -= np.clip(np.percentile(np.maximum(*excess), 98.0), 0.0, MAX_DROP)
+    for side, target in zip(SIDES, targets, strict=True):
         _reach(world, root, side, target)
-    notes |= {"map": known.name, "scale": scale, "floor_m": [float(f) for f in floor]}
+    notes |= {"map": known.name, "scale": scale, "floor_m": [float(f) for f in floor], "sole_pitch_removed": pitches}
     return Clip(
         fps=source.fps,
         skeleton=DEFAULT_SKELETON,
@@ -311,20 +330,52 @@ def _floor(feet: _Feet) -> tuple[np.ndarray, float]:
     return floor, float(np.percentile(feet.ankles[..., 2][standing], 25.0))
 
 
+def _level_soles(world: np.ndarray, feet: _Feet, floor: np.ndarray, fps: float) -> list[float]:
+    """Turn each foot and its toes, in place, by the median pitch of its standing sole; returns the pitches, radians."""
+    pitches = []
+    for k, side in enumerate(SIDES):
+        ankle, toe = (DEFAULT_SKELETON.index(f"{side}_{part}") for part in ("ankle", "foot"))
+        speeds = [np.linalg.norm(linear_velocity(x[:, k], fps), axis=-1) for x in (feet.ankles, feet.toes)]
+        standing = (np.maximum(*speeds) < STANDING_SPEED) & (feet.toes[:, k, 2] < floor[k] + SAME_FLOOR)
+        forward = quat_rotate(world[standing, ankle], np.broadcast_to([1.0, 0.0, 0.0], (standing.sum(), 3)))
+        pitch = float(np.median(np.arcsin(-forward[:, 2]))) if standing.sum() >= max(STANDING_S * fps, 1) else 0.0
+        pitch = pitch if abs(pitch) < MAX_SOLE_PITCH else 0.0
+        back = quat_from_rotvec(np.array([0.0, -pitch, 0.0]))
+        for joint in (ankle, toe):
+            world[:, joint] = quat_mul(world[:, joint], np.broadcast_to(back, world[:, joint].shape))
+        pitches.append(pitch)
+    return pitches
+
+
 def _ankle_target(
     ankle: np.ndarray, toe: np.ndarray, floor: float, ankle_rest: float, world: np.ndarray, side: str
 ) -> np.ndarray:
-    """Where the default ankle goes, (T, 3): same clearance of the lowest point, planted end where the source has it."""
+    """Where the default ankle goes, (T, 3): toe joint above the source's, same clearance of the foot's lowest point."""
     turn = world[:, DEFAULT_SKELETON.index(f"{side}_ankle")]
     foot = DEFAULT_SKELETON.offsets[DEFAULT_SKELETON.index(f"{side}_foot")]
     to_toe = quat_rotate(turn, np.broadcast_to(foot, ankle.shape))
-    to_heel = quat_rotate(turn, np.broadcast_to([-HEEL_BEHIND, 0.0, -ANKLE_HEIGHT], ankle.shape))
+    to_heel = quat_rotate(turn, np.broadcast_to([-HEEL_BEHIND, 0.0, -_over_sole(f"{side}_ankle")], ankle.shape))
     clearance = np.minimum(toe[:, 2] - floor, ankle[:, 2] - ankle_rest)
-    heel_over_toe = to_heel[:, 2] - (to_toe[:, 2] - TOE_HEIGHT)
-    on_toe = np.clip(0.5 + 0.5 * heel_over_toe / ROCKER, 0.0, 1.0)[:, None]
-    target = (1.0 - on_toe) * ankle + on_toe * (toe - to_toe)
-    target[:, 2] = clearance - np.minimum(to_heel[:, 2], to_toe[:, 2] - TOE_HEIGHT)
+    toe_sole = to_toe[:, 2] - _over_sole(f"{side}_foot")
+    target = toe - to_toe
+    target[:, 2] = clearance - np.minimum(to_heel[:, 2], toe_sole)
     return target
+
+
+def _hip(world: np.ndarray, root: np.ndarray, side: str) -> np.ndarray:
+    offset = DEFAULT_SKELETON.offsets[DEFAULT_SKELETON.index(f"{side}_hip")]
+    return root + quat_rotate(world[:, 0], np.broadcast_to(offset, root.shape))
+
+
+def _leg(side: str) -> tuple[float, float]:
+    """Lengths of thigh and shin, metres."""
+    knee, ankle = (DEFAULT_SKELETON.offsets[DEFAULT_SKELETON.index(f"{side}_{part}")] for part in ("knee", "ankle"))
+    return float(np.linalg.norm(knee)), float(np.linalg.norm(ankle))
+
+
+def _excess(world: np.ndarray, root: np.ndarray, side: str, target: np.ndarray) -> np.ndarray:
+    """(T,) metres that the target is out of the leg's reach, negative within it."""
+    return np.linalg.norm(target - _hip(world, root, side), axis=-1) - REACH * sum(_leg(side))
 
 
 def _reach(world: np.ndarray, root: np.ndarray, side: str, target: np.ndarray) -> None:
@@ -338,8 +389,8 @@ def _reach(world: np.ndarray, root: np.ndarray, side: str, target: np.ndarray) -
         return quat_rotate(world[:, by], np.broadcast_to(DEFAULT_SKELETON.offsets[joint], root.shape))
 
     thigh, shin = carried(knee, hip), carried(ankle, knee)
-    start = root + carried(hip, 0)
-    a, b = (float(np.linalg.norm(DEFAULT_SKELETON.offsets[j])) for j in (knee, ankle))
+    start = _hip(world, root, side)
+    a, b = _leg(side)
     wanted = np.clip(np.linalg.norm(target - start, axis=-1), abs(a - b) + 1e-3, REACH * (a + b))
     bend = np.arccos(np.clip((wanted**2 - a**2 - b**2) / (2.0 * a * b), -1.0, 1.0))
     side_axis = quat_rotate(world[:, knee], np.broadcast_to([0.0, 1.0, 0.0], root.shape))
