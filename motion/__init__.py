@@ -13,12 +13,16 @@ from .files import (
     write_json,
     write_manifest,
 )
+from .fit import TOE_HEIGHT, fit_joints
+from .readers import find_motions, read_motion
+from .retarget import to_default
 from .skeleton import DEFAULT_SKELETON, HUMANML3D_JOINTS, SMPL_JOINTS, Skeleton, forward_kinematics
 
 __all__ = [
     "DEFAULT_SKELETON",
     "HUMANML3D_JOINTS",
     "SMPL_JOINTS",
+    "TOE_HEIGHT",
     "Clip",
     "JointTrack",
     "MotionError",
@@ -26,13 +30,17 @@ __all__ = [
     "Rollout",
     "Skeleton",
     "action_names",
+    "find_motions",
+    "fit_joints",
     "forward_kinematics",
     "load_clip",
     "load_rollout",
     "make_corpus",
     "read_manifest",
+    "read_motion",
     "save_clip",
     "save_rollout",
+    "to_default",
     "write_atomic",
     "write_json",
     "write_manifest",
