@@ -1,5 +1,6 @@
 """Generators: the protocol that the loop knows, the motion language model, and a folder of somebody else's outputs."""
 
+from .folder import FolderGenerator, load_generator
 from .language_model import LanguageModelConfig, MotionLanguageModel, pretrained_backbone
 from .motion_llm import MotionLLM, load_tokenizer, save_tokenizer
 from .patterns import PATTERNS, Pattern, delay_pattern, parallel_pattern
@@ -14,6 +15,7 @@ __all__ = [
     "Budget",
     "FinetuneConfig",
     "FinetuneReport",
+    "FolderGenerator",
     "Generator",
     "LanguageModelConfig",
     "MotionLLM",
@@ -25,6 +27,7 @@ __all__ = [
     "TextTokenizer",
     "TokenizerConfig",
     "delay_pattern",
+    "load_generator",
     "load_tokenizer",
     "make_examples",
     "parallel_pattern",

@@ -7,7 +7,8 @@ configuration, or a local folder of pretrained weights; nothing is downloaded.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import json
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,13 @@ def _new_backbone(config: dict[str, Any]) -> PreTrainedModel:
         raise MotionError(f"backbone configuration: {' '.join(str(error).split())[:160]}") from None
 
 
+def _plain_config(backbone: PreTrainedModel) -> dict[str, Any]:
+    """The backbone's configuration as plain JSON values that a new one can be built from."""
+    values = json.loads(backbone.config.to_json_string(use_diff=True))
+    dropped = ("vocab_size", "architectures", "transformers_version", "dtype", "torch_dtype", "_name_or_path")
+    return {key: value for key, value in values.items() if key not in dropped}
+
+
 class MotionLanguageModel(nn.Module):
     """Ids (B, L, S) to scores of the next step's ids (B, L, S, V)."""
 
@@ -91,20 +99,37 @@ class MotionLanguageModel(nn.Module):
         elif backbone.config.vocab_size != vocabulary.size:
             backbone.resize_token_embeddings(vocabulary.size)
         self.backbone = backbone
-        width = backbone.get_input_embeddings().embedding_dim
-        self.heads = nn.ModuleList(nn.Linear(width, width, bias=False) for _ in range(config.streams))
-        for head in self.heads:
-            nn.init.eye_(head.weight)
+        width = self.table.shape[1]
+        # the identity, so that pretrained text scores are what they were
+        self.heads = nn.ParameterList(nn.Parameter(torch.eye(width)) for _ in range(config.streams))
+
+    @classmethod
+    def from_backbone(cls, config: LanguageModelConfig, backbone: PreTrainedModel) -> MotionLanguageModel:
+        """A model around a pretrained backbone; its `config` then holds the backbone's own configuration.
+
+        Text ids keep their embeddings. Raises MotionError if the backbone knows fewer ids than the text tokenizer.
+        """
+        if backbone.config.vocab_size < config.text_size:
+            raise MotionError(
+                f"backbone knows {backbone.config.vocab_size} ids, its text tokenizer has {config.text_size}"
+            )
+        return cls(replace(config, backbone=_plain_config(backbone)), backbone)
+
+    @property
+    def table(self) -> torch.Tensor:
+        """(V, d) the one embedding of all ids, the backbone's own."""
+        weight = self.backbone.get_input_embeddings().weight
+        assert isinstance(weight, torch.Tensor)
+        return weight
 
     def embed(self, ids: torch.Tensor) -> torch.Tensor:
         """(B, L, S) ids to (B, S, d): the sum over streams; a blank adds nothing."""
-        vectors = self.backbone.get_input_embeddings()(ids)
+        vectors = F.embedding(ids, self.table)
         return (vectors * (ids != self.blank)[..., None]).sum(1)
 
     def scores(self, hidden: torch.Tensor) -> torch.Tensor:
         """Hidden states (B, S, d) to logits (B, L, S, V)."""
-        table = self.backbone.get_input_embeddings().weight
-        return torch.stack([head(hidden) @ table.T for head in self.heads], dim=1)
+        return torch.stack([hidden @ head @ self.table.T for head in self.heads], dim=1)
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         """Logits (B, L, S, V); padding must stand on the right, where no earlier step sees it."""

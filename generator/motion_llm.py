@@ -89,6 +89,12 @@ class MotionLLM:
         self.vocabulary: Vocabulary = config.vocabulary
         self.pattern = PATTERNS[config.pattern](config.streams)
 
+    def with_sampling(self, temperature: float | None = None, top_p: float | None = None) -> MotionLLM:
+        """This generator with other sampling; None keeps what it has."""
+        temperature = self.sampling.temperature if temperature is None else temperature
+        top_p = self.sampling.top_p if top_p is None else top_p
+        return MotionLLM(self.text, self.tokenizer, self.model, Sampling(temperature, top_p), self.report)
+
     def generate(self, prompts: Sequence[str], seed: int, seconds: Seconds = (3.0, 4.0)) -> list[Clip]:
         """A clip at 30 fps for each prompt, of a length between the two bounds.
 

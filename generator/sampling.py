@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import torch
 
+from morphloop.motion import MotionError
+
 from .language_model import MotionLanguageModel
 from .patterns import Pattern
 from .sequences import Vocabulary
@@ -17,12 +19,16 @@ from .sequences import Vocabulary
 
 @dataclass(frozen=True)
 class Sampling:
-    """How tokens are drawn."""
+    """How tokens are drawn. Raises MotionError on a temperature below 0 or a top_p outside (0, 1]."""
 
     temperature: float = 0.9
     """Divides the logits; 0 takes the likeliest token."""
     top_p: float = 0.95
     """Smallest set of tokens with this much probability is drawn from."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.temperature <= 100 or not 0 < self.top_p <= 1:
+            raise MotionError(f"temperature {self.temperature}, top_p {self.top_p}: expected 0 to 100, above 0 to 1")
 
 
 def draw(logits: torch.Tensor, uniform: torch.Tensor, sampling: Sampling) -> torch.Tensor:
@@ -104,17 +110,17 @@ def sample_text(
     generators: Sequence[torch.Generator],
     sampling: Sampling,
 ) -> list[list[int]]:
-    """Text ids, `longest` at most, that describe each codes (L, n_i)."""
+    """Text ids, 1 to `longest`, that describe each codes (L, n_i)."""
     ids, mask = pad_left([vocabulary.text_prompt(c, pattern) for c in codes], vocabulary.blank)
     closed = torch.ones(vocabulary.size, dtype=torch.bool)
     closed[: vocabulary.text_size] = False
-    closed[vocabulary.end] = False
     texts: list[list[int]] = [[] for _ in codes]
     done = torch.zeros(len(codes), dtype=torch.bool)
     cache = None
     for _ in range(longest):
         logits, cache = model.step(ids, mask, cache)
         drawn = draw(logits[:, 0].masked_fill(closed, -torch.inf), uniforms(generators, 1)[:, 0], sampling)
+        closed[vocabulary.end] = False  # from the second id on
         done |= drawn == vocabulary.end
         for row in torch.nonzero(~done)[:, 0].tolist():
             texts[row].append(int(drawn[row]))

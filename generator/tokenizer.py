@@ -59,7 +59,7 @@ class Quantizer(nn.Module):
     total: torch.Tensor
 
     DECAY = 0.99
-    DEAD = 0.03
+    DEAD = 0.3
     """Moving count of uses below which a code is moved."""
 
     def __init__(self, size: int, dim: int) -> None:

@@ -1,0 +1,106 @@
+"""`morphloop generate`: prompts to clips."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+if TYPE_CHECKING:
+    from morphloop.motion import Clip
+
+
+@dataclass(frozen=True)
+class Generate:
+    """Generate a clip for every prompt; writes the clips and a manifest.jsonl."""
+
+    prompts: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
+    """Descriptions of motion, each in quotes."""
+    prompts_file: Path | None = None
+    """Text file with a prompt a line; they follow those of the command line."""
+    out: Path = Path("generated")
+    """Folder to write the clips to."""
+    generator: Path | None = None
+    """Folder of a generator, or of somebody else's motion files; without it the shipped weights."""
+    fps: float | None = None
+    """Frame rate of files that cannot tell theirs, where the generator is a folder of files."""
+    seconds: tuple[float, float] = (3.0, 4.0)
+    """Shortest and longest clip, seconds."""
+    seed: int = 0
+    """Of the sampling; the same seed gives the same bytes."""
+    temperature: float | None = None
+    """Divides the logits, 0 takes the likeliest token; without it what the generator was saved with."""
+    top_p: float | None = None
+    """Smallest set of tokens with this much probability is drawn from; without it what the generator was saved with."""
+    describe: bool = False
+    """Let the model describe each clip that it made (motion to text)."""
+    json: Path | None = None
+    """Write names, prompts, lengths and hashes here."""
+
+    def run(self) -> int:
+        """Do the work; returns the exit code."""
+        import time
+
+        from morphloop.generator import FolderGenerator, MotionLLM, load_generator
+        from morphloop.motion import MotionError, write_json
+
+        from .console import DONE, SHIPPED_GENERATOR, shipped, writable_folder
+
+        if self.seed < 0:
+            raise MotionError(f"--seed: {self.seed}, expected 0 or more")
+        generator = load_generator(self.generator or shipped(SHIPPED_GENERATOR), self.fps)
+        prompts = [*self.prompts, *(_read_prompts(self.prompts_file) if self.prompts_file else [])]
+        if isinstance(generator, FolderGenerator):
+            if self.describe or self.temperature is not None or self.top_p is not None:
+                raise MotionError(f"{self.generator}: a folder of files is not sampled and describes nothing")
+            prompts = prompts or generator.prompts
+            for reason in generator.failed.values():
+                print(f"morphloop: {reason}", file=sys.stderr)
+        elif self.temperature is not None or self.top_p is not None:
+            generator = generator.with_sampling(self.temperature, self.top_p)
+        if not prompts:
+            raise MotionError("generate: no prompt, expected one in quotes or --prompts-file FILE")
+        out = writable_folder(self.out)
+        begun = time.monotonic()
+        clips = generator.generate(prompts, self.seed, self.seconds)
+        wall = time.monotonic() - begun
+        captions = generator.describe(clips) if self.describe and isinstance(generator, MotionLLM) else None
+        rows = _write(out, clips, captions)
+        for row in rows:
+            said = f"  says: {row['description']}" if captions else ""
+            print(f"{row['file']}  {row['seconds']:.2f} s  {row['prompt']}{said}")
+        if self.json is not None:
+            write_json(self.json, {"schema": 1, "generator": generator.hash(), "wall_s": wall, "clips": rows})
+        return DONE
+
+
+def _read_prompts(path: Path) -> list[str]:
+    from morphloop.motion import MotionError
+
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    except OSError as error:
+        raise MotionError(f"{path}: cannot be read ({error.strerror}), expected a text file of prompts") from None
+    except UnicodeDecodeError:
+        raise MotionError(f"{path}: not UTF-8 text, expected a prompt a line") from None
+    prompts = [line for line in lines if line]
+    if not prompts:
+        raise MotionError(f"{path}: no prompt in it, expected one a line")
+    return prompts
+
+
+def _write(out: Path, clips: list[Clip], captions: list[str] | None) -> list[dict[str, Any]]:
+    """Write the clips, then their manifest; returns its rows."""
+    from morphloop.motion import save_clip, write_manifest
+
+    rows: list[dict[str, Any]] = []
+    for index, clip in enumerate(clips):
+        path = save_clip(out / f"{clip.name}.npz", clip)
+        row = {"file": path.name, "id": clip.id, "prompt": clip.provenance.prompt, "seed": clip.provenance.seed}
+        row |= {"frames": clip.num_frames, "fps": clip.fps, "seconds": clip.duration}
+        rows.append(row | ({"description": captions[index]} if captions else {}))
+    write_manifest(out, rows)
+    return rows

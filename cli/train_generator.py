@@ -1,0 +1,173 @@
+"""`morphloop train tokenizer` and `morphloop train generator`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from morphloop.motion import Clip
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What to train on: a folder of captioned clips, or else the built-in corpus."""
+
+    data: Path | None = None
+    """Folder of motion files with captions; without it the built-in corpus is made."""
+    clips: int = 2400
+    """Clips of the built-in corpus."""
+    spoilt: float = 0.5
+    """Share of the corpus that is drawn with a generator's defects, so that the loop has something to repair."""
+    data_seed: int = 0
+    """Of the corpus."""
+
+
+@dataclass(frozen=True)
+class TrainTokenizer:
+    """Train a motion tokenizer and write tokenizer.safetensors, tokenizer.json and train_tokenizer.json."""
+
+    out: Path
+    """Folder to write to; a checkpoint in it is gone on from."""
+    source: TrainingData = TrainingData()
+    """What to train on."""
+    streams: int = 3
+    """Codebooks, coarse to fine."""
+    codebook: int = 256
+    """Codes in each."""
+    width: int = 128
+    """Channels of the convolutions."""
+    steps: int = 4000
+    """Most optimiser steps."""
+    minutes: float = 60.0
+    """Most wall time; a run that it ends is not repeatable to the byte."""
+    batch: int = 32
+    """Windows of 64 frames a step."""
+    learning_rate: float = 6e-4
+    """Peak rate of AdamW."""
+    seed: int = 0
+    """Of the weights and the batches."""
+
+    def run(self) -> int:
+        """Do the work; returns the exit code."""
+        from morphloop.generator import Budget, TokenizerConfig, save_tokenizer, train_tokenizer
+        from morphloop.motion import write_json
+
+        from .console import DONE, writable_folder
+
+        out = writable_folder(self.out)
+        _log_to_stderr()
+        clips = training_clips(self.source)
+        config = TokenizerConfig(streams=self.streams, codebook=self.codebook, width=self.width)
+        budget = Budget(self.steps, self.minutes, self.batch, self.learning_rate, seed=self.seed)
+        checkpoint = out / "tokenizer.checkpoint.safetensors"
+        tokenizer = train_tokenizer(clips, config, budget, checkpoint=checkpoint)
+        save_tokenizer(out, tokenizer)
+        write_json(out / "train_tokenizer.json", _plain(asdict(self)))
+        checkpoint.unlink(missing_ok=True)
+        return DONE
+
+
+@dataclass(frozen=True)
+class TrainGenerator:
+    """Train the text tokenizer and the language model on a motion tokenizer's codes; write a whole generator."""
+
+    tokenizer: Path
+    """Folder that `morphloop train tokenizer` wrote."""
+    out: Path
+    """Folder to write the generator to; a checkpoint in it is gone on from."""
+    source: TrainingData = TrainingData()
+    """What to train on."""
+    backbone: Path | None = None
+    """Local folder of a causal model of `transformers` to start from; without it a small Llama is built."""
+    text_size: int = 512
+    """Ids of the text tokenizer, where no backbone brings its own."""
+    pattern: str = "delay"
+    """Codebook interleaving: delay or parallel."""
+    steps: int = 3000
+    """Most optimiser steps."""
+    minutes: float = 60.0
+    """Most wall time; a run that it ends is not repeatable to the byte."""
+    batch: int = 32
+    """Captions a step."""
+    learning_rate: float = 1.5e-3
+    """Peak rate of AdamW; a pretrained backbone wants about 1e-4."""
+    seed: int = 0
+    """Of the weights and the batches."""
+
+    def run(self) -> int:
+        """Do the work; returns the exit code."""
+        from morphloop.generator import (
+            PATTERNS,
+            Budget,
+            LanguageModelConfig,
+            MotionLanguageModel,
+            MotionLLM,
+            TextTokenizer,
+            load_tokenizer,
+            make_examples,
+            pretrained_backbone,
+            train_language_model,
+        )
+        from morphloop.motion import MotionError, write_json
+
+        from .console import DONE, writable_folder
+
+        if self.pattern not in PATTERNS:
+            raise MotionError(f"--pattern: '{self.pattern}' is unknown, expected one of {', '.join(PATTERNS)}")
+        out = writable_folder(self.out)
+        _log_to_stderr()
+        tokenizer = load_tokenizer(self.tokenizer)
+        clips = training_clips(self.source)
+        model = None
+        if self.backbone is None:
+            text = TextTokenizer.train([caption for clip in clips for caption in clip.texts], self.text_size)
+        else:
+            text = TextTokenizer.load(self.backbone / "tokenizer.json")
+        sizes = tokenizer.config
+        config = LanguageModelConfig(text.size, sizes.streams, sizes.codebook, self.pattern)
+        if self.backbone is not None:
+            model = MotionLanguageModel.from_backbone(config, pretrained_backbone(self.backbone))
+            config = model.config
+        budget = Budget(self.steps, self.minutes, self.batch, self.learning_rate, seed=self.seed)
+        checkpoint = out / "lm.checkpoint.safetensors"
+        examples = make_examples(clips, tokenizer, text)
+        trained = train_language_model(examples, config, budget, checkpoint=checkpoint, model=model)
+        MotionLLM(text, tokenizer, trained).save(out)
+        write_json(out / "train_generator.json", _plain(asdict(self)))
+        checkpoint.unlink(missing_ok=True)
+        return DONE
+
+
+def training_clips(source: TrainingData) -> list[Clip]:
+    """Captioned clips of a folder or of the corpus's training split. MotionError names a file that cannot be used."""
+    from morphloop.motion import MotionError, make_corpus
+    from morphloop.motion.readers import find_motions, read_motion
+    from morphloop.motion.retarget import to_default
+
+    if source.data is not None:
+        clips = [to_default(read_motion(path)) for path in find_motions(source.data)]
+        for clip in clips:
+            if not clip.texts:
+                raise MotionError(f"{source.data}: clip '{clip.name}' has no caption, expected at least one text")
+        return clips
+    if not 0 <= source.spoilt <= 1 or source.clips < 1:
+        raise MotionError(f"corpus: {source.clips} clips with share {source.spoilt}, expected 1 or more and 0 to 1")
+    spoilt = round(source.clips * source.spoilt)
+    clean = make_corpus(source.clips - spoilt, source.data_seed, split="train")
+    return clean + make_corpus(spoilt, source.data_seed + 1, split="train", defects=True)
+
+
+def _log_to_stderr() -> None:
+    import logging
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+
+
+def _plain(values: dict[str, object]) -> dict[str, object]:
+    """Paths as text, for JSON."""
+    return {
+        key: _plain(value) if isinstance(value, dict) else str(value) if isinstance(value, Path) else value
+        for key, value in values.items()
+    }

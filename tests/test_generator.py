@@ -1,0 +1,289 @@
+"""The Generator protocol: our motion language model, a folder of files, and the commands around them."""
+
+import json
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from morphloop.cli.generate import Generate
+from morphloop.cli.train_generator import TrainGenerator, TrainingData, TrainTokenizer, training_clips
+from morphloop.generator import (
+    Budget,
+    FinetuneConfig,
+    FolderGenerator,
+    Generator,
+    LanguageModelConfig,
+    MotionLLM,
+    Sampling,
+    TextTokenizer,
+    TokenizerConfig,
+    load_generator,
+    make_examples,
+    train_language_model,
+    train_tokenizer,
+)
+from morphloop.motion import Clip, MotionError, load_clip, make_corpus, read_manifest, save_clip
+
+torch.set_num_threads(1)
+SHARED = Path(os.environ.get("MORPHLOOP_SHARED", Path(__file__).parents[2] / "shared"))
+BACKBONE = {
+    "model_type": "llama",
+    "hidden_size": 48,
+    "intermediate_size": 96,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+}
+PROMPTS = ["a person walks forward", "a person waves with the left hand", "a person squats"]
+
+
+@pytest.fixture(scope="module")
+def clips() -> list[Clip]:
+    return make_corpus(8, seed=3)
+
+
+@pytest.fixture(scope="module")
+def model(clips: list[Clip]) -> MotionLLM:
+    tokenizer = train_tokenizer(
+        clips, TokenizerConfig(2, 32, 16, 32, 1), Budget(steps=15, minutes=10, batch=4, learning_rate=2e-3)
+    )
+    text = TextTokenizer.train([t for clip in clips for t in clip.texts], 300)
+    config = LanguageModelConfig(text.size, 2, 32, backbone=BACKBONE)
+    budget = Budget(steps=25, minutes=10, batch=8, learning_rate=3e-3, warmup=5)
+    return MotionLLM(text, tokenizer, train_language_model(make_examples(clips, tokenizer, text), config, budget))
+
+
+def same(a: list[Clip], b: list[Clip]) -> bool:
+    return [clip.id for clip in a] == [clip.id for clip in b]
+
+
+def test_generated_clips_say_where_they_came_from(model: MotionLLM) -> None:
+    assert isinstance(model, Generator)
+    made = model.generate(PROMPTS, seed=5)
+    assert len(made) == 3
+    for clip, prompt in zip(made, PROMPTS, strict=True):
+        assert clip.texts == (prompt,)
+        assert clip.fps == 30
+        assert 3.0 <= clip.duration <= 4.0
+        origin = clip.provenance
+        assert (origin.stage, origin.prompt, origin.seed) == ("generate", prompt, 5)
+        assert origin.models == {"generator": model.hash()}
+    assert len({clip.name for clip in made}) == 3
+
+
+def test_same_seed_same_motion_other_seed_other(model: MotionLLM) -> None:
+    first = model.generate(PROMPTS, seed=5)
+    assert same(first, model.generate(PROMPTS, seed=5))
+    assert not same(first, model.generate(PROMPTS, seed=6))
+    assert len({c.id for c in model.generate([PROMPTS[0]] * 3, seed=5)}) == 3, "each place draws for itself"
+
+
+@pytest.mark.parametrize("seconds", [(1.0, 1.0), (0.5, 2.0), (2.5, 2.5), (6.0, 7.0)])
+def test_length_bounds(model: MotionLLM, seconds: tuple[float, float]) -> None:
+    for clip in model.generate(PROMPTS, seed=0, seconds=seconds):
+        assert seconds[0] - 1e-9 <= clip.duration <= seconds[1] + 1e-9
+
+
+@pytest.mark.parametrize("seconds", [(0.0, 1.0), (3.0, 2.0), (1.0, 1e9), (float("nan"), 1.0)])
+def test_bad_lengths_and_prompts_are_refused(model: MotionLLM, seconds: tuple[float, float]) -> None:
+    with pytest.raises(MotionError, match="seconds"):
+        model.generate(PROMPTS, seed=0, seconds=seconds)
+    with pytest.raises(MotionError, match="empty"):
+        model.generate(["a person walks", " "], seed=0)
+    with pytest.raises(MotionError, match="tokens"):
+        model.generate(["xyz " * 500], seed=0)
+
+
+def test_finetuning_makes_a_new_generator_and_leaves_the_old(model: MotionLLM, clips: list[Clip]) -> None:
+    before, old_hash = model.generate(PROMPTS, seed=5), model.hash()
+    config = FinetuneConfig(steps=25, batch=4, learning_rate=3e-3)
+    tuned = model.finetune(clips[:2], clips[2:5], config)
+    report = tuned.report
+    assert report is not None
+    assert (report.accepted, report.replay, report.steps) == (2, 3, 25)
+    assert report.accepted_loss_after < report.accepted_loss_before - 0.2
+    assert report.replay_loss_after is not None
+    assert report.replay_loss_before is not None
+    assert tuned.hash() != old_hash
+    assert model.hash() == old_hash
+    assert model.report is None
+    assert same(model.generate(PROMPTS, seed=5), before)
+    assert tuned.tokenizer is model.tokenizer
+    again = model.finetune(clips[:2], clips[2:5], config)
+    assert again.hash() == tuned.hash()
+
+
+def test_finetuning_needs_captioned_clips(model: MotionLLM, clips: list[Clip]) -> None:
+    with pytest.raises(MotionError, match="no accepted clips"):
+        model.finetune([], clips)
+    with pytest.raises(MotionError, match="no caption"):
+        model.finetune([replace(clips[0], texts=())], [])
+    assert model.finetune(clips[:1], [], FinetuneConfig(steps=1)).report.replay_loss_before is None  # type: ignore[union-attr]
+
+
+def test_descriptions_are_text(model: MotionLLM, clips: list[Clip]) -> None:
+    captions = model.describe(clips[:3])
+    assert len(captions) == 3
+    assert all(isinstance(c, str) and c for c in captions)
+    assert captions == model.describe(clips[:3])
+
+
+def test_files_round_trip(model: MotionLLM, clips: list[Clip], tmp_path: Path) -> None:
+    tuned = model.finetune(clips[:2], [], FinetuneConfig(steps=2)).with_sampling(0.7, 0.8)
+    loaded = load_generator(tuned.save(tmp_path))
+    assert isinstance(loaded, MotionLLM)
+    assert loaded.hash() == tuned.hash()
+    assert loaded.report == tuned.report
+    assert loaded.sampling == Sampling(0.7, 0.8)
+    assert same(loaded.generate(PROMPTS, seed=1), tuned.generate(PROMPTS, seed=1))
+
+
+@pytest.mark.parametrize("file", ["config.json", "lm.safetensors", "tokenizer.safetensors", "text_tokenizer.json"])
+@pytest.mark.parametrize("damage", ["missing", "empty", "pickle"])
+def test_damaged_folders_are_refused(model: MotionLLM, tmp_path: Path, file: str, damage: str) -> None:
+    model.save(tmp_path)
+    if damage == "missing":
+        (tmp_path / file).unlink()
+    else:
+        (tmp_path / file).write_bytes(b"" if damage == "empty" else b"\x80\x04cos\nsystem\n.")
+    with pytest.raises(MotionError, match=file) as caught:
+        MotionLLM.load(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_parts_that_do_not_fit_are_refused(model: MotionLLM) -> None:
+    other = TextTokenizer.train(["a person jumps up and down again"], 280)
+    with pytest.raises(MotionError, match="text ids"):
+        MotionLLM(other, model.tokenizer, model.model)
+
+
+@pytest.fixture
+def outputs(clips: list[Clip], tmp_path: Path) -> Path:
+    folder = tmp_path / "outputs"
+    save_clip(folder / "walk.npz", clips[0])
+    save_clip(folder / "sub" / "silent.npz", replace(clips[1], texts=()))
+    (folder / "broken.npz").write_bytes(b"PK nothing")
+    return folder
+
+
+def test_folder_generator(outputs: Path, clips: list[Clip], tmp_path: Path) -> None:
+    generator = load_generator(outputs)
+    assert isinstance(generator, FolderGenerator)
+    assert isinstance(generator, Generator)
+    assert sorted(generator.prompts) == sorted([clips[0].texts[0], "sub/silent"])
+    assert [Path(p).name for p in generator.failed] == ["broken.npz"]
+    made = generator.generate(generator.prompts, seed=3)
+    assert sorted(c.num_frames for c in made) == sorted(c.num_frames for c in clips[:2])
+    assert all(c.texts and c.provenance.models == {"generator": generator.hash()} for c in made)
+    assert not generator.can_finetune
+    with pytest.raises(MotionError, match="cannot be fine-tuned"):
+        generator.finetune(made, [])
+    with pytest.raises(MotionError, match="no clip for prompt"):
+        generator.generate(["a person flies"], seed=0)
+    pointed = load_generator(generator.save(tmp_path / "saved"))
+    assert pointed.hash() == generator.hash()
+    save_clip(outputs / "walk.npz", clips[2])
+    assert FolderGenerator(outputs).hash() != generator.hash()
+
+
+def test_folder_without_motion_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(MotionError):
+        FolderGenerator(tmp_path)
+    (tmp_path / "only.npz").write_bytes(b"PK nothing")
+    with pytest.raises(MotionError, match="no usable motion"):
+        FolderGenerator(tmp_path)
+    with pytest.raises(MotionError):
+        load_generator(tmp_path / "nowhere")
+
+
+@pytest.mark.skipif(not (SHARED / "data" / "generated").is_dir(), reason="needs ../shared/data/generated")
+def test_folder_of_published_outputs(tmp_path: Path) -> None:
+    for name in ("mdm_hlcdyy_00.npz", "t2mgpt_a_person_stepping_to_the_side.npz"):
+        shutil.copy(SHARED / "data" / "generated" / "joints22" / name, tmp_path)
+    generator = FolderGenerator(tmp_path)
+    assert not generator.failed
+    made = generator.generate(generator.prompts, seed=0)
+    assert len(made) == len(generator.paths)
+    assert all(clip.num_frames > 20 for clip in made)
+
+
+def test_generate_command(model: MotionLLM, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model.save(tmp_path / "model")
+    (tmp_path / "more.txt").write_text("a person squats\n\n")
+    command = Generate(
+        (PROMPTS[0],),
+        tmp_path / "more.txt",
+        out=tmp_path / "out",
+        generator=tmp_path / "model",
+        seconds=(1.0, 1.5),
+        describe=True,
+        json=tmp_path / "out.json",
+    )
+    assert command.run() == 0
+    rows = read_manifest(tmp_path / "out")
+    assert [row["prompt"] for row in rows] == [PROMPTS[0], "a person squats"]
+    for row in rows:
+        clip = load_clip(tmp_path / "out" / row["file"])
+        assert clip.num_frames == row["frames"]
+        assert clip.provenance.prompt == row["prompt"]
+        assert 1.0 <= row["seconds"] <= 1.5
+    result = json.loads((tmp_path / "out.json").read_text())
+    assert result["generator"] == model.hash()
+    assert result["clips"] == rows
+    assert PROMPTS[0] in capsys.readouterr().out
+    replace(command, temperature=0.0, out=tmp_path / "greedy").run()
+    ids = [row["id"] for row in read_manifest(tmp_path / "greedy")]
+    assert ids != [row["id"] for row in rows]
+
+
+def test_generate_command_refuses(model: MotionLLM, outputs: Path, tmp_path: Path) -> None:
+    folder = model.save(tmp_path / "model")
+    with pytest.raises(MotionError, match="no prompt"):
+        Generate(generator=folder, out=tmp_path / "out").run()
+    with pytest.raises(MotionError, match=r"none\.txt"):
+        Generate(prompts_file=tmp_path / "none.txt", generator=folder, out=tmp_path / "out").run()
+    with pytest.raises(MotionError, match="seed"):
+        Generate(("a",), generator=folder, seed=-1).run()
+    with pytest.raises(MotionError, match="not sampled"):
+        Generate(generator=outputs, temperature=1.0).run()
+    assert not (tmp_path / "out").exists()
+    assert Generate(generator=outputs, out=tmp_path / "files").run() == 0
+    assert len(read_manifest(tmp_path / "files")) == 2
+
+
+def test_training_commands(tmp_path: Path) -> None:
+    source = TrainingData(clips=6, spoilt=0.5)
+    small = TrainTokenizer(tmp_path / "tok", source, streams=2, codebook=16, width=16, steps=2, batch=2)
+    assert small.run() == 0
+    train = TrainGenerator(tmp_path / "tok", tmp_path / "llm", source, steps=2, batch=2)
+    assert train.run() == 0
+    generator = load_generator(tmp_path / "llm")
+    assert len(generator.generate([PROMPTS[0]], 0)) == 1
+    assert json.loads((tmp_path / "llm" / "train_generator.json").read_text())["source"]["clips"] == 6
+    assert not list(tmp_path.rglob("*checkpoint*"))
+    with pytest.raises(MotionError, match="pattern"):
+        replace(train, pattern="zigzag").run()
+
+
+def test_training_never_sees_the_test_split(tmp_path: Path) -> None:
+    used = training_clips(TrainingData(clips=10, spoilt=0.5))
+    assert len(used) == 10
+    assert {clip.provenance.notes["split"] for clip in used} == {"train"}
+    save_clip(tmp_path / "a.npz", used[0])
+    (read,) = training_clips(TrainingData(data=tmp_path))
+    assert np.abs(read.positions - used[0].positions).max() < 1e-5
+    save_clip(tmp_path / "b.npz", replace(used[1], texts=()))
+    with pytest.raises(MotionError, match="no caption"):
+        training_clips(TrainingData(data=tmp_path))
+    with pytest.raises(MotionError, match="share"):
+        training_clips(TrainingData(clips=4, spoilt=2))
+
+
+def test_generated_motion_is_finite_even_from_an_untrained_model(model: MotionLLM) -> None:
+    hot = model.with_sampling(temperature=5.0, top_p=1.0)
+    for clip in hot.generate(PROMPTS, seed=0):
+        assert np.isfinite(clip.positions).all()
