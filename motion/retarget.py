@@ -327,7 +327,7 @@ def _floor(feet: _Feet) -> tuple[np.ndarray, float]:
     low = np.percentile(feet.toes[..., 2], FLOOR_PERCENTILE, axis=0)
     floor = low if abs(low[0] - low[1]) < SAME_FLOOR else np.full(2, low.min())
     standing = feet.toes[..., 2] < floor + SAME_FLOOR
-    return floor, float(np.percentile(feet.ankles[..., 2][standing], 25.0))
+    return floor, float(np.percentile(feet.ankles[..., 2][standing], FLOOR_PERCENTILE))
 
 
 def _level_soles(world: np.ndarray, feet: _Feet, floor: np.ndarray, fps: float) -> list[float]:
