@@ -83,10 +83,7 @@ def find_contacts(points: Points) -> Contacts:
     """`contact_frames` of points whose ground is at z = 0."""
     clear = points.heights - points.clearance
     near = np.unique(points.joint[clear.min(axis=0) < NEAR_M])
-    grids = [_segment(points, np.flatnonzero(points.joint == j)) for j in near]
-    frames = len(on_grid(points.positions[:, 0], points.fps))
-    height = np.stack([g[0] for g in grids], axis=1) if grids else np.zeros((frames, 0))
-    speed = np.stack([g[1] for g in grids], axis=1) if grids else np.zeros((frames, 0))
+    height, speed = _segments(points, near)
     touching, settled = np.zeros(height.shape, bool), np.zeros(height.shape, bool)
     for s in range(len(near)):
         touching[:, s] = touches(height[:, s])
@@ -112,22 +109,29 @@ def touches(height: np.ndarray) -> np.ndarray:
     return keep_long(low, round(SHORTEST_S * GRID_HZ))
 
 
-def _segment(points: Points, own: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Height (T',) of a segment's lowest point and horizontal speed (T',) of its material points near the ground."""
+def _segments(points: Points, near: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of the segments carried by the joints `near` (S,): height (T', S) of the lowest point, and horizontal speed
+    (T', S) of the mean of the material points near the ground."""
+    own = np.flatnonzero(np.isin(points.joint, near))
     centres = on_grid(points.track(own), points.fps)
     heights = centres[..., 2] - points.radius[own] - points.clearance[own]
-    lowest = heights.min(axis=1)
-    if len(centres) < 2:
-        return lowest, np.zeros(len(lowest))
-    flow = velocity(centres)[..., :2]
-    if points.matrices is not None and points.radius[own].any():
+    flow = velocity(centres)[..., :2] if len(centres) > 1 else np.zeros((*heights.shape, 2))
+    round_ = np.unique(points.joint[own][points.radius[own] > 0])
+    if points.matrices is not None and len(round_) and len(centres) > 1:
         # The point that touches lies a radius under the centre: d/dt (R l) with l = R^T (0, 0, -radius) held.
-        turn = on_grid(points.matrices[:, points.joint[own[0]]], points.fps)
-        spin = np.einsum("tij,tj->ti", velocity(turn)[:, :2], turn[:, 2])
-        flow = flow - points.radius[own][:, None] * spin[:, None]
-    near = heights <= np.maximum(lowest, LEAVE_M)[:, None]
-    mean = (flow * near[..., None]).sum(axis=1) / near.sum(axis=1)[:, None]
-    return lowest, np.linalg.norm(mean, axis=-1)
+        turn = on_grid(points.matrices[:, round_], points.fps)
+        spin = np.einsum("tjik,tjk->tji", velocity(turn)[:, :, :2], turn[:, :, 2])
+        for k, joint in enumerate(round_):
+            mine = points.joint[own] == joint
+            flow[:, mine] -= points.radius[own][mine, None] * spin[:, k, None]
+    lowest, speed = np.zeros((len(centres), len(near))), np.zeros((len(centres), len(near)))
+    for s, joint in enumerate(near):
+        mine = points.joint[own] == joint
+        lowest[:, s] = heights[:, mine].min(axis=1)
+        low = heights[:, mine] <= np.maximum(lowest[:, s], LEAVE_M)[:, None]
+        mean = (flow[:, mine] * low[..., None]).sum(axis=1) / low.sum(axis=1)[:, None]
+        speed[:, s] = np.linalg.norm(mean, axis=-1)
+    return lowest, speed
 
 
 def slide(contacts: Contacts) -> dict[str, float | None]:

@@ -8,6 +8,8 @@ two together lose 3 dB at 6 Hz (Winter 2009, "Biomechanics and Motor Control of 
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from scipy.interpolate import CubicSpline
 from scipy.signal import butter, sosfiltfilt
@@ -28,14 +30,18 @@ def lowpass(x: np.ndarray, fps: float) -> np.ndarray:
     The line from first to last sample is taken off before and put back after, so that steady motion of any length
     passes unchanged. A frame rate too low to hold anything above the cut-off passes unchanged.
     """
-    frames, cutoff = len(x), LOWPASS_HZ / TWO_PASSES
-    if frames < 3 or fps <= 2 * cutoff:
+    frames = len(x)
+    if frames < 3 or fps <= 2 * LOWPASS_HZ / TWO_PASSES:
         return x
     flat = x.reshape(frames, -1)
     line = flat[:1] + np.linspace(0.0, 1.0, frames)[:, None] * (flat[-1:] - flat[:1])
-    sos = butter(2, cutoff, fs=fps, output="sos")
-    smooth = sosfiltfilt(sos, flat - line, axis=0, padlen=min(frames - 1, int(PAD_S * fps)))
+    smooth = sosfiltfilt(_filter(fps), flat - line, axis=0, padlen=min(frames - 1, int(PAD_S * fps)))
     return (smooth + line).reshape(x.shape)
+
+
+@lru_cache(maxsize=32)
+def _filter(fps: float) -> np.ndarray:
+    return np.asarray(butter(2, LOWPASS_HZ / TWO_PASSES, fs=fps, output="sos"))
 
 
 def grid_frames(frames: int, fps: float, new_fps: float) -> int:
