@@ -142,9 +142,7 @@ class TrainGenerator:
 
 def training_clips(source: TrainingData) -> list[Clip]:
     """Captioned clips of a folder or of the corpus's training split. MotionError names a file that cannot be used."""
-    from morphloop.motion import MotionError, make_corpus
-    from morphloop.motion.readers import find_motions, read_motion
-    from morphloop.motion.retarget import to_default
+    from morphloop.motion import MotionError, find_motions, make_corpus, read_motion, to_default
 
     if source.data is not None:
         clips = [to_default(read_motion(path)) for path in find_motions(source.data)]

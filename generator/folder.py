@@ -8,9 +8,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
-from morphloop.motion import Clip, MotionError, write_json
-from morphloop.motion.readers import find_motions, read_motion
-from morphloop.motion.retarget import to_default
+from morphloop.motion import Clip, MotionError, find_motions, read_motion, to_default, write_json
 
 from .motion_llm import KIND, MotionLLM
 from .protocol import FinetuneConfig, FinetuneReport, Generator, Seconds

@@ -152,6 +152,12 @@ class MotionLanguageModel(nn.Module):
         return self.scores(out.last_hidden_state[:, -1:])[:, :, 0], out.past_key_values
 
     def loss(self, batch: Batch) -> torch.Tensor:
-        """Mean cross-entropy over trained places, nats a token."""
-        logits = self(batch.ids)
-        return F.cross_entropy(logits.flatten(0, 2), batch.targets.flatten(), ignore_index=IGNORE)
+        """Mean cross-entropy over trained places, nats a token; only those are scored."""
+        hidden = self.backbone(inputs_embeds=self.embed(batch.ids), use_cache=False).last_hidden_state
+        total = hidden.new_zeros(())
+        for stream, head in enumerate(self.heads):
+            targets = batch.targets[:, stream]
+            trained = targets != IGNORE
+            scores = hidden[trained] @ head @ self.table.T
+            total = total + F.cross_entropy(scores, targets[trained], reduction="sum")
+        return total / (batch.targets != IGNORE).sum()

@@ -58,6 +58,10 @@ class Budget:
 TOKENIZER_BUDGET = Budget(steps=4000, minutes=8, batch=32, learning_rate=6e-4)
 TO_TEXT = 0.2
 """Share of language model training that is motion to text."""
+THINNED = 0.3
+"""Share of prompts in training that lose tokens."""
+TOKEN_DROP = 0.2
+"""Share of the tokens that these lose."""
 LANGUAGE_BUDGET = Budget(steps=6000, minutes=10, batch=32, learning_rate=1.5e-3)
 
 
@@ -226,6 +230,13 @@ def make_examples(clips: Sequence[Clip], tokenizer: MotionTokenizer, text: TextT
     return examples
 
 
+def _thinned(caption: list[int], rng: np.random.Generator) -> list[int]:
+    """The caption, a share THINNED of the time with tokens left out: a prompt need not be a template's words."""
+    if rng.random() >= THINNED:
+        return caption
+    return [token for token in caption if rng.random() >= TOKEN_DROP] or caption
+
+
 def draw_pairs(
     examples: Sequence[Example],
     batch: int,
@@ -239,8 +250,10 @@ def draw_pairs(
     for index in rng.integers(len(examples), size=batch):
         example = examples[index]
         caption = example.captions[rng.integers(len(example.captions))]
-        task = motion_to_text if rng.random() < to_text_share else text_to_motion
-        pairs.append(task(vocabulary, pattern, caption, example.codes))
+        if rng.random() < to_text_share:
+            pairs.append(motion_to_text(vocabulary, pattern, caption, example.codes))
+        else:
+            pairs.append(text_to_motion(vocabulary, pattern, _thinned(caption, rng), example.codes))
     return pairs
 
 
