@@ -99,9 +99,11 @@ PACES = {"slow": (0.6, 0.85), "normal": (0.9, 1.15), "fast": (1.2, 1.5)}
 
 def _walk(draw: Draw, pace: str, curve: str) -> tuple[np.ndarray, FootTrack, np.ndarray, dict[str, Any], slice]:
     """Times, feet and zero-moment point of a walk that starts and stops standing or already moving."""
-    duration, speed = draw.between(2.8, 5.0), draw.between(*PACES[pace])
+    speed = draw.between(*PACES[pace])
     turn = 0.0 if curve == "straight" else draw.between(0.28, 0.55) * (1 if curve == "left" else -1)
     starts, stops = draw.one_of(("standing", "moving")), draw.one_of(("standing", "moving"))
+    standing = (starts == "standing") + (stops == "standing")
+    duration = draw.between((2.8, 3.5, 4.3)[standing], 5.0)
     t = frame_times(duration)
     lead, trail = (1.8 if starts == "moving" else 0.0), (1.8 if stops == "moving" else 0.0)
     pad, tail = round(lead * FPS), round(trail * FPS)
@@ -286,11 +288,11 @@ def kick(draw: Draw) -> Score:
     side, level = draw.one_of((LEFT, RIGHT)), draw.one_of(("low", "medium"))
     height = draw.between(0.62, 0.8) if level == "low" else draw.between(0.95, 1.15)
     lift = draw.between(0.75, 0.95)
-    back, forth, home = lift + draw.between(0.4, 0.5), draw.between(0.4, 0.46), draw.between(0.6, 0.75)
+    back, forth, home = lift + draw.between(0.4, 0.5), draw.between(0.4, 0.46), draw.between(0.7, 0.85)
     apex, land = back + forth, back + forth + home
     t = frame_times(max(2.6, land + 0.85))
     feet = sample_feet(t, _stand(draw), [])
-    swing = through(t, [lift, back, apex, land], [0.0, -0.3, height, 0.0])
+    swing = through(t, [lift + 0.1, back, apex, land - 0.12], [0.0, -0.3, height, 0.0])
     bent = through(t, [lift, lift + 0.25, back, apex, land - 0.2, land], [0.0, 0.07, 0.10, 0.03, 0.07, 0.0])
     length = LEG_STANDING - bent
     feet.ground[:, side, 0] += length * np.sin(swing)

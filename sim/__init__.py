@@ -1,8 +1,10 @@
 """Bodies built in code, batched physics on CPU and GPU, rendering and replay."""
 
 from .body import CONTROL_HZ, FEET, PHYSICS_HZ, SUBSTEPS, Body, SurfacePoints, default_body
+from .gl import gl_available
 from .kinematics import JointState, Kinematics
 from .physics import CpuPhysics, Physics
+from .render import Video, ffmpeg_available, render_strip, render_video, video_bytes
 from .replay import CONTACT_FORCE, Certificate, Recorder, certify, simulator_name
 
 __all__ = [
@@ -19,7 +21,13 @@ __all__ = [
     "Physics",
     "Recorder",
     "SurfacePoints",
+    "Video",
     "certify",
     "default_body",
+    "ffmpeg_available",
+    "gl_available",
+    "render_strip",
+    "render_video",
     "simulator_name",
+    "video_bytes",
 ]
