@@ -169,7 +169,7 @@ def test_clip_file_round_trip(tmp_path):
     clip = random_clip().with_provenance(prompt="a walk", seed=3, notes={"x": 1})
     loaded = load_clip(save_clip(tmp_path / "clip.npz", clip))
     assert isinstance(loaded, Clip)
-    assert (loaded.id, loaded.fps, loaded.texts, loaded.name) == (clip.id, 30.0, ("a walk",), "sample")
+    assert (loaded.fps, loaded.texts, loaded.name) == (30.0, ("a walk",), "sample")
     assert loaded.provenance == clip.provenance
     assert loaded.skeleton == clip.skeleton
     assert np.allclose(loaded.positions, clip.positions, atol=1e-5)
@@ -235,7 +235,7 @@ def test_damaged_bytes_are_a_motion_error_or_the_same_clip(tmp_path):
         broken[rng.integers(len(data))] ^= 0xFF
         (tmp_path / "broken.npz").write_bytes(bytes(broken))
         try:
-            assert load_clip(tmp_path / "broken.npz").id == clip.id
+            assert np.allclose(load_clip(tmp_path / "broken.npz").rotations, clip.rotations, atol=1e-6)
         except MotionError:
             refused += 1
     assert refused > 20

@@ -110,9 +110,9 @@ def _parse_asf(path: Path) -> _Skeleton:
             sections[current].append(text.split())
     try:
         units = {row[0]: row[1] for row in sections["units"] if len(row) == 2}
-        scale, degrees = INCH / float(units["length"]), units.get("angle", "deg").startswith("deg")
-        if not 0 < scale < np.inf:
-            raise ValueError("length")
+        length, degrees = float(units["length"]), units.get("angle", "deg").startswith("deg")
+        if not 0 < length < np.inf:
+            raise ValueError(f"length {length}")
         root = {row[0].lower(): row[1:] for row in sections["root"]}
         axes = _axes(root.get("orientation", [0, 0, 0]), root["axis"][0], degrees)
         bones = [_Bone("root", np.zeros(3), axes, tuple(word.lower() for word in root["order"]))]
@@ -122,7 +122,7 @@ def _parse_asf(path: Path) -> _Skeleton:
         raise MotionError(f"{path}: malformed skeleton ({error}), expected ASF sections with numbers") from None
     order = _parents_first(parents, path)
     where = {old: new for new, old in enumerate(order)} | {-1: -1}
-    return _Skeleton([bones[j] for j in order], [where[parents[j]] for j in order], scale, degrees)
+    return _Skeleton([bones[j] for j in order], [where[parents[j]] for j in order], INCH / length, degrees)
 
 
 def _axes(angles: list, order: str, degrees: bool) -> Rotation:
