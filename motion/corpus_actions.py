@@ -47,11 +47,11 @@ class Draw:
 
     def between(self, low: float, high: float) -> float:
         """A number of [low, high) in one of the split's cells, rounded to six digits for the record."""
-        cell = self.cells[self.rng.integers(len(self.cells))]
+        cell = int(self.cells[self.rng.integers(len(self.cells))])
         return round(float(low + (high - low) * (cell + self.rng.random()) / CELLS), 6)
 
     def one_of(self, options: Sequence[T]) -> T:
-        return options[self.rng.integers(len(options))]
+        return options[int(self.rng.integers(len(options)))]
 
 
 @dataclass(frozen=True)
@@ -103,12 +103,12 @@ def _walk(draw: Draw, pace: str, curve: str) -> tuple[np.ndarray, FootTrack, np.
     turn = 0.0 if curve == "straight" else draw.between(0.28, 0.55) * (1 if curve == "left" else -1)
     starts, stops = draw.one_of(("standing", "moving")), draw.one_of(("standing", "moving"))
     standing = (starts == "standing") + (stops == "standing")
-    duration = draw.between((2.8, 3.5, 4.3)[standing], 5.0)
+    duration = draw.between((2.8, 3.5, 4.4)[standing], 5.0)
     t = frame_times(duration)
     lead, trail = (1.8 if starts == "moving" else 0.0), (1.8 if stops == "moving" else 0.0)
     pad, tail = round(lead * FPS), round(trail * FPS)
     t = (np.arange(-pad, len(t) + tail)) / FPS
-    begin = -lead + draw.between(0.0, 0.3) + 0.15
+    begin = -lead + draw.between(0.1, 0.35)
     width, first = draw.between(0.10, 0.135), draw.one_of((LEFT, RIGHT))
     places, steps = walk_steps(speed, turn, width, begin, duration + trail - 0.75, first)
     feet = sample_feet(t, places, steps)

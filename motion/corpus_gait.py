@@ -23,8 +23,6 @@ ROLL_COP = (-0.04, 0.13)
 ROLL_SMOOTH = 0.3
 """Standard deviation of the smoothing of that path in step periods. It evens out the forward speed, which the model
 without angular momentum would let surge by a third, and leaves two thirds of the sway, inside the standing foot."""
-RAMP = (0.55, 0.25)
-"""Length of the first and last step of a walk and its gain a step, in full steps: nobody starts at full speed."""
 SHIFT_S = 0.55
 """Seconds a standing person takes to bring the weight over one foot."""
 
@@ -182,14 +180,15 @@ def walk_steps(
         out = 0.5 * width * (1 if foot == LEFT else -1)
         return float(x - out * np.sin(yaw)), float(y + out * np.cos(yaw)), float(yaw)
 
+    first_gain = 0.8 - 0.25 * brisk  # nobody starts or stops at full stride
     steps, distance = [], 0.0
     for k in range(count):
         foot, last = (first + k) % 2, k == count - 1
-        gain = min(1.0, RAMP[0] + RAMP[1] * k, RAMP[0] + RAMP[1] * (count - 2 - k))
+        gain = min(1.0, first_gain + 0.25 * k, first_gain + 0.25 * (count - 2 - k))
         distance += 0.0 if last else sign * gain * length
         lift, land = begin + k * period + double, begin + (k + 1) * period
         end = place(distance, foot)
-        steps.append(Step(foot, lift, land, end, 0.042 + 0.012 * brisk, off * gain, strike * max(gain, 0.5)))
+        steps.append(Step(foot, lift, land, end, 0.042 + 0.012 * brisk, off * max(gain, 0.4), strike * max(gain, 0.4)))
     return [place(0.0, LEFT), place(0.0, RIGHT)], steps
 
 
