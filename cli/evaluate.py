@@ -68,7 +68,7 @@ class Evaluate:
     """Write every figure here."""
 
     def run(self) -> int:
-        from morphloop.metrics import METRICS, summarise
+        from morphloop.metrics import CLEAN_WALK, METRICS, summarise
         from morphloop.motion import write_json
 
         if self.json is not None:
@@ -87,7 +87,10 @@ class Evaluate:
             "schema": 1,
             "clips": batch.clips,
             "summary": {variant: summarise(batch.rows(variant)) for variant in variants},
-            "controls": {"frozen_pose": {variant: summarise(rows) for variant, rows in batch.frozen.items()}},
+            "controls": {
+                "frozen_pose": {variant: summarise(rows) for variant, rows in batch.frozen.items()},
+                "clean_mocap": {variant: CLEAN_WALK[variant] for variant in variants},
+            },
             "set": {},
             "units": {name: metric.unit for name, metric in METRICS.items()},
             "failed": batch.failed,
@@ -194,7 +197,9 @@ def _rotations(path: Path, motion: Clip | JointTrack) -> Clip:
 
 
 def _print(result: dict[str, Any], variant: str, names: tuple[str, ...]) -> None:
-    """Table of one variant: a row a clip, then means, medians, intervals of the mean, and the frozen pose's means."""
+    """Table of one variant: a row a clip, then means, medians, intervals of the mean, and the controls."""
+    from morphloop.metrics import CLEAN_WALK_NAME
+
     clips = [clip for clip in result["clips"] if clip["variant"] == variant]
     title = f"variant {variant}, ground {clips[0]['ground']}, {len(clips)} clips"
     table = Table("clip", title=title, caption="derivatives: 6 Hz low-pass, 30 Hz grid; a dash: no frames to speak of")
@@ -211,6 +216,8 @@ def _print(result: dict[str, Any], variant: str, names: tuple[str, ...]) -> None
     table.add_row("95 % of the mean", *[_interval(summary[name]["ci95"]) for name in names])
     if frozen:
         table.add_row("frozen pose, mean", *[_figure(frozen[name]["mean"]) for name in names], style="dim")
+    clean = result["controls"]["clean_mocap"][variant]
+    table.add_row(CLEAN_WALK_NAME, *[_figure(clean.get(name)) for name in names], style="dim")
     Console().print(table)
 
 

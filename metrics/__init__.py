@@ -1,12 +1,15 @@
 """Metrics: what is measured, under one contract for before and after; pure functions over arrays."""
 
 from .contact import Contacts, contact_frames
+from .controls import CLEAN_WALK, CLEAN_WALK_NAME
 from .measure import Measurement, measure
 from .registry import METRICS, Metric
 from .summary import Summary, bootstrap_mean, paired_difference, summarise
 from .tracking import frozen_pose, position_errors, track_errors
 
 __all__ = [
+    "CLEAN_WALK",
+    "CLEAN_WALK_NAME",
     "METRICS",
     "Contacts",
     "Measurement",

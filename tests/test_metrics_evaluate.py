@@ -52,6 +52,8 @@ def test_json_holds_clips_summary_and_controls(tmp_path: Path) -> None:
     assert found["summary"]["surface"]["slide_mean_mm_s"]["mean"] == pytest.approx(200.0, abs=0.5)
     assert found["summary"]["joints"]["slide_mean_mm_s"]["mean"] == pytest.approx(200.0, abs=0.5)
     assert found["summary"]["joints"]["slide_mean_mm_s"]["ci95"] is None
+    assert set(found["controls"]["clean_mocap"]) == {"surface", "joints"}
+    assert set(found["controls"]["clean_mocap"]["joints"]) < set(METRICS)
     assert found["controls"]["frozen_pose"]["surface"]["slide_mean_mm_s"]["mean"] == pytest.approx(200.0, abs=0.5)
 
 
@@ -97,6 +99,14 @@ def test_reference_gives_tracking_errors_and_the_frozen_control(tmp_path: Path) 
     assert found["controls"]["frozen_pose"]["surface"]["skill"]["mean"] == pytest.approx(0.0, abs=1e-9)
     assert found["controls"]["frozen_pose"]["surface"]["success"]["mean"] == 1.0
     assert "stray" in found["failed"][0]["reason"]
+
+
+def test_table_shows_clips_summary_and_controls(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_clip(tmp_path / "clip.npz", sliding())
+    assert Evaluate(paths=(tmp_path / "clip.npz",)).run() == 0
+    out = capsys.readouterr().out
+    for words in ("variant surface", "ground as-is", "median", "frozen", "mocap"):
+        assert words in out
 
 
 def test_ground_is_a_choice_that_stands_in_the_result(tmp_path: Path) -> None:
