@@ -63,14 +63,16 @@ def writable_folder(path: Path) -> Path:
 def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
     """Progress bars of a long command, one a label; yields `watch(label, done, total)`.
 
-    They go to stderr, so that stdout stays for results.
+    They go to stderr, so that stdout stays for results, and only to a terminal, so that a log holds what matters.
     """
+    console = Console(stderr=True)
     bars = Progress(
         TextColumn("{task.description:<24}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        console=Console(stderr=True),
+        console=console,
+        disable=not console.is_terminal,
     )
     tasks: dict[str, TaskID] = {}
 

@@ -58,11 +58,14 @@ class Project:
         with progress_bars() as watch:
             clips, failed = read_all(files, self.fps, lambda done: watch("read", done, len(files)))
 
+            if not clips:
+                return report_failures(failed)
+
             def keep(projection: Any) -> None:
                 records.append(save_projection(out, projection, models))
                 watch("project", len(records), len(clips))
 
-            watch("project", 0, max(len(clips), 1))
+            watch("project", 0, len(clips))
             project_clips(clips, policy, config, keep)
             rows = []
             for record in sorted(records, key=lambda record: record["name"]):
@@ -103,6 +106,13 @@ def read_all(
     return clips, failed
 
 
+def report_failures(failed: list[dict[str, str]]) -> int:
+    """One line on stderr for every file that could not be used; the exit code of bad input."""
+    for failure in failed:
+        print(f"morphloop: {failure['reason']}", file=sys.stderr)
+    return BAD_INPUT
+
+
 def _finish(rows: list[dict[str, Any]], failed: list[dict[str, str]], out: Path) -> int:
     table = Table("clip", "verdict", "by", *(f"{name} before > after" for name in REPORTED), title=str(out))
     for row in rows:
@@ -110,10 +120,8 @@ def _finish(rows: list[dict[str, Any]], failed: list[dict[str, str]], out: Path)
         verdict = row["verdict"] if row["reason"] is None else f"{row['verdict']}: {row['reason']}"
         table.add_row(row["name"], verdict, row["projector"], *figures)
     Console().print(table)
-    for failure in failed:
-        print(f"morphloop: {failure['reason']}", file=sys.stderr)
     if failed:
-        return BAD_INPUT
+        return report_failures(failed)
     return DONE if any(row["verdict"] == "accepted" for row in rows) else FAILED
 
 

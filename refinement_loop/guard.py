@@ -72,5 +72,5 @@ def compare_generators(
 def _raw_metrics(
     generator: Generator, prompts: tuple[str, ...], seed: int, seconds: Seconds
 ) -> list[dict[str, float | None]]:
-    clips = generator.generate(prompts, seed, seconds)
-    return [{name: finite(measure(clip).values[name]) for name in GUARD_METRICS} for clip in clips]
+    measured = [measure(clip).values for clip in generator.generate(prompts, seed, seconds)]
+    return [{name: finite(values[name]) for name in GUARD_METRICS} for values in measured]

@@ -49,7 +49,7 @@ class _State:
 
 def start_run(run: Path, config: LoopConfig, watch: Watch) -> list[RoundResult]:
     """Run all rounds in a folder, or go on with them. Returns every round, finished now or before."""
-    with _locked(run):
+    with run_lock(run):
         write_config(run, config)
         append_event(run, "run", rounds=config.rounds)
         state = _State(_open_generator(config), steps.open_policy(config.policy))
@@ -174,7 +174,7 @@ def _prompts(generator: Generator, config: LoopConfig) -> list[str]:
 
 
 @contextmanager
-def _locked(run: Path) -> Iterator[None]:
+def run_lock(run: Path) -> Iterator[None]:
     """One process a run: two would share partial folders."""
     try:
         run.mkdir(parents=True, exist_ok=True)

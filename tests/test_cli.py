@@ -1,0 +1,274 @@
+"""The command: help without torch, one line and exit code 2 for bad input, YAML overlay, loop and project end to end."""
+
+import json
+import subprocess
+import sys
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import pytest
+import tyro
+
+from morphloop import cli, imitator
+from morphloop.cli import COMMANDS, main
+from morphloop.cli.config import overlay, take_config
+from morphloop.cli.console import guarded
+from morphloop.cli.demo import DEMO_PROMPTS
+from morphloop.cli.loop import LoopRun
+from morphloop.imitator import Projection
+from morphloop.metrics import track_errors
+from morphloop.motion import MotionError, load_rollout, make_corpus, read_manifest, save_clip
+from morphloop.refinement_loop import LoopConfig, read_prompts, report, steps
+from morphloop.sim import Recorder, certify, default_body
+
+
+def run(capsys, *args):
+    """Exit code and the lines of stderr."""
+    code = main([str(arg) for arg in args])
+    return code, capsys.readouterr().err.strip().splitlines()
+
+
+def hold(clip):
+    """A projection that holds the first pose of a clip for a third of a second."""
+    body, source, clip = default_body(), clip, clip.slice(0, 10)
+    recorder = Recorder(body, body.qpos_from_clip(clip)[0], np.zeros(body.model.nv))
+    for _ in range(clip.num_frames - 1):
+        recorder.step(np.zeros(body.model.nu))
+    rollout = recorder.rollout(0, clip.name)
+    moved = body.clip_from_qpos(rollout.qpos, rollout.fps, clip.name)
+    tracking = track_errors(moved, clip) | {"skill": 0.9}
+    certificate = certify(rollout, body)
+    return Projection(source, clip, moved, rollout, "refiner", tracking, certificate, None, 0.1, {})
+
+
+def project(clips, policy, config, on_done):
+    made = [hold(clip) for clip in clips]
+    for projection in made:
+        on_done(projection)
+    return made
+
+
+@pytest.fixture
+def fake_physics(monkeypatch):
+    monkeypatch.setattr(imitator, "project_clips", project)
+    monkeypatch.setattr(steps, "project_clips", project)
+
+
+@pytest.fixture
+def clips(tmp_path):
+    folder = tmp_path / "clips"
+    for clip in make_corpus(2, 5):
+        save_clip(folder / f"{clip.name}.npz", clip)
+    return folder
+
+
+def test_help_imports_nothing_heavy_and_lists_every_command():
+    code = "import sys, morphloop.cli as c; r = c.main(['--help']); print(r, 'torch' in sys.modules, 'mujoco' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "0 False False"
+    for word in ("demo", "evaluate", "project", "generate", "train generator", "loop resume", "lineage"):
+        assert word in done.stdout
+
+
+def leaves(node, words=()):
+    for word, below in node.items():
+        if isinstance(below, dict):
+            yield from leaves(below, (*words, word))
+        else:
+            yield (*words, word), below
+
+
+@pytest.mark.parametrize("words", [words for words, _ in leaves(COMMANDS)], ids=" ".join)
+def test_every_command_has_help(words, capsys):
+    assert main([*words, "--help"]) == 0
+    assert " ".join(("morphloop", *words)) in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", [(), ("loop",), ("fly",), ("loop", "fly")])
+def test_no_such_command_is_a_usage_error(words, capsys):
+    assert main(list(words)) == 2
+    assert capsys.readouterr().out == ""
+
+
+def test_bad_inputs_get_one_line_and_exit_code_2(tmp_path, clips, capsys):
+    empty, text, nothing = tmp_path / "empty", tmp_path / "motion.xyz", tmp_path / "absent.txt"
+    empty.mkdir()
+    text.write_text("x")
+    (tmp_path / "blank.txt").write_text("# only a comment\n\n")
+    out = tmp_path / "out"
+    project_ = ("project", "--policy", "none", "--out", out)
+    for args, words in [
+        ((*project_, empty), "empty"),
+        ((*project_, text), "motion.xyz"),
+        ((*project_, clips, "--policy", tmp_path / "no.policy"), "no.policy"),
+        (("loop", "run", "--out", out, "--prompts", nothing, "--policy", "none"), "absent.txt"),
+        (("loop", "run", "--out", out, "--prompts", tmp_path / "blank.txt", "--policy", "none"), "holds no prompt"),
+        (("loop", "run", "--out", out, "--policy", "none"), "--prompts FILE"),
+        (("loop", "run", "--out", out, "--clips", empty, "--policy", "none"), "empty"),
+        (("loop", "run", "--out", out, "--clips", clips, "--policy", "none", "--rounds", "0"), "rounds is 0"),
+        (("loop", "resume", empty), "holds no run"),
+        (("loop", "status", empty), "holds no run"),
+        (("loop", "report", empty), "holds no run"),
+        (("lineage", text), "motion.xyz"),
+    ]:
+        code, lines = run(capsys, *args)
+        assert code == 2, args
+        assert len(lines) == 1, (args, lines)
+        assert words in lines[0], (args, lines)
+        assert "Traceback" not in lines[0]
+
+
+def test_an_output_that_cannot_be_written_is_one_line(tmp_path, clips, capsys):
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    for args in [
+        ("project", clips, "--policy", "none", "--out", blocked / "out"),
+        ("loop", "run", "--clips", clips, "--policy", "none", "--out", blocked / "out"),
+    ]:
+        code, lines = run(capsys, *args)
+        assert (code, len(lines)) == (2, 1)
+        assert "cannot write here" in lines[0]
+
+
+def test_project_does_the_rest_of_a_batch_and_names_the_bad_files(tmp_path, clips, capsys, fake_physics):
+    (clips / "truncated.npz").write_bytes(b"PK\x03\x04")
+    out = tmp_path / "out"
+    code, lines = run(capsys, "project", clips, "--policy", "none", "--out", out, "--json", out / "r.json")
+    assert code == 2
+    assert len(lines) >= 1
+    assert "truncated.npz" in lines[-1]
+    result = json.loads((out / "r.json").read_text())
+    assert result["schema"] == 1
+    assert len(result["clips"]) == 2
+    assert [failure["path"] for failure in result["failed"]] == [str(clips / "truncated.npz")]
+    for clip in result["clips"]:
+        assert clip["verdict"] in ("accepted", "rejected")
+        assert {"name", "reason", "projector", "before", "after", "certificate"} <= clip.keys()
+        assert clip["before"].keys() == clip["after"].keys() >= {"slide_mean_mm_s", "physdiff_phys_err_mm"}
+        assert clip["certificate"]["bit_equal"] is True
+        assert load_rollout(out / "rollouts" / f"{clip['name']}.npz").num_frames == 10
+    assert [row["name"] for row in read_manifest(out)] == [clip["name"] for clip in result["clips"]]
+    assert {"all", "accepted"} == result["summary"].keys()
+
+
+def test_loop_runs_a_folder_and_status_report_and_lineage_read_it(tmp_path, clips, capsys, fake_physics):
+    out = tmp_path / "run"
+    assert main(["loop", "run", "--clips", str(clips), "--policy", "none", "--out", str(out)]) in (0, 1)
+    assert (out / "report.html").stat().st_size > 10_000
+    assert main(["loop", "status", str(out), "--json", str(tmp_path / "s.json")]) == 0
+    stages = json.loads((tmp_path / "s.json").read_text())["rounds"][0]["stages"]
+    assert list(stages) == ["generate", "imitate", "project", "measure", "select", "finetune"]
+    clip = next((out / "round_00" / "project" / "clips").glob("*.npz"))
+    assert main(["lineage", str(clip), "--json", str(tmp_path / "l.json")]) == 0
+    walked = json.loads((tmp_path / "l.json").read_text())["steps"]
+    assert [step["provenance"]["stage"] for step in walked][:2] == ["project", "generate"]
+    capsys.readouterr()
+
+
+def test_ctrl_c_is_one_line_and_resume_finishes(tmp_path, clips, capsys, monkeypatch):
+    def dies(found, policy, config, on_done):
+        on_done(hold(found[0]))
+        raise KeyboardInterrupt
+
+    out = tmp_path / "run"
+    monkeypatch.setattr(steps, "project_clips", dies)
+    code, lines = run(capsys, "loop", "run", "--clips", clips, "--policy", "none", "--out", out)
+    assert code == 130
+    assert "interrupted" in lines[-1]
+    monkeypatch.setattr(steps, "project_clips", project)
+    monkeypatch.setattr(report, "SHOWN_CLIPS", 0)
+    assert main(["loop", "resume", str(out)]) in (0, 1)
+    capsys.readouterr()
+
+
+def test_errors_map_to_exit_codes(capsys):
+    def fails(error):
+        def raises():
+            raise error
+
+        return guarded(raises)
+
+    assert fails(MotionError("two\nlines")) == 2
+    assert capsys.readouterr().err == "morphloop: two lines\n"
+    assert fails(PermissionError(13, "Permission denied", "/x")) == 2
+    assert fails(KeyboardInterrupt()) == 130
+    with pytest.raises(ZeroDivisionError):
+        fails(ZeroDivisionError())
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A command to lay YAML over."""
+
+    path: Annotated[Path, tyro.conf.Positional]
+    ratio: float = 0.5
+    count: int | None = None
+    kind: Literal["a", "b"] = "a"
+    seconds: tuple[float, float] = (1.0, 2.0)
+    fast: bool = False
+
+    def run(self) -> int:
+        return 0
+
+
+def test_yaml_becomes_defaults_and_flags_win(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(Sample, "run", lambda self: seen.append(self) or 0)
+    monkeypatch.setitem(COMMANDS, "sample", Sample)
+    file = tmp_path / "c.yaml"
+    file.write_text("ratio: 1\ncount: 3\nkind: b\nseconds: [2, 3.5]\nfast: true\n")
+    assert main(["sample", "--config", str(file), "--count", "4", "x.npz"]) == 0
+    assert seen == [Sample(Path("x.npz"), 1.0, 4, "b", (2.0, 3.5), True)]
+    file.write_text("path: y.npz\n")
+    assert main(["sample", f"--config={file}"]) == 0
+    assert seen[1] == Sample(Path("y.npz"))
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("rounds: 2", "unknown rounds"),
+        ("ratio: high", "ratio is 'high', expected float"),
+        ("count: 1.5", "count is 1.5"),
+        ("kind: c", "kind is 'c'"),
+        ("fast: 1", "fast is 1, expected bool"),
+        ("- 1", "holds a list"),
+        ("a: [", "not a YAML file"),
+        ("a: !!python/object/apply:os.getcwd []", "not a YAML file"),
+    ],
+)
+def test_yaml_that_does_not_fit_is_one_line(tmp_path, text, complaint):
+    (tmp_path / "c.yaml").write_text(text)
+    with pytest.raises(MotionError, match=complaint) as caught:
+        overlay(Sample, tmp_path / "c.yaml")
+    assert "\n" not in str(caught.value)
+
+
+def test_config_flag_needs_a_file():
+    assert take_config(["a", "--config", "f", "b"]) == (["a", "b"], Path("f"))
+    with pytest.raises(MotionError, match="no file given"):
+        take_config(["--config"])
+
+
+def test_flags_of_loop_run_have_the_defaults_of_the_run_config():
+    flags = {f.name: f.default for f in fields(LoopRun) if f.default is not MISSING}
+    config = LoopConfig(clips="x")
+    for name in ("rounds", "seed", "seconds", "imitate_budget_s", "guard_prompts"):
+        assert flags[name] == getattr(config, name)
+    assert flags["finetune_steps"] == config.finetune.steps
+    assert flags["replay_share"] == config.finetune.replay_share
+
+
+def test_prompts_skip_comments_and_empty_lines(tmp_path):
+    (tmp_path / "p.txt").write_text("# walks\na person walks.\n\n  a person bows. \n")
+    assert read_prompts(tmp_path / "p.txt") == ("a person walks.", "a person bows.")
+    (tmp_path / "b.txt").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(MotionError, match="UTF-8"):
+        read_prompts(tmp_path / "b.txt")
+
+
+def test_the_demo_has_sixteen_prompts():
+    assert len(set(DEMO_PROMPTS)) == 16
+    assert cli.main is main

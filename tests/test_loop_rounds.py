@@ -1,0 +1,299 @@
+"""A run killed anywhere and resumed: nothing repeated, no clip lost, the same hashes. Physics is real, its driver fake."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from morphloop.generator import FinetuneReport
+from morphloop.imitator import Projection
+from morphloop.metrics import track_errors
+from morphloop.motion import MotionError, load_clip, make_corpus, read_manifest, save_clip, write_json
+from morphloop.motion.rotations import quat_to_rotvec
+from morphloop.refinement_loop import (
+    STAGES,
+    LoopConfig,
+    finished_rounds,
+    lineage,
+    read_config,
+    resume_run,
+    rounds,
+    start_run,
+    steps,
+)
+from morphloop.refinement_loop.ledger import read_ledger
+from morphloop.sim import Recorder, certify, default_body
+
+PROMPTS = ("a person waves.", "a person raises an arm.", "a person bows.")
+
+
+def quiet(label, done, total):
+    """Watches nothing."""
+
+
+def replayed(clip):
+    """A projection by servos that are simply asked for the clip: real physics, real certificate, no balance."""
+    body, source = default_body(), clip
+    clip = clip.slice(0, 25)
+    recorder = Recorder(body, body.qpos_from_clip(clip)[0], np.zeros(body.model.nv))
+    for target in quat_to_rotvec(clip.rotations[1:, 1:]).reshape(-1, body.model.nu):
+        assert recorder.step(target)
+    rollout = recorder.rollout(0, clip.name)
+    moved = body.clip_from_qpos(rollout.qpos, rollout.fps, clip.name)
+    certificate = certify(rollout, body)
+    return Projection(
+        source=source,
+        reference=clip,
+        clip=moved,
+        rollout=rollout,
+        projector="refiner",
+        tracking=track_errors(moved, clip) | {"skill": 0.9},
+        certificate=certificate,
+        reason=None,
+        wall_s=0.01,
+        sim_metrics={"sim_contact_ratio": float(rollout.foot_contact.mean())},
+    )
+
+
+class Projector:
+    """Stands in for `project_clips`; counts what it projected and dies after `dies_after` clips."""
+
+    def __init__(self, dies_after=None):
+        self.names, self.dies_after = [], dies_after
+
+    def __call__(self, clips, policy, config, on_done):
+        for clip in clips:
+            if self.dies_after is not None and len(self.names) >= self.dies_after:
+                raise KeyboardInterrupt
+            self.names.append(clip.name)
+            on_done(replayed(clip))
+
+
+class FakeGenerator:
+    """Corpus clips lifted by `lift` metres; fine-tuning changes the lift by `step`."""
+
+    can_finetune = True
+
+    def __init__(self, lift=0.05, step=-0.03, report=None):
+        self.lift, self.step, self.report = lift, step, report
+
+    def generate(self, prompts, seed, seconds=(3.0, 4.0)):
+        clips = make_corpus(len(prompts), seed % 1000)
+        return [
+            replace(clip.moved(np.array([0.0, 0.0, self.lift])), texts=(prompt,)).with_provenance(
+                stage="generate", prompt=prompt, seed=seed, models={"generator": self.hash()}
+            )
+            for clip, prompt in zip(clips, prompts, strict=True)
+        ]
+
+    def finetune(self, accepted, replay, config):
+        assert all(clip.provenance.stage == "project" for clip in accepted)
+        report = FinetuneReport(len(accepted), len(replay), config.steps, 0.1, 2.0, 1.0, None, None)
+        return FakeGenerator(self.lift + self.step, self.step, report)
+
+    def hash(self):
+        return f"fake{self.lift:.3f}"
+
+    def save(self, folder):
+        return write_json(Path(folder) / "config.json", {"lift": self.lift, "step": self.step})
+
+    @staticmethod
+    def load(folder):
+        return FakeGenerator(**json.loads((Path(folder) / "config.json").read_text()))
+
+
+def use_fakes(patch, home):
+    patch.setattr(steps, "project_clips", Projector())
+    patch.setattr(steps, "load_generator", FakeGenerator.load)
+    patch.setattr(rounds, "load_generator", FakeGenerator.load)
+    FakeGenerator().save(home / "weights")
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A place with a fake generator, and the projector in place of physics' own driver."""
+    use_fakes(monkeypatch, tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def whole_hashes(tmp_path_factory):
+    """Hashes of a run that nobody interrupted."""
+    home = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patch:
+        use_fakes(patch, home)
+        return hashes(start_run(home / "run", config_for(home), quiet))
+
+
+def config_for(home, **changes):
+    return LoopConfig(generator=str(home / "weights"), prompts=PROMPTS, guard_prompts=4, **changes)
+
+
+def hashes(results):
+    return {(result.number, name): done.hash for result in results for name, done in result.stages.items()}
+
+
+def test_two_rounds_hand_over_generator_and_verdicts(home):
+    results = start_run(home / "run", config_for(home, rounds=2), quiet)
+    assert [list(result.stages) for result in results] == [list(STAGES)] * 2
+    for result in results:
+        rows = read_manifest(result.stages["select"].folder)
+        assert len(rows) == len(PROMPTS)
+        assert all(row["verdict"] == "accepted" or row["reason"] for row in rows)
+        assert result.stages["imitate"].manifest["notes"]["skipped"].startswith("no policy")
+    assert results[0].counts["accepted"] > 0
+    tuned = results[0].stages["finetune"].manifest["notes"]
+    assert tuned["rolled_back"] is False
+    assert results[1].stages["generate"].manifest["inputs"]["generator"] == tuned["generator"] == "fake0.020"
+    assert hashes(finished_rounds(home / "run")) == hashes(results)
+
+
+def test_guard_compares_in_pairs_and_rolls_back_what_got_worse(home):
+    FakeGenerator(step=0.2).save(home / "weights")
+    results = start_run(home / "run", config_for(home, rounds=2), quiet)
+    guard = json.loads((results[0].stages["finetune"].folder / "guard.json").read_text())
+    change = guard["metrics"]["physdiff_phys_err_mm"]["change"]
+    assert guard["rolled_back"] is True
+    assert change["ci95"][0] > 0.0
+    assert guard["metrics"]["physdiff_float_mm"]["change"]["mean"] == pytest.approx(200.0, abs=10.0)
+    assert len(guard["clips"]) == guard["prompts"] == 4
+    assert not {row["prompt"] for row in guard["clips"]} & set(PROMPTS)
+    assert results[1].stages["generate"].manifest["inputs"]["generator"] == FakeGenerator().hash()
+
+
+@pytest.mark.parametrize("place", ["generate", "imitate", "project", "measure_all", "select", "finetune"])
+@pytest.mark.parametrize("moment", ["begin", "end"])
+def test_killed_at_a_stage_boundary_and_resumed(home, monkeypatch, place, moment, whole_hashes):
+    config = config_for(home)
+    projector, real = Projector(), getattr(steps, place)
+    monkeypatch.setattr(steps, "project_clips", projector)
+
+    def dies(*args, **kwargs):
+        if moment == "end":
+            real(*args, **kwargs)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(steps, place, dies)
+    with pytest.raises(KeyboardInterrupt):
+        start_run(home / "killed", config, quiet)
+    monkeypatch.setattr(steps, place, real)
+    before = read_ledger(home / "killed")
+    resumed = resume_run(home / "killed", quiet)
+    assert hashes(resumed) == whole_hashes
+    assert len(projector.names) == len(set(projector.names)) == len(PROMPTS)
+    finished = {row["stage"] for row in before if row["event"] == "finished"}
+    again = [row["stage"] for row in read_ledger(home / "killed")[len(before) :] if row["event"] == "started"]
+    assert not finished & set(again)
+    assert len(again) == len(set(again))
+
+
+def test_killed_in_the_middle_of_project_keeps_finished_clips(home, monkeypatch, whole_hashes):
+    dying, healthy = Projector(dies_after=2), Projector()
+    monkeypatch.setattr(steps, "project_clips", dying)
+    with pytest.raises(KeyboardInterrupt):
+        start_run(home / "killed", config_for(home), quiet)
+    assert not (home / "killed" / "round_00" / "project").exists()
+    monkeypatch.setattr(steps, "project_clips", healthy)
+    resumed = resume_run(home / "killed", quiet)
+    assert (len(dying.names), len(healthy.names)) == (2, 1)
+    assert not set(dying.names) & set(healthy.names)
+    assert hashes(resumed) == whole_hashes
+    timing = (resumed[0].stages["project"].folder / "timing.jsonl").read_text().splitlines()
+    assert len(timing) == len(PROMPTS)
+
+
+def test_fine_tuning_is_not_repeated_when_the_guard_was_killed(home, monkeypatch):
+    trained = []
+    real = FakeGenerator.finetune
+    monkeypatch.setattr(FakeGenerator, "finetune", lambda self, *args: trained.append(1) or real(self, *args))
+    compare = steps.compare_generators
+
+    def dies(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(steps, "compare_generators", dies)
+    with pytest.raises(KeyboardInterrupt):
+        start_run(home / "run", config_for(home), quiet)
+    monkeypatch.setattr(steps, "compare_generators", compare)
+    assert resume_run(home / "run", quiet)[0].stages["finetune"].manifest["notes"]["rolled_back"] is False
+    assert len(trained) == 1
+
+
+def test_a_finished_run_does_nothing_when_started_again(home, monkeypatch):
+    config = config_for(home)
+    start_run(home / "run", config, quiet)
+    monkeypatch.setattr(steps, "project_clips", None)
+    results = start_run(home / "run", config, quiet)
+    assert all(done.reused for done in results[0].stages.values())
+    more = replace(config, rounds=2)
+    monkeypatch.setattr(steps, "project_clips", Projector())
+    assert [done.reused for done in start_run(home / "run", more, quiet)[0].stages.values()] == [True] * len(STAGES)
+    with pytest.raises(MotionError, match="another config"):
+        start_run(home / "run", replace(config, seed=5), quiet)
+
+
+def test_config_survives_the_disk(home):
+    config = config_for(home, seed=3, seconds=(2.0, 5.0))
+    start_run(home / "run", config, quiet)
+    assert read_config(home / "run") == config
+
+
+def test_a_folder_of_outputs_is_selected_and_not_fine_tuned(home):
+    for clip in make_corpus(2, 5):
+        save_clip(home / "outputs" / f"{clip.name}.npz", clip)
+    (home / "outputs" / "broken.npz").write_bytes(b"PK")
+    result = start_run(home / "run", LoopConfig(clips=str(home / "outputs")), quiet)[0]
+    assert "cannot be fine-tuned" in result.stages["finetune"].manifest["notes"]["skipped"]
+    assert result.counts["clips"] == 2
+    assert list(result.stages["generate"].manifest["notes"]["failed"]) == [str(home / "outputs" / "broken.npz")]
+
+
+def test_policy_is_updated_kept_and_handed_on(home, monkeypatch):
+    class FakePolicy:
+        def __init__(self, hash_):
+            self.hash = hash_
+
+        def save(self, path):
+            path.write_text(self.hash)
+
+    handed = []
+    monkeypatch.setattr(steps, "load_policy", lambda path: FakePolicy(Path(path).read_text()))
+    report = {"before": {"success": 0.5}, "after": {"success": 0.75}}
+    monkeypatch.setattr(
+        steps, "update_policy", lambda policy, clips, budget, seed: (FakePolicy(policy.hash + "+"), report)
+    )
+    projector = Projector()
+    monkeypatch.setattr(
+        steps,
+        "project_clips",
+        lambda clips, policy, *rest: handed.append(policy.hash) or projector(clips, policy, *rest),
+    )
+    (home / "policy").write_text("p")
+    results = start_run(home / "run", config_for(home, policy=str(home / "policy"), rounds=2), quiet)
+    assert handed == ["p+", "p++"]
+    assert json.loads((results[1].stages["imitate"].folder / "update.json").read_text()) == report
+    clip = load_clip(next((results[1].stages["project"].folder / "clips").glob("*.npz")))
+    assert clip.provenance.models["imitator"] == "p++"
+
+
+def test_lineage_walks_back_to_the_prompt(home):
+    results = start_run(home / "run", config_for(home), quiet)
+    path = sorted((results[0].stages["project"].folder / "clips").glob("*.npz"))[1]
+    walked = lineage(path)
+    assert [step.motion.provenance.stage for step in walked] == ["project", "generate"]
+    assert walked[-1].motion.provenance.prompt == PROMPTS[1]
+    assert walked[0].motion.provenance.round == 0
+    assert walked[0].motion.provenance.simulator.startswith("mujoco")
+
+
+def test_lineage_says_where_the_trail_ends(tmp_path):
+    clip = make_corpus(1, 0)[0].with_provenance(parent="feedc0de")
+    save_clip(tmp_path / "clip.npz", clip)
+    assert [(step.id, step.path) for step in lineage(tmp_path / "clip.npz")][1] == ("feedc0de", None)
+
+
+def test_two_processes_do_not_share_a_run(home):
+    with rounds.run_lock(home / "run"), pytest.raises(MotionError, match="another morphloop is at work"):
+        start_run(home / "run", config_for(home), quiet)
