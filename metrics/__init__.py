@@ -4,6 +4,7 @@ from .contact import Contacts, contact_frames
 from .controls import CLEAN_WALK, CLEAN_WALK_NAME
 from .measure import Measurement, measure
 from .registry import METRICS, Metric
+from .simulated import measure_rollout
 from .summary import Summary, bootstrap_mean, paired_difference, summarise
 from .tracking import frozen_pose, position_errors, track_errors
 
@@ -19,6 +20,7 @@ __all__ = [
     "contact_frames",
     "frozen_pose",
     "measure",
+    "measure_rollout",
     "paired_difference",
     "position_errors",
     "summarise",

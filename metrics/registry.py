@@ -13,7 +13,7 @@ from . import contact, legacy, plausibility, points, signals, tracking
 @dataclass(frozen=True)
 class Metric:
     """unit: "" for a ratio; better: which way is good, "lower", "higher", or "" where neither is; thresholds: value and
-    unit by name; needs: "motion" alone or a "reference" too; variants: which it is defined for."""
+    unit by name; needs: "motion" alone, a "rollout", or a "reference" too; variants: which it is defined for."""
 
     name: str
     unit: str
@@ -145,6 +145,32 @@ _ALL = (
         "root acceleration times both feet's displacement, the slower of ankle and toe, x 10,000",
         "EDGE (arXiv 2211.10658)",
         thresholds={"rate": f"{legacy.PFC_HZ:g} fps"},
+    ),
+    Metric(
+        "sim_contact_ratio",
+        "",
+        "share of control ticks at which the simulator has a foot on the ground",
+        DESIGN,
+        better="",
+        needs="rollout",
+        variants=("surface",),
+    ),
+    Metric(
+        "sim_slide_mean_mm_s",
+        "mm/s",
+        "slide of a foot's lowest segment over the ticks at which the simulator has that foot on the ground",
+        DESIGN,
+        thresholds=GRID,
+        needs="rollout",
+        variants=("surface",),
+    ),
+    Metric(
+        "sim_force_peak_bw",
+        "body weights",
+        "largest vertical ground force on both feet",
+        DESIGN,
+        needs="rollout",
+        variants=("surface",),
     ),
     Metric(
         "success",
