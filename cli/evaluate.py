@@ -202,7 +202,11 @@ def _print(result: dict[str, Any], variant: str, names: tuple[str, ...]) -> None
 
     clips = [clip for clip in result["clips"] if clip["variant"] == variant]
     title = f"variant {variant}, ground {clips[0]['ground']}, {len(clips)} clips"
-    table = Table("clip", title=title, caption="derivatives: 6 Hz low-pass, 30 Hz grid; a dash: no frames to speak of")
+    table = Table(
+        "clip",
+        title=title,
+        caption="rates: 6 Hz low-pass, 30 Hz grid; clean mocap: ground robust; a dash: no frames to speak of",
+    )
     for name in names:
         table.add_column(name.replace("_", " "), justify="right")
     for clip in clips[:TABLE_ROWS]:
@@ -213,9 +217,9 @@ def _print(result: dict[str, Any], variant: str, names: tuple[str, ...]) -> None
     summary, frozen = result["summary"][variant], result["controls"]["frozen_pose"].get(variant)
     table.add_row("mean", *[_figure(summary[name]["mean"]) for name in names], style="bold")
     table.add_row("median", *[_figure(summary[name]["median"]) for name in names])
-    table.add_row("95 % of the mean", *[_interval(summary[name]["ci95"]) for name in names])
+    table.add_row("mean, 95 %", *[_interval(summary[name]["ci95"]) for name in names])
     if frozen:
-        table.add_row("frozen pose, mean", *[_figure(frozen[name]["mean"]) for name in names], style="dim")
+        table.add_row("frozen pose", *[_figure(frozen[name]["mean"]) for name in names], style="dim")
     clean = result["controls"]["clean_mocap"][variant]
     table.add_row(CLEAN_WALK_NAME, *[_figure(clean.get(name)) for name in names], style="dim")
     Console().print(table)

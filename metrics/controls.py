@@ -9,7 +9,7 @@ frozen pose, is made from the clip at hand: `frozen_pose`. The medians of the su
 
 from __future__ import annotations
 
-CLEAN_WALK_NAME = "clean mocap walk, ground robust"
+CLEAN_WALK_NAME = "clean mocap walk"
 CLEAN_WALK: dict[str, dict[str, float]] = {
     "surface": {
         "penetration_mean_mm": 0.01,
