@@ -64,13 +64,14 @@ class LoopRun:
 
         if self.clips is None and self.prompts is None:
             raise MotionError("loop run: expected --prompts FILE for a generator, or --clips DIR")
+        prompts = () if self.prompts is None else read_prompts(self.prompts)
         weights = None if self.clips is not None else str((self.generator or shipped(SHIPPED_GENERATOR)).resolve())
         policy = policy_file(self.policy)
         config = LoopConfig(
             generator=weights,
             clips=None if self.clips is None else str(self.clips.resolve()),
             fps=self.fps,
-            prompts=() if self.prompts is None else read_prompts(self.prompts),
+            prompts=prompts,
             seconds=self.seconds,
             policy=None if policy is None else str(policy),
             rounds=self.rounds,

@@ -50,9 +50,9 @@ class _State:
 def start_run(run: Path, config: LoopConfig, watch: Watch) -> list[RoundResult]:
     """Run all rounds in a folder, or go on with them. Returns every round, finished now or before."""
     with run_lock(run):
+        state = _State(_open_generator(config), steps.open_policy(config.policy))
         write_config(run, config)
         append_event(run, "run", rounds=config.rounds)
-        state = _State(_open_generator(config), steps.open_policy(config.policy))
         results = []
         for number in range(config.rounds):
             result, state = _run_round(run, number, config, state, watch)

@@ -1,4 +1,4 @@
-"""The command: help without torch, one line and exit code 2 for bad input, YAML overlay, loop and project end to end."""
+"""The command: help without torch, bad input in one line and exit code 2, YAML overlay, loop and project."""
 
 import json
 import subprocess
@@ -65,7 +65,7 @@ def clips(tmp_path):
 
 
 def test_help_imports_nothing_heavy_and_lists_every_command():
-    code = "import sys, morphloop.cli as c; r = c.main(['--help']); print(r, 'torch' in sys.modules, 'mujoco' in sys.modules)"
+    code = "import sys, morphloop.cli as c; print(c.main(['--help']), 'torch' in sys.modules, 'mujoco' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "0 False False"
     for word in ("demo", "evaluate", "project", "generate", "train generator", "loop resume", "lineage"):
@@ -115,6 +115,7 @@ def test_bad_inputs_get_one_line_and_exit_code_2(tmp_path, clips, capsys):
     ]:
         code, lines = run(capsys, *args)
         assert code == 2, args
+        assert not out.exists() or not list(out.glob("*.json*")), args
         assert len(lines) == 1, (args, lines)
         assert words in lines[0], (args, lines)
         assert "Traceback" not in lines[0]

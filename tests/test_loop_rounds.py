@@ -1,4 +1,4 @@
-"""A run killed anywhere and resumed: nothing repeated, no clip lost, the same hashes. Physics is real, its driver fake."""
+"""A run killed anywhere and resumed: nothing repeated, no clip lost, the same hashes. Physics is real."""
 
 import json
 from dataclasses import replace
