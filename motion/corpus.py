@@ -7,17 +7,39 @@ written down in the provenance: what a metric should find and a projection shoul
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from .clip import Clip, Provenance
-from .corpus_actions import ACTIONS, Draw
+from .corpus_actions import bow, idle, kick, punch, raise_arm, raise_arms, reach, squat, wave
 from .corpus_balance import FPS, solve_plan
+from .corpus_draw import Draw, Score
 from .corpus_texts import captions
+from .corpus_travel import jump, jump_forward, side_step, turn, walk, walk_backward, walk_wave
 from .errors import MotionError
 from .rotations import heading, quat_from_heading, quat_from_rotvec, quat_mul, quat_rotate
 from .skeleton import DEFAULT_SKELETON
+
+ACTIONS: dict[str, Callable[[Draw], Score]] = {
+    "walk": walk,
+    "walk_backward": walk_backward,
+    "side_step": side_step,
+    "turn": turn,
+    "squat": squat,
+    "wave": wave,
+    "raise_arm": raise_arm,
+    "raise_arms": raise_arms,
+    "kick": kick,
+    "bow": bow,
+    "jump": jump,
+    "jump_forward": jump_forward,
+    "idle": idle,
+    "punch": punch,
+    "reach": reach,
+    "walk_wave": walk_wave,
+}
 
 SPLITS = ("train", "test")
 WEIGHTS = {"walk": 4, "walk_backward": 2, "side_step": 2, "turn": 2, "kick": 2, "wave": 2}

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from .leg_ik import SIDES, FootTrack, about_y
+from .leg_ik import SIDES, FootTrack
 from .rotations import quat_from_rotvec, quat_mul
 
 HANG = np.radians(9.0)
@@ -113,6 +113,3 @@ def quiet_upper_body(frames: int) -> dict[str, np.ndarray]:
 def merge(*parts: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Later parts win joint by joint."""
     return {name: turn for part in parts for name, turn in part.items()}
-
-
-__all__ = ["about_y", "arm", "gait_upper_body", "hanging_arms", "merge", "quiet_upper_body", "trunk"]
