@@ -10,7 +10,7 @@ agree): toe joints stand over the floor by an amount that depends on the subject
 levelled. Skeletons of one family differ in what they call a flat foot, so the median pitch of the soles while they
 stand still is taken out. Over the floor the clearance of each foot is kept: the ankle is put where the default foot,
 turned like the source's, has the same lowest point and its toe joint over the source's; the leg reaches it by two-bone
-inverse kinematics in its own bend plane.
+inverse kinematics about the knee's own axis.
 
 Skeletons with no T-pose (BVH exports of HumanML3D joints) go through `fit_joints` by their positions.
 """
@@ -242,10 +242,10 @@ def retarget(clip: Clip, known: SkeletonMap) -> Clip:
     rest = DEFAULT_SKELETON.rest_positions
     hips = np.mean([rest[DEFAULT_SKELETON.index(f"{side}_hip")] for side in SIDES], axis=0)
     root = feet.hips.mean(axis=1) - quat_rotate(world[:, 0], np.broadcast_to(hips, (len(world), 3)))
-    root[:, 2] += np.mean([_over_sole(f"{side}_ankle") for side in SIDES]) - ankle_rest
+    root[:, 2] += np.mean([_over_sole(f"{side}_ankle") for side in SIDES] - ankle_rest)
     pitches = _level_soles(world, feet, floor, source.fps)
     targets = [
-        _ankle_target(feet.ankles[:, k], feet.toes[:, k], floor[k], ankle_rest, world, side)
+        _ankle_target(feet.ankles[:, k], feet.toes[:, k], floor[k], ankle_rest[k], world, side)
         for k, side in enumerate(SIDES)
     ]
     excess = [_excess(world, root, side, target) for side, target in zip(SIDES, targets, strict=True)]
@@ -322,12 +322,16 @@ def _bone(skeleton: Skeleton, known: SkeletonMap, joint: str, child: str) -> np.
     return rest[skeleton.index(known.joints[child])] - rest[skeleton.index(known.joints[joint])]
 
 
-def _floor(feet: _Feet) -> tuple[np.ndarray, float]:
-    """Height of each foot's toe joint when it stands (2,), and of the ankles then, metres at the default size."""
+def _floor(feet: _Feet) -> tuple[np.ndarray, np.ndarray]:
+    """Height of each foot's toe joint and of its ankle when it stands, (2,) and (2,), metres at the default size."""
     low = np.percentile(feet.toes[..., 2], FLOOR_PERCENTILE, axis=0)
     floor = low if abs(low[0] - low[1]) < SAME_FLOOR else np.full(2, low.min())
     standing = feet.toes[..., 2] < floor + SAME_FLOOR
-    return floor, float(np.percentile(feet.ankles[..., 2][standing], FLOOR_PERCENTILE))
+    ankles = [
+        np.percentile(feet.ankles[standing[:, k], k, 2], FLOOR_PERCENTILE) if standing[:, k].any() else np.inf
+        for k in range(2)
+    ]
+    return floor, np.where(np.isfinite(ankles), ankles, np.min(ankles))
 
 
 def _level_soles(world: np.ndarray, feet: _Feet, floor: np.ndarray, fps: float) -> list[float]:
@@ -381,7 +385,8 @@ def _excess(world: np.ndarray, root: np.ndarray, side: str, target: np.ndarray) 
 def _reach(world: np.ndarray, root: np.ndarray, side: str, target: np.ndarray) -> None:
     """Turn hip and knee, in place, so that the ankle reaches the target; the ankle's world rotation stays.
 
-    world: (T, 24, 4); root, target: (T, 3). The knee bends in the plane in which it is bent, or about its own Y.
+    world: (T, 24, 4); root, target: (T, 3). The knee bends about its own Y and never backward; what it is turned
+    sideways stays.
     """
     hip, knee, ankle = (DEFAULT_SKELETON.index(f"{side}_{part}") for part in ("hip", "knee", "ankle"))
 
@@ -393,12 +398,14 @@ def _reach(world: np.ndarray, root: np.ndarray, side: str, target: np.ndarray) -
     a, b = _leg(side)
     wanted = np.clip(np.linalg.norm(target - start, axis=-1), abs(a - b) + 1e-3, REACH * (a + b))
     bend = np.arccos(np.clip((wanted**2 - a**2 - b**2) / (2.0 * a * b), -1.0, 1.0))
-    side_axis = quat_rotate(world[:, knee], np.broadcast_to([0.0, 1.0, 0.0], root.shape))
-    axis = np.cross(thigh, shin) / (a * b) + 0.05 * side_axis
-    axis -= (axis * thigh).sum(-1, keepdims=True) * thigh / a**2
-    axis /= np.linalg.norm(axis, axis=-1, keepdims=True)
-    now = np.arctan2((np.cross(thigh, shin) * axis).sum(-1), (thigh * shin).sum(-1))
-    knee_turn = quat_from_rotvec(axis * (bend - now)[:, None])
+    along = thigh / a
+    hinge = quat_rotate(world[:, knee], np.broadcast_to([0.0, 1.0, 0.0], root.shape))
+    hinge -= (hinge * along).sum(-1, keepdims=True) * along
+    hinge /= np.linalg.norm(hinge, axis=-1, keepdims=True)
+    sideways = (shin * hinge).sum(-1) / b
+    now = np.arctan2((np.cross(along, shin) * hinge).sum(-1), (along * shin).sum(-1))
+    new = np.arccos(np.clip(np.cos(bend) / np.sqrt(1.0 - sideways**2), -1.0, 1.0))
+    knee_turn = quat_from_rotvec(hinge * (new - now)[:, None])
     reached = thigh + quat_rotate(knee_turn, shin)
     swing = quat_between(reached, target - start)
     world[:, hip] = quat_mul(swing, world[:, hip])

@@ -402,7 +402,7 @@ def test_cmu_trial_walks_at_human_size():
     assert clip.num_frames == 343
     leg = np.linalg.norm(clip.skeleton.offsets[[clip.skeleton.index(b) for b in ("ltibia", "lfoot")]], axis=1)
     assert 0.75 < leg.sum() < 0.95
-    assert 1.2 < np.linalg.norm(clip.root_pos[-1] - clip.root_pos[0]) / clip.duration < 1.6
+    assert 1.0 < np.linalg.norm(clip.root_pos[-1] - clip.root_pos[0]) / clip.duration < 1.6
     toes = clip.positions[:, [clip.skeleton.index(b) for b in ("ltoes", "rtoes")], 2]
     assert 0.0 < np.percentile(toes, 5) < 0.05
 
