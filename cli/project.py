@@ -52,7 +52,7 @@ class Project:
         files = find_motions(self.paths)
         out = writable_folder(self.out)
         policy = None if policy_path is None else load_policy(policy_path)
-        models = {} if policy is None else {"imitator": policy.hash}
+        models = {} if policy is None else {"policy": policy.hash}
         config = ProjectionConfig(projector=self.projector, seed=self.seed)
         records: list[dict[str, Any]] = []
         with progress_bars() as watch:
@@ -62,7 +62,7 @@ class Project:
                 return report_failures(failed)
 
             def keep(projection: Any) -> None:
-                records.append(save_projection(out, projection, models))
+                records.append(save_projection(out, projection))
                 watch("project", len(records), len(clips))
 
             watch("project", 0, len(clips))
@@ -75,7 +75,7 @@ class Project:
         write_manifest(out, rows)
         write_json(
             out / "config.json",
-            {"projection": asdict(config), "selection": asdict(SelectionConfig()), "policy": models},
+            {"projection": asdict(config), "selection": asdict(SelectionConfig()), "models": models},
         )
         if self.json is not None:
             write_json(self.json, {"schema": 1, "clips": rows, "summary": summaries(rows), "failed": failed})

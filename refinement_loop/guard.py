@@ -7,7 +7,7 @@ zero, which is to say that the raw motion became physically worse beyond chance.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from morphloop.generator import Generator, Seconds
@@ -27,13 +27,17 @@ GUARD_METRICS = (
     "jitter_rms_mm",
 )
 DECISIVE = "physdiff_phys_err_mm"
+CAPTIONS = 3
+"""Captions that a corpus clip has."""
 BATCH = 16
 """Prompts that are generated at a time, so that progress can be told."""
 
 
-def held_out_prompts(count: int, seed: int) -> tuple[str, ...]:
-    """Prompts of the corpus's test split, which trains nothing."""
-    return tuple(clip.texts[0] for clip in make_corpus(count, seed, "test"))
+def held_out_prompts(count: int, seed: int, known: Collection[str]) -> tuple[str, ...]:
+    """Different captions of the corpus's test split, whose motion trained nothing, none of them among `known`."""
+    clips = make_corpus(count, seed, "test")
+    captions = [clip.texts[place] for place in range(CAPTIONS) for clip in clips]
+    return tuple(text for text in dict.fromkeys(captions) if text not in known)[:count]
 
 
 def compare_generators(
@@ -42,14 +46,15 @@ def compare_generators(
     count: int,
     seed: int,
     seconds: Seconds,
+    known: Collection[str],
     tick: Callable[[int, int], None],
 ) -> dict[str, Any]:
-    """Raw motion of two generators on the same held-out prompts and seeds.
+    """Raw motion of two generators on the same `count` held-out prompts and seeds; `known` are the run's own prompts.
 
     Returns {"prompts", "metrics": {name: {"before", "after", "change"}} (each mean, median, ci95), "rolled_back",
     "rule", "clips": [{"prompt", "before", "after"}]}; a metric that is null on either side leaves that pair out.
     """
-    prompts = held_out_prompts(count, seed)
+    prompts = held_out_prompts(count, seed, known)
     rows: list[dict[str, Any]] = []
     for start in range(0, len(prompts), BATCH):
         batch = prompts[start : start + BATCH]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -35,31 +35,20 @@ def finite(value: Any) -> Any:
     return value
 
 
-def save_projection(folder: Path, projection: Projection, models: dict[str, str], round_: int | None = None) -> Record:
+def save_projection(folder: Path, projection: Projection, round_: int | None = None) -> Record:
     """Write a projection's files and, last, its record. Returns the record."""
-    source, clip, rollout = projection.source, projection.clip, projection.rollout
+    source, reference, clip = projection.source, projection.reference, projection.clip
     name = source.name
     save_clip(folder / SOURCES / f"{name}.npz", source)
-    save_clip(folder / REFERENCES / f"{name}.npz", projection.reference)
-    clip_id = None
-    if rollout is not None:
-        save_rollout(folder / ROLLOUTS / f"{name}.npz", rollout)
+    if reference is not None:
+        save_clip(folder / REFERENCES / f"{name}.npz", reference)
+    if projection.rollout is not None:
+        save_rollout(folder / ROLLOUTS / f"{name}.npz", projection.rollout)
     if clip is not None:
-        provenance = replace(
-            source.provenance,
-            parent=source.id,
-            stage="project",
-            models=source.provenance.models | models,
-            simulator=rollout.simulator if rollout is not None else None,
-            round=round_,
-            projector=projection.projector,
-        )
-        clip = replace(clip, name=name, texts=source.texts, provenance=provenance)
-        save_clip(folder / CLIPS / f"{name}.npz", clip)
-        clip_id = clip.id
+        save_clip(folder / CLIPS / f"{name}.npz", clip.with_provenance(round=round_))
     record: Record = {
         "name": name,
-        "id": clip_id,
+        "id": None if clip is None else clip.id,
         "source_id": source.id,
         "prompt": source.provenance.prompt,
         "texts": list(source.texts),
@@ -69,8 +58,8 @@ def save_projection(folder: Path, projection: Projection, models: dict[str, str]
         "sim": finite(projection.sim_metrics),
         "certificate": None if projection.certificate is None else finite(asdict(projection.certificate)),
         "reason": projection.reason,
-        "out_of_range_ratio": out_of_range_ratio(projection.reference, default_body()),
-        "pelvis_drop_m": None if clip is None else pelvis_drop(clip, projection.reference),
+        "out_of_range_ratio": None if reference is None else out_of_range_ratio(reference, default_body()),
+        "pelvis_drop_m": None if clip is None or reference is None else pelvis_drop(clip, reference),
     }
     write_json(folder / RECORDS / f"{name}.json", record)
     return record

@@ -14,7 +14,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from morphloop.metrics import METRICS, paired_difference
+from morphloop.metrics import CLEAN_WALK, CLEAN_WALK_NAME, METRICS, paired_difference
 from morphloop.motion import read_manifest, write_atomic
 from morphloop.sim.render import render_strip, video_bytes
 
@@ -80,6 +80,7 @@ def write_report(run: Path, path: Path) -> Path:
         config=config,
         style=Markup((here / "report.css").read_text(encoding="utf-8")),
         rounds=rounds,
+        clean_walk=CLEAN_WALK_NAME,
         decisive=METRICS[DECISIVE],
         metrics=[METRICS[name] for name in (*TABLE_METRICS, *TRACKING_METRICS)],
         selection=_selection_rows(config.selection),
@@ -130,15 +131,16 @@ def _why_skipped(result: RoundResult, stage: str) -> str:
 
 
 def _update_table(report: dict[str, Any]) -> dict[str, Any]:
-    """The imitator's update as rows (name, before, after) and single facts."""
-    before, after = report["before"], report["after"]
-    pairs = [(name, number(before[name]), number(after.get(name))) for name in before]
-    facts = [(name, _fact(value)) for name, value in report.items() if name not in ("before", "after")]
-    return {"pairs": pairs, "facts": facts}
-
-
-def _fact(value: Any) -> str:
-    return number(value) if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+    """The imitator's update: (name, held out before and after, learned before and after), and what was done."""
+    sides = ("before", "after", "learned_before", "learned_after")
+    rows = [(name, [number(report[side].get(name)) for side in sides]) for name in report["before"]]
+    return {
+        "rows": rows,
+        "held_out": len(report["held_out_clips"]),
+        "learned": len(report["learned_clips"]),
+        "rounds": report["rounds"],
+        "kept": report["kept"],
+    }
 
 
 def _certificates(rows: list[Record]) -> dict[str, Any]:
@@ -188,7 +190,7 @@ def _tone(name: str, change: Mapping[str, Any] | None) -> str:
 
 
 def _before_after(rows: list[Record], summary: dict[str, Any]) -> list[tuple[Any, list[Cell]]]:
-    """Rows of the main table: metric, then before and after over all and over accepted, then the frozen pose."""
+    """Rows of the main table: before and after over all and over accepted, then frozen pose and clean mocap."""
     groups = {"all": rows, "accepted": [row for row in rows if row["verdict"] == "accepted"]}
     changes = {
         group: paired_difference([row["before"] for row in members], [row["after"] for row in members])
@@ -201,6 +203,7 @@ def _before_after(rows: list[Record], summary: dict[str, Any]) -> list[tuple[Any
             cells.append(_cell(summary[group]["before"].get(name)))
             cells.append(_cell(summary[group]["after"].get(name), _tone(name, changes[group].get(name))))
         cells.append(_cell(summary["all"]["frozen"].get(name)))
+        cells.append(Cell(number(CLEAN_WALK["surface"].get(name))))
         table.append((METRICS[name], cells))
     return table
 

@@ -80,7 +80,7 @@ class Evidence:
     replays: bool | None
     replay_reason: str | None
     pelvis_drop_m: float | None
-    out_of_range_ratio: float
+    out_of_range_ratio: float | None
     before: Mapping[str, float | None]
     after: Mapping[str, float | None]
     tracking: Mapping[str, float | None]
@@ -133,7 +133,7 @@ def _lost(evidence: Evidence, config: SelectionConfig) -> tuple[str, str]:
     if evidence.pelvis_drop_m is not None and evidence.pelvis_drop_m > config.fall_drop_m:
         return FELL, f"pelvis {evidence.pelvis_drop_m:.2f} m under the reference, over {config.fall_drop_m:g}"
     beyond = evidence.out_of_range_ratio
-    if beyond > config.max_out_of_range_ratio:
+    if beyond is not None and beyond > config.max_out_of_range_ratio:
         return OUT_OF_REACH, f"joints out of range in {beyond:.0%} of frames, over {config.max_out_of_range_ratio:.0%}"
     floating = evidence.before.get("unsupported_ratio")
     if floating is not None and floating > config.max_unsupported_ratio:

@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from morphloop.generator import FolderGenerator, Generator, Seconds, load_generator
-from morphloop.imitator import Policy, Projection, load_policy, project_clips, update_policy
+from morphloop.imitator import Policy, load_policy, project_clips, update_policy
 from morphloop.metrics import summarise
 from morphloop.motion import (
     Clip,
-    MotionError,
     make_corpus,
     read_manifest,
     save_clip,
@@ -82,8 +81,10 @@ def imitate(
         return {"skipped": "no policy: the refiner projects every clip"}
     if config.imitate_budget_s <= 0:
         return {"skipped": "the budget is 0 s"}
+    if len(clips) < 2:
+        return {"skipped": "a single clip: none could be held out"}
     updated, report = update_policy(policy, clips, config.imitate_budget_s, seed)
-    write_json(folder / UPDATE_FILE, report)
+    write_json(folder / UPDATE_FILE, finite(report))
     updated.save(folder / POLICY_FILE)
     return {"policy": updated.hash}
 
@@ -91,27 +92,23 @@ def imitate(
 def project(
     folder: Path, sources: Sequence[Clip], policy: Policy | None, config: LoopConfig, number: int, tick: Tick
 ) -> dict[str, Any]:
-    """Physics tracks every clip; each is kept as soon as it is done, and one that is kept already is not done again."""
-    waiting = [clip for clip in sources if load_record(folder, clip.name) is None]
-    done = len(sources) - len(waiting)
-    tick(done, len(sources))
-    models = {} if policy is None else {"imitator": policy.hash}
+    """Physics tracks every clip; each is kept as soon as it is done, and one that is kept already is not done again.
 
-    def keep(projection: Projection) -> None:
-        nonlocal done
-        save_projection(folder, projection, models, number)
-        append_timing(folder, projection.source.name, projection.wall_s)
-        done += 1
+    One clip at a time: in a batch a clip's rounding depends on its neighbours, and a run that was killed and resumed
+    would differ in the last bits from one that was not.
+    """
+    records = []
+    for done, clip in enumerate(sources):
         tick(done, len(sources))
-
-    project_clips(waiting, policy, config.projection, keep)
-    records = [load_record(folder, clip.name) for clip in sources]
-    lost = [clip.name for clip, record in zip(sources, records, strict=True) if record is None]
-    if lost:
-        raise MotionError(f"project: no record of {', '.join(lost)}; `morphloop loop resume` tries them again")
-    kept = [record for record in records if record is not None]
-    write_manifest(folder, kept)
-    return {"clips": len(kept), "simulated": sum(record["id"] is not None for record in kept)}
+        record = load_record(folder, clip.name)
+        if record is None:
+            (projection,) = project_clips([clip], policy, config.projection)
+            append_timing(folder, clip.name, projection.wall_s)
+            record = save_projection(folder, projection, number)
+        records.append(record)
+    tick(len(sources), len(sources))
+    write_manifest(folder, records)
+    return {"clips": len(records), "simulated": sum(record["id"] is not None for record in records)}
 
 
 def append_timing(folder: Path, name: str, wall_s: float) -> None:
@@ -179,7 +176,7 @@ def finetune(
     notes: dict[str, Any] = {"accepted": len(accepted), "replay": replay_count, "generator": tuned.hash()}
     if config.guard_prompts == 0:
         return notes | {"rolled_back": False, "guard": "no held-out prompts were asked for"}
-    guard = compare_generators(generator, tuned, config.guard_prompts, seed, config.seconds, tick)
+    guard = compare_generators(generator, tuned, config.guard_prompts, seed, config.seconds, config.prompts, tick)
     write_json(folder / GUARD_FILE, guard)
     return notes | {"rolled_back": guard["rolled_back"]}
 

@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -40,13 +40,16 @@ def hold(clip):
     moved = body.clip_from_qpos(rollout.qpos, rollout.fps, clip.name)
     tracking = track_errors(moved, clip) | {"skill": 0.9}
     certificate = certify(rollout, body)
+    origin = replace(source.provenance, parent=source.id, stage="project")
+    moved = replace(moved, texts=source.texts, provenance=origin)
     return Projection(source, clip, moved, rollout, "refiner", tracking, certificate, None, 0.1, {})
 
 
-def project(clips, policy, config, on_done):
+def project(clips, policy, config, on_done=None):
     made = [hold(clip) for clip in clips]
     for projection in made:
-        on_done(projection)
+        if on_done is not None:
+            on_done(projection)
     return made
 
 
@@ -169,8 +172,7 @@ def test_loop_runs_a_folder_and_status_report_and_lineage_read_it(tmp_path, clip
 
 
 def test_ctrl_c_is_one_line_and_resume_finishes(tmp_path, clips, capsys, monkeypatch):
-    def dies(found, policy, config, on_done):
-        on_done(hold(found[0]))
+    def dies(found, policy, config):
         raise KeyboardInterrupt
 
     out = tmp_path / "run"

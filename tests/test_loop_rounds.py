@@ -33,7 +33,7 @@ def quiet(label, done, total):
     """Watches nothing."""
 
 
-def replayed(clip):
+def replayed(clip, policy):
     """A projection by servos that are simply asked for the clip: real physics, real certificate, no balance."""
     body, source = default_body(), clip
     clip = clip.slice(0, 25)
@@ -42,6 +42,9 @@ def replayed(clip):
         assert recorder.step(target)
     rollout = recorder.rollout(0, clip.name)
     moved = body.clip_from_qpos(rollout.qpos, rollout.fps, clip.name)
+    models = source.provenance.models | ({} if policy is None else {"policy": policy.hash})
+    origin = replace(source.provenance, parent=source.id, stage="project", models=models, simulator=rollout.simulator)
+    moved = replace(moved, texts=source.texts, provenance=origin)
     certificate = certify(rollout, body)
     return Projection(
         source=source,
@@ -63,12 +66,11 @@ class Projector:
     def __init__(self, dies_after=None):
         self.names, self.dies_after = [], dies_after
 
-    def __call__(self, clips, policy, config, on_done):
-        for clip in clips:
-            if self.dies_after is not None and len(self.names) >= self.dies_after:
-                raise KeyboardInterrupt
-            self.names.append(clip.name)
-            on_done(replayed(clip))
+    def __call__(self, clips, policy, config):
+        if self.dies_after is not None and len(self.names) >= self.dies_after:
+            raise KeyboardInterrupt
+        self.names += [clip.name for clip in clips]
+        return [replayed(clip, policy) for clip in clips]
 
 
 class FakeGenerator:
@@ -272,10 +274,10 @@ def test_policy_is_updated_kept_and_handed_on(home, monkeypatch):
     )
     (home / "policy").write_text("p")
     results = start_run(home / "run", config_for(home, policy=str(home / "policy"), rounds=2), quiet)
-    assert handed == ["p+", "p++"]
+    assert handed == ["p+"] * len(PROMPTS) + ["p++"] * len(PROMPTS)
     assert json.loads((results[1].stages["imitate"].folder / "update.json").read_text()) == report
     clip = load_clip(next((results[1].stages["project"].folder / "clips").glob("*.npz")))
-    assert clip.provenance.models["imitator"] == "p++"
+    assert clip.provenance.models["policy"] == "p++"
 
 
 def test_lineage_walks_back_to_the_prompt(home):
