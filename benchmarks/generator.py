@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ import torch
 from morphloop.generator import MotionLLM
 from morphloop.metrics import measure
 from morphloop.motion import DEFAULT_SKELETON, Clip, make_corpus, write_json
-from morphloop.motion.features import clip_to_features, features_to_clip, foot_contacts
+from morphloop.motion.features import clip_to_features, features_to_clip
 from morphloop.motion.rotations import heading
 
 Check = Callable[[Clip], bool]
@@ -142,33 +142,28 @@ CHECKS: dict[str, tuple[tuple[str, str], Check]] = {
 }
 
 
-def planted_slide(clip: Clip, planted: np.ndarray) -> float:
-    """Mean horizontal speed, mm/s, of feet where `planted` (T, 4) says that they stand."""
-    feet = clip.positions[
-        :, [DEFAULT_SKELETON.index(n) for n in ("left_ankle", "left_foot", "right_ankle", "right_foot")]
-    ]
-    speed = np.linalg.norm(np.diff(feet[..., :2], axis=0), axis=-1) * clip.fps
-    both = planted[1:] & planted[:-1]
-    return float(1000 * speed[both].mean()) if both.any() else 0.0
-
-
 def reconstruction(model: MotionLLM) -> dict[str, float]:
     """Errors of decoded codes against held-out clips."""
     rows = []
     for clip in make_corpus(HELD_OUT, HELD_OUT_SEED, split="test"):
         wanted = features_to_clip(clip_to_features(clip))
         made = model.tokenizer.decode_clip(model.tokenizer.encode_clip(clip), clip.num_frames)
-        planted = foot_contacts(wanted.positions)
         a, b = (c.positions - c.root_pos[:, None] * [1, 1, 0] for c in (made, wanted))
         rows.append(
             {
                 "mpjpe_mm": 1000 * np.linalg.norm(a - b, axis=-1).mean(),
                 "world_mpjpe_mm": 1000 * np.linalg.norm(made.positions - wanted.positions, axis=-1).mean(),
-                "planted_slide_mm_s": planted_slide(made, planted),
-                "planted_slide_original_mm_s": planted_slide(wanted, planted),
+                "slide_mm_s": measure(made).values["slide_mean_mm_s"],
+                "slide_original_mm_s": measure(wanted).values["slide_mean_mm_s"],
+                "jitter_rms_mm": measure(made).values["jitter_rms_mm"],
             }
         )
-    return {name: round(float(np.mean([row[name] for row in rows])), 1) for name in rows[0]}
+    return {name: mean(rows, name) for name in rows[0]}
+
+
+def mean(rows: Sequence[Mapping[str, float | None]], name: str) -> float:
+    """Mean of a figure over the rows that have one."""
+    return round(float(np.mean([row[name] for row in rows if row[name] is not None])), 2)
 
 
 def adherence(model: MotionLLM) -> tuple[dict[str, str], list[Clip]]:
@@ -210,7 +205,7 @@ def main() -> None:
     physics = {}
     for label, motions in (("generated", clips), ("held_out_clean", held_out)):
         rows = [measure(clip).values for clip in motions]
-        physics[label] = {n: round(float(np.mean([r[n] for r in rows if r[n] is not None])), 2) for n in names}
+        physics[label] = {name: mean(rows, name) for name in names}
     result = {
         "hash": model.hash(),
         "reconstruction": reconstruction(model),

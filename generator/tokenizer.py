@@ -19,11 +19,8 @@ from morphloop.motion import Clip, MotionError
 from morphloop.motion.features import (
     CONTACTS,
     FEATURE_SIZE,
-    HEIGHT,
     JOINTS_6D,
     TILT_6D,
-    VELOCITY,
-    YAW_RATE,
     clip_to_features,
     features_to_clip,
 )
@@ -124,11 +121,12 @@ class MotionTokenizer(nn.Module):
     def set_normaliser(self, features: np.ndarray) -> None:
         """Mean and scale from all training frames (N, FEATURE_SIZE).
 
-        Rotations share one scale, so that a joint that hardly moves is not blown up to the weight of a leg.
+        Rotations share a scale, so that a joint that hardly moves is not blown up to the weight of a leg.
         """
         std = features.std(0)
-        for group in (YAW_RATE, VELOCITY, HEIGHT, TILT_6D, JOINTS_6D, CONTACTS):
-            std[group] = max(float(std[group].mean()), 1e-3)
+        for group in (TILT_6D, JOINTS_6D, CONTACTS):
+            std[group] = std[group].mean()
+        std = np.maximum(std, 1e-3)
         self.mean.copy_(torch.from_numpy(features.mean(0)))
         self.std.copy_(torch.from_numpy(std))
 

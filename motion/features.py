@@ -14,6 +14,7 @@ from array_api_compat import array_namespace
 from .clip import Clip
 from .errors import MotionError
 from .rotations import (
+    EPS,
     Array,
     heading,
     linear_velocity,
@@ -119,3 +120,55 @@ def features_to_clip(features: np.ndarray, name: str = "clip", texts: tuple[str,
         raise MotionError(f"{name}: features {features.shape}, expected (T, {FEATURE_SIZE})")
     root, rotations = features_to_motion(features)
     return Clip(FEATURE_FPS, DEFAULT_SKELETON, root, rotations, texts, name)
+
+
+def _levels() -> list[tuple[list[int], list[int]]]:
+    """Joints of each depth below the root, and the place of each one's parent among the joints one level up."""
+    levels, above = [], [0]
+    while True:
+        joints = [j for j, parent in enumerate(DEFAULT_SKELETON.parents) if parent in above]
+        if not joints:
+            return levels
+        levels.append((joints, [above.index(DEFAULT_SKELETON.parents[j]) for j in joints]))
+        above = joints
+
+
+LEVELS = _levels()
+
+
+def features_to_positions(features: Array) -> Array:
+    """Joint positions (..., T, 24, 3), metres, of features (..., T, FEATURE_SIZE).
+
+    The same as forward kinematics of `features_to_motion`, but on matrices and a whole level of the tree at a time:
+    training differentiates through it, where quaternions joint by joint took most of a step.
+    """
+    xp = array_namespace(features)
+    yaw = _integrate(features[..., YAW_RATE])[..., 0]
+    cos, sin, zero = xp.cos(yaw), xp.sin(yaw), xp.zeros_like(yaw)
+    facing = xp.stack([cos, -sin, zero, sin, cos, zero, zero, zero, zero + 1.0], axis=-1)
+    facing = xp.reshape(facing, (*yaw.shape, 3, 3))
+    flat = xp.concat([features[..., VELOCITY], zero[..., None]], axis=-1)
+    planar = _integrate(xp.sum(facing * flat[..., None, :], axis=-1))
+    root = xp.concat([planar[..., :2], features[..., HEIGHT]], axis=-1)
+    local = _matrices(features[..., TILT_6D.start : JOINTS_6D.stop])
+    offsets = xp.asarray(DEFAULT_SKELETON.offsets, dtype=features.dtype, device=features.device)
+    turn, place = (facing @ local[..., 0, :, :])[..., None, :, :], root[..., None, :]
+    places, order = [place], [0]
+    for joints, parents in LEVELS:
+        turn, place = turn[..., parents, :, :], place[..., parents, :]
+        place = place + xp.sum(turn * offsets[joints][:, None, :], axis=-1)
+        turn = turn @ local[..., joints, :, :]
+        places.append(place)
+        order += joints
+    return xp.concat(places, axis=-2)[..., [order.index(j) for j in range(len(order))], :]
+
+
+def _matrices(columns: Array) -> Array:
+    """Rotation matrices (..., J, 3, 3) of J pairs of columns (..., 6 J), by Gram-Schmidt as `quat_from_6d`."""
+    xp = array_namespace(columns)
+    pairs = xp.reshape(columns, (*columns.shape[:-1], -1, 6))
+    a, b = pairs[..., :3], pairs[..., 3:]
+    x = a / xp.clip(xp.linalg.vector_norm(a, axis=-1, keepdims=True), min=EPS)
+    b = b - xp.sum(x * b, axis=-1, keepdims=True) * x
+    y = b / xp.clip(xp.linalg.vector_norm(b, axis=-1, keepdims=True), min=EPS)
+    return xp.stack([x, y, xp.linalg.cross(x, y)], axis=-1)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from morphloop.motion import DEFAULT_SKELETON, Clip, MotionError, Skeleton
+from morphloop.motion import DEFAULT_SKELETON, Clip, MotionError, Skeleton, forward_kinematics
 from morphloop.motion.features import (
     CONTACTS,
     FEATURE_SIZE,
@@ -16,6 +16,7 @@ from morphloop.motion.features import (
     clip_to_features,
     features_to_clip,
     features_to_motion,
+    features_to_positions,
 )
 from morphloop.motion.rotations import (
     quat_angle,
@@ -68,6 +69,15 @@ def test_round_trip_in_single_precision_on_torch() -> None:
     wanted = canonical(clip)
     assert np.abs(root[1].numpy() - wanted.root_pos).max() < 1e-3
     assert quat_angle(rotations[1].double().numpy(), wanted.rotations).max() < np.radians(0.05)
+
+
+def test_positions_straight_from_features_are_those_of_the_motion() -> None:
+    features = clip_to_features(wild_clip())
+    features += np.random.default_rng(1).normal(0, 0.1, features.shape)
+    wanted = forward_kinematics(DEFAULT_SKELETON, *features_to_motion(features))[0]
+    assert np.abs(features_to_positions(features) - wanted).max() < 1e-9
+    batch = torch.from_numpy(features.astype(np.float32))[None].repeat(2, 1, 1)
+    assert np.abs(features_to_positions(batch)[1].numpy() - wanted).max() < 1e-3
 
 
 def test_features_do_not_know_place_or_heading() -> None:

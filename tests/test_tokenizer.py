@@ -92,7 +92,7 @@ def test_feet_that_slide_cost_more_than_feet_that_do_not(clips: list[Clip]) -> N
     slid = features.clone()
     slid[..., VELOCITY] += 0.3
     exact, error = kinematic_loss(features, features, LossWeights())
-    with_slide, same = kinematic_loss(slid, features, LossWeights(position=0.0, velocity=0.0))
+    with_slide, same = kinematic_loss(slid, features, LossWeights(position=0.0, velocity=0.0, drift=0.0))
     assert float(exact) == pytest.approx(0.0, abs=1e-5)
     assert float(error) < 1e-5
     assert float(with_slide) > 0.1
