@@ -18,8 +18,8 @@ from morphloop.motion import (
     read_motion,
     to_default,
 )
-from morphloop.motion.retarget import MAPS, SkeletonMap, find_map
 from morphloop.motion.rotations import heading, quat_from_rotvec, quat_rotate, quat_to_rotvec
+from morphloop.motion.skeleton_maps import MAPS, SkeletonMap, find_map
 
 SHARED = Path(os.environ.get("MORPHLOOP_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 FEET = ("left_foot", "right_foot")

@@ -1,0 +1,158 @@
+"""Which joint of a foreign skeleton each default joint follows: CMU in three spellings, Bandai Namco, BVH exports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .errors import MotionError
+from .skeleton import SMPL_JOINTS, Skeleton
+
+SIDES = ("left", "right")
+
+
+@dataclass(frozen=True)
+class SkeletonMap:
+    """Which source joint each default joint follows.
+
+    joints: default joint to source joint; a default joint without one keeps its rest rotation. frames: default joint to
+    F, (3, 3), identity where absent. feet_with_shins: F of ankles and toes is the turn of the resting shin from the
+    vertical (a rest pose with spread legs has its feet turned with them). t_pose: frame 0 may be an added T-pose.
+    """
+
+    name: str
+    joints: dict[str, str]
+    frames: dict[str, np.ndarray] = field(default_factory=dict)
+    feet_with_shins: bool = False
+    t_pose: bool = False
+
+
+@dataclass(frozen=True)
+class PositionMap:
+    """A skeleton whose joint positions are HumanML3D's: source name to HumanML3D name, read by positions alone."""
+
+    name: str
+    joints: dict[str, str]
+
+
+def _both_sides(rows: dict[str, str], left: str, right: str) -> dict[str, str]:
+    """Rows for both sides; '*' in a source name stands for the side."""
+    return {
+        f"{side}_{base}": source.replace("*", word)
+        for base, source in rows.items()
+        for side, word in zip(SIDES, (left, right), strict=True)
+    }
+
+
+_ASF = SkeletonMap(
+    "CMU ASF",
+    {"pelvis": "root", "spine1": "lowerback", "spine2": "upperback", "spine3": "thorax", "neck": "lowerneck"}
+    | {"head": "head"}
+    | _both_sides(
+        {"hip": "*femur", "knee": "*tibia", "ankle": "*foot", "foot": "*toes", "collar": "*clavicle"}
+        | {"shoulder": "*humerus", "elbow": "*radius", "wrist": "*hand"},
+        "l",
+        "r",
+    ),
+    feet_with_shins=True,
+)
+_CGSPEED = SkeletonMap(
+    "CMU BVH (cgspeed, MotionBuilder)",
+    {"pelvis": "Hips", "spine1": "LowerBack", "spine2": "Spine", "spine3": "Spine1", "neck": "Neck", "head": "Head"}
+    | _both_sides(
+        {"hip": "*UpLeg", "knee": "*Leg", "ankle": "*Foot", "foot": "*ToeBase", "collar": "*Shoulder"}
+        | {"shoulder": "*Arm", "elbow": "*ForeArm", "wrist": "*FingerBase"},
+        "Left",
+        "Right",
+    ),
+    feet_with_shins=True,
+    t_pose=True,
+)
+_CGSPEED_MAX = SkeletonMap(
+    "CMU BVH (cgspeed, 3ds Max)",
+    {"pelvis": "Hips", "spine1": "lowerback", "spine2": "Chest", "spine3": "Chest2", "neck": "lowerneck"}
+    | {"head": "Head", "left_wrist": "lhand", "right_wrist": "rhand"}
+    | _both_sides(
+        {"hip": "*Hip", "knee": "*Knee", "ankle": "*Ankle", "foot": "*Toe", "collar": "*Collar"}
+        | {"shoulder": "*Shoulder", "elbow": "*Elbow"},
+        "Left",
+        "Right",
+    ),
+    feet_with_shins=True,
+    t_pose=True,
+)
+_SMPL = SkeletonMap("SMPL joint names", {name: name for name in SMPL_JOINTS})
+
+_FLAT_FOOT = np.radians(39.6)
+"""How far Bandai Namco's foot bone points down in a flat foot (median over stance frames of six walks)."""
+
+
+def _bandai_frames() -> dict[str, np.ndarray]:
+    """F of Bandai Namco's skeleton: every joint's X (our Y) runs along its bone, away from it on the right arm."""
+    s, c = np.sin(_FLAT_FOOT), np.cos(_FLAT_FOOT)
+    hips = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
+    up = np.array([[0.0, 1, 0], [0, 0, 1], [1, 0, 0]])
+    frames = {"pelvis": hips} | dict.fromkeys(("spine1", "spine2", "spine3", "neck", "head"), up)
+    leg = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
+    foot, toes = np.array([[s, 0, c], [c, 0, -s], [0, 1, 0]]), np.array([[0.0, 0, 1], [1, 0, 0], [0, 1, 0]])
+    for base, left in {"hip": leg, "knee": leg, "ankle": foot, "foot": toes}.items():
+        frames[f"left_{base}"] = left
+        frames[f"right_{base}"] = np.diag([-1.0, -1.0, 1.0]) @ left
+    for base in ("collar", "shoulder", "elbow", "wrist"):
+        frames[f"right_{base}"] = np.diag([-1.0, 1.0, -1.0])
+    return frames
+
+
+_BANDAI = SkeletonMap(
+    "Bandai Namco",
+    {"pelvis": "Hips", "spine1": "Spine", "spine2": "Chest", "spine3": "Chest", "neck": "Neck", "head": "Head"}
+    | _both_sides(
+        {"hip": "UpperLeg_*", "knee": "LowerLeg_*", "ankle": "Foot_*", "foot": "Toes_*", "collar": "Shoulder_*"}
+        | {"shoulder": "UpperArm_*", "elbow": "LowerArm_*", "wrist": "Hand_*"},
+        "L",
+        "R",
+    ),
+    frames=_bandai_frames(),
+)
+
+
+def _position_map(name: str, torso: dict[str, str], limbs: dict[str, str], left: str, right: str) -> PositionMap:
+    return PositionMap(name, {source: joint for joint, source in (torso | _both_sides(limbs, left, right)).items()})
+
+
+_EXPORTS = (
+    _position_map(
+        "BVH export, SMPL names",
+        {"pelvis": "Pelvis", "spine1": "Spine1", "spine2": "Spine2", "spine3": "Spine3", "neck": "Neck"}
+        | {"head": "Neck_end"},
+        {"hip": "*_Hip", "knee": "*_Knee", "ankle": "*_Ankle", "foot": "*_Ankle_end", "collar": "*_Collar"}
+        | {"shoulder": "*_Shoulder", "elbow": "*_Elbow", "wrist": "*_Elbow_end"},
+        "L",
+        "R",
+    ),
+    _position_map(
+        "BVH export, humanoid names",
+        {"pelvis": "Hips", "spine1": "Spine", "spine2": "Chest", "spine3": "UpperChest", "neck": "Neck"}
+        | {"head": "Neck_end"},
+        {"hip": "*UpperLeg", "knee": "*LowerLeg", "ankle": "*Foot", "foot": "*Foot_end", "collar": "*Shoulder"}
+        | {"shoulder": "*UpperArm", "elbow": "*LowerArm", "wrist": "*LowerArm_end"},
+        "Left",
+        "Right",
+    ),
+)
+MAPS: tuple[SkeletonMap | PositionMap, ...] = (_ASF, _CGSPEED, _CGSPEED_MAX, _BANDAI, *_EXPORTS, _SMPL)
+
+
+def find_map(skeleton: Skeleton, where: str) -> SkeletonMap | PositionMap:
+    """The map whose source joints are all there; MotionError naming joints of no map and the maps that are known."""
+    for known in MAPS:
+        sources = known.joints.keys() if isinstance(known, PositionMap) else known.joints.values()
+        if set(sources) <= set(skeleton.names):
+            return known
+    known_names = {n for m in MAPS for n in (*m.joints.keys(), *m.joints.values())}
+    unknown = [name for name in skeleton.names if name not in known_names] or list(skeleton.names)
+    raise MotionError(
+        f"{where}: unknown joints {', '.join(unknown[:4])}{' ...' if len(unknown) > 4 else ''}, "
+        f"expected a skeleton of: {'; '.join(m.name for m in MAPS)}"
+    )
