@@ -1,1 +1,20 @@
-""""""
+"""The tracking task and its adapters for Gymnasium and Stable-Baselines3."""
+
+from .reference import MotionLibrary, build_library, prepare
+from .rewards import RewardConfig
+from .terminations import EVALUATION_DISTANCE
+from .tracking import Observer, StepResult, TaskConfig, TrackingEnv, action_scale, observation_size
+
+__all__ = [
+    "EVALUATION_DISTANCE",
+    "MotionLibrary",
+    "Observer",
+    "RewardConfig",
+    "StepResult",
+    "TaskConfig",
+    "TrackingEnv",
+    "action_scale",
+    "build_library",
+    "observation_size",
+    "prepare",
+]

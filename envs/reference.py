@@ -20,13 +20,17 @@ from morphloop.motion.rotations import (
     quat_rotate,
     quat_to_rotvec,
 )
-from morphloop.sim import CONTROL_HZ, Body, JointState, Kinematics
+from morphloop.sim import CONTROL_HZ, FEET, Body, JointState, Kinematics
 
 MAX_TILT = np.radians(10.0)
 """First-frame tilt of the root over the feet beyond which the whole clip is turned upright (Morph's release)."""
 GROUND_PERCENTILE = 5.0
 """The clip is shifted so that this percentile of the lowest surface point's height is the ground: a single deep frame
 must not lift all the others, as the minimum would."""
+PLANTED_HEIGHT = 0.035
+PLANTED_SPEED = 0.25
+"""A foot whose lowest point is under this height, metres, and whose slower end is under this speed, m/s, is meant to
+stand: a generator's feet hover and creep, so the bounds are wider than those of the contact metric."""
 MAX_REFERENCE_S = 600.0
 
 
@@ -35,6 +39,21 @@ def lowest_height(clip: Clip, body: Body) -> np.ndarray:
     surface = body.surface
     points = clip.positions[:, surface.joint] + quat_rotate(clip.global_rotations[:, surface.joint], surface.local)
     return (points[..., 2] - surface.radius).min(axis=1)
+
+
+def planted_feet(clip: Clip, body: Body) -> np.ndarray:
+    """(T, 2) bool: which feet the clip means to stand still."""
+    surface = body.surface
+    planted = np.zeros((clip.num_frames, len(FEET)), bool)
+    for foot, side in enumerate(FEET):
+        own = surface.foot == foot
+        joint = surface.joint[own]
+        points = clip.positions[:, joint] + quat_rotate(clip.global_rotations[:, joint], surface.local[own])
+        height = (points[..., 2] - surface.radius[own]).min(axis=1)
+        ends = [clip.skeleton.index(f"{side}_{part}") for part in ("ankle", "foot")]
+        speed = np.linalg.norm(_central(clip.positions[:, ends], clip.fps), axis=-1).min(axis=1)
+        planted[:, foot] = (height < PLANTED_HEIGHT) & (speed < PLANTED_SPEED)
+    return planted
 
 
 def prepare(clip: Clip, body: Body) -> Clip:
@@ -96,6 +115,7 @@ class MotionLibrary:
 
     clips: the prepared clips; start: (C,) first row of each; length: (C,) frames of each
     qpos: (F, nq); qvel: (F, nv); target: (F, nu) PD targets that follow the clip
+    planted: (F, 2) whether the clip means the left and right foot to stand still: low and slow
     state: (F, J, .) world positions, rotations, velocities and angular velocities of all joints
     """
 
@@ -105,6 +125,7 @@ class MotionLibrary:
     qpos: torch.Tensor
     qvel: torch.Tensor
     target: torch.Tensor
+    planted: torch.Tensor
     state: JointState
 
     def rows(self, clip: torch.Tensor, frame: torch.Tensor) -> torch.Tensor:
@@ -135,5 +156,6 @@ def build_library(clips: Sequence[Clip], body: Body, device: torch.device | str 
         qpos=qpos,
         qvel=qvel,
         target=stack(lambda c: servo_targets(c, body)),
+        planted=torch.as_tensor(np.concatenate([planted_feet(c, body) for c in clips]), device=device),
         state=kinematics(qpos, qvel),
     )

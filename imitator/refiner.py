@@ -9,7 +9,6 @@ cost, since physics alone does not end foot slide.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,15 +22,16 @@ SAMPLED_JOINTS = {
 }  # fmt: skip
 """Joints whose targets are searched, with their share of the noise."""
 
-Proposal = Callable[[torch.Tensor, torch.Tensor, int], torch.Tensor]
-"""Maps qpos (K, nq), qvel (K, nv) and the reference frame to offsets (K, nu) on the servo targets: a policy."""
+PINNED = 0.0
+ELITES = 4
+"""Best plans that compete again in the next round."""
 
 
 @dataclass(frozen=True)
 class RefinerConfig:
     """How hard to search."""
 
-    samples: int = 96
+    samples: int = 48
     """Candidates rolled out together."""
     iterations: int = 2
     """Rounds of sampling a plan."""
@@ -39,15 +39,15 @@ class RefinerConfig:
     """Rounds for a clip's first plan."""
     horizon: int = 16
     """Control steps looked ahead."""
-    replan: int = 2
+    replan: int = 3
     """Control steps executed before planning anew."""
     knot: int = 4
     """Control steps between knots of a plan."""
-    noise: float = 0.25
+    noise: float = 0.15
     """Standard deviation of the first round's noise, radians."""
     decay: float = 0.5
     """Factor on the noise from one round to the next."""
-    temperature: float = 0.1
+    temperature: float = 0.3
     """Of the weights, relative to the spread of the costs."""
     position_weight: float = 10.0
     """On the mean squared joint position error, 1/m2."""
@@ -57,8 +57,14 @@ class RefinerConfig:
     """On the mean squared rotation difference (1 minus squared dot product) of joints."""
     velocity_weight: float = 0.05
     """On the mean squared joint velocity error, s2/m2."""
-    slide_weight: float = 0.2
+    slide_weight: float = 2.0
     """On the squared horizontal speed of a loaded foot, s2/m2."""
+    planted_weight: float = 2.0
+    """On the squared speed of a foot that the clip means to stand, s2/m2."""
+    effort_weight: float = 0.3
+    """On the mean squared offset of a plan's sampled targets, 1/rad2."""
+    rate_weight: float = 1.0
+    """On the mean squared change of those offsets from one control step to the next, 1/rad2."""
     terminal_weight: float = 4.0
     """Factor on the last quarter of the horizon."""
     fall_distance: float = 0.5
@@ -66,21 +72,49 @@ class RefinerConfig:
 
 
 def stage_cost(
-    state: JointState, reference: JointState, foot_force: torch.Tensor, feet: torch.Tensor, config: RefinerConfig
+    state: JointState,
+    reference: JointState,
+    planted: torch.Tensor,
+    foot_force: torch.Tensor,
+    feet: torch.Tensor,
+    config: RefinerConfig,
 ) -> torch.Tensor:
-    """(N,) cost of one control tick. reference: (1, J, .); foot_force (N, 2) N; feet: (2, 2) ankle and toe indices."""
+    """(N,) cost of one control tick. reference: (N, J, .); planted: (N, 2) feet meant to stand; foot_force: (N, 2)
+    newtons; feet: (2, 2) ankle and toe joints of each foot. A foot's slower end counts, so that rolling is free."""
     gap = ((state.pos - reference.pos) ** 2).sum(-1)
     dot = (state.rot * reference.rot).sum(-1)
     rush = ((state.vel - reference.vel) ** 2).sum(-1)
-    speed = (state.vel[:, feet, :2] ** 2).sum(-1).amin(-1)
-    loaded = (foot_force > CONTACT_FORCE).to(speed.dtype)
+    slide = (state.vel[:, feet, :2] ** 2).sum(-1).amin(-1)
+    moving = (state.vel[:, feet] ** 2).sum(-1).amin(-1)
     return (
         config.position_weight * gap.mean(-1)
         + config.root_weight * gap[:, 0]
         + config.rotation_weight * (1.0 - dot**2).mean(-1)
         + config.velocity_weight * rush.mean(-1)
-        + config.slide_weight * (loaded * speed).sum(-1)
+        + config.slide_weight * (slide * (foot_force > CONTACT_FORCE)).sum(-1)
+        + config.planted_weight * (moving * planted).sum(-1)
     )
+
+
+@dataclass(frozen=True)
+class Label:
+    """What the refiner did in a state: qpos (nq,), qvel (nv,), foot force (2,), offsets (nu,) on the servo targets."""
+
+    clip: int
+    frame: int
+    qpos: np.ndarray
+    qvel: np.ndarray
+    force: np.ndarray
+    offset: np.ndarray
+
+
+@dataclass(frozen=True)
+class Track:
+    """A tracked stretch: the recorder of what was executed, a label a tick, and whether it reached its end."""
+
+    recorder: Recorder
+    labels: list[Label]
+    completed: bool
 
 
 class Refiner:
@@ -109,6 +143,8 @@ class Refiner:
         self.blend[ticks, low] = 1.0 - weight
         self.blend[ticks, low + 1] += weight
         self.shift = self._shift_matrix(knots)
+        late = ticks >= config.horizon - config.horizon // 4
+        self.tick_weight = torch.as_tensor(np.where(late, config.terminal_weight, 1.0), dtype=torch.float32)
 
     def _shift_matrix(self, knots: int) -> np.ndarray:
         """(K, K) that moves a plan `replan` ticks on; the last knot is repeated."""
@@ -126,56 +162,74 @@ class Refiner:
 
     def _evaluate(self, state: np.ndarray, clip: int, frame: int, plans: np.ndarray) -> np.ndarray:
         """(N,) cost of plans (N, K, nu) from an integration state (S,)."""
-        config, physics = self.config, self.physics
-        physics.state[:] = state
-        offsets = np.einsum("hk,nkd->hnd", self.blend, plans)
-        base = self._targets(clip, frame, config.horizon)
-        total = torch.zeros(config.samples)
-        clips = torch.tensor([clip])
-        for tick in range(config.horizon):
-            physics.ctrl[:] = torch.from_numpy(base[tick] + offsets[tick])
-            failed = physics.step()
-            reference = self.library.joints(self.library.rows(clips, torch.tensor([frame + 1 + tick])))
-            cost = stage_cost(
-                self.kinematics(physics.qpos, physics.qvel), reference, physics.foot_force, self.feet, config
-            )
-            late = tick >= config.horizon - config.horizon // 4
-            total += cost * (config.terminal_weight if late else 1.0)
-            total[failed] = torch.inf
-        self.steps_simulated += config.horizon * config.samples
-        return torch.nan_to_num(total, nan=torch.inf, posinf=1e6).numpy()
+        config = self.config
+        count, horizon = len(plans), config.horizon
+        offsets = np.einsum("hk,nkd->nhd", self.blend, plans)
+        ctrl = self._targets(clip, frame, horizon) + offsets
+        qpos, qvel, force = self.physics.rollout(state, ctrl)
+        self.steps_simulated += count * horizon
+        rows = self.library.rows(torch.full((horizon,), clip), torch.arange(frame + 1, frame + 1 + horizon))
+        rows = rows.repeat(count)
+        reached = self.kinematics(qpos.reshape(count * horizon, -1), qvel.reshape(count * horizon, -1))
+        cost = stage_cost(
+            reached, self.library.joints(rows), self.library.planted[rows], force.reshape(-1, 2), self.feet, config
+        )
+        total = (cost.reshape(count, horizon) * self.tick_weight).sum(dim=1)
+        sampled = offsets[..., self.scale > 0]
+        effort = config.effort_weight * np.square(sampled).mean(axis=2).sum(axis=1)
+        rate = config.rate_weight * np.square(np.diff(sampled, axis=1)).mean(axis=2).sum(axis=1)
+        return torch.nan_to_num(total, nan=1e6, posinf=1e6).numpy() + effort + rate
 
-    def track(self, clip: int, seed: int, proposal: Proposal | None = None) -> Recorder:
-        """Roll a clip out to its end, or to where it is lost. Returns the recorder of the executed motion."""
+    def track(
+        self, clip: int, frame: int = 0, state: np.ndarray | None = None, stop: int | None = None, shake: float = 0.0
+    ) -> Track:
+        """Roll a clip out from `frame` to frame `stop` (its end if None), or to where it is lost.
+
+        state: integration state (S,) to start from, the reference's own if None; shake: standard deviation of noise
+        on what is executed, radians, while the labels stay clean (DART, Laskey et al. 2017).
+        """
         config, library = self.config, self.library
-        start = int(library.start[clip])
-        recorder = Recorder(self.body, library.qpos[start].double().numpy(), library.qvel[start].double().numpy())
-        frames = int(library.length[clip])
-        knots = self.blend.shape[1]
-        plan = np.zeros((knots, self.body.model.nu))
-        elite = np.zeros((0, knots, self.body.model.nu))
-        for frame in range(0, frames - 1, config.replan):
-            state = recorder.state()
-            for round_ in range(config.iterations if frame else config.first_iterations):
-                sigma = config.noise * config.decay**round_ * self.scale
-                noise = self.rng.normal(size=(config.samples, knots, len(self.scale))) * sigma
-                plans = plan + noise
-                plans[0], plans[1] = plan, 0.0
-                plans[2 : 2 + len(elite)] = elite
-                cost = self._evaluate(state, clip, frame, plans)
-                order = np.argsort(cost)
-                spread = np.mean(cost[order[: len(cost) // 2]]) - cost[order[0]] + 1e-9
-                weight = np.exp(-(cost - cost[order[0]]) / (config.temperature * spread))
-                plan = np.einsum("n,nkd->kd", weight / weight.sum(), plans)
-                elite = plans[order[:4]]
-            offsets = self.blend @ plan
-            base = self._targets(clip, frame, config.replan)
-            for tick in range(min(config.replan, frames - 1 - frame)):
-                if not recorder.step(base[tick] + offsets[tick]) or self._lost(recorder, clip, frame + 1 + tick):
-                    return recorder
+        row = int(library.start[clip]) + frame
+        recorder = Recorder(self.body, library.qpos[row].double().numpy(), library.qvel[row].double().numpy(), state)
+        end = int(library.length[clip]) - 1
+        end = end if stop is None else min(stop, end)
+        labels: list[Label] = []
+        plan = np.zeros((self.blend.shape[1], self.body.model.nu))
+        elite = np.zeros((0, *plan.shape))
+        for now in range(frame, end, config.replan):
+            rounds = config.iterations if now > frame else config.first_iterations
+            plan, elite = self._plan(recorder.state(), clip, now, plan, elite, rounds)
+            offsets, base = self.blend @ plan, self._targets(clip, now, config.replan)
+            for tick in range(min(config.replan, end - now)):
+                qpos, qvel, force = recorder.qpos[-1], recorder.qvel[-1], recorder.force[-1]
+                labels.append(Label(clip, now + tick, qpos, qvel, force, offsets[tick]))
+                noise = shake * self.scale * self.rng.normal(size=len(self.scale)) if shake else 0.0
+                alive = recorder.step(base[tick] + offsets[tick] + noise)
+                if not alive or self._lost(recorder, clip, now + tick + 1):
+                    return Track(recorder, labels, completed=False)
             plan = self.shift @ plan
             elite = np.einsum("kl,nld->nkd", self.shift, elite)
-        return recorder
+        return Track(recorder, labels, completed=True)
+
+    def _plan(
+        self, state: np.ndarray, clip: int, frame: int, plan: np.ndarray, elite: np.ndarray, rounds: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Improve a plan (K, nu) from a state; returns it and the best candidates (E, K, nu)."""
+        config = self.config
+        for round_ in range(rounds):
+            sigma = config.noise * config.decay**round_ * self.scale
+            noise = self.rng.normal(size=(config.samples, *plan.shape)) * sigma
+            noise[:, 0] *= PINNED  # the plan goes on from what was executed last, so that targets never jump
+            plans = plan + noise
+            plans[0], plans[1, 1:] = plan, 0.0
+            plans[2 : 2 + len(elite)] = elite
+            cost = self._evaluate(state, clip, frame, plans)
+            order = np.argsort(cost)
+            spread = np.mean(cost[order[: len(cost) // 2]]) - cost[order[0]] + 1e-9
+            weight = np.exp(-(cost - cost[order[0]]) / (config.temperature * spread))
+            plan = np.einsum("n,nkd->kd", weight / weight.sum(), plans)
+            elite = plans[order[:ELITES]]
+        return plan, elite
 
     def _lost(self, recorder: Recorder, clip: int, frame: int) -> bool:
         state = self.kinematics(torch.from_numpy(recorder.data.qpos[None]), torch.from_numpy(recorder.data.qvel[None]))

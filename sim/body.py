@@ -1,8 +1,8 @@
 """Bodies: a skeleton with mass, geometry and servos, compiled by MuJoCo from a specification built in code.
 
 The default body has SMPL topology and 23 ball joints. A ball joint's quaternion is the clip's own local rotation, so
-a clip and qpos are the same numbers in another layout; the alternative, three hinges in a row, is kept as `joints="hinge"`
-because the choice was made by measuring both (`benchmarks/joint_models.py`).
+a clip and qpos are the same numbers in another layout; three hinges in a row are kept as `joints="hinge"`, because the
+choice was made by measuring both (`benchmarks/joint_models.py`).
 """
 
 from __future__ import annotations

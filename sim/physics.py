@@ -78,6 +78,25 @@ class CpuPhysics:
             self.diverged += int(failed.sum())
         return torch.from_numpy(failed)
 
+    def rollout(self, state: np.ndarray, ctrl: np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Run H control steps at once from one integration state (S,) under ctrl (N, H, nu), without Python between.
+
+        Returns qpos (N, H, nq), qvel (N, H, nv) after each control step and foot_force (N, H, 2); a simulation that
+        diverges repeats its last values.
+        """
+        self.batch.state[:] = state
+        horizon = ctrl.shape[1]
+        record = self.batch.rollout(
+            horizon * SUBSTEPS, np.repeat(ctrl, SUBSTEPS, axis=1), record=("qpos", "qvel", "sensordata")
+        )
+        last = slice(SUBSTEPS - 1, None, SUBSTEPS)
+        force = record["sensordata"][:, last][:, :, self.body.touch_ids].sum(axis=-1)
+        return (
+            torch.from_numpy(record["qpos"][:, last]),
+            torch.from_numpy(record["qvel"][:, last]),
+            torch.from_numpy(force),
+        )
+
     def set_state(self, ids: torch.Tensor, qpos: torch.Tensor, qvel: torch.Tensor) -> None:
         rows = ids.numpy()
         self.batch.state[rows] = self._rest

@@ -30,12 +30,15 @@ def simulator_name() -> str:
 class Recorder:
     """One simulation that keeps what a Rollout needs.
 
-    body: the body; qpos (nq,), qvel (nv,): where it starts.
+    body: the body; qpos (nq,), qvel (nv,): where it starts; state (S,): an integration state to start from instead.
     """
 
-    def __init__(self, body: Body, qpos: np.ndarray, qvel: np.ndarray):
+    def __init__(self, body: Body, qpos: np.ndarray, qvel: np.ndarray, state: np.ndarray | None = None):
         self.body, self.data = body, mujoco.MjData(body.model)
-        self.data.qpos[:], self.data.qvel[:] = qpos, qvel
+        if state is None:
+            self.data.qpos[:], self.data.qvel[:] = qpos, qvel
+        else:
+            mujoco.mj_setState(body.model, self.data, state, mujoco.mjtState.mjSTATE_INTEGRATION)
         self.start = self.state()
         self.qpos, self.qvel, self.ctrl = [self.data.qpos.copy()], [self.data.qvel.copy()], []
         self.force = [np.zeros(2)]

@@ -1,0 +1,71 @@
+"""Reward terms of the tracking task, each a pure function; weights and exponents as in PHC and Morph's release.
+
+N environments, J joints; every function returns (N,).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from morphloop.motion.rotations import quat_conj, quat_mul, quat_to_rotvec
+from morphloop.sim import CONTACT_FORCE, JointState
+
+
+@dataclass(frozen=True)
+class RewardConfig:
+    """Weights and exponents."""
+
+    position: float = 0.5
+    """Weight of the position term."""
+    rotation: float = 0.3
+    """Weight of the rotation term."""
+    velocity: float = 0.1
+    """Weight of the velocity term."""
+    angular_velocity: float = 0.1
+    """Weight of the angular velocity term."""
+    position_scale: float = 100.0
+    """Exponent on the mean squared position error, 1/m2."""
+    rotation_scale: float = 10.0
+    """Exponent on the mean squared rotation error, 1/rad2."""
+    velocity_scale: float = 0.1
+    """Exponent on the mean squared velocity error, s2/m2."""
+    angular_velocity_scale: float = 0.1
+    """Exponent on the mean squared angular velocity error, s2/rad2."""
+    energy: float = 0.0005
+    """Price of a watt of joint power."""
+    energy_free_steps: int = 3
+    """Steps after a reset in which energy is free."""
+    slide: float = 0.5
+    """Price of a loaded foot's sliding speed, s/m."""
+
+
+def imitation(state: JointState, reference: JointState, config: RewardConfig) -> torch.Tensor:
+    """sum of w exp(-k mean squared error) over position, rotation, velocity and angular velocity (PHC)."""
+    turn = quat_to_rotvec(quat_mul(quat_conj(state.rot), reference.rot))
+
+    def term(weight: float, scale: float, error: torch.Tensor) -> torch.Tensor:
+        return weight * torch.exp(-scale * (error**2).sum(-1).mean(-1))
+
+    return (
+        term(config.position, config.position_scale, reference.pos - state.pos)
+        + term(config.rotation, config.rotation_scale, turn)
+        + term(config.velocity, config.velocity_scale, reference.vel - state.vel)
+        + term(config.angular_velocity, config.angular_velocity_scale, reference.ang - state.ang)
+    )
+
+
+def energy(torque: torch.Tensor, dof_vel: torch.Tensor, steps: torch.Tensor, config: RewardConfig) -> torch.Tensor:
+    """Minus the price of sum |torque x joint velocity| (Morph), nothing in the first steps. torque, dof_vel (N, nu)."""
+    power = (torque * dof_vel).abs().sum(-1)
+    return torch.where(steps > config.energy_free_steps, -config.energy * power, torch.zeros_like(power))
+
+
+def foot_slide(state: JointState, foot_force: torch.Tensor, feet: torch.Tensor, config: RewardConfig) -> torch.Tensor:
+    """Minus the price of the horizontal speed of loaded feet; a foot's slower end counts, so that rolling is free.
+
+    foot_force: (N, 2) newtons; feet: (2, 2) ankle and toe joints of the left and right foot.
+    """
+    speed = state.vel[:, feet, :2].norm(dim=-1).amin(-1)
+    return -config.slide * (speed * (foot_force > CONTACT_FORCE)).sum(-1)

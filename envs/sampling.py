@@ -1,0 +1,53 @@
+"""Which clip and which second of it an episode starts in: in proportion to failure, with a floor."""
+
+from __future__ import annotations
+
+import torch
+
+from morphloop.sim import CONTROL_HZ
+
+from .reference import MotionLibrary
+
+SEGMENT_STEPS = round(CONTROL_HZ)
+"""One second."""
+FLOOR = 0.1
+"""Share of the starts that is spread evenly whatever failed."""
+SMOOTHING = 0.02
+"""Weight of a new outcome in a segment's running failure rate."""
+
+
+class StartSampler:
+    """Running failure rate of every one-second segment of every clip, and starts drawn from it.
+
+    library: the clips; generator: torch generator on the library's device.
+    """
+
+    def __init__(self, library: MotionLibrary, generator: torch.Generator):
+        self.library, self.generator = library, generator
+        device = library.start.device
+        counts = torch.clamp((library.length - 1) // SEGMENT_STEPS, min=1)
+        self.clip = torch.repeat_interleave(torch.arange(len(counts), device=device), counts)
+        first = torch.cumsum(counts, 0) - counts
+        self.first = first
+        self.segment = torch.arange(len(self.clip), device=device) - first[self.clip]
+        self.failure = torch.full((len(self.clip),), 0.5, device=device)
+
+    def draw(self, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """(count,) clips and (count,) frames to start from."""
+        weight = self.failure / self.failure.sum() * (1.0 - FLOOR) + FLOOR / len(self.failure)
+        pick = torch.multinomial(weight, count, replacement=True, generator=self.generator)
+        clip = self.clip[pick]
+        jitter = torch.rand(count, generator=self.generator, device=weight.device)
+        frame = self.segment[pick] * SEGMENT_STEPS + (jitter * SEGMENT_STEPS).long()
+        return clip, torch.minimum(frame, torch.clamp(self.library.length[clip] - 2, min=0))
+
+    def record(self, clip: torch.Tensor, frame: torch.Tensor, failed: torch.Tensor) -> None:
+        """Tell the outcome of passing or failing in the segments of (clip, frame), each (K,)."""
+        last = torch.clamp((self.library.length[clip] - 1) // SEGMENT_STEPS, min=1) - 1
+        rows = self.first[clip] + torch.minimum(frame // SEGMENT_STEPS, last)
+        ones = torch.ones_like(failed, dtype=torch.float32)
+        seen = torch.zeros_like(self.failure).scatter_add_(0, rows, ones)
+        bad = torch.zeros_like(self.failure).scatter_add_(0, rows, failed.to(torch.float32))
+        rate = bad / torch.clamp(seen, min=1.0)
+        keep = (1.0 - SMOOTHING) ** seen
+        self.failure = torch.where(seen > 0, keep * self.failure + (1.0 - keep) * rate, self.failure)

@@ -1,0 +1,17 @@
+"""When an episode ends."""
+
+from __future__ import annotations
+
+import torch
+
+from morphloop.sim import JointState
+
+EVALUATION_DISTANCE = 0.5
+"""Mean joint distance to the reference that counts as lost, metres (PHC's and Morph's evaluation)."""
+TRAINING_DISTANCE = 0.25
+"""The same in training (PHC's configuration)."""
+
+
+def lost(state: JointState, reference: JointState, distance: float) -> torch.Tensor:
+    """(N,) bool: mean distance of all joints to the reference is over `distance` metres."""
+    return (state.pos - reference.pos).norm(dim=-1).mean(-1) > distance

@@ -1,0 +1,219 @@
+"""The tracking task: N bodies follow N clips, all tensors, no loop over environments.
+
+Design section 6; the reward, the power price and the 0.5 m rule are Morph's and PHC's. Departures: actions are offsets on
+servo targets that already follow the clip (`reference.servo_targets`), and loaded feet that slide cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from morphloop.motion import Clip
+from morphloop.motion.rotations import quat_to_rotvec
+from morphloop.sim import Body, CpuPhysics, JointState, Kinematics, Physics
+
+from . import observations, rewards
+from .reference import MotionLibrary, build_library
+from .rewards import RewardConfig
+from .sampling import StartSampler
+from .terminations import TRAINING_DISTANCE, lost
+
+ACTION_SCALE = {
+    "hip": 0.35, "knee": 0.35, "ankle": 0.35, "foot": 0.25, "spine1": 0.2, "spine2": 0.15, "spine3": 0.15,
+    "neck": 0.1, "head": 0.1, "collar": 0.1, "shoulder": 0.2, "elbow": 0.15, "wrist": 0.1, "hand": 0.05,
+}  # fmt: skip
+"""Radians of offset on a servo target that an action of one asks for."""
+ACTION_LIMIT = 3.0
+PREVIEW_JOINTS = ("pelvis", "left_ankle", "right_ankle", "head", "left_wrist", "right_wrist")
+
+PriorReward = Callable[[JointState, JointState], torch.Tensor]
+"""Maps the joint states before and after a step to a reward (N,): a learned prior, handed in by the imitator."""
+
+
+@dataclass(frozen=True)
+class TaskConfig:
+    """The task's own options."""
+
+    reward: RewardConfig = field(default_factory=RewardConfig)
+    termination_distance: float = TRAINING_DISTANCE
+    """Mean joint distance at which an episode is lost, metres."""
+    max_steps: int = 300
+    """Longest episode, control steps (10 s)."""
+    random_start: bool = True
+    """Start anywhere in a clip (reference-state initialisation), else at its first frame."""
+
+
+@dataclass
+class StepResult:
+    """One control step of N environments.
+
+    obs: (N, D) after resets; reward: (N,); terminated: (N,) lost or diverged; truncated: (N,) clip or time at its end;
+    final_obs: (N, D) before resets; error: (N,) mean joint distance, metres; slide: (N,) m/s of loaded feet, summed
+    """
+
+    obs: torch.Tensor
+    reward: torch.Tensor
+    terminated: torch.Tensor
+    truncated: torch.Tensor
+    final_obs: torch.Tensor
+    error: torch.Tensor
+    slide: torch.Tensor
+
+
+def action_scale(body: Body) -> torch.Tensor:
+    """(nu,) radians an action of one asks for, in actuator order."""
+    names = body.skeleton.names[1:]
+    scale = [ACTION_SCALE[n.removeprefix("left_").removeprefix("right_")] for n in names]
+    return torch.tensor(scale).repeat_interleave(3)
+
+
+def observation_size(body: Body) -> int:
+    """D, numbers in an observation of this task."""
+    joints = body.skeleton.num_joints
+    preview = 3 * len(PREVIEW_JOINTS) * len(observations.FUTURE_STEPS)
+    return 1 + 3 * (joints - 1) + 6 * joints + 6 + 3 * (joints - 1) + 2 + 15 * joints + preview
+
+
+class Observer:
+    """Observations and servo targets of bodies against a library: what the task, the projector and cloning share.
+
+    body: the body; library: prepared clips on the device to work on.
+    """
+
+    def __init__(self, body: Body, library: MotionLibrary, device: torch.device | str = "cpu"):
+        self.body, self.library = body, library
+        self.kinematics = Kinematics(body, device)
+        self.scale = action_scale(body).to(device)
+        self.preview_joints = torch.tensor([body.skeleton.index(n) for n in PREVIEW_JOINTS], device=device)
+        self.dof_ids = torch.as_tensor(body.dof_ids[1:], device=device)
+        self.feet = torch.tensor(
+            [[body.skeleton.index(f"{side}_{part}") for part in ("ankle", "foot")] for side in ("left", "right")],
+            device=device,
+        )
+
+    def reference(self, clip: torch.Tensor, frame: torch.Tensor) -> JointState:
+        """Reference state of clips (N,) at frames (N,)."""
+        return self.library.joints(self.library.rows(clip, frame))
+
+    def observe(
+        self, state: JointState, qvel: torch.Tensor, foot_force: torch.Tensor, clip: torch.Tensor, frame: torch.Tensor
+    ) -> torch.Tensor:
+        """(N, D) observation at reference frame `frame` (N,) of clips (N,)."""
+        dof_vel = qvel[:, self.dof_ids].to(state.pos.dtype)
+        parts = [
+            observations.proprioception(state, dof_vel, foot_force),
+            observations.tracking_difference(state, self.reference(clip, frame + 1)),
+        ]
+        for ahead in observations.FUTURE_STEPS:
+            parts.append(observations.preview(state, self.reference(clip, frame + 1 + ahead), self.preview_joints))
+        return torch.cat(parts, dim=1)
+
+    def controls(self, action: torch.Tensor, clip: torch.Tensor, frame: torch.Tensor) -> torch.Tensor:
+        """(N, nu) servo targets for actions (N, nu) taken at `frame`."""
+        base = self.library.target[self.library.rows(clip, frame + 1)]
+        return base + self.scale * torch.clamp(action, -ACTION_LIMIT, ACTION_LIMIT)
+
+
+class TrackingEnv:
+    """N environments of the tracking task on one physics backend.
+
+    clips: made ready by `prepare`; body: the body; num_envs: N; seed: of starts; physics: a backend, CPU if None;
+    prior: reward term handed in by the imitator.
+    """
+
+    def __init__(
+        self,
+        clips: Sequence[Clip],
+        body: Body,
+        num_envs: int,
+        config: TaskConfig | None = None,
+        seed: int = 0,
+        physics: Physics | None = None,
+        prior: PriorReward | None = None,
+    ):
+        self.config = config or TaskConfig()
+        self.body, self.num_envs, self.prior = body, num_envs, prior
+        self.physics: Physics = physics or CpuPhysics(body, num_envs)
+        device = self.physics.device
+        self.library = build_library(clips, body, device)
+        self.observer = Observer(body, self.library, device)
+        self.generator = torch.Generator(device=device).manual_seed(seed)
+        self.sampler = StartSampler(self.library, self.generator)
+        self.stiffness = torch.as_tensor(body.model.actuator_gainprm[:, 0], dtype=torch.float32, device=device)
+        self.damping = torch.as_tensor(-body.model.actuator_biasprm[:, 2], dtype=torch.float32, device=device)
+        self.limit = torch.as_tensor(body.model.actuator_forcerange[:, 1], dtype=torch.float32, device=device)
+        self.clip = torch.zeros(num_envs, dtype=torch.long, device=device)
+        self.frame = torch.zeros_like(self.clip)
+        self.steps = torch.zeros_like(self.clip)
+        self.state = self._state()
+
+    @property
+    def observation_size(self) -> int:
+        return observation_size(self.body)
+
+    @property
+    def action_size(self) -> int:
+        return int(self.body.model.nu)
+
+    def seed(self, seed: int) -> None:
+        """Restart the stream of starts."""
+        self.generator.manual_seed(seed)
+
+    def reset(self, ids: torch.Tensor | None = None, clip: torch.Tensor | None = None) -> torch.Tensor:
+        """Start environments `ids` (K,), all if None, on drawn clips or on `clip` (K,). Returns obs of all (N, D)."""
+        ids = torch.arange(self.num_envs, device=self.clip.device) if ids is None else ids
+        drawn, frame = self.sampler.draw(len(ids))
+        self.clip[ids] = drawn if clip is None else clip
+        self.frame[ids] = frame if self.config.random_start and clip is None else 0
+        self.steps[ids] = 0
+        rows = self.library.rows(self.clip[ids], self.frame[ids])
+        self.physics.set_state(ids, self.library.qpos[rows], self.library.qvel[rows])
+        self.state = self._state()
+        return self._observe()
+
+    def step(self, action: torch.Tensor) -> StepResult:
+        """One control step with actions (N, nu); ended environments start anew."""
+        before = self.state
+        self.physics.ctrl[:] = self.observer.controls(action, self.clip, self.frame).to(self.physics.ctrl.dtype)
+        diverged = self.physics.step()
+        self.frame += 1
+        self.steps += 1
+        self.state = self._state()
+        reference = self.observer.reference(self.clip, self.frame)
+        reward, slide = self._reward(before, reference)
+        terminated = lost(self.state, reference, self.config.termination_distance) | diverged
+        at_end = self.frame >= self.library.length[self.clip] - 1
+        truncated = (at_end | (self.steps >= self.config.max_steps)) & ~terminated
+        error = (self.state.pos - reference.pos).norm(dim=-1).mean(-1)
+        final_obs = self._observe()
+        obs = final_obs
+        done = torch.nonzero(terminated | truncated).flatten()
+        if len(done):
+            self.sampler.record(self.clip[done], self.frame[done], terminated[done])
+            obs = self.reset(done)
+        return StepResult(obs, reward, terminated, truncated, final_obs, error, slide)
+
+    def _state(self) -> JointState:
+        return self.observer.kinematics(self.physics.qpos, self.physics.qvel)
+
+    def _observe(self) -> torch.Tensor:
+        return self.observer.observe(self.state, self.physics.qvel, self.physics.foot_force, self.clip, self.frame)
+
+    def _reward(self, before: JointState, reference: JointState) -> tuple[torch.Tensor, torch.Tensor]:
+        config, state, force = self.config.reward, self.state, self.physics.foot_force
+        speed = self.physics.qvel[:, self.observer.dof_ids].reshape(self.num_envs, -1).float()
+        slide = rewards.foot_slide(state, force, self.observer.feet, config)
+        total = rewards.imitation(state, reference, config) + slide
+        total = total + rewards.energy(self._torque(speed), speed, self.steps, config)
+        if self.prior is not None:
+            total = total + self.prior(before, state)
+        return total, -slide / config.slide if config.slide else torch.zeros_like(slide)
+
+    def _torque(self, speed: torch.Tensor) -> torch.Tensor:
+        """(N, nu) servo torques at the end of the step, from the servo law."""
+        vectors = quat_to_rotvec(self.observer.kinematics.local_rotations(self.physics.qpos)[:, 1:]).float()
+        gap = self.physics.ctrl.float() - vectors.reshape(self.num_envs, -1)
+        return torch.clamp(self.stiffness * gap - self.damping * speed, -self.limit, self.limit)

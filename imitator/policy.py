@@ -1,0 +1,158 @@
+"""The policy and its one file format, the same whoever trained it: an MLP with its normaliser inside.
+
+A file is a safetensors archive whose header says which body, which gains and which observation layout it was trained
+for; loading it for anything else is refused, naming both.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import nn
+
+from morphloop.envs import observation_size
+from morphloop.motion import MotionError, write_atomic
+from morphloop.sim import Body, default_body
+
+SCHEMA = 1
+OBSERVATION_CLIP = 8.0
+"""Normalised observations are cut here, standard deviations."""
+
+
+@dataclass(frozen=True)
+class PolicySpec:
+    """What a policy was made for.
+
+    body: name; body_hash: of the compiled model, gains included; joints: actuated joints in action order;
+    observation: numbers in an observation; action: numbers in an action; hidden: widths of the layers
+    """
+
+    body: str
+    body_hash: str
+    joints: tuple[str, ...]
+    observation: int
+    action: int
+    hidden: tuple[int, ...]
+    notes: dict[str, Any] = field(default_factory=dict)
+
+
+def mlp(widths: Sequence[int]) -> nn.Sequential:
+    """Linear layers with ELU between them."""
+    layers: list[nn.Module] = []
+    for wide, narrow in pairwise(widths):
+        layers += [nn.Linear(wide, narrow), nn.ELU()]
+    return nn.Sequential(*layers[:-1])
+
+
+class Policy(nn.Module):
+    """Deterministic policy: observation (N, D) to action (N, A); carries a value function for further training.
+
+    spec: what it is for; log_std: (A,) exploration noise; mean, std: (D,) of the observations it was trained on.
+    """
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(self, spec: PolicySpec):
+        super().__init__()
+        self.spec = spec
+        self.actor = mlp([spec.observation, *spec.hidden, spec.action])
+        self.critic = mlp([spec.observation, *spec.hidden, 1])
+        self.log_std = nn.Parameter(torch.full((spec.action,), -2.0))
+        self.register_buffer("mean", torch.zeros(spec.observation))
+        self.register_buffer("std", torch.ones(spec.observation))
+
+    def normalise(self, obs: torch.Tensor) -> torch.Tensor:
+        """What the network reads. (N, D) to (N, D)."""
+        return torch.clamp((obs - self.mean) / self.std, -OBSERVATION_CLIP, OBSERVATION_CLIP)
+
+    def forward(self, obs: torch.Tensor) -> torch.Tensor:
+        return self.actor(self.normalise(obs))
+
+    @torch.no_grad()
+    def act(self, obs: torch.Tensor) -> torch.Tensor:
+        """Action (N, A) without exploration noise."""
+        return self(obs)
+
+    @property
+    def hash(self) -> str:
+        """Content hash of weights and specification."""
+        return hashlib.sha256(self.to_bytes()).hexdigest()[:16]
+
+    def to_bytes(self) -> bytes:
+        """The file's bytes; the same policy gives the same bytes."""
+        header = json.dumps({"schema": SCHEMA, **self.spec.__dict__}, sort_keys=True)
+        tensors = {name: value.detach().contiguous() for name, value in sorted(self.state_dict().items())}
+        return save(tensors, metadata={"policy": header})
+
+    def save(self, path: Path | str) -> Path:
+        """Write the file atomically."""
+        return write_atomic(path, lambda stream: stream.write(self.to_bytes()))
+
+    def copy(self) -> Policy:
+        """A policy of its own with the same weights."""
+        twin = Policy(self.spec)
+        twin.load_state_dict(self.state_dict())
+        return twin
+
+
+def new_policy(body: Body, hidden: Sequence[int] = (384, 256), seed: int = 0) -> Policy:
+    """An untrained policy for a body whose first action is none: the last layer starts near zero."""
+    torch.manual_seed(seed)
+    spec = PolicySpec(
+        body=body.name,
+        body_hash=body.hash,
+        joints=body.skeleton.names[1:],
+        observation=observation_size(body),
+        action=int(body.model.nu),
+        hidden=tuple(hidden),
+    )
+    policy = Policy(spec)
+    last = policy.actor[-1]
+    assert isinstance(last, nn.Linear)
+    with torch.no_grad():
+        last.weight.mul_(0.01)
+        last.bias.zero_()
+    return policy
+
+
+def load_policy(path: Path | str, body: Body | None = None) -> Policy:
+    """Read a policy file for a body, the default one if None.
+
+    MotionError if the file is damaged, or was made for another body or observation layout.
+    """
+    body = body or default_body()
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            header = json.loads((file.metadata() or {}).get("policy", "null"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except FileNotFoundError:
+        raise MotionError(f"{path}: no such policy file") from None
+    except (SafetensorError, OSError, ValueError) as error:
+        raise MotionError(f"{path}: not a policy file ({error})") from None
+    if not isinstance(header, dict) or header.pop("schema", None) != SCHEMA:
+        raise MotionError(f"{path}: has no policy header of schema {SCHEMA}")
+    try:
+        spec = PolicySpec(**{k: tuple(v) if isinstance(v, list) else v for k, v in header.items()})
+        policy = Policy(spec)
+        policy.load_state_dict(tensors)
+    except (TypeError, RuntimeError) as error:
+        raise MotionError(f"{path}: malformed policy ({' '.join(str(error).split())[:120]})") from None
+    if spec.body_hash != body.hash:
+        raise MotionError(
+            f"{path}: made for body '{spec.body}' ({spec.body_hash}), asked to drive '{body.name}' ({body.hash})"
+        )
+    if spec.observation != observation_size(body):
+        raise MotionError(
+            f"{path}: reads {spec.observation} numbers of observation, this task gives {observation_size(body)}"
+        )
+    return policy.eval()
