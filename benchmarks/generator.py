@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,6 @@ from morphloop.motion import DEFAULT_SKELETON, Clip, make_corpus, write_json
 from morphloop.motion.features import clip_to_features, features_to_clip
 from morphloop.motion.rotations import heading
 
-Check = Callable[[Clip], bool]
 HELD_OUT, HELD_OUT_SEED = 200, 1000
 REPEATS = 16
 """Samples a check; its two phrasings take turns."""
@@ -50,9 +50,10 @@ def rise(clip: Clip, name: str) -> float:
     return float(height.max() - height[0])
 
 
-def drop(clip: Clip) -> float:
-    """Metres from the first height of the pelvis down to its lowest."""
-    return float(clip.root_pos[0, 2] - clip.root_pos[:, 2].min())
+def dip(clip: Clip, name: str) -> float:
+    """Metres from a joint's first height down to its lowest."""
+    height = joint(clip, name)[:, 2]
+    return float(height[0] - height.min())
 
 
 def over_head(clip: Clip, side: str) -> bool:
@@ -81,63 +82,87 @@ def hops(clip: Clip) -> bool:
     return bool(((feet - feet[:, :1]) > 0.05).all(0).any())
 
 
-CHECKS: dict[str, tuple[tuple[str, str], Check]] = {
-    "walk forward": (("a person walks forward", "someone is walking ahead"), lambda c: travel(c)[0] > 0.8),
-    "walk slow": (("a person walks forward slowly", "a man is walking slowly"), lambda c: 0.4 < travel(c)[0] < 3.0),
-    "walk curve left": (("a person walks forward in a curve to the left",) * 2, lambda c: turned(c) > 0.25),
-    "walk curve right": (("a person walks forward in a curve to the right",) * 2, lambda c: turned(c) < -0.25),
-    "walk backward": (("a person walks backwards", "someone steps backward"), lambda c: travel(c)[0] < -0.4),
-    "side step left": (
-        ("a person steps sideways to the left", "a man shuffles to the left"),
-        lambda c: travel(c)[1] > 0.2,
+@dataclass(frozen=True)
+class PromptCheck:
+    """Two phrasings of one thing, and whether a clip does it."""
+
+    prompts: tuple[str, str]
+    passes: Callable[[Clip], bool]
+
+
+CHECKS = {
+    "walk forward": PromptCheck(
+        ("a person walks forward", "someone is walking ahead"), lambda c: bool(travel(c)[0] > 0.8)
     ),
-    "side step right": (
-        ("a person steps sideways to the right", "a man shuffles to the right"),
-        lambda c: travel(c)[1] < -0.2,
+    "walk slowly": PromptCheck(
+        ("a person walks forward slowly", "a man is walking slowly"), lambda c: bool(0.4 < travel(c)[0] < 3.0)
     ),
-    "turn left": (
+    "curve left": PromptCheck(
+        ("a person walks forward in a curve to the left", "a man walks while curving to the left"),
+        lambda c: turned(c) > 0.25,
+    ),
+    "curve right": PromptCheck(
+        ("a person walks forward in a curve to the right", "a man walks while curving to the right"),
+        lambda c: turned(c) < -0.25,
+    ),
+    "walk backward": PromptCheck(
+        ("a person walks backwards", "someone steps backward"), lambda c: bool(travel(c)[0] < -0.4)
+    ),
+    "side step left": PromptCheck(
+        ("a person steps sideways to the left", "a man shuffles to the left"), lambda c: bool(travel(c)[1] > 0.2)
+    ),
+    "side step right": PromptCheck(
+        ("a person steps sideways to the right", "a man shuffles to the right"), lambda c: bool(travel(c)[1] < -0.2)
+    ),
+    "turn left": PromptCheck(
         ("a person stands and turns left", "someone turns around to the left with small steps"),
         lambda c: turned(c) > 0.6,
     ),
-    "turn right": (
+    "turn right": PromptCheck(
         ("a person stands and turns right", "someone turns around to the right with small steps"),
         lambda c: turned(c) < -0.6,
     ),
-    "squat": (("a person squats down and stands back up", "a man does a squat"), lambda c: drop(c) > 0.12),
-    "wave left": (
+    "squat": PromptCheck(
+        ("a person squats down and stands back up", "a man does one squat"), lambda c: dip(c, "pelvis") > 0.12
+    ),
+    "wave left": PromptCheck(
         ("a person waves with their left hand", "someone raises the left hand and waves"),
         lambda c: over_head(c, "left"),
     ),
-    "wave right": (
+    "wave right": PromptCheck(
         ("a person waves with their right hand", "someone raises the right hand and waves"),
         lambda c: over_head(c, "right"),
     ),
-    "raise both arms": (
+    "raise both arms": PromptCheck(
         ("a person raises both arms above their head", "someone lifts both arms above their head"),
         lambda c: min(rise(c, "left_hand"), rise(c, "right_hand")) > 0.6,
     ),
-    "kick left": (
-        ("a person kicks with their left leg", "a man kicks forward with the left foot"),
-        lambda c: kicked(c, "left"),
+    "kick left": PromptCheck(
+        ("a person kicks with their left leg", "a man kicks forward with the left foot"), lambda c: kicked(c, "left")
     ),
-    "kick right": (
+    "kick right": PromptCheck(
         ("a person kicks with their right leg", "a man kicks forward with the right foot"),
         lambda c: kicked(c, "right"),
     ),
-    "bow": (
+    "bow": PromptCheck(
         ("a person bows", "someone bends forward at the waist and stands up straight again"),
-        lambda c: rise(c, "head") < 0.1 and np.ptp(joint(c, "head")[:, 2]) > 0.05,
+        lambda c: rise(c, "head") < 0.1 and dip(c, "head") > 0.05,
     ),
-    "jump": (("a person jumps in place", "a man jumps up once"), hops),
-    "jump forward": (
-        ("a person jumps forward", "a man hops forward with both feet"),
-        lambda c: hops(c) and travel(c)[0] > 0.1,
+    "jump": PromptCheck(("a person jumps in place", "a man jumps up once"), hops),
+    "jump forward": PromptCheck(
+        ("a person jumps forward", "a man hops forward with both feet"), lambda c: hops(c) and bool(travel(c)[0] > 0.1)
     ),
-    "punch left": (("a person punches with their left hand",) * 2, lambda c: reached(c, "left", "hand")),
-    "reach right": (("a person reaches forward with their right hand",) * 2, lambda c: reached(c, "right", "hand")),
-    "stand": (
+    "punch left": PromptCheck(
+        ("a person punches with their left hand", "someone is punching forward with the left arm"),
+        lambda c: reached(c, "left", "hand"),
+    ),
+    "reach right": PromptCheck(
+        ("a person reaches forward with their right hand", "someone extends the right arm to reach for something"),
+        lambda c: reached(c, "right", "hand"),
+    ),
+    "stand": PromptCheck(
         ("a person stands still and shifts their weight", "someone stands idle"),
-        lambda c: bool(np.linalg.norm(travel(c)) < 0.2 and drop(c) < 0.1),
+        lambda c: bool(np.linalg.norm(travel(c)) < 0.2 and dip(c, "pelvis") < 0.1),
     ),
 }
 
@@ -163,15 +188,15 @@ def reconstruction(model: MotionLLM) -> dict[str, float]:
 
 def mean(rows: Sequence[Mapping[str, float | None]], name: str) -> float:
     """Mean of a figure over the rows that have one."""
-    return round(float(np.mean([row[name] for row in rows if row[name] is not None])), 2)
+    return round(float(np.mean([value for row in rows if (value := row[name]) is not None])), 2)
 
 
 def adherence(model: MotionLLM) -> tuple[dict[str, str], list[Clip]]:
     """Share of samples that pass each check, as 'passed/samples', and all clips."""
     shares, everything = {}, []
-    for number, (name, (prompts, check)) in enumerate(CHECKS.items()):
-        clips = model.generate([prompts[i % 2] for i in range(REPEATS)], seed=number)
-        shares[name] = f"{sum(check(c) for c in clips)}/{len(clips)}"
+    for number, (name, check) in enumerate(CHECKS.items()):
+        clips = model.generate([check.prompts[i % 2] for i in range(REPEATS)], seed=number)
+        shares[name] = f"{sum(check.passes(c) for c in clips)}/{len(clips)}"
         everything += clips
     return shares, everything
 
