@@ -10,11 +10,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from morphloop.motion import MotionError
 
-from .console import DONE, FAILED, SHIPPED_GENERATOR, policy_file, progress_bars, shipped, writable_folder
+from .console import (
+    BAD_INPUT,
+    DONE,
+    FAILED,
+    SHIPPED_GENERATOR,
+    one_line,
+    policy_file,
+    progress_bars,
+    shipped,
+    writable_folder,
+)
 
 if TYPE_CHECKING:
     from morphloop.refinement_loop import RoundResult
@@ -26,7 +36,7 @@ REPORT = "report.html"
 class LoopRun:
     """Run the loop: generate, imitate, project, measure, select, fine-tune, round after round.
 
-    Exit code 1 if no clip at all was accepted.
+    Exit code 1 if no clip at all was accepted, 2 if a file of --clips could not be read; the others are done.
     """
 
     out: Path
@@ -157,6 +167,11 @@ def finish(out: Path, rounds: list[RoundResult], json_path: Path | None) -> int:
     if json_path is not None:
         write_json(json_path, {"schema": 1, "rounds": [_round_json(result) for result in rounds]})
     print(f"report: {report}")
+    unreadable = {path: why for result in rounds for path, why in result.failed.items()}
+    for reason in unreadable.values():
+        print(f"morphloop: {one_line(reason)}", file=sys.stderr)
+    if unreadable:
+        return BAD_INPUT
     if all(result.counts["accepted"] == 0 for result in rounds):
         print("morphloop: no clip was accepted; the report says why for each", file=sys.stderr)
         return FAILED
@@ -169,7 +184,7 @@ def print_rounds(out: Path, rounds: list[RoundResult]) -> None:
         summary = json.loads((result.stages["select"].folder / "summary.json").read_text())
         counts = result.counts
         title = f"{out} round {result.number}: {counts['accepted']} of {counts['clips']} clips accepted"
-        table = Table("mean", "before, all", "after, all", "before, accepted", "after, accepted", title=title)
+        table = Table(Column("mean", no_wrap=True), *COLUMNS, title=title)
         for name in HEADLINES:
             cells = [summary[group][side].get(name, {}).get("mean") for group in ("all", "accepted") for side in SIDES]
             table.add_row(name, *("-" if cell is None else f"{cell:.3g}" for cell in cells))
@@ -180,6 +195,7 @@ def print_rounds(out: Path, rounds: list[RoundResult]) -> None:
 
 HEADLINES = ("physdiff_phys_err_mm", "slide_mean_mm_s", "penetration_mean_mm", "float_mean_mm", "unsupported_ratio")
 SIDES = ("before", "after")
+COLUMNS = ("all, before", "after", "accepted, before", "after")
 
 
 def _stage_cell(manifest: dict) -> str:

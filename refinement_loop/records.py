@@ -18,7 +18,7 @@ from morphloop.metrics import frozen_pose, measure
 from morphloop.motion import Clip, MotionError, load_clip, save_clip, save_rollout, write_json
 from morphloop.sim import default_body
 
-from .selection import Evidence, out_of_range_ratio, pelvis_drop
+from .selection import Evidence, head_drop, out_of_range_ratio
 
 SOURCES, REFERENCES, CLIPS, ROLLOUTS, RECORDS = "sources", "references", "clips", "rollouts", "records"
 Record = dict[str, Any]
@@ -59,7 +59,7 @@ def save_projection(folder: Path, projection: Projection, round_: int | None = N
         "certificate": None if projection.certificate is None else finite(asdict(projection.certificate)),
         "reason": projection.reason,
         "out_of_range_ratio": None if reference is None else out_of_range_ratio(reference, default_body()),
-        "pelvis_drop_m": None if clip is None or reference is None else pelvis_drop(clip, reference),
+        "head_drop_m": None if clip is None or reference is None else head_drop(clip, reference),
     }
     write_json(folder / RECORDS / f"{name}.json", record)
     return record
@@ -103,7 +103,7 @@ def evidence(record: Record) -> Evidence:
         why_not=record["reason"],
         replays=None if certificate is None else certificate["passed"],
         replay_reason=None if certificate is None else certificate["reason"],
-        pelvis_drop_m=record["pelvis_drop_m"],
+        head_drop_m=record["head_drop_m"],
         out_of_range_ratio=record["out_of_range_ratio"],
         before=record["before"],
         after=record["after"],

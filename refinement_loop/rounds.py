@@ -38,6 +38,11 @@ class RoundResult:
         """Verdicts of the round, as `selection.tally` gives them."""
         return self.stages["select"].manifest["notes"]
 
+    @property
+    def failed(self) -> dict[str, str]:
+        """Files of a folder of outputs that could not be read, with reasons."""
+        return self.stages["generate"].manifest["notes"]["failed"]
+
 
 @dataclass(frozen=True)
 class _State:

@@ -159,7 +159,10 @@ def test_project_does_the_rest_of_a_batch_and_names_the_bad_files(tmp_path, clip
 
 def test_loop_runs_a_folder_and_status_report_and_lineage_read_it(tmp_path, clips, capsys, fake_physics):
     out = tmp_path / "run"
-    assert main(["loop", "run", "--clips", str(clips), "--policy", "none", "--out", str(out)]) in (0, 1)
+    (clips / "truncated.npz").write_bytes(b"PK")
+    code, lines = run(capsys, "loop", "run", "--clips", clips, "--policy", "none", "--out", out)
+    assert code == 2
+    assert sum("truncated.npz" in line for line in lines) == 1
     assert (out / "report.html").stat().st_size > 10_000
     assert main(["loop", "status", str(out), "--json", str(tmp_path / "s.json")]) == 0
     stages = json.loads((tmp_path / "s.json").read_text())["rounds"][0]["stages"]

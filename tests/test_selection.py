@@ -7,7 +7,7 @@ import pytest
 
 from morphloop.motion import DEFAULT_SKELETON, Clip
 from morphloop.refinement_loop import REASONS, Evidence, SelectionConfig, judge, tally
-from morphloop.refinement_loop.selection import out_of_range_ratio, pelvis_drop
+from morphloop.refinement_loop.selection import head_drop, out_of_range_ratio
 from morphloop.sim import default_body
 
 GOOD = Evidence(
@@ -16,7 +16,7 @@ GOOD = Evidence(
     why_not=None,
     replays=True,
     replay_reason=None,
-    pelvis_drop_m=0.02,
+    head_drop_m=0.02,
     out_of_range_ratio=0.0,
     before={"unsupported_ratio": 0.0},
     after={"slide_mean_mm_s": 40.0, "unsupported_ratio": 0.0},
@@ -29,7 +29,7 @@ CASES = [
     ("out of the body's reach", replace(GOOD, simulated=False, why_not="out of the body's reach: knee bends back")),
     ("did not replay", replace(GOOD, replays=False, replay_reason="largest error 0.3")),
     ("did not replay", replace(GOOD, replays=None)),
-    ("fell", replace(GOOD, tracking=LOST, pelvis_drop_m=0.6)),
+    ("fell", replace(GOOD, tracking=LOST, head_drop_m=0.6)),
     ("out of the body's reach", replace(GOOD, tracking=LOST, out_of_range_ratio=0.9)),
     ("off the ground too long", replace(GOOD, tracking=LOST, before={"unsupported_ratio": 0.8})),
     ("drifted", replace(GOOD, tracking=LOST)),
@@ -78,11 +78,11 @@ def standing(frames: int = 10, height: float = 0.945) -> Clip:
     return Clip(30.0, DEFAULT_SKELETON, np.tile([0.0, 0.0, height], (frames, 1)), rotations)
 
 
-def test_pelvis_drop_is_the_worst_frame_over_the_common_length():
+def test_head_drop_is_the_worst_frame_over_the_common_length():
     reference, root = standing(), standing().root_pos.copy()
     root[7, 2] -= 0.4
-    assert pelvis_drop(replace(reference, root_pos=root), reference) == pytest.approx(0.4)
-    assert pelvis_drop(replace(reference, root_pos=root).slice(0, 5), reference) == pytest.approx(0.0)
+    assert head_drop(replace(reference, root_pos=root), reference) == pytest.approx(0.4)
+    assert head_drop(replace(reference, root_pos=root).slice(0, 5), reference) == pytest.approx(0.0)
 
 
 def test_a_knee_bent_backwards_is_out_of_range_in_its_frames():
