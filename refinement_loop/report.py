@@ -94,7 +94,9 @@ def _round_view(result: RoundResult, config: LoopConfig) -> dict[str, Any]:
     """What the template shows of a round; a stage that is not finished is None."""
     view: dict[str, Any] = {
         "number": result.number,
-        "stages": [(name, done.manifest["wall_s"], done.manifest["notes"]) for name, done in result.stages.items()],
+        "stages": [
+            (name, done.manifest["wall_s"], _said(done.manifest["notes"])) for name, done in result.stages.items()
+        ],
         "selected": None,
         "imitator": _side_file(result, "imitate", UPDATE_FILE),
         "finetune": _side_file(result, "finetune", FINETUNE_FILE),
@@ -121,6 +123,17 @@ def _round_view(result: RoundResult, config: LoopConfig) -> dict[str, Any]:
             "shown": [_show(row, projected) for row in chosen(rows)],
         }
     return view
+
+
+def _said(notes: dict[str, Any]) -> dict[str, str]:
+    """A stage's notes as text; empty lists and tables are left out."""
+    texts = {}
+    for key, value in notes.items():
+        if isinstance(value, dict):
+            value = ", ".join(f"{name} {count}" for name, count in value.items())
+        if value != "":
+            texts[key.replace("_", " ")] = str(value)
+    return texts
 
 
 def _why_skipped(result: RoundResult, stage: str) -> str:
@@ -163,13 +176,12 @@ def _side_file(result: RoundResult, stage: str, name: str) -> dict[str, Any] | N
 
 
 def number(value: float | None) -> str:
-    """Three significant digits, a dash for null; what is under a thousandth is printed as such."""
+    """Three significant digits, a dash for null; under a thousandth three digits say nothing."""
     if value is None:
         return "–"
-    size = abs(value)
-    if 0.0 < size < SMALLEST:
-        return f"<{SMALLEST:g}" if value > 0 else f">-{SMALLEST:g}"
-    return f"{value:.0f}" if size >= 100 else f"{value:.3g}"
+    if 0.0 < abs(value) < SMALLEST:
+        return "≈0"
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _cell(summary: dict[str, Any] | None, tone: str = "") -> Cell:
