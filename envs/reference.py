@@ -1,7 +1,7 @@
 """What is tracked: clips made ready for physics, and a library of them as stacked tensors.
 
-`prepare` applies one transform to a whole clip (Morph, arXiv 2411.14951, figure 4): the input itself stays untouched and
-is what `before` figures are measured on.
+`prepare` applies one transform to a whole clip (Morph, arXiv 2411.14951, figure 4): the input itself stays untouched
+and is what `before` figures are measured on.
 """
 
 from __future__ import annotations

@@ -70,5 +70,5 @@ class TrackingVecEnv(VecEnv):
     def env_is_wrapped(self, wrapper_class: type, indices: Any = None) -> list[bool]:
         return [False] * self._count(indices)
 
-    def _count(self, indices: None | int | Iterable[int]) -> int:
+    def _count(self, indices: int | Iterable[int] | None) -> int:
         return self.num_envs if indices is None else len(np.atleast_1d(np.asarray(indices)))

@@ -1,7 +1,7 @@
 """The tracking task: N bodies follow N clips, all tensors, no loop over environments.
 
-Design section 6; the reward, the power price and the 0.5 m rule are Morph's and PHC's. Departures: actions are offsets on
-servo targets that already follow the clip (`reference.servo_targets`), and loaded feet that slide cost.
+Design section 6; the reward, the power price and the 0.5 m rule are Morph's and PHC's. Departures: actions are offsets
+on servo targets that already follow the clip (`reference.servo_targets`), and loaded feet that slide cost.
 """
 
 from __future__ import annotations

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 
 from morphloop.envs import Observer, build_library, prepare
-from morphloop.motion import Clip, MotionError
-from morphloop.sim import CONTROL_HZ, Body, default_body
+from morphloop.metrics import measure, track_errors
+from morphloop.motion import Clip, MotionError, Rollout
+from morphloop.sim import CONTROL_HZ, Body, Recorder, default_body
 
 from .policy import Policy
 from .projection import policy_rollouts
@@ -92,7 +93,9 @@ def clone(policy: Policy, data: Demonstrations, config: CloningConfig, seed: int
 
 
 @torch.no_grad()
-def own_behaviour(policy: Policy, observer: Observer, rollouts: Sequence[Any], until: Sequence[int]) -> Demonstrations:
+def own_behaviour(
+    policy: Policy, observer: Observer, rollouts: Sequence[Rollout], until: Sequence[int]
+) -> Demonstrations:
     """What the policy did before it went astray, as demonstrations to hold on to."""
     labels = []
     zero = np.zeros(len(observer.scale))
@@ -105,8 +108,6 @@ def own_behaviour(policy: Policy, observer: Observer, rollouts: Sequence[Any], u
 
 def evaluate_policy(policy: Policy, references: Sequence[Clip], body: Body) -> dict[str, float | None]:
     """Mean tracking figures of a policy on prepared clips."""
-    from morphloop.metrics import measure, track_errors
-
     rows = []
     for rollout, reference in zip(policy_rollouts(policy, references, body), references, strict=True):
         clip = body.clip_from_qpos(rollout.qpos, rollout.fps)
@@ -193,7 +194,7 @@ def _trackable(clips: Sequence[Clip], body: Body) -> list[Clip]:
     return [r for r in references if r.num_frames > 2]
 
 
-def _astray(rollout: Any, observer: Observer, clip: int, distance: float) -> int:
+def _astray(rollout: Rollout, observer: Observer, clip: int, distance: float) -> int:
     """First tick at which a rollout is further than `distance` from its reference, its length if never."""
     state = observer.kinematics(torch.from_numpy(rollout.qpos), torch.from_numpy(rollout.qvel))
     frames = torch.arange(rollout.num_frames)
@@ -203,7 +204,7 @@ def _astray(rollout: Any, observer: Observer, clip: int, distance: float) -> int
 
 
 def _ask_expert(
-    refiner: Refiner, rollouts: Sequence[Any], strays: Sequence[int], config: CloningConfig, deadline: float
+    refiner: Refiner, rollouts: Sequence[Rollout], strays: Sequence[int], config: CloningConfig, deadline: float
 ) -> list[Label]:
     """Let the expert drive from a little before each place where the policy went astray, the earliest first."""
     labels: list[Label] = []
@@ -215,15 +216,8 @@ def _ask_expert(
         if stray >= rollout.num_frames:
             continue
         frame = max(0, stray - length // 3)
-        state = rollout_state(refiner, rollout, frame)
+        state = Recorder(refiner.body, rollout.qpos[frame], rollout.qvel[frame]).state()
         track = refiner.track(int(clip), frame, state, frame + length, shake=config.shake)
         if track.completed:
             labels += track.labels
     return labels
-
-
-def rollout_state(refiner: Refiner, rollout: Any, frame: int) -> np.ndarray:
-    """Integration state (S,) at a tick of a rollout with a cold solver: good to start a new rollout from."""
-    from morphloop.sim import Recorder
-
-    return Recorder(refiner.body, rollout.qpos[frame], rollout.qvel[frame]).state()

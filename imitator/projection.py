@@ -16,7 +16,7 @@ import torch
 
 from morphloop.envs import EVALUATION_DISTANCE, Observer, build_library, prepare
 from morphloop.envs.terminations import lost
-from morphloop.metrics import track_errors
+from morphloop.metrics import measure_rollout, track_errors
 from morphloop.motion import Clip, MotionError, Rollout
 from morphloop.sim import (
     CONTACT_FORCE,
@@ -206,20 +206,5 @@ def _projection(
         certificate=certify(rollout, body),
         reason=None,
         wall_s=wall_s,
-        sim_metrics=simulator_contacts(clip, rollout, body),
+        sim_metrics=measure_rollout(rollout, body),
     )
-
-
-def simulator_contacts(clip: Clip, rollout: Rollout, body: Body) -> dict[str, float | None]:
-    """Contact as the simulator counted it, apart from the measurement contract: share of ticks with a loaded foot,
-    and mean horizontal speed of a loaded foot's slower end, mm/s (None if no foot was ever loaded)."""
-    ends = [[body.skeleton.index(f"{side}_{part}") for part in ("ankle", "foot")] for side in ("left", "right")]
-    velocity = (
-        np.gradient(clip.positions, 1.0 / clip.fps, axis=0) if clip.num_frames > 1 else np.zeros_like(clip.positions)
-    )
-    speed = np.linalg.norm(velocity[:, ends, :2], axis=-1).min(axis=-1)
-    loaded = rollout.foot_contact
-    return {
-        "sim_contact_ratio": float(loaded.any(axis=1).mean()),
-        "sim_slide_mean_mm_s": float(1e3 * speed[loaded].mean()) if loaded.any() else None,
-    }

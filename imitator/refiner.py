@@ -22,7 +22,11 @@ SAMPLED_JOINTS = {
 }  # fmt: skip
 """Joints whose targets are searched, with their share of the noise."""
 
-PINNED = 0.0
+SPARSITY = 0.3
+"""Share of a plan's numbers that a candidate changes: noise everywhere hides what helped and shakes the feet."""
+SHRUNK = 8
+"""Candidates of a round that are the plan made smaller, so that offsets that no longer help die out."""
+
 ELITES = 4
 """Best plans that compete again in the next round."""
 
@@ -31,7 +35,7 @@ ELITES = 4
 class RefinerConfig:
     """How hard to search."""
 
-    samples: int = 48
+    samples: int = 64
     """Candidates rolled out together."""
     iterations: int = 2
     """Rounds of sampling a plan."""
@@ -39,15 +43,15 @@ class RefinerConfig:
     """Rounds for a clip's first plan."""
     horizon: int = 16
     """Control steps looked ahead."""
-    replan: int = 3
+    replan: int = 2
     """Control steps executed before planning anew."""
     knot: int = 4
     """Control steps between knots of a plan."""
-    noise: float = 0.15
+    noise: float = 0.2
     """Standard deviation of the first round's noise, radians."""
     decay: float = 0.5
     """Factor on the noise from one round to the next."""
-    temperature: float = 0.3
+    temperature: float = 0.2
     """Of the weights, relative to the spread of the costs."""
     position_weight: float = 10.0
     """On the mean squared joint position error, 1/m2."""
@@ -61,9 +65,9 @@ class RefinerConfig:
     """On the squared horizontal speed of a loaded foot, s2/m2."""
     planted_weight: float = 2.0
     """On the squared speed of a foot that the clip means to stand, s2/m2."""
-    effort_weight: float = 0.3
+    effort_weight: float = 2.0
     """On the mean squared offset of a plan's sampled targets, 1/rad2."""
-    rate_weight: float = 1.0
+    rate_weight: float = 4.0
     """On the mean squared change of those offsets from one control step to the next, 1/rad2."""
     terminal_weight: float = 4.0
     """Factor on the last quarter of the horizon."""
@@ -219,10 +223,11 @@ class Refiner:
         for round_ in range(rounds):
             sigma = config.noise * config.decay**round_ * self.scale
             noise = self.rng.normal(size=(config.samples, *plan.shape)) * sigma
-            noise[:, 0] *= PINNED  # the plan goes on from what was executed last, so that targets never jump
+            noise *= self.rng.random(noise.shape) < SPARSITY
             plans = plan + noise
             plans[0], plans[1, 1:] = plan, 0.0
             plans[2 : 2 + len(elite)] = elite
+            plans[-SHRUNK:] = plan * np.linspace(0.2, 0.9, SHRUNK)[:, None, None]
             cost = self._evaluate(state, clip, frame, plans)
             order = np.argsort(cost)
             spread = np.mean(cost[order[: len(cost) // 2]]) - cost[order[0]] + 1e-9

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from morphloop.envs import TaskConfig, TrackingEnv, prepare
-from morphloop.motion import Clip, MotionError, write_json
+from morphloop.motion import Clip, MotionError, find_motions, make_corpus, read_motion, to_default, write_json
 from morphloop.sim import Body, default_body
 
 from .cloning import evaluate_policy
@@ -90,8 +90,6 @@ def train_imitator(
 
 def training_clips(count: int, seed: int, split: str, folder: Path | None) -> list[Clip]:
     """Clips to train on: a folder of a generator's output if given, else the corpus with a generator's faults."""
-    from morphloop.motion import find_motions, make_corpus, read_motion, to_default
-
     if folder is None:
         return make_corpus(count, seed, split, defects=True)
     clips = [to_default(read_motion(path)) for path in find_motions([folder])]

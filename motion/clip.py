@@ -20,6 +20,8 @@ from .skeleton import Skeleton, forward_kinematics
 MAX_FRAMES = 1_000_000
 """About nine hours at 30 fps; a longer clip is taken for a corrupt header."""
 MAX_FPS = 1_000.0
+UNIT_TOLERANCE = 1e-6
+"""Quaternions nearer to length one stay as they are, so that a clip read back from single precision keeps its id."""
 
 
 @dataclass(frozen=True)
@@ -96,10 +98,13 @@ class Clip:
         check_timing(self.fps, frames, self.name)
         check_finite(root, f"{self.name}: root positions")
         check_finite(rotations, f"{self.name}: rotations")
-        if (np.linalg.norm(rotations, axis=-1) < 1e-3).any():
+        norm = np.linalg.norm(rotations, axis=-1)
+        if (norm < 1e-3).any():
             raise MotionError(f"{self.name}: a rotation is the zero quaternion, expected unit quaternions")
+        if (np.abs(norm - 1.0) > UNIT_TOLERANCE).any():
+            rotations = quat_normalize(rotations)
         object.__setattr__(self, "root_pos", root)
-        object.__setattr__(self, "rotations", quat_normalize(rotations))
+        object.__setattr__(self, "rotations", rotations)
 
     @property
     def num_frames(self) -> int:
