@@ -18,6 +18,7 @@ from rich.table import Table
 from .config import overlay, take_config
 from .console import BAD_INPUT, DONE, guarded
 from .demo import Demo
+from .doctor import Doctor
 from .evaluate import Evaluate
 from .generate import Generate
 from .lineage import Lineage
@@ -40,6 +41,7 @@ Tree = dict[str, "type[Command] | Tree"]
 
 COMMANDS: Tree = {
     "demo": Demo,
+    "doctor": Doctor,
     "evaluate": Evaluate,
     "project": Project,
     "generate": Generate,

@@ -1,0 +1,149 @@
+"""`morphloop doctor`: what this machine has, what answers, and what each missing piece costs."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from morphloop.motion import MotionError
+
+from .console import DONE, FAILED, SHIPPED_GENERATOR, SHIPPED_POLICY, shipped
+
+PACKAGES = (
+    "morphloop", "torch", "mujoco", "gymnasium", "stable-baselines3", "numpy", "scipy", "smplx", "transformers",
+    "imageio", "mujoco-warp", "warp-lang", "rsl-rl-lib",
+)  # fmt: skip
+OPTIONAL = {
+    "mujoco-warp": "no physics on CUDA; pip install 'morphloop[gpu]'",
+    "warp-lang": "no physics on CUDA; pip install 'morphloop[gpu]'",
+    "rsl-rl-lib": "no training on CUDA; pip install 'morphloop[gpu]'",
+}
+FREE_GB = 2.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at: what, whether it is fine, what was found, and what its absence costs."""
+
+    name: str
+    ok: bool
+    found: str
+    cost: str = ""
+    needed: bool = False
+
+
+@dataclass(frozen=True)
+class Doctor:
+    """Versions, cores, CUDA, physics backends, GL and free space, and what each missing piece costs."""
+
+    json: Path | None = None
+    """Also write the findings to this file."""
+
+    def run(self) -> int:
+        from rich.console import Console
+        from rich.markup import escape
+        from rich.table import Table
+
+        from morphloop.motion import write_json
+
+        findings = examine()
+        table = Table("", "what", "found", "what its absence costs", title="morphloop doctor")
+        for finding in findings:
+            mark = "[green]ok[/]" if finding.ok else "[red]missing[/]" if finding.needed else "[yellow]none[/]"
+            table.add_row(mark, finding.name, escape(finding.found), "" if finding.ok else escape(finding.cost))
+        Console().print(table)
+        if self.json is not None:
+            write_json(self.json, {"schema": 1, "findings": [asdict(finding) for finding in findings]})
+        return FAILED if any(finding.needed and not finding.ok for finding in findings) else DONE
+
+
+def examine() -> list[Finding]:
+    """Everything the command reports."""
+    return [
+        Finding("python", True, platform.python_version()),
+        *[_package(name) for name in PACKAGES],
+        Finding("cores", True, f"{os.cpu_count()} ({platform.processor() or platform.machine()})"),
+        _cuda(),
+        _answers("physics: mujoco.batch", _batch, "nothing can be simulated", needed=True),
+        _answers("physics: mujoco_warp", _warp, "no physics on CUDA; pip install 'morphloop[gpu]'"),
+        _gl(),
+        _ffmpeg(),
+        _weights(SHIPPED_GENERATOR, "morphloop generate and demo need --generator of your own"),
+        _weights(SHIPPED_POLICY, "projection falls back to the slower refiner alone"),
+        _space(),
+    ]
+
+
+def _package(name: str) -> Finding:
+    try:
+        return Finding(name, True, version(name))
+    except PackageNotFoundError:
+        return Finding(name, False, "not installed", OPTIONAL.get(name, "morphloop cannot run"), name not in OPTIONAL)
+
+
+def _cuda() -> Finding:
+    import torch
+
+    cost = "everything runs on the CPU; fine for the demo, slow for training on thousands of clips"
+    if torch.cuda.is_available():
+        return Finding("CUDA", True, torch.cuda.get_device_name())
+    return Finding("CUDA", False, f"no device (torch {torch.__version__})", cost)
+
+
+def _answers(name: str, probe: Callable[[], str], cost: str, needed: bool = False) -> Finding:
+    try:
+        return Finding(name, True, probe())
+    except (ImportError, RuntimeError, OSError) as error:
+        return Finding(name, False, " ".join(str(error).split())[:100], cost, needed)
+
+
+def _batch() -> str:
+    from morphloop.sim import CpuPhysics, default_body
+
+    physics = CpuPhysics(default_body(), 4)
+    if physics.step().any():
+        raise RuntimeError("the body at rest diverges")
+    return "steps the default body in double precision"
+
+
+def _warp() -> str:
+    import mujoco_warp
+    import warp
+
+    warp.config.quiet = True
+    warp.init()
+    devices = ", ".join(str(device) for device in warp.get_devices())
+    return f"{mujoco_warp.__name__} imports, devices {devices}; morphloop does not run on it yet"
+
+
+def _gl() -> Finding:
+    from morphloop.sim import gl_available
+
+    backend = gl_available()
+    return Finding(
+        "GL", backend is not None, backend or "neither egl nor osmesa answers", "videos are drawn as figures"
+    )
+
+
+def _ffmpeg() -> Finding:
+    from morphloop.sim import ffmpeg_available
+
+    ok = bool(ffmpeg_available())
+    return Finding("ffmpeg", ok, "answers" if ok else "not found", "videos become GIFs")
+
+
+def _weights(name: str, cost: str) -> Finding:
+    try:
+        return Finding(f"shipped {name}", True, str(shipped(name)))
+    except MotionError as error:
+        return Finding(f"shipped {name}", False, str(error), cost)
+
+
+def _space() -> Finding:
+    free = shutil.disk_usage(Path.cwd()).free / 1e9
+    return Finding("free disk here", free > FREE_GB, f"{free:.1f} GB", "runs and videos may not fit")
