@@ -3,7 +3,7 @@
 A clip is accepted if physics made it, it replays, it follows its reference within the error bound and it passes the
 plausibility gate. The error bound is PHC's (mean body error under 0.5 m throughout), which a frozen pose carried along
 the reference root passes on most clips; so skill, the share of the frozen pose's error that tracking took away, is
-asked for as well.
+asked for as well wherever the reference moves enough to tell the two apart.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ class SelectionConfig:
     """Thresholds of the verdict.
 
     min_skill: least skill, 0 is a frozen pose and 1 is perfect tracking;
+    still_mm: skill is not asked for where the frozen pose itself errs by no more than this, mm: the clip stands still;
     fall_drop_m: a failed clip fell if its head came this much under the reference's, metres;
     max_slide_mm_s: most mean foot slide over contact frames, mm/s;
     max_unsupported_ratio: largest share of frames off the ground without being in free flight;
@@ -48,6 +49,7 @@ class SelectionConfig:
     """
 
     min_skill: float = 0.3
+    still_mm: float = 20.0
     fall_drop_m: float = 0.2
     max_slide_mm_s: float = 150.0
     max_unsupported_ratio: float = 0.1
@@ -121,7 +123,7 @@ def _fault(evidence: Evidence, config: SelectionConfig) -> tuple[str, str] | Non
     if not evidence.tracking.get("success"):
         return _lost(evidence, config)
     skill = evidence.tracking.get("skill")
-    if skill is not None and skill < config.min_skill:
+    if skill is not None and skill < config.min_skill and _frozen_error(evidence.tracking) > config.still_mm:
         return DRIFTED, f"skill {skill:.2f} under {config.min_skill:g}: little better than a frozen pose"
     slide = evidence.after.get("slide_mean_mm_s")
     if slide is not None and slide > config.max_slide_mm_s:
@@ -130,6 +132,12 @@ def _fault(evidence: Evidence, config: SelectionConfig) -> tuple[str, str] | Non
     if unsupported is not None and unsupported > config.max_unsupported_ratio:
         return AIRBORNE, f"unsupported in {unsupported:.0%} of frames, over {config.max_unsupported_ratio:.0%}"
     return None
+
+
+def _frozen_error(tracking: Mapping[str, float | None]) -> float:
+    """E_mpjpe of the frozen pose, mm, from the definition of skill (1 - own error / frozen error)."""
+    own, skill = tracking.get("e_mpjpe_mm"), tracking.get("skill")
+    return float("inf") if own is None or skill is None else own / max(1.0 - skill, 1e-9)
 
 
 def _lost(evidence: Evidence, config: SelectionConfig) -> tuple[str, str]:

@@ -60,6 +60,13 @@ def test_null_metrics_decide_nothing():
     assert judge(evidence, SelectionConfig()).verdict == "accepted"
 
 
+def test_skill_is_not_asked_of_a_clip_that_stands_still():
+    still = {"success": 1.0, "skill": -0.6, "e_mpjpe_mm": 10.0}  # the frozen pose errs by 6 mm
+    assert judge(replace(GOOD, tracking=still), SelectionConfig()).verdict == "accepted"
+    moving = {"success": 1.0, "skill": -0.6, "e_mpjpe_mm": 100.0}
+    assert judge(replace(GOOD, tracking=moving), SelectionConfig()).reason == "drifted"
+
+
 def test_thresholds_come_from_the_config():
     evidence = replace(GOOD, after={"slide_mean_mm_s": 41.0})
     assert judge(evidence, SelectionConfig(max_slide_mm_s=40.0)).reason == "slid"
