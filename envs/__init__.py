@@ -1,4 +1,7 @@
-"""The tracking task and its adapters for Gymnasium and Stable-Baselines3."""
+"""The tracking task and its adapters for Gymnasium and Stable-Baselines3; importing it registers
+`morphloop/Tracking-v0`."""
+
+import gymnasium
 
 from .reference import MotionLibrary, build_library, prepare
 from .rewards import RewardConfig
@@ -18,3 +21,9 @@ __all__ = [
     "observation_size",
     "prepare",
 ]
+
+gymnasium.register(
+    id="morphloop/Tracking-v0",
+    entry_point="morphloop.envs.gym_adapter:TrackingGymEnv",
+    vector_entry_point="morphloop.envs.gym_adapter:TrackingVectorEnv",
+)

@@ -30,7 +30,11 @@ class StartSampler:
         first = torch.cumsum(counts, 0) - counts
         self.first = first
         self.segment = torch.arange(len(self.clip), device=device) - first[self.clip]
-        self.failure = torch.full((len(self.clip),), 0.5, device=device)
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget every outcome."""
+        self.failure = torch.full((len(self.clip),), 0.5, device=self.clip.device)
 
     def draw(self, count: int) -> tuple[torch.Tensor, torch.Tensor]:
         """(count,) clips and (count,) frames to start from."""

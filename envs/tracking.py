@@ -159,8 +159,9 @@ class TrackingEnv:
         return int(self.body.model.nu)
 
     def seed(self, seed: int) -> None:
-        """Restart the stream of starts."""
+        """Restart the stream of starts and forget what failed, so that what follows depends on the seed alone."""
         self.generator.manual_seed(seed)
+        self.sampler.restart()
 
     def reset(self, ids: torch.Tensor | None = None, clip: torch.Tensor | None = None) -> torch.Tensor:
         """Start environments `ids` (K,), all if None, on drawn clips or on `clip` (K,). Returns obs of all (N, D)."""

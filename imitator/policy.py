@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -139,14 +139,7 @@ def load_policy(path: Path | str, body: Body | None = None) -> Policy:
         raise MotionError(f"{path}: no such policy file") from None
     except (SafetensorError, OSError, ValueError) as error:
         raise MotionError(f"{path}: not a policy file ({error})") from None
-    if not isinstance(header, dict) or header.pop("schema", None) != SCHEMA:
-        raise MotionError(f"{path}: has no policy header of schema {SCHEMA}")
-    try:
-        spec = PolicySpec(**{k: tuple(v) if isinstance(v, list) else v for k, v in header.items()})
-        policy = Policy(spec)
-        policy.load_state_dict(tensors)
-    except (TypeError, RuntimeError) as error:
-        raise MotionError(f"{path}: malformed policy ({' '.join(str(error).split())[:120]})") from None
+    spec = _parse_spec(header, path)
     if spec.body_hash != body.hash:
         raise MotionError(
             f"{path}: made for body '{spec.body}' ({spec.body_hash}), asked to drive '{body.name}' ({body.hash})"
@@ -155,4 +148,50 @@ def load_policy(path: Path | str, body: Body | None = None) -> Policy:
         raise MotionError(
             f"{path}: reads {spec.observation} numbers of observation, this task gives {observation_size(body)}"
         )
+    policy = Policy(spec)
+    try:
+        policy.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise MotionError(f"{path}: weights do not fit the header ({' '.join(str(error).split())[:120]})") from None
     return policy.eval()
+
+
+MAX_WIDTH = 8192
+"""Widest layer that a file may ask for: a corrupt header must not fill the memory."""
+
+
+def _parse_spec(header: Any, path: Path | str) -> PolicySpec:
+    """The specification in a policy file's header; MotionError naming the first field that is wrong."""
+    if not isinstance(header, dict) or header.get("schema") != SCHEMA:
+        raise MotionError(f"{path}: has no policy header of schema {SCHEMA}")
+
+    def text(value: Any) -> bool:
+        return isinstance(value, str)
+
+    def width(value: Any) -> bool:
+        return isinstance(value, int) and 0 < value <= MAX_WIDTH
+
+    def each(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
+        return lambda value: isinstance(value, list) and all(map(check, value))
+
+    expected: dict[str, tuple[Callable[[Any], bool], str]] = {
+        "body": (text, "text"),
+        "body_hash": (text, "text"),
+        "joints": (each(text), "a list of names"),
+        "observation": (width, f"a number from 1 to {MAX_WIDTH}"),
+        "action": (width, f"a number from 1 to {MAX_WIDTH}"),
+        "hidden": (each(width), f"a list of numbers from 1 to {MAX_WIDTH}"),
+        "notes": (lambda value: isinstance(value, dict), "an object"),
+    }
+    for name, (check, what) in expected.items():
+        if not check(header.get(name)):
+            raise MotionError(f"{path}: policy header has {name} = {str(header.get(name))[:60]}, expected {what}")
+    return PolicySpec(
+        body=header["body"],
+        body_hash=header["body_hash"],
+        joints=tuple(header["joints"]),
+        observation=header["observation"],
+        action=header["action"],
+        hidden=tuple(header["hidden"]),
+        notes=header["notes"],
+    )

@@ -10,7 +10,9 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import torch
 from stable_baselines3 import PPO
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.policies import ActorCriticPolicy
 from torch import nn
 
 from morphloop.envs import StepResult, TrackingEnv
@@ -72,32 +74,36 @@ class Progress(BaseCallback):
         self.on_update(row, self.policy)
 
 
-def give_to_sb3(policy: Policy, model: PPO) -> None:
+def give_to_sb3(policy: Policy, model: BaseAlgorithm) -> None:
     """Copy a policy's weights into a Stable-Baselines3 model of the same layout."""
-    net = model.policy
-    _copy(policy.actor, [*_linears(net.mlp_extractor.policy_net), net.action_net])
-    _copy(policy.critic, [*_linears(net.mlp_extractor.value_net), net.value_net])
-    net.log_std.data.copy_(policy.log_std.data)
+    for ours, theirs in _paired_layers(policy, model):
+        theirs.load_state_dict(ours.state_dict())
+    _actor_critic(model).log_std.data.copy_(policy.log_std.data)
 
 
-def take_from_sb3(model: PPO, policy: Policy) -> None:
+def take_from_sb3(model: BaseAlgorithm, policy: Policy) -> None:
     """Inverse of `give_to_sb3`."""
-    net = model.policy
-    ours_actor, ours_critic = _linears(policy.actor), _linears(policy.critic)
-    for ours, theirs in zip(ours_actor, [*_linears(net.mlp_extractor.policy_net), net.action_net], strict=True):
+    for ours, theirs in _paired_layers(policy, model):
         ours.load_state_dict(theirs.state_dict())
-    for ours, theirs in zip(ours_critic, [*_linears(net.mlp_extractor.value_net), net.value_net], strict=True):
-        ours.load_state_dict(theirs.state_dict())
-    policy.log_std.data.copy_(net.log_std.data)
+    policy.log_std.data.copy_(_actor_critic(model).log_std.data)
+
+
+def _actor_critic(model: BaseAlgorithm) -> ActorCriticPolicy:
+    if not isinstance(model.policy, ActorCriticPolicy):
+        raise TypeError(f"{type(model.policy).__name__} has no actor and critic of the policy's layout")
+    return model.policy
+
+
+def _paired_layers(policy: Policy, model: BaseAlgorithm) -> list[tuple[nn.Linear, nn.Linear]]:
+    """Each linear layer of a policy with its like in a Stable-Baselines3 model."""
+    net = _actor_critic(model)
+    actor = [*_linears(net.mlp_extractor.policy_net), *_linears(net.action_net)]
+    critic = [*_linears(net.mlp_extractor.value_net), *_linears(net.value_net)]
+    return list(zip([*_linears(policy.actor), *_linears(policy.critic)], actor + critic, strict=True))
 
 
 def _linears(net: nn.Module) -> list[nn.Linear]:
     return [m for m in net.modules() if isinstance(m, nn.Linear)]
-
-
-def _copy(ours: nn.Module, theirs: list[nn.Linear]) -> None:
-    for source, target in zip(_linears(ours), theirs, strict=True):
-        target.load_state_dict(source.state_dict())
 
 
 def fit_normaliser(policy: Policy, env: TrackingEnv, steps: int = 24, noise: float = 0.3) -> None:
