@@ -134,8 +134,7 @@ class MotionLibrary:
 
     def joints(self, rows: torch.Tensor) -> JointState:
         """Reference state at rows (N,)."""
-        s = self.state
-        return JointState(s.pos[rows], s.rot[rows], s.vel[rows], s.ang[rows])
+        return self.state.rows(rows)
 
 
 def build_library(clips: Sequence[Clip], body: Body, device: torch.device | str = "cpu") -> MotionLibrary:

@@ -12,6 +12,11 @@ TRAINING_DISTANCE = 0.25
 """The same in training (PHC's configuration)."""
 
 
+def mean_distance(state: JointState, reference: JointState) -> torch.Tensor:
+    """(N,) mean distance of all joints to the reference, metres."""
+    return (state.pos - reference.pos).norm(dim=-1).mean(-1)
+
+
 def lost(state: JointState, reference: JointState, distance: float) -> torch.Tensor:
     """(N,) bool: mean distance of all joints to the reference is over `distance` metres."""
-    return (state.pos - reference.pos).norm(dim=-1).mean(-1) > distance
+    return mean_distance(state, reference) > distance

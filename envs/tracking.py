@@ -19,7 +19,7 @@ from . import observations, rewards
 from .reference import MotionLibrary, build_library
 from .rewards import RewardConfig
 from .sampling import StartSampler
-from .terminations import TRAINING_DISTANCE, lost
+from .terminations import TRAINING_DISTANCE, mean_distance
 
 ACTION_SCALE = {
     "hip": 0.35, "knee": 0.35, "ankle": 0.35, "foot": 0.25, "spine1": 0.2, "spine2": 0.15, "spine3": 0.15,
@@ -88,6 +88,7 @@ class Observer:
         self.kinematics = Kinematics(body, device)
         self.scale = action_scale(body).to(device)
         self.preview_joints = torch.tensor([body.skeleton.index(n) for n in PREVIEW_JOINTS], device=device)
+        self.ahead = torch.tensor(observations.FUTURE_STEPS, device=device)
         self.dof_ids = torch.as_tensor(body.dof_ids[1:], device=device)
         self.feet = torch.tensor(
             [[body.skeleton.index(f"{side}_{part}") for part in ("ankle", "foot")] for side in ("left", "right")],
@@ -102,14 +103,18 @@ class Observer:
         self, state: JointState, qvel: torch.Tensor, foot_force: torch.Tensor, clip: torch.Tensor, frame: torch.Tensor
     ) -> torch.Tensor:
         """(N, D) observation at reference frame `frame` (N,) of clips (N,)."""
+        frame_b = observations.heading_frame(state)
         dof_vel = qvel[:, self.dof_ids].to(state.pos.dtype)
-        parts = [
-            observations.proprioception(state, dof_vel, foot_force),
-            observations.tracking_difference(state, self.reference(clip, frame + 1)),
-        ]
-        for ahead in observations.FUTURE_STEPS:
-            parts.append(observations.preview(state, self.reference(clip, frame + 1 + ahead), self.preview_joints))
-        return torch.cat(parts, dim=1)
+        rows = self.library.rows(clip[:, None], frame[:, None] + 1 + self.ahead)
+        future = self.library.state.pos[rows[..., None], self.preview_joints].flatten(1, 2)
+        return torch.cat(
+            [
+                observations.proprioception(state, frame_b, dof_vel, foot_force),
+                observations.tracking_difference(state, frame_b, self.reference(clip, frame + 1)),
+                observations.preview(state, frame_b, future),
+            ],
+            dim=1,
+        )
 
     def controls(self, action: torch.Tensor, clip: torch.Tensor, frame: torch.Tensor) -> torch.Tensor:
         """(N, nu) servo targets for actions (N, nu) taken at `frame`."""
@@ -148,7 +153,7 @@ class TrackingEnv:
         self.clip = torch.zeros(num_envs, dtype=torch.long, device=device)
         self.frame = torch.zeros_like(self.clip)
         self.steps = torch.zeros_like(self.clip)
-        self.state = self._state()
+        self.state, self.foot_force = self._state(), self.physics.foot_force
 
     @property
     def observation_size(self) -> int:
@@ -166,13 +171,7 @@ class TrackingEnv:
     def reset(self, ids: torch.Tensor | None = None, clip: torch.Tensor | None = None) -> torch.Tensor:
         """Start environments `ids` (K,), all if None, on drawn clips or on `clip` (K,). Returns obs of all (N, D)."""
         ids = torch.arange(self.num_envs, device=self.clip.device) if ids is None else ids
-        drawn, frame = self.sampler.draw(len(ids))
-        self.clip[ids] = drawn if clip is None else clip
-        self.frame[ids] = frame if self.config.random_start and clip is None else 0
-        self.steps[ids] = 0
-        rows = self.library.rows(self.clip[ids], self.frame[ids])
-        self.physics.set_state(ids, self.library.qpos[rows], self.library.qvel[rows])
-        self.state = self._state()
+        self._start(ids, clip)
         return self._observe()
 
     def step(self, action: torch.Tensor) -> StepResult:
@@ -182,29 +181,48 @@ class TrackingEnv:
         diverged = self.physics.step()
         self.frame += 1
         self.steps += 1
-        self.state = self._state()
+        self.state, self.foot_force = self._state(), self.physics.foot_force
         reference = self.observer.reference(self.clip, self.frame)
         reward, slide = self._reward(before, reference)
-        terminated = lost(self.state, reference, self.config.termination_distance) | diverged
+        error = mean_distance(self.state, reference)
+        terminated = (error > self.config.termination_distance) | diverged
         at_end = self.frame >= self.library.length[self.clip] - 1
         truncated = (at_end | (self.steps >= self.config.max_steps)) & ~terminated
-        error = (self.state.pos - reference.pos).norm(dim=-1).mean(-1)
         final_obs = self._observe()
         obs = final_obs
         done = torch.nonzero(terminated | truncated).flatten()
         if len(done):
             self.sampler.record(self.clip[done], self.frame[done], terminated[done])
-            obs = self.reset(done)
+            self._start(done)
+            obs = final_obs.index_copy(0, done, self._observe(done))
         return StepResult(obs, reward, terminated, truncated, final_obs, error, slide)
+
+    def _start(self, ids: torch.Tensor, clip: torch.Tensor | None = None) -> None:
+        """Put environments `ids` (K,) into the reference state of a drawn start, or of the start of `clip` (K,)."""
+        drawn, frame = self.sampler.draw(len(ids))
+        self.clip[ids] = drawn if clip is None else clip
+        self.frame[ids] = frame if self.config.random_start and clip is None else 0
+        self.steps[ids] = 0
+        rows = self.library.rows(self.clip[ids], self.frame[ids])
+        self.physics.set_state(ids, self.library.qpos[rows], self.library.qvel[rows])
+        self.foot_force[ids] = 0.0  # nothing is known before the first step, and the backend still holds the last one
+        start = self.library.joints(rows)
+        for name, value in vars(start).items():
+            getattr(self.state, name)[ids] = value
 
     def _state(self) -> JointState:
         return self.observer.kinematics(self.physics.qpos, self.physics.qvel)
 
-    def _observe(self) -> torch.Tensor:
-        return self.observer.observe(self.state, self.physics.qvel, self.physics.foot_force, self.clip, self.frame)
+    def _observe(self, ids: torch.Tensor | None = None) -> torch.Tensor:
+        """(K, D) observations of environments `ids` (K,), of all if None."""
+        if ids is None:
+            return self.observer.observe(self.state, self.physics.qvel, self.foot_force, self.clip, self.frame)
+        return self.observer.observe(
+            self.state.rows(ids), self.physics.qvel[ids], self.foot_force[ids], self.clip[ids], self.frame[ids]
+        )
 
     def _reward(self, before: JointState, reference: JointState) -> tuple[torch.Tensor, torch.Tensor]:
-        config, state, force = self.config.reward, self.state, self.physics.foot_force
+        config, state, force = self.config.reward, self.state, self.foot_force
         speed = self.physics.qvel[:, self.observer.dof_ids].reshape(self.num_envs, -1).float()
         slide = rewards.foot_slide(state, force, self.observer.feet, config)
         total = rewards.imitation(state, reference, config) + slide
