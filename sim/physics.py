@@ -14,6 +14,17 @@ from mujoco.batch import Batch, SimulationError
 
 from .body import SUBSTEPS, Body
 
+DIVERGED = [
+    int(kind)
+    for kind in (
+        mujoco.mjtWarning.mjWARN_BADQPOS,
+        mujoco.mjtWarning.mjWARN_BADQVEL,
+        mujoco.mjtWarning.mjWARN_BADQACC,
+        mujoco.mjtWarning.mjWARN_BADCTRL,
+    )
+]
+"""MuJoCo's warnings of a simulation that is lost. It resets such a one by itself, so that its state tells nothing."""
+
 
 class Physics(Protocol):
     """N copies of one body, advanced together by control steps.
@@ -68,27 +79,36 @@ class CpuPhysics:
 
     def step(self) -> torch.Tensor:
         failed = np.zeros(self.num_envs, bool)
+        self.batch.warning[:] = 0
         try:
             self.batch.step(nstep=SUBSTEPS)
         except SimulationError as error:
             failed[error.ids] = True
-        failed |= ~np.isfinite(self.batch.state).all(axis=1)
+        failed |= self._warned() | ~np.isfinite(self.batch.state).all(axis=1)
         if failed.any():
             self.batch.state[failed] = self._rest
             self.diverged += int(failed.sum())
         return torch.from_numpy(failed)
 
+    def _warned(self) -> np.ndarray:
+        """(N,) bool: simulations that MuJoCo gave up in the last call."""
+        return self.batch.warning[:, DIVERGED, 1].any(axis=1)
+
     def rollout(self, state: np.ndarray, ctrl: np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Run H control steps at once from one integration state (S,) under ctrl (N, H, nu), without Python between.
 
-        Returns qpos (N, H, nq), qvel (N, H, nv) after each control step and foot_force (N, H, 2); a simulation that
-        diverges repeats its last values.
+        Returns qpos (N, H, nq), qvel (N, H, nv) after each control step and foot_force (N, H, 2); all of a
+        simulation that diverged is NaN.
         """
         self.batch.state[:] = state
+        self.batch.warning[:] = 0
         horizon = ctrl.shape[1]
         record = self.batch.rollout(
             horizon * SUBSTEPS, np.repeat(ctrl, SUBSTEPS, axis=1), record=("qpos", "qvel", "sensordata")
         )
+        failed = self._warned()
+        for values in record.values():
+            values[failed] = np.nan
         last = slice(SUBSTEPS - 1, None, SUBSTEPS)
         force = record["sensordata"][:, last][:, :, self.body.touch_ids].sum(axis=-1)
         return (

@@ -14,6 +14,7 @@ import numpy as np
 from morphloop.motion import MotionError, Rollout
 
 from .body import CONTROL_HZ, SUBSTEPS, Body
+from .physics import DIVERGED
 
 CONTACT_FORCE = 20.0
 """A foot carries load above this normal force, newtons: three per cent of the default body's weight."""
@@ -51,10 +52,10 @@ class Recorder:
         return state
 
     def step(self, ctrl: np.ndarray) -> bool:
-        """One control step with PD targets `ctrl` (nu,); False if the state is no longer finite."""
+        """One control step with PD targets `ctrl` (nu,); False if the simulation diverged."""
         self.data.ctrl[:] = ctrl
         mujoco.mj_step(self.body.model, self.data, SUBSTEPS)
-        if not np.isfinite(self.data.qpos).all() or self.data.warning[mujoco.mjtWarning.mjWARN_BADQACC].number:
+        if not np.isfinite(self.data.qpos).all() or any(self.data.warning[kind].number for kind in DIVERGED):
             return False
         self.ctrl.append(np.array(ctrl, dtype=float))
         self.qpos.append(self.data.qpos.copy())
