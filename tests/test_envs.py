@@ -1,0 +1,460 @@
+"""The tracking task: references, observations, rewards, starts, and the adapters."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from gymnasium.utils.env_checker import check_env
+from stable_baselines3 import PPO
+from stable_baselines3.common.env_checker import check_env as check_env_for_sb3
+
+from morphloop.envs import (
+    Observer,
+    RewardConfig,
+    TaskConfig,
+    TrackingEnv,
+    build_library,
+    observation_size,
+    prepare,
+    rewards,
+)
+from morphloop.envs.gym_adapter import DEFAULT_ACTIONS, TrackingGymEnv, TrackingVectorEnv, default_clips
+from morphloop.envs.reference import generalised_velocity, lowest_height, planted_feet, servo_targets
+from morphloop.envs.sampling import FLOOR, SEGMENT_STEPS, StartSampler
+from morphloop.envs.sb3_adapter import TrackingVecEnv
+from morphloop.envs.tracking import ACTION_LIMIT
+from morphloop.motion import DEFAULT_SKELETON, Clip, MotionError, make_corpus
+from morphloop.motion.rotations import (
+    quat_angle,
+    quat_from_heading,
+    quat_from_rotvec,
+    quat_mul,
+    quat_rotate,
+    quat_to_rotvec,
+)
+from morphloop.sim import CONTROL_HZ, Body, JointState, Recorder, default_body
+
+SMALL_PPO = {"n_steps": 4, "batch_size": 16, "n_epochs": 1, "device": "cpu", "seed": 0}
+
+
+@pytest.fixture(scope="module")
+def body() -> Body:
+    torch.set_num_threads(1)
+    return default_body()
+
+
+@pytest.fixture(scope="module")
+def corpus() -> dict[str, Clip]:
+    """One clip of each action."""
+    found: dict[str, Clip] = {}
+    for clip in make_corpus(48, seed=4):
+        found.setdefault(clip.provenance.notes["action"], clip)
+    return found
+
+
+@pytest.fixture(scope="module")
+def clips(body: Body, corpus: dict[str, Clip]) -> list[Clip]:
+    return [prepare(corpus[action], body) for action in ("walk", "idle", "squat")]
+
+
+def turned(clip: Clip, yaw: float, shift: np.ndarray) -> Clip:
+    """A clip turned about the vertical through the origin and shifted."""
+    turn = quat_from_heading(np.array(yaw))
+    rotations = clip.rotations.copy()
+    rotations[:, 0] = quat_mul(np.broadcast_to(turn, rotations[:, 0].shape), rotations[:, 0])
+    root = quat_rotate(np.broadcast_to(turn, (clip.num_frames, 4)), clip.root_pos) + shift
+    return replace(clip, root_pos=root, rotations=rotations)
+
+
+def still_clip(frames: int = 40, height: float = 0.945) -> Clip:
+    rotations = np.zeros((frames, DEFAULT_SKELETON.num_joints, 4))
+    rotations[..., 0] = 1.0
+    return Clip(CONTROL_HZ, DEFAULT_SKELETON, np.tile([0.0, 0.0, height], (frames, 1)), rotations, name="still")
+
+
+# -- references ------------------------------------------------------------------------------------------------------
+
+
+def test_prepare_puts_the_clip_on_the_ground_at_thirty_hertz(body: Body):
+    lifted = still_clip(81, height=1.3)
+    clip = prepare(replace(lifted, fps=60.0), body)
+    assert clip.fps == 30.0
+    assert clip.num_frames == 41
+    assert clip.root_pos[0, 2] == pytest.approx(0.945, abs=1e-9)
+    assert np.percentile(lowest_height(clip, body), 5) == pytest.approx(0.0, abs=1e-9)
+
+
+def test_one_deep_frame_does_not_lift_the_clip(body: Body):
+    root = still_clip().root_pos.copy()
+    root[7, 2] -= 0.2
+    clip = prepare(replace(still_clip(), root_pos=root), body)
+    assert clip.root_pos[0, 2] == pytest.approx(0.945, abs=1e-6)
+
+
+@pytest.mark.parametrize(("degrees", "expected"), [(5.0, 5.0), (20.0, 0.0)])
+def test_a_leaning_clip_is_turned_upright_and_a_slight_lean_is_kept(body: Body, degrees: float, expected: float):
+    clip = still_clip()
+    lean = quat_from_rotvec(np.array([0.0, np.radians(degrees), 0.0]))
+    rotations = clip.rotations.copy()
+    rotations[:, 0] = lean
+    result = prepare(replace(clip, rotations=rotations), body)
+    upright = prepare(clip, body)
+    off = np.degrees(quat_angle(result.rotations[0, 0], upright.rotations[0, 0]))
+    assert off == pytest.approx(expected, abs=4.0)  # the axis runs from the ankles to the chest, not along the root
+    assert np.percentile(lowest_height(result, body), 5) == pytest.approx(0.0, abs=1e-9)
+
+
+def test_prepare_refuses_what_cannot_be_tracked(body: Body):
+    other = replace(DEFAULT_SKELETON, offsets=DEFAULT_SKELETON.offsets * 0.9)
+    clip = still_clip()
+    with pytest.raises(MotionError, match="retarget"):
+        prepare(Clip(30.0, other, clip.root_pos, clip.rotations), body)
+    with pytest.raises(MotionError, match="at most 600 s"):
+        prepare(replace(still_clip(1300), fps=2.0), body)
+
+
+def test_planted_feet_are_those_that_stand(body: Body, corpus: dict[str, Clip]):
+    assert planted_feet(prepare(still_clip(), body), body).all()
+    assert not planted_feet(still_clip(height=1.1), body).any()
+    sliding = still_clip()
+    root = sliding.root_pos + np.arange(40)[:, None] / 30.0 * [1.0, 0.0, 0.0]
+    assert not planted_feet(replace(sliding, root_pos=root), body).any()
+    walk = planted_feet(prepare(corpus["walk"], body), body)
+    assert 0.2 < walk.mean() < 0.9
+    assert (walk[:, 0] != walk[:, 1]).any(), "in a walk one foot swings while the other stands"
+
+
+def test_reference_velocity_integrates_back_to_the_clip(body: Body, corpus: dict[str, Clip]):
+    clip = prepare(corpus["squat"], body)
+    qpos, qvel = body.qpos_from_clip(clip), generalised_velocity(clip, body)
+    t = clip.num_frames // 2
+    two = 2.0 / clip.fps
+    np.testing.assert_allclose(qpos[t - 1, :3] + two * qvel[t, :3], qpos[t + 1, :3], atol=1e-9)
+    spin = quat_from_rotvec(two * qvel[t, body.dof_ids])
+    assert quat_angle(quat_mul(clip.rotations[t - 1], spin), clip.rotations[t + 1]).max() < 1e-6
+
+
+def arm_error(body: Body, clip: Clip, targets: np.ndarray) -> float:
+    """Mean angle of the left shoulder from the clip, radians, when servos follow targets."""
+    recorder = Recorder(body, body.qpos_from_clip(clip)[0], generalised_velocity(clip, body)[0])
+    for tick in range(clip.num_frames - 1):
+        assert recorder.step(targets[tick + 1])
+    joint = clip.skeleton.index("left_shoulder")
+    done = np.array(recorder.qpos)[:, body.qpos_ids[joint]]
+    return float(quat_angle(done, clip.rotations[:, joint])[5:].mean())
+
+
+def test_leading_targets_follow_a_moving_arm_better_than_raw_rotations(body: Body):
+    clip = still_clip(45)
+    rotations = clip.rotations.copy()
+    swing = 0.8 * np.sin(2 * np.pi * np.arange(45) / 30.0)
+    rotations[:, clip.skeleton.index("left_shoulder")] = quat_from_rotvec(swing[:, None] * np.array([0.0, 0.0, 1.0]))
+    clip = prepare(replace(clip, rotations=rotations), body)
+    lead = servo_targets(clip, body)
+    raw = quat_to_rotvec(clip.rotations[:, 1:]).reshape(clip.num_frames, -1)
+    assert arm_error(body, clip, lead) < 0.5 * arm_error(body, clip, raw)
+
+
+def test_library_rows_stop_at_a_clips_own_end(body: Body, clips: list[Clip]):
+    library = build_library(clips, body)
+    clip = torch.tensor([0, 0, 1, 2])
+    frame = torch.tensor([0, 10_000, 3, 10_000])
+    ends = np.cumsum([c.num_frames for c in clips])
+    assert library.rows(clip, frame).tolist() == [0, ends[0] - 1, ends[0] + 3, ends[2] - 1]
+    reference = library.joints(torch.tensor([int(ends[0]) + 3]))
+    np.testing.assert_allclose(reference.pos[0], clips[1].positions[3], atol=1e-5)
+    with pytest.raises(MotionError, match="at least one"):
+        build_library([], body)
+
+
+# -- observations ----------------------------------------------------------------------------------------------------
+
+
+def observe(body: Body, clip: Clip, at: Clip, frame: int) -> torch.Tensor:
+    """Observation of a body that stands as `at` does while it should follow `clip`."""
+    observer = Observer(body, build_library([clip], body))
+    qpos = torch.from_numpy(body.qpos_from_clip(at)[frame : frame + 1])
+    qvel = torch.from_numpy(generalised_velocity(at, body)[frame : frame + 1])
+    force = torch.tensor([[300.0, 0.0]])
+    return observer.observe(observer.kinematics(qpos, qvel), qvel, force, torch.tensor([0]), torch.tensor([frame]))
+
+
+@pytest.mark.parametrize("yaw", [0.7, -2.9])
+def test_observation_does_not_depend_on_where_and_which_way(body: Body, clips: list[Clip], yaw: float):
+    shift = np.array([2.0, -3.0, 0.0])
+    clip, away = clips[0], turned(clips[0], 0.2, np.array([0.05, 0.02, 0.01]))
+    here = observe(body, clip, away, 20)
+    there = observe(body, turned(clip, yaw, shift), turned(away, yaw, shift), 20)
+    assert here.shape == (1, observation_size(body))
+    assert here.abs().max() > 0.5
+    np.testing.assert_allclose(here, there, atol=1e-4)
+    lower = observe(body, clip, turned(clip, 0.0, np.array([0.0, 0.0, -0.1])), 20)
+    assert (lower - observe(body, clip, clip, 20)).abs().max() > 0.09
+
+
+def test_perfect_tracking_shows_no_difference(body: Body):
+    clip = prepare(still_clip(), body)
+    obs = observe(body, clip, clip, 5)[0]
+    joints = body.skeleton.num_joints
+    own = 1 + 3 * (joints - 1) + 6 * joints + 6 + 3 * (joints - 1) + 2
+    position, rotation = obs[own : own + 3 * joints], obs[own + 3 * joints : own + 9 * joints].reshape(joints, 6)
+    np.testing.assert_allclose(position, 0.0, atol=1e-5)
+    np.testing.assert_allclose(rotation, np.tile([1.0, 0, 0, 0, 1.0, 0], (joints, 1)), atol=1e-5)
+    np.testing.assert_allclose(obs[own + 9 * joints : own + 15 * joints], 0.0, atol=1e-5)
+
+
+# -- rewards and ends ------------------------------------------------------------------------------------------------
+
+
+def joint_state(joints: int = 4) -> JointState:
+    rot = torch.zeros(2, joints, 4)
+    rot[..., 0] = 1.0
+    zero = torch.zeros(2, joints, 3)
+    return JointState(zero.clone(), rot, zero.clone(), zero.clone())
+
+
+def test_imitation_reward_is_one_at_best_and_the_formula_elsewhere():
+    config, reference = RewardConfig(), joint_state()
+    np.testing.assert_allclose(rewards.imitation(reference, reference, config), 1.0, atol=1e-6)
+    off = joint_state()
+    off.pos[1, :, 0] = 0.1
+    found = rewards.imitation(off, reference, config)
+    np.testing.assert_allclose(found, [1.0, 0.5 * np.exp(-1.0) + 0.5], atol=1e-6)
+    fast = joint_state()
+    fast.vel[0, 0, 2], fast.ang[0, 0, 2] = 4.0, 2.0
+    expected = 0.8 + 0.1 * np.exp(-0.1 * 16 / 4) + 0.1 * np.exp(-0.1 * 4 / 4)
+    np.testing.assert_allclose(rewards.imitation(fast, reference, config)[0], expected, atol=1e-6)
+
+
+def test_power_costs_after_the_first_steps_and_only_loaded_feet_pay_for_sliding():
+    config = RewardConfig()
+    torque, speed = torch.tensor([[10.0, -2.0]] * 2), torch.tensor([[-3.0, 5.0]] * 2)
+    found = rewards.energy(torque, speed, torch.tensor([3, 4]), config)
+    np.testing.assert_allclose(found, [0.0, -0.0005 * 40.0], atol=1e-9)
+    state, feet = joint_state(), torch.tensor([[0, 1], [2, 3]])
+    state.vel[:, 0, 0], state.vel[:, 1, 1] = 0.4, 0.3  # left foot slides, its slower end counts
+    state.vel[:, 2, 0] = 5.0  # right foot rolls over its toe
+    found = rewards.foot_slide(state, torch.tensor([[500.0, 500.0], [0.0, 500.0]]), feet, config)
+    np.testing.assert_allclose(found, [-0.5 * 0.3, 0.0], atol=1e-6)
+
+
+def test_following_a_still_clip_earns_nearly_all_there_is(body: Body):
+    env = TrackingEnv([prepare(still_clip(60), body)], body, 4, seed=0)
+    env.reset()
+    for _ in range(10):
+        result = env.step(torch.zeros(4, env.action_size))
+    assert (result.reward > 0.9).all()
+    assert (result.reward <= 1.0).all()
+    assert (result.error < 0.02).all()
+
+
+def test_an_episode_is_lost_at_its_distance_and_cut_at_its_length(body: Body, clips: list[Clip]):
+    env = TrackingEnv(clips, body, 3, TaskConfig(termination_distance=0.001, random_start=False))
+    env.reset(clip=torch.tensor([0, 1, 2]))
+    generator = torch.Generator().manual_seed(0)
+    lost = [env.step(2.0 * torch.randn(3, env.action_size, generator=generator)) for _ in range(3)]
+    assert lost[-1].terminated.all()
+    assert not lost[-1].truncated.any()
+    assert (lost[-1].error > 0.001).all()
+    patient = TrackingEnv(clips, body, 3, TaskConfig(termination_distance=1e3, max_steps=4))
+    patient.reset()
+    ends = [patient.step(torch.zeros(3, env.action_size)) for _ in range(4)]
+    assert ends[-1].truncated.all()
+    assert not any(end.terminated.any() for end in ends)
+
+
+def test_only_the_environments_that_ended_start_anew(body: Body, clips: list[Clip]):
+    env = TrackingEnv(clips, body, 3, TaskConfig(random_start=False, termination_distance=1e3, max_steps=50))
+    env.reset(clip=torch.tensor([0, 1, 2]))
+    env.step(torch.zeros(3, env.action_size))
+    env.steps[1] = 49
+    result = env.step(torch.zeros(3, env.action_size))
+    assert result.truncated.tolist() == [False, True, False]
+    assert env.steps.tolist() == [2, 0, 2]
+    assert torch.equal(result.obs[[0, 2]], result.final_obs[[0, 2]])
+    assert not torch.equal(result.obs[1], result.final_obs[1])
+    start = int(env.library.start[env.clip[1]])
+    assert torch.equal(env.physics.qpos[1].float(), env.library.qpos[start])
+    np.testing.assert_allclose(env.state.pos[1], env.library.state.pos[start], atol=1e-6)
+    whole = env._observe()
+    np.testing.assert_allclose(result.obs, whole, atol=1e-5)
+
+
+def test_a_fresh_start_carries_no_foot_force_of_the_last_episode(body: Body):
+    env = TrackingEnv([prepare(still_clip(60), body)], body, 2, TaskConfig(max_steps=5, random_start=False))
+    first = env.reset()
+    for _ in range(5):
+        result = env.step(torch.zeros(2, env.action_size))
+    assert result.truncated.all()
+    assert not torch.equal(result.final_obs, first)
+    np.testing.assert_allclose(result.obs, first, atol=1e-6)
+
+
+def test_a_diverged_body_ends_its_episode_with_finite_numbers(body: Body, clips: list[Clip]):
+    env = TrackingEnv(clips, body, 2)
+    env.reset()
+    env.physics.qvel[0] = float("nan")
+    result = env.step(torch.zeros(2, env.action_size))
+    assert bool(result.terminated[0])
+    assert env.physics.diverged == 1
+    for values in (result.obs, result.final_obs, result.reward, result.error):
+        assert values.isfinite().all()
+
+
+def test_same_seed_same_steps(body: Body, clips: list[Clip]):
+    def play(seed: int) -> torch.Tensor:
+        env = TrackingEnv(clips, body, 4, TaskConfig(max_steps=6), seed)
+        generator = torch.Generator().manual_seed(0)
+        env.reset()
+        return torch.stack([env.step(torch.randn(4, 69, generator=generator)).obs for _ in range(10)])
+
+    assert torch.equal(play(1), play(1))
+    assert not torch.equal(play(1), play(2))
+
+
+# -- starts ----------------------------------------------------------------------------------------------------------
+
+
+def sampler(body: Body, clips: list[Clip], seed: int = 0) -> StartSampler:
+    return StartSampler(build_library(clips, body), torch.Generator().manual_seed(seed))
+
+
+def test_starts_lie_within_clips_and_cover_all_segments(body: Body, clips: list[Clip]):
+    starts = sampler(body, clips)
+    clip, frame = starts.draw(4000)
+    assert (frame >= 0).all()
+    assert (frame <= starts.library.length[clip] - 2).all()
+    segments = {(int(c), int(f) // SEGMENT_STEPS) for c, f in zip(clip, frame, strict=True)}
+    assert set(zip(starts.clip.tolist(), starts.segment.tolist(), strict=True)) <= segments
+
+
+def test_starts_follow_failure_over_a_floor(body: Body, clips: list[Clip]):
+    starts = sampler(body, clips)
+    starts.failure[:] = 0.0
+    starts.failure[2] = 1.0
+    clip, frame = starts.draw(20_000)
+    hit = ((clip == starts.clip[2]) & (frame // SEGMENT_STEPS == starts.segment[2])).float().mean()
+    count = len(starts.failure)
+    assert float(hit) == pytest.approx(1.0 - FLOOR + FLOOR / count, abs=0.01)
+    assert (clip != starts.clip[2]).any(), "the floor still starts elsewhere"
+
+
+def test_outcomes_move_their_own_segment_only(body: Body, clips: list[Clip]):
+    starts = sampler(body, clips)
+    before = starts.failure.clone()
+    clip = torch.zeros(50, dtype=torch.long)
+    starts.record(clip, torch.full((50,), SEGMENT_STEPS + 3), torch.ones(50, dtype=torch.bool))
+    moved = (starts.failure != before).nonzero().flatten().tolist()
+    assert moved == [1]
+    assert float(starts.failure[1]) == pytest.approx(1.0 - 0.5 * 0.98**50, abs=1e-4)
+    starts.record(clip, torch.full((50,), 10_000), torch.zeros(50, dtype=torch.bool))
+    assert float(starts.failure[int(starts.first[1]) - 1]) < 0.5, "the end of a clip counts for its last segment"
+    starts.restart()
+    assert (starts.failure == 0.5).all()
+
+
+# -- adapters --------------------------------------------------------------------------------------------------------
+
+KNOWN_WARNINGS = ("observation space m", "symmetric and normalized")
+
+
+def test_registered_environment_passes_both_checkers():
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        env = gym.make("morphloop/Tracking-v0").unwrapped
+        check_env(env)
+        check_env_for_sb3(env)
+    told = [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
+    assert [m for m in told if not any(known in m for known in KNOWN_WARNINGS)] == []
+
+
+def test_gym_environment_is_the_same_under_a_seed_whatever_went_before():
+    def play(env: TrackingGymEnv) -> list[np.ndarray]:
+        seen = [env.reset(seed=5)[0]]
+        rng = np.random.default_rng(0)
+        for _ in range(8):
+            obs, reward, *_, info = env.step(rng.uniform(-1, 1, 69).astype(np.float32))
+            seen += [obs, np.array([reward, info["error"]])]
+        return seen
+
+    used = TrackingGymEnv()
+    used.reset()
+    used.step(np.zeros(69, np.float32))
+    for a, b in zip(play(TrackingGymEnv()), play(used), strict=True):
+        assert np.array_equal(a, b)
+
+
+def test_default_clips_walk_and_stand():
+    assert [c.provenance.notes["action"] for c in default_clips()] == list(DEFAULT_ACTIONS)
+    assert [c.id for c in default_clips(1)] != [c.id for c in default_clips(0)]
+
+
+def test_a_picture_shows_the_body_and_an_unknown_mode_is_refused():
+    env = TrackingGymEnv(render_mode="rgb_array")
+    env.reset(seed=0)
+    picture = env.render()
+    assert isinstance(picture, np.ndarray)
+    assert picture.dtype == np.uint8
+    assert picture.shape == (360, 320, 3)
+    assert (picture < 128).any(axis=2).sum() > 500
+    assert TrackingGymEnv().render() is None
+    with pytest.raises(MotionError, match="rgb_array"):
+        TrackingGymEnv(render_mode="human")
+
+
+def test_vector_entry_point(clips: list[Clip]):
+    env = gym.make_vec(
+        "morphloop/Tracking-v0",
+        num_envs=3,
+        vectorization_mode="vector_entry_point",
+        clips=clips,
+        config=TaskConfig(max_steps=3),
+    )
+    assert isinstance(env, TrackingVectorEnv)
+    obs, _ = env.reset(seed=1)
+    assert env.observation_space.contains(obs)
+    again, _ = env.reset(seed=1)
+    assert np.array_equal(obs, again)
+    env.action_space.seed(0)
+    for _ in range(3):
+        obs, reward, terminated, truncated, info = env.step(np.zeros((3, 69), np.float32))
+    assert env.observation_space.contains(obs)
+    assert reward.shape == terminated.shape == (3,)
+    assert truncated.all()
+    assert info["_final_obs"].all()
+    assert not np.array_equal(info["final_obs"], obs)
+    with pytest.raises(MotionError, match="at least 1"):
+        TrackingVectorEnv(0)
+
+
+def test_stable_baselines_learns_on_the_vec_env(body: Body, clips: list[Clip]):
+    results = []
+    vec = TrackingVecEnv(TrackingEnv(clips, body, 4, TaskConfig(max_steps=3)), on_step=results.append)
+    model = PPO("MlpPolicy", vec, policy_kwargs={"net_arch": [16]}, **SMALL_PPO)
+    before = [p.detach().clone() for p in model.policy.parameters()]
+    model.learn(32)
+    assert len(results) == 8
+    assert any(not torch.equal(a, b) for a, b in zip(before, model.policy.parameters(), strict=True))
+    vec.reset()
+    for _ in range(3):
+        vec.step_async(np.zeros((4, 69), np.float32))
+        obs, reward, done, infos = vec.step_wait()
+    assert obs.dtype == reward.dtype == np.float32
+    for i in np.flatnonzero(done):
+        assert infos[i]["terminal_observation"].shape == (observation_size(body),)
+        assert infos[i]["TimeLimit.truncated"] == bool(results[-1].truncated[i])
+    assert done.any()
+
+
+def test_actions_are_bounded_offsets_on_the_targets(body: Body, clips: list[Clip]):
+    observer = Observer(body, build_library(clips, body))
+    clip, frame = torch.tensor([0, 2]), torch.tensor([4, 7])
+    none = observer.controls(torch.zeros(2, 69), clip, frame)
+    np.testing.assert_allclose(none[0], servo_targets(clips[0], body)[5], atol=1e-5)
+    huge = observer.controls(torch.full((2, 69), 1e6), clip, frame)
+    np.testing.assert_allclose(huge - none, (ACTION_LIMIT * observer.scale).expand(2, -1), atol=1e-4)
