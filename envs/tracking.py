@@ -118,8 +118,11 @@ class Observer:
 
     def controls(self, action: torch.Tensor, clip: torch.Tensor, frame: torch.Tensor) -> torch.Tensor:
         """(N, nu) servo targets for actions (N, nu) taken at `frame`."""
-        base = self.library.target[self.library.rows(clip, frame + 1)]
-        return base + self.scale * torch.clamp(action, -ACTION_LIMIT, ACTION_LIMIT)
+        return self.library.target[self.library.rows(clip, frame + 1)] + self.offsets(action)
+
+    def offsets(self, action: torch.Tensor) -> torch.Tensor:
+        """(N, nu) radians that actions (N, nu) add to servo targets."""
+        return self.scale * torch.clamp(action, -ACTION_LIMIT, ACTION_LIMIT)
 
 
 class TrackingEnv:

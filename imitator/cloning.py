@@ -147,7 +147,7 @@ def update_policy(
     before = {"held_out": evaluate_policy(policy, held, body), "learned": evaluate_policy(policy, learned, body)}
     student = policy.copy()
     observer = Observer(body, build_library(learned, body))
-    refiner = Refiner(body, observer.library, config.refiner, seed)
+    refiner = Refiner(body, observer.library, config.refiner, seed, student)
     data: Demonstrations | None = None
     rounds: list[dict[str, Any]] = []
     while time.monotonic() < deadline - 0.25 * budget_s:

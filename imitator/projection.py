@@ -44,6 +44,8 @@ class ProjectionConfig:
     """auto: the policy first, the refiner for what it failed; or one of them alone."""
     min_skill: float = 0.6
     """A policy's result under this skill goes to the refiner as well."""
+    guided: bool = True
+    """Let the policy drive inside the refiner's candidates, so that the search looks for what to add to it."""
     seed: int = 0
     """Of the refiner's noise."""
     refiner: RefinerConfig = field(default_factory=RefinerConfig)
@@ -115,7 +117,7 @@ def project_clips(
         result = tried.get(place)
         good = result is not None and result.tracking["success"] and (result.tracking["skill"] or 0) >= config.min_skill
         if result is None or (config.projector == "auto" and not good):
-            refined = refine(clips[place], reference, config, config.seed + place, body)
+            refined = refine(clips[place], reference, config, policy, body)
             if result is not None:
                 refined = replace(refined, wall_s=refined.wall_s + result.wall_s)
                 result = replace(result, wall_s=refined.wall_s)
@@ -124,12 +126,18 @@ def project_clips(
     return [done[place] for place in range(len(clips))]
 
 
-def refine(source: Clip, reference: Clip, config: ProjectionConfig, seed: int, body: Body) -> Projection:
-    """Project one prepared clip by the refiner alone."""
+def refine(source: Clip, reference: Clip, config: ProjectionConfig, policy: Policy | None, body: Body) -> Projection:
+    """Project one prepared clip by the refiner, the policy in its loop if one is given and wanted.
+
+    The noise depends on the clip and the seed, not on the clip's place in a batch.
+    """
     began = time.monotonic()
-    refiner = Refiner(body, build_library([reference], body), config.refiner, seed)
+    guide = policy if config.guided else None
+    seed = config.seed + int(source.id[:7], 16)
+    refiner = Refiner(body, build_library([reference], body), config.refiner, seed, guide)
     rollout = refiner.track(0).recorder.rollout(seed, source.name)
-    return _projection(source, reference, rollout, "refiner", None, time.monotonic() - began, body)
+    guide_hash = guide.hash if guide else None
+    return _projection(source, reference, rollout, "refiner", guide_hash, time.monotonic() - began, body)
 
 
 @torch.no_grad()

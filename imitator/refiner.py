@@ -14,8 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from morphloop.envs.reference import MotionLibrary
-from morphloop.sim import CONTACT_FORCE, Body, CpuPhysics, JointState, Kinematics, Recorder
+from morphloop.envs import MotionLibrary, Observer
+from morphloop.sim import CONTACT_FORCE, Body, CpuPhysics, JointState, Recorder
+
+from .policy import Policy
 
 SAMPLED_JOINTS = {
     "hip": 1.0, "knee": 1.0, "ankle": 1.0, "foot": 0.5, "spine1": 0.6, "spine2": 0.4, "spine3": 0.4, "shoulder": 0.5,
@@ -27,6 +29,8 @@ SPARSITY = 0.3
 SHRUNK = 8
 """Candidates of a round that are the plan made smaller, so that offsets that no longer help die out."""
 
+PENDULUM = 3.3
+"""Natural frequency of the body as an inverted pendulum, rad/s: square root of gravity over 0.9 m."""
 ELITES = 4
 """Best plans that compete again in the next round."""
 
@@ -51,7 +55,7 @@ class RefinerConfig:
     """Standard deviation of the first round's noise, radians."""
     decay: float = 0.5
     """Factor on the noise from one round to the next."""
-    temperature: float = 0.2
+    temperature: float = 0.4
     """Of the weights, relative to the spread of the costs."""
     position_weight: float = 10.0
     """On the mean squared joint position error, 1/m2."""
@@ -61,6 +65,8 @@ class RefinerConfig:
     """On the mean squared rotation difference (1 minus squared dot product) of joints."""
     velocity_weight: float = 0.05
     """On the mean squared joint velocity error, s2/m2."""
+    capture_weight: float = 30.0
+    """On the squared error of the horizontal capture point, where the body would have to step to stop, 1/m2."""
     slide_weight: float = 2.0
     """On the squared horizontal speed of a loaded foot, s2/m2."""
     planted_weight: float = 2.0
@@ -81,13 +87,16 @@ def stage_cost(
     planted: torch.Tensor,
     foot_force: torch.Tensor,
     feet: torch.Tensor,
+    masses: torch.Tensor,
     config: RefinerConfig,
 ) -> torch.Tensor:
     """(N,) cost of one control tick. reference: (N, J, .); planted: (N, 2) feet meant to stand; foot_force: (N, 2)
-    newtons; feet: (2, 2) ankle and toe joints of each foot. A foot's slower end counts, so that rolling is free."""
+    newtons; feet: (2, 2) ankle and toe joints of each foot; masses: (J,) shares of the body's mass. A foot's slower end
+    counts, so that rolling is free. The capture point is that of the linear inverted pendulum (Pratt et al. 2006)."""
     gap = ((state.pos - reference.pos) ** 2).sum(-1)
     dot = (state.rot * reference.rot).sum(-1)
     rush = ((state.vel - reference.vel) ** 2).sum(-1)
+    lean = masses @ (state.pos - reference.pos)[..., :2] + masses @ (state.vel - reference.vel)[..., :2] / PENDULUM
     slide = (state.vel[:, feet, :2] ** 2).sum(-1).amin(-1)
     moving = (state.vel[:, feet] ** 2).sum(-1).amin(-1)
     return (
@@ -95,6 +104,7 @@ def stage_cost(
         + config.root_weight * gap[:, 0]
         + config.rotation_weight * (1.0 - dot**2).mean(-1)
         + config.velocity_weight * rush.mean(-1)
+        + config.capture_weight * (lean**2).sum(-1)
         + config.slide_weight * (slide * (foot_force > CONTACT_FORCE)).sum(-1)
         + config.planted_weight * (moving * planted).sum(-1)
     )
@@ -124,13 +134,23 @@ class Track:
 class Refiner:
     """Tracks clips of a library one at a time on `config.samples` parallel simulations.
 
-    body: the body; library: prepared clips; config: effort; seed: of the noise; threads: 0 for all cores.
+    body: the body; library: prepared clips; config: effort; seed: of the noise; policy: drives inside every candidate,
+    so that the search looks for what to add to it; threads: 0 for all cores.
     """
 
-    def __init__(self, body: Body, library: MotionLibrary, config: RefinerConfig, seed: int = 0, threads: int = 0):
-        self.body, self.library, self.config = body, library, config
+    def __init__(
+        self,
+        body: Body,
+        library: MotionLibrary,
+        config: RefinerConfig,
+        seed: int = 0,
+        policy: Policy | None = None,
+        threads: int = 0,
+    ):
+        self.body, self.library, self.config, self.policy = body, library, config, policy
         self.physics = CpuPhysics(body, config.samples, threads)
-        self.kinematics = Kinematics(body)
+        self.observer = Observer(body, library)
+        self.kinematics = self.observer.kinematics
         self.rng = np.random.default_rng(seed)
         self.steps_simulated = 0
         names = body.skeleton.names
@@ -139,6 +159,7 @@ class Refiner:
         for j, name in enumerate(names[1:]):
             scale[j] = SAMPLED_JOINTS.get(name.removeprefix("left_").removeprefix("right_"), 0.0)
         self.scale = scale.reshape(-1)
+        self.masses = torch.as_tensor(body.joint_masses / body.mass, dtype=torch.float32)
         ticks = np.arange(config.horizon)
         knots = -(-config.horizon // config.knot) + 1
         low = ticks // config.knot
@@ -164,19 +185,53 @@ class Refiner:
         frames = torch.arange(frame + 1, frame + 1 + count)
         return self.library.target[self.library.rows(torch.full_like(frames, clip), frames)].double().numpy()
 
-    def _evaluate(self, state: np.ndarray, clip: int, frame: int, plans: np.ndarray) -> np.ndarray:
-        """(N,) cost of plans (N, K, nu) from an integration state (S,)."""
+    def _guidance(
+        self, qpos: torch.Tensor, qvel: torch.Tensor, force: torch.Tensor, clip: int, frame: int
+    ) -> np.ndarray:
+        """(N, nu) offsets that the policy adds in states (N, nq), (N, nv), (N, 2); zero without a policy."""
+        if self.policy is None:
+            return np.zeros((len(qpos), self.body.model.nu))
+        clips = torch.full((len(qpos),), clip)
+        obs = self.observer.observe(self.kinematics(qpos, qvel), qvel, force, clips, torch.full_like(clips, frame))
+        return self.observer.offsets(self.policy.act(obs)).double().numpy()
+
+    def _rollout(
+        self, state: np.ndarray, force: np.ndarray, clip: int, frame: int, offsets: np.ndarray
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """States (N, H, nq), (N, H, nv) and foot forces (N, H, 2) under offsets (N, H, nu), the policy in the loop."""
+        base = self._targets(clip, frame, offsets.shape[1])
+        if self.policy is None:
+            return self.physics.rollout(state, base + offsets)
+        physics, tape = self.physics, []
+        physics.state[:] = state
+        feel = torch.from_numpy(np.tile(force, (len(offsets), 1)))
+        for tick, target in enumerate(base):
+            guidance = self._guidance(physics.qpos, physics.qvel, feel, clip, frame + tick)
+            physics.ctrl[:] = torch.from_numpy(target + guidance + offsets[:, tick])
+            physics.step()
+            feel = physics.foot_force
+            tape.append((physics.qpos.clone(), physics.qvel.clone(), feel))
+        qpos, qvel, forces = (torch.stack(part, dim=1) for part in zip(*tape, strict=True))
+        return qpos, qvel, forces
+
+    def _evaluate(self, recorder: Recorder, clip: int, frame: int, plans: np.ndarray) -> np.ndarray:
+        """(N,) cost of plans (N, K, nu) from where the recorder is."""
         config = self.config
         count, horizon = len(plans), config.horizon
         offsets = np.einsum("hk,nkd->nhd", self.blend, plans)
-        ctrl = self._targets(clip, frame, horizon) + offsets
-        qpos, qvel, force = self.physics.rollout(state, ctrl)
+        qpos, qvel, force = self._rollout(recorder.state(), recorder.force[-1], clip, frame, offsets)
         self.steps_simulated += count * horizon
         rows = self.library.rows(torch.full((horizon,), clip), torch.arange(frame + 1, frame + 1 + horizon))
         rows = rows.repeat(count)
         reached = self.kinematics(qpos.reshape(count * horizon, -1), qvel.reshape(count * horizon, -1))
         cost = stage_cost(
-            reached, self.library.joints(rows), self.library.planted[rows], force.reshape(-1, 2), self.feet, config
+            reached,
+            self.library.joints(rows),
+            self.library.planted[rows],
+            force.reshape(-1, 2),
+            self.feet,
+            self.masses,
+            config,
         )
         total = (cost.reshape(count, horizon) * self.tick_weight).sum(dim=1)
         sampled = offsets[..., self.scale > 0]
@@ -202,13 +257,15 @@ class Refiner:
         elite = np.zeros((0, *plan.shape))
         for now in range(frame, end, config.replan):
             rounds = config.iterations if now > frame else config.first_iterations
-            plan, elite = self._plan(recorder.state(), clip, now, plan, elite, rounds)
+            plan, elite = self._plan(recorder, clip, now, plan, elite, rounds)
             offsets, base = self.blend @ plan, self._targets(clip, now, config.replan)
             for tick in range(min(config.replan, end - now)):
-                qpos, qvel, force = recorder.qpos[-1], recorder.qvel[-1], recorder.force[-1]
-                labels.append(Label(clip, now + tick, qpos, qvel, force, offsets[tick]))
+                here = (recorder.qpos[-1], recorder.qvel[-1], recorder.force[-1])
+                guidance = self._guidance(*(torch.from_numpy(x[None]) for x in here), clip, now + tick)[0]
+                offset = guidance + offsets[tick]
+                labels.append(Label(clip, now + tick, *here, offset))
                 noise = shake * self.scale * self.rng.normal(size=len(self.scale)) if shake else 0.0
-                alive = recorder.step(base[tick] + offsets[tick] + noise)
+                alive = recorder.step(base[tick] + offset + noise)
                 if not alive or self._lost(recorder, clip, now + tick + 1):
                     return Track(recorder, labels, completed=False)
             plan = self.shift @ plan
@@ -216,19 +273,19 @@ class Refiner:
         return Track(recorder, labels, completed=True)
 
     def _plan(
-        self, state: np.ndarray, clip: int, frame: int, plan: np.ndarray, elite: np.ndarray, rounds: int
+        self, recorder: Recorder, clip: int, frame: int, plan: np.ndarray, elite: np.ndarray, rounds: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Improve a plan (K, nu) from a state; returns it and the best candidates (E, K, nu)."""
+        """Improve a plan (K, nu) from where the recorder is; returns it and the best candidates (E, K, nu)."""
         config = self.config
         for round_ in range(rounds):
             sigma = config.noise * config.decay**round_ * self.scale
             noise = self.rng.normal(size=(config.samples, *plan.shape)) * sigma
             noise *= self.rng.random(noise.shape) < SPARSITY
             plans = plan + noise
-            plans[0], plans[1, 1:] = plan, 0.0
+            plans[0], plans[1] = plan, 0.0
             plans[2 : 2 + len(elite)] = elite
             plans[-SHRUNK:] = plan * np.linspace(0.2, 0.9, SHRUNK)[:, None, None]
-            cost = self._evaluate(state, clip, frame, plans)
+            cost = self._evaluate(recorder, clip, frame, plans)
             order = np.argsort(cost)
             spread = np.mean(cost[order[: len(cost) // 2]]) - cost[order[0]] + 1e-9
             weight = np.exp(-(cost - cost[order[0]]) / (config.temperature * spread))
