@@ -261,7 +261,8 @@ class Refiner:
             offsets, base = self.blend @ plan, self._targets(clip, now, config.replan)
             for tick in range(min(config.replan, end - now)):
                 here = (recorder.qpos[-1], recorder.qvel[-1], recorder.force[-1])
-                guidance = self._guidance(*(torch.from_numpy(x[None]) for x in here), clip, now + tick)[0]
+                qpos, qvel, force = (torch.from_numpy(x[None]) for x in here)
+                guidance = self._guidance(qpos, qvel, force, clip, now + tick)[0]
                 offset = guidance + offsets[tick]
                 labels.append(Label(clip, now + tick, *here, offset))
                 noise = shake * self.scale * self.rng.normal(size=len(self.scale)) if shake else 0.0

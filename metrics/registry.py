@@ -221,3 +221,28 @@ _ALL = (
 
 METRICS: dict[str, Metric] = {metric.name: metric for metric in _ALL}
 """By name, in the order that tables print."""
+
+
+def markdown() -> str:
+    """The registry as the page `docs/metrics.md`; a test holds the page to it."""
+    lines = [
+        "# Metrics",
+        "",
+        "Made from `metrics/registry.py`. The same contract measures before and after, kinematic clips and rollouts.",
+        "`surface`: the body's geoms decide; `joints`: positions alone; a result says which and never mixes them.",
+        "",
+        "| name | unit | definition | thresholds | variants | source |",
+        "|---|---|---|---|---|---|",
+    ]
+    for metric in _ALL:
+        thresholds = "; ".join(f"{name} {value}" for name, value in metric.thresholds.items())
+        cells = (
+            f"`{metric.name}`",
+            metric.unit,
+            metric.definition,
+            thresholds,
+            ", ".join(metric.variants),
+            metric.source,
+        )
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"

@@ -279,7 +279,7 @@ def _show(row: Record, projected: Path) -> ShownClip:
     after = load_motion(projected / CLIPS / f"{row['name']}.npz")
     with tempfile.TemporaryDirectory() as scratch:
         strip = render_strip([before, after], Path(scratch) / "strip.png", LABELS).read_bytes()
-    video = video_bytes([before, after], labels=LABELS)
+    video = video_bytes([before, after], labels=LABELS, renderer="figure")
     plots = [Markup(plot) for plot in foot_plots(before, after)]
     return ShownClip(row, plots, _data_uri("image/png", strip), _data_uri(video.mime, video.data), video.renderer)
 
