@@ -96,8 +96,11 @@ def test_one_deep_frame_does_not_lift_the_clip(body: Body):
     assert clip.root_pos[0, 2] == pytest.approx(0.945, abs=1e-6)
 
 
-@pytest.mark.parametrize(("degrees", "expected"), [(5.0, 5.0), (20.0, 0.0)])
-def test_a_leaning_clip_is_turned_upright_and_a_slight_lean_is_kept(body: Body, degrees: float, expected: float):
+@pytest.mark.parametrize(("degrees", "expected", "tolerance"), [(5.0, 5.0, 1e-6), (20.0, 0.0, 3.0)])
+def test_a_leaning_clip_is_turned_upright_and_a_slight_lean_is_kept(
+    body: Body, degrees: float, expected: float, tolerance: float
+):
+    """Upright is from ankles to chest, which is 2.7 degrees off the rest pose's root."""
     clip = still_clip()
     lean = quat_from_rotvec(np.array([0.0, np.radians(degrees), 0.0]))
     rotations = clip.rotations.copy()
@@ -105,7 +108,7 @@ def test_a_leaning_clip_is_turned_upright_and_a_slight_lean_is_kept(body: Body, 
     result = prepare(replace(clip, rotations=rotations), body)
     upright = prepare(clip, body)
     off = np.degrees(quat_angle(result.rotations[0, 0], upright.rotations[0, 0]))
-    assert off == pytest.approx(expected, abs=4.0)  # the axis runs from the ankles to the chest, not along the root
+    assert off == pytest.approx(expected, abs=tolerance)
     assert np.percentile(lowest_height(result, body), 5) == pytest.approx(0.0, abs=1e-9)
 
 

@@ -1,0 +1,351 @@
+"""Policies and their file, the bridge to Stable-Baselines3, the refiner, projection, cloning and training."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from stable_baselines3 import PPO
+from torch import nn
+
+from morphloop.envs import Observer, TrackingEnv, build_library, observation_size, prepare
+from morphloop.envs.sb3_adapter import TrackingVecEnv
+from morphloop.imitator import (
+    CloningConfig,
+    ImitatorConfig,
+    Policy,
+    PpoConfig,
+    ProjectionConfig,
+    Refiner,
+    RefinerConfig,
+    load_policy,
+    new_policy,
+    project_clips,
+    train_imitator,
+    update_policy,
+)
+from morphloop.imitator.cloning import Demonstrations, clone, demonstrations
+from morphloop.imitator.policy import OBSERVATION_CLIP
+from morphloop.imitator.ppo import fit_normaliser, give_to_sb3, take_from_sb3
+from morphloop.imitator.projection import policy_rollouts
+from morphloop.metrics import track_errors
+from morphloop.motion import DEFAULT_SKELETON, Clip, MotionError, make_corpus
+from morphloop.sim import Body, certify, default_body
+
+SMALL = RefinerConfig(samples=32, iterations=1, first_iterations=3, horizon=12)
+"""An effort that a test can pay for."""
+MOVING_MM = 20.0
+"""A frozen pose must be further off than this, or tracking the clip shows nothing."""
+
+
+@pytest.fixture(scope="module")
+def body() -> Body:
+    torch.set_num_threads(1)
+    return default_body()
+
+
+@pytest.fixture(scope="module")
+def squat(body: Body) -> Clip:
+    """One second of a squat in which the pose changes most."""
+    clip = next(c for c in make_corpus(24, seed=4) if c.provenance.notes["action"] == "squat")
+    speed = np.abs(np.gradient(clip.root_pos[:, 2]))
+    start = int(np.argmax(np.convolve(speed, np.ones(31), mode="valid")))
+    return replace(clip.slice(start, start + 31), name="squat")
+
+
+@pytest.fixture
+def policy(body: Body) -> Policy:
+    """A policy whose answers and normaliser are not trivial."""
+    made = new_policy(body, hidden=(32, 16), seed=1)
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        made.mean.copy_(torch.randn(made.mean.shape, generator=generator))
+        made.std.copy_(torch.rand(made.std.shape, generator=generator) + 0.5)
+        made.log_std.fill_(-1.3)
+        last = made.actor[-1]
+        assert isinstance(last, nn.Linear)
+        last.weight.mul_(100.0)
+    return made.eval()
+
+
+def some_obs(body: Body, count: int = 8) -> torch.Tensor:
+    return torch.randn(count, observation_size(body), generator=torch.Generator().manual_seed(5))
+
+
+# -- the policy and its file -----------------------------------------------------------------------------------------
+
+
+def test_a_new_policy_asks_for_almost_nothing_and_repeats_under_a_seed(body: Body):
+    policy = new_policy(body, seed=3)
+    assert policy.act(some_obs(body)).abs().max() < 0.1
+    assert new_policy(body, seed=3).to_bytes() == policy.to_bytes()
+    assert new_policy(body, seed=4).hash != policy.hash
+
+
+def test_a_policy_file_comes_back_to_the_bit(body: Body, policy: Policy, tmp_path: Path):
+    path = policy.save(tmp_path / "policy.safetensors")
+    back = load_policy(path, body)
+    obs = some_obs(body)
+    assert torch.equal(back.act(obs), policy.act(obs))
+    assert back.spec == policy.spec
+    assert back.hash == policy.hash
+    assert torch.equal(back.log_std, policy.log_std)
+    assert path.read_bytes() == back.to_bytes()
+
+
+def test_observations_are_normalised_and_cut(policy: Policy):
+    obs = policy.mean + 2.0 * policy.std
+    np.testing.assert_allclose(policy.normalise(obs[None])[0].detach(), 2.0, atol=1e-5)
+    assert policy.normalise(obs[None] + 1e6).max() == OBSERVATION_CLIP
+
+
+def test_a_copy_learns_for_itself(policy: Policy):
+    twin, before = policy.copy(), policy.hash
+    assert twin.hash == before
+    with torch.no_grad():
+        twin.log_std.add_(1.0)
+    assert policy.hash == before != twin.hash
+
+
+def test_a_policy_of_another_body_is_refused(policy: Policy, tmp_path: Path):
+    path = policy.save(tmp_path / "policy.safetensors")
+    with pytest.raises(MotionError, match=r"made for body 'smpl24'.*asked to drive 'smpl24_hinge'"):
+        load_policy(path, default_body("hinge"))
+
+
+def rewritten(policy: Policy, path: Path, **changes: object) -> Path:
+    """The policy's file with fields of its header changed, or left out where None."""
+    header = {"schema": 1, **policy.spec.__dict__} | changes
+    text = json.dumps({k: v for k, v in header.items() if v is not None})
+    path.write_bytes(save_tensors(load_tensors(policy.to_bytes()), metadata={"policy": text}))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"observation": 704}, "reads 704 numbers of observation, this task gives"),
+        ({"schema": 2}, "no policy header of schema 1"),
+        ({"joints": "left_hip"}, "joints = left_hip, expected a list of names"),
+        ({"hidden": [32, -1]}, "hidden = .*expected a list of numbers"),
+        ({"action": 10**9}, "action = 1000000000, expected a number from 1"),
+        ({"body": None}, "body = None, expected text"),
+        ({"notes": []}, "notes = .*expected an object"),
+        ({"hidden": [32, 8]}, "weights do not fit the header"),
+    ],
+)
+def test_a_wrong_header_is_one_clear_line(body: Body, policy: Policy, tmp_path: Path, changes: dict, message: str):
+    path = rewritten(policy, tmp_path / "policy.safetensors", **changes)
+    with pytest.raises(MotionError, match=message) as caught:
+        load_policy(path, body)
+    assert "\n" not in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_what_is_no_policy_file_is_refused(body: Body, policy: Policy, tmp_path: Path):
+    garbage, cut, plain = (tmp_path / name for name in ("garbage", "cut", "plain"))
+    garbage.write_bytes(b"\x80\x04K\x01.")
+    cut.write_bytes(policy.to_bytes()[:-1000])
+    plain.write_bytes(save_tensors({"x": torch.zeros(1)}))
+    for path, message in ((garbage, "not a policy file"), (cut, "not a policy file"), (plain, "no policy header")):
+        with pytest.raises(MotionError, match=message) as caught:
+            load_policy(path, body)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(MotionError, match="no such policy file"):
+        load_policy(tmp_path / "absent", body)
+
+
+# -- the bridge to Stable-Baselines3 ---------------------------------------------------------------------------------
+
+
+def test_weights_go_to_stable_baselines_and_back(body: Body, squat: Clip, policy: Policy):
+    vec = TrackingVecEnv(TrackingEnv([prepare(squat, body)], body, 2), policy.normalise)
+    hidden = list(policy.spec.hidden)
+    layout = {"net_arch": {"pi": hidden, "vf": hidden}, "activation_fn": nn.ELU}
+    model = PPO("MlpPolicy", vec, n_steps=4, batch_size=8, policy_kwargs=layout, device="cpu", seed=0)
+    give_to_sb3(policy, model)
+    obs = some_obs(body, 2)
+    read = policy.normalise(obs)
+    theirs, _ = model.predict(read.numpy(), deterministic=True)
+    limit = model.action_space.high[0]
+    np.testing.assert_allclose(theirs, policy.act(obs).clamp(-limit, limit), atol=1e-5)
+    np.testing.assert_allclose(model.policy.predict_values(read).detach(), policy.critic(read).detach(), atol=1e-5)
+    back = new_policy(body, hidden=policy.spec.hidden, seed=9)
+    back.mean.copy_(policy.mean)
+    back.std.copy_(policy.std)
+    take_from_sb3(model, back)
+    assert back.hash == policy.hash
+
+
+# -- the refiner -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def refined(body: Body, squat: Clip):
+    refiner = Refiner(body, build_library([prepare(squat, body)], body), SMALL, seed=0)
+    return refiner, refiner.track(0)
+
+
+def test_the_refiner_tracks_a_clip_that_moves(body: Body, squat: Clip, refined):
+    refiner, track = refined
+    reference = prepare(squat, body)
+    rollout = track.recorder.rollout(0)
+    clip = body.clip_from_qpos(rollout.qpos, rollout.fps)
+    errors = track_errors(clip, reference, track.completed)
+    frozen = errors["e_mpjpe_mm"] / (1.0 - errors["skill"])
+    assert frozen > MOVING_MM
+    assert track.completed
+    assert errors["success"] == 1.0
+    assert errors["skill"] > 0.2
+    assert rollout.num_frames == reference.num_frames
+    assert refiner.steps_simulated >= 32 * 12 * 15
+    assert certify(rollout, body).bit_equal
+
+
+def test_the_refiner_repeats_under_a_seed_and_not_under_another(body: Body, squat: Clip, refined):
+    library = build_library([prepare(squat, body)], body)
+    first = refined[1].recorder.ctrl
+    same = Refiner(body, library, SMALL, seed=0).track(0, stop=4).recorder.ctrl
+    other = Refiner(body, library, SMALL, seed=1).track(0, stop=4).recorder.ctrl
+    assert np.array_equal(same, first[:4])
+    assert not np.array_equal(other, first[:4])
+
+
+def test_labels_say_what_was_done_where(body: Body, squat: Clip, refined):
+    refiner, track = refined
+    assert [label.frame for label in track.labels] == list(range(30))
+    assert np.array_equal(track.labels[7].qpos, track.recorder.qpos[7])
+    base = refiner.library.target[8].double().numpy()
+    np.testing.assert_allclose(track.recorder.ctrl[7] - track.labels[7].offset, base, atol=1e-9)
+    assert (np.abs(track.labels[7].offset) > 1e-6).any()
+
+
+# -- cloning ---------------------------------------------------------------------------------------------------------
+
+
+def test_cloning_comes_nearer_to_the_demonstrations(body: Body, refined):
+    refiner, track = refined
+    data = demonstrations(track.labels, Observer(body, refiner.library))
+    assert data.obs.shape == (30, observation_size(body))
+    scale = Observer(body, refiner.library).scale
+    np.testing.assert_allclose(data.action[3] * scale, track.labels[3].offset, atol=1e-5)
+    student = new_policy(body, hidden=(32,), seed=0)
+    student.mean.copy_(data.obs.mean(0))
+    student.std.copy_(data.obs.std(0).clamp(min=0.02))
+    before = float(((student.act(data.obs) - data.action) ** 2).mean())
+    critic = [p.detach().clone() for p in student.critic.parameters()]
+    clone(student, data, CloningConfig(epochs=60, minibatch=10, learning_rate=1e-3), seed=0, deadline=float("inf"))
+    after = float(((student.act(data.obs) - data.action) ** 2).mean())
+    assert after < 0.5 * before
+    assert all(torch.equal(a, b) for a, b in zip(critic, student.critic.parameters(), strict=True))
+
+
+def test_cloning_stops_at_its_deadline(body: Body):
+    data = Demonstrations(some_obs(body), torch.ones(8, 69))
+    student = new_policy(body, hidden=(8,), seed=0)
+    once, often = student.copy(), student.copy()
+    clone(once, data, CloningConfig(epochs=1), seed=0, deadline=float("inf"))
+    clone(often, data, CloningConfig(epochs=1000), seed=0, deadline=0.0)
+    assert once.hash == often.hash
+
+
+def test_an_update_reports_on_clips_that_it_did_not_learn_from(body: Body, squat: Clip):
+    clips = [replace(squat.slice(k, k + 20), name=f"part{k}") for k in (0, 5, 10)]
+    student = new_policy(body, hidden=(16,), seed=0)
+    before, rounds = student.hash, []
+    config = CloningConfig(refiner=replace(SMALL, samples=16), stretch_s=0.2, astray=0.02, epochs=2)
+    taught, report = update_policy(student, clips, 4.0, seed=0, config=config, on_round=rounds.append, body=body)
+    assert len(report["held_out_clips"]) == 1
+    assert sorted(report["held_out_clips"] + report["learned_clips"]) == ["part0", "part10", "part5"]
+    for stage in ("before", "after", "learned_before", "learned_after"):
+        assert {"success", "skill", "survived", "e_mpjpe_mm"} <= set(report[stage])
+    assert report["rounds"] == rounds
+    assert report["kept"] in ("old", "new")
+    assert (taught.hash == before) == (report["kept"] == "old" or not rounds)
+    assert student.hash == before, "the given policy stays as it is"
+    with pytest.raises(MotionError, match="1 clips can be tracked, expected at least 2"):
+        update_policy(student, clips[:1], 1.0, seed=0)
+
+
+# -- projection ------------------------------------------------------------------------------------------------------
+
+
+def test_projection_keeps_order_and_says_why_there_is_nothing(body: Body, squat: Clip):
+    other = replace(DEFAULT_SKELETON, offsets=DEFAULT_SKELETON.offsets * 1.2)
+    stranger = Clip(squat.fps, other, squat.root_pos, squat.rotations, name="stranger")
+    short = replace(squat.slice(0, 8), name="short")
+    done = []
+    config = ProjectionConfig(projector="refiner", refiner=replace(SMALL, samples=16, first_iterations=1))
+    results = project_clips([short, stranger, short], config=config, on_done=done.append, body=body)
+    assert [p.source.name for p in results] == ["short", "stranger", "short"]
+    assert sorted(map(id, done)) == sorted(map(id, results))
+    nothing = results[1]
+    assert nothing.clip is None
+    assert nothing.rollout is None
+    assert "skeleton differs" in str(nothing.reason)
+    for projection in (results[0], results[2]):
+        assert projection.certificate is not None
+        assert projection.certificate.passed
+        assert projection.projector == "refiner"
+        assert projection.source is short
+        assert projection.clip is not None
+        assert projection.clip.provenance.parent == short.id
+        assert projection.clip.provenance.projector == "refiner"
+        assert projection.reason is None
+
+
+def test_projection_by_policy_is_certified_and_names_its_policy(body: Body, squat: Clip):
+    policy = new_policy(body, hidden=(16,), seed=0)
+    (result,) = project_clips([squat], policy, ProjectionConfig(projector="policy"), body=body)
+    assert result.projector == "policy"
+    assert result.certificate is not None
+    assert result.certificate.bit_equal
+    assert result.clip is not None
+    assert result.clip.provenance.models["policy"] == policy.hash
+    with pytest.raises(MotionError, match="needs a policy file"):
+        project_clips([squat], None, ProjectionConfig(projector="policy"), body=body)
+
+
+def test_a_clips_rollout_does_not_depend_on_its_company(body: Body, squat: Clip):
+    policy = new_policy(body, hidden=(16,), seed=0)
+    squat = prepare(squat, body)
+    other = squat.slice(5, 15)
+    (alone,) = policy_rollouts(policy, [squat], body)
+    together = policy_rollouts(policy, [other, squat], body)
+    assert [r.num_frames for r in together] == [10, alone.num_frames]
+    np.testing.assert_allclose(together[1].qpos, alone.qpos, atol=1e-4)
+
+
+# -- training --------------------------------------------------------------------------------------------------------
+
+
+def test_training_writes_its_folder_and_goes_on_from_it(body: Body, squat: Clip, tmp_path: Path):
+    rows = []
+    ppo = PpoConfig(steps=4, minibatch=16, epochs=1)
+    config = ImitatorConfig(envs=4, steps=32, budget_s=60.0, checkpoint_s=0.0, ppo=ppo)
+    first = train_imitator([squat], [squat], tmp_path, config, rows.append, body)
+    assert {p.name for p in tmp_path.iterdir()} == {"policy.safetensors", "log.jsonl", "weights.json", "config.json"}
+    assert load_policy(tmp_path / "policy.safetensors", body).hash == first.hash
+    logged = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [row["env_steps"] for row in logged] == [16.0, 32.0]
+    assert {"reward", "error_mm", "lost_per_s", "test_success", "test_skill"} <= set(logged[0])
+    again = train_imitator([squat], [], tmp_path, replace(config, steps=16), rows.append, body)
+    assert torch.equal(again.mean, first.mean), "the normaliser of the first training stays"
+    assert again.hash != first.hash
+    assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 3
+
+
+def test_the_normaliser_is_fitted_to_what_the_task_shows(body: Body, squat: Clip):
+    policy = new_policy(body, hidden=(8,), seed=0)
+    env = TrackingEnv([prepare(squat, body)], body, 16, seed=0)
+    fit_normaliser(policy, env)
+    read = policy.normalise(env.reset())
+    assert read.abs().mean() < 1.5
+    assert float(policy.mean[0]) == pytest.approx(float(env.library.qpos[:, 2].mean()), abs=0.15)
+    assert (policy.std >= 0.02 - 1e-6).all()
