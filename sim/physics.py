@@ -92,7 +92,7 @@ class CpuPhysics:
 
     def _warned(self) -> np.ndarray:
         """(N,) bool: simulations that MuJoCo gave up in the last call."""
-        return self.batch.warning[:, DIVERGED, 1].any(axis=1)
+        return np.asarray(self.batch.warning[:, DIVERGED, 1].any(axis=1))
 
     def rollout(self, state: np.ndarray, ctrl: np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Run H control steps at once from one integration state (S,) under ctrl (N, H, nu), without Python between.
