@@ -25,6 +25,7 @@ from .lineage import Lineage
 from .loop import LoopReport, LoopResume, LoopRun, LoopStatus
 from .project import Project
 from .train_generator import TrainGenerator, TrainTokenizer
+from .train_imitator import TrainImitator
 
 __all__ = ["main"]
 
@@ -45,7 +46,7 @@ COMMANDS: Tree = {
     "evaluate": Evaluate,
     "project": Project,
     "generate": Generate,
-    "train": {"tokenizer": TrainTokenizer, "generator": TrainGenerator},
+    "train": {"tokenizer": TrainTokenizer, "generator": TrainGenerator, "imitator": TrainImitator},
     "loop": {"run": LoopRun, "resume": LoopResume, "status": LoopStatus, "report": LoopReport},
     "lineage": Lineage,
 }
