@@ -115,7 +115,6 @@ def _warp() -> str:
     import mujoco_warp
     import warp
 
-    warp.config.quiet = True
     warp.init()
     devices = ", ".join(str(device) for device in warp.get_devices())
     return f"{mujoco_warp.__name__} imports, devices {devices}; morphloop does not run on it yet"

@@ -42,7 +42,7 @@ class ProjectionConfig:
 
     projector: Projector = "auto"
     """auto: the policy first, the refiner for what it failed; or one of them alone."""
-    min_skill: float = 0.6
+    min_skill: float = 0.3
     """A policy's result under this skill goes to the refiner as well."""
     guided: bool = True
     """Let the policy drive inside the refiner's candidates, so that the search looks for what to add to it."""

@@ -112,15 +112,16 @@ def _write_arrays(path: Path | str, meta: dict[str, Any], arrays: dict[str, np.n
     return write_atomic(path, lambda stream: np.savez_compressed(stream, meta=text, **arrays))  # type: ignore[arg-type]
 
 
-def _meta(arrays: dict[str, np.ndarray], path: Path | str, kinds: Iterable[str]) -> dict[str, Any]:
+def _meta(arrays: dict[str, np.ndarray], path: Path | str, kinds: tuple[str, ...]) -> dict[str, Any]:
     try:
         meta = json.loads(str(arrays["meta"]))
     except (KeyError, ValueError):
         raise MotionError(f"{path}: has no morphloop meta, expected a file that morphloop wrote") from None
     if not isinstance(meta, dict) or meta.get("schema") != SCHEMA:
         raise MotionError(f"{path}: schema {meta.get('schema') if isinstance(meta, dict) else meta}, expected {SCHEMA}")
-    if meta.get("kind") not in kinds:
-        raise MotionError(f"{path}: holds a {meta.get('kind')}, expected {' or '.join(kinds)}")
+    kind = str(meta.get("kind"))
+    if kind not in kinds:
+        raise MotionError(f"{path}: holds a {kind}, expected {' or '.join(kinds)}")
     return meta
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from morphloop.metrics.registry import markdown
 from nbclient import NotebookClient
+
+from morphloop.metrics.registry import markdown
 
 ROOT = Path(__file__).resolve().parent.parent
 
