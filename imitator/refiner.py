@@ -57,23 +57,23 @@ class RefinerConfig:
     """Factor on the noise from one round to the next."""
     temperature: float = 0.4
     """Of the weights, relative to the spread of the costs."""
-    position_weight: float = 10.0
+    position_weight: float = 60.0
     """On the mean squared joint position error, 1/m2."""
-    root_weight: float = 10.0
+    root_weight: float = 40.0
     """On the squared root position error, 1/m2."""
     rotation_weight: float = 0.5
     """On the mean squared rotation difference (1 minus squared dot product) of joints."""
     velocity_weight: float = 0.05
     """On the mean squared joint velocity error, s2/m2."""
-    capture_weight: float = 30.0
+    capture_weight: float = 40.0
     """On the squared error of the horizontal capture point, where the body would have to step to stop, 1/m2."""
-    slide_weight: float = 2.0
+    slide_weight: float = 6.0
     """On the squared horizontal speed of a loaded foot, s2/m2."""
-    planted_weight: float = 2.0
+    planted_weight: float = 1.0
     """On the squared speed of a foot that the clip means to stand, s2/m2."""
-    effort_weight: float = 2.0
+    effort_weight: float = 0.3
     """On the mean squared offset of a plan's sampled targets, 1/rad2."""
-    rate_weight: float = 4.0
+    rate_weight: float = 0.5
     """On the mean squared change of those offsets from one control step to the next, 1/rad2."""
     terminal_weight: float = 4.0
     """Factor on the last quarter of the horizon."""
