@@ -42,8 +42,6 @@ class CloningConfig:
     """Passes over the demonstrations after each round."""
     minibatch: int = 256
     learning_rate: float = 2e-4
-    anchor: float = 1.0
-    """Weight of staying with what the policy did where it did well."""
 
 
 @dataclass(frozen=True)
@@ -132,8 +130,9 @@ def update_policy(
 ) -> tuple[Policy, dict[str, Any]]:
     """Teach a copy of the policy on clips within a time budget; returns it and a report.
 
-    A quarter of the clips, at least one, is held out: the report's before and after are on those. If the update lowers
-    success on the clips that it learned from, the old policy is returned and the report says so. MotionError if fewer
+    A quarter of the clips, at least one, is held out: the report's before and after are on those. If the update does
+    worse on the clips that it learned from, in success or at equal success in global error, the old policy is returned
+    and the report says so. MotionError if fewer
     than two clips can be tracked.
     """
     config, body = config or CloningConfig(), body or default_body()
@@ -170,7 +169,7 @@ def update_policy(
         )
         on_round(rounds[-1])
     after = {"held_out": evaluate_policy(student, held, body), "learned": evaluate_policy(student, learned, body)}
-    worse = (after["learned"]["success"] or 0.0) < (before["learned"]["success"] or 0.0)
+    worse = _standing(after["learned"]) < _standing(before["learned"])
     report = {
         "held_out_clips": [c.name for c in held],
         "learned_clips": [c.name for c in learned],
@@ -182,6 +181,11 @@ def update_policy(
         "kept": "old" if worse else "new",
     }
     return (policy if worse else student.eval()), report
+
+
+def _standing(figures: dict[str, float | None]) -> tuple[float, float]:
+    """What decides between two policies on the same clips: success, then global error. Larger is better."""
+    return figures["success"] or 0.0, -(figures["e_g_mpjpe_mm"] or 0.0)
 
 
 def _trackable(clips: Sequence[Clip], body: Body) -> list[Clip]:
