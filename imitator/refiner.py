@@ -3,8 +3,8 @@
 Annealed sampling over PD targets in a receding horizon, in the line of DIAL-MPC (arXiv 2409.15610) and SPIDER
 (arXiv 2511.09484), written from their published figures. A plan is a set of knots of offsets on the reference's servo
 targets; candidates are rolled out together on the batch, weighed by exponentiated cost, and their mean becomes the next
-plan. Departures: legs and torso alone are sampled, the best plans are kept as candidates, and loaded feet that slide
-cost, since physics alone does not end foot slide.
+plan. Departures: legs, torso and shoulders alone are sampled, few numbers of a plan at a time; the best plans are kept
+as candidates; the capture point's error and loaded feet that slide cost; a policy may drive inside every candidate.
 """
 
 from __future__ import annotations
@@ -203,15 +203,17 @@ class Refiner:
         if self.policy is None:
             return self.physics.rollout(state, base + offsets)
         physics, tape = self.physics, []
+        failed = torch.zeros(len(offsets), dtype=torch.bool)
         physics.state[:] = state
         feel = torch.from_numpy(np.tile(force, (len(offsets), 1)))
         for tick, target in enumerate(base):
             guidance = self._guidance(physics.qpos, physics.qvel, feel, clip, frame + tick)
             physics.ctrl[:] = torch.from_numpy(target + guidance + offsets[:, tick])
-            physics.step()
+            failed |= physics.step()
             feel = physics.foot_force
             tape.append((physics.qpos.clone(), physics.qvel.clone(), feel))
         qpos, qvel, forces = (torch.stack(part, dim=1) for part in zip(*tape, strict=True))
+        qpos[failed] = torch.nan  # one that diverged was put to rest; it must not pass for one that stands
         return qpos, qvel, forces
 
     def _evaluate(self, recorder: Recorder, clip: int, frame: int, plans: np.ndarray) -> np.ndarray:

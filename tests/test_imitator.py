@@ -192,6 +192,20 @@ def refined(body: Body, squat: Clip):
     return refiner, refiner.track(0)
 
 
+def test_a_policy_that_adds_nothing_leaves_the_search_as_it_is(body: Body, squat: Clip):
+    silent = new_policy(body, hidden=(8,))
+    with torch.no_grad():
+        for parameter in silent.actor.parameters():
+            parameter.zero_()
+    library = build_library([prepare(squat, body)], body)
+    alone, guided = (Refiner(body, library, SMALL, seed=3, policy=policy).track(0, stop=6) for policy in (None, silent))
+    assert np.array_equal(alone.recorder.qpos, guided.recorder.qpos)
+    with torch.no_grad():
+        silent.actor[-1].bias.fill_(1.0)  # type: ignore[union-attr]
+    loud = Refiner(body, library, SMALL, seed=3, policy=silent).track(0, stop=6)
+    assert not np.allclose(alone.recorder.qpos, loud.recorder.qpos)
+
+
 def test_the_refiner_tracks_a_clip_that_moves(body: Body, squat: Clip, refined):
     refiner, track = refined
     reference = prepare(squat, body)
