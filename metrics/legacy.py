@@ -1,6 +1,7 @@
 """Metrics of other papers under their own definitions, so that tables can be compared; each at the rate it assumes.
 
-They see the motion unfiltered, linearly resampled. Where a paper leaves something open the choice is written here.
+They see the motion unfiltered, linearly resampled to that rate by the caller. Where a paper leaves something open the
+choice is written here.
 """
 
 from __future__ import annotations
@@ -34,7 +35,6 @@ def physdiff(points: Points) -> Values:
     high at t and at t+1, else 0. Millimetres; skate is mm per frame of 1/30 s. Means run over all frames, contact or
     not. The tolerance is subtracted, as CLoSD's evaluation does. Skate is None for a single frame.
     """
-    points = points.at(PHYSDIFF_HZ)
     lowest = points.lowest
     penetrate = float(1e3 * np.maximum(0.0, -lowest - PHYSDIFF_TOLERANCE).mean())
     float_ = float(1e3 * np.maximum(0.0, lowest - PHYSDIFF_TOLERANCE).mean())
@@ -73,7 +73,6 @@ def gmd_skating(points: Points) -> Values:
     both at once and as the mean over 5 steps (zeros beyond the ends); either foot counts; share of the T - 1 steps.
     """
     feet = points.joints("left_foot", "right_foot")
-    points = points.at(GMD_HZ)
     if feet is None or points.num_frames < 2:
         return {"gmd_skating_ratio": None}
     toes = points.positions[:, feet]
@@ -92,7 +91,6 @@ def edge_pfc(points: Points) -> Values:
     None where the root never accelerates: the scale would be 0 over 0.
     """
     feet = points.joints("left_ankle", "left_foot", "right_ankle", "right_foot")
-    points = points.at(PFC_HZ)
     if feet is None or points.num_frames < 3:
         return {"edge_pfc": None}
     acceleration = np.diff(points.positions[:, 0], n=2, axis=0) * PFC_HZ**2

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from morphloop.motion import Clip, JointTrack
 from morphloop.sim.body import Body
 
-from .contact import find_contacts, slide
-from .legacy import edge_pfc, gmd_skating, physdiff
+from .contact import slide
+from .context import context
+from .legacy import GMD_HZ, PFC_HZ, PHYSDIFF_HZ, edge_pfc, gmd_skating, physdiff
 from .plausibility import floating, joint_speed, penetration, smoothness, unsupported
-from .points import Variant, ground_offset, motion_points
+from .points import Variant
 
 
 @dataclass(frozen=True)
@@ -30,14 +31,14 @@ def measure(motion: Clip | JointTrack, body: Body | None = None, ground: str = "
     body: the default body if not given. ground: where z = 0 is put, `as-is` leaves the file's.
     Raises MotionError for an unknown ground.
     """
-    points = motion_points(motion, body)
-    offset = ground_offset(points, ground)
-    if ground != "as-is":
-        points = points.lowered(offset)
-    values: dict[str, float | None] = {"ground_offset_mm": 1e3 * offset}
-    values |= penetration(points.lowest) | floating(points.lowest) | unsupported(points)
-    values |= slide(find_contacts(points)) | smoothness(points)
-    values |= physdiff(points) | gmd_skating(points) | edge_pfc(points)
+    seen = context(motion, body, ground)
+    points = seen.points
+    values: dict[str, float | None] = {"ground_offset_mm": 1e3 * seen.offset}
+    values |= penetration(points.lowest) | floating(points.lowest)
+    values |= unsupported(points.clear, points.com, points.fps)
+    values |= slide(seen.contacts) | smoothness(points.positions, seen.smooth_joints, seen.grid_joints)
+    values |= physdiff(seen.resampled(PHYSDIFF_HZ)) | gmd_skating(seen.resampled(GMD_HZ))
+    values |= edge_pfc(seen.resampled(PFC_HZ))
     rotations = motion.rotations if isinstance(motion, Clip) else None
     values |= {"joint_speed_max_rad_s": None} if rotations is None else joint_speed(rotations, motion.fps)
     return Measurement(points.variant, ground, values)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from .points import Points
 from .signals import GRID_HZ, lowpass, runs, to_grid
 
 DEEP_M = 0.005
@@ -32,27 +31,37 @@ def floating(lowest: np.ndarray) -> Values:
     return {"float_mean_mm": float(1e3 * np.maximum(0.0, lowest).mean())}
 
 
-def unsupported(points: Points) -> Values:
-    """Share of frames with the lowest point over 20 mm while the centre of mass is not in free fall.
+def hanging(clear: np.ndarray, com: np.ndarray, fps: float) -> tuple[np.ndarray, np.ndarray]:
+    """Frames off the ground whose centre of mass is not in free fall, and the frames that could be judged.
 
-    The acceleration at a frame is that of a quadratic fitted to 0.15 s of the centre of mass around it, shifted to
-    lie inside the airborne stretch, at the clip's own rate: the push-off must not leak in. A stretch shorter than
-    0.15 s cannot be judged and is left out of both counts; None if no frame can be judged, or if the centre of mass
-    is unknown. So a pose at rest and a ballistic jump score 0, a hover 1.
+    clear: (T,) height of the lowest point over the ground, metres; com: (T, 3) centre of mass. Returns (T,) bool twice.
+
+    Off the ground is over 20 mm. The acceleration at a frame is that of a quadratic fitted to 0.15 s of the centre of
+    mass around it, shifted to lie inside the airborne stretch, at the clip's own rate: the push-off must not leak in.
+    A stretch shorter than 0.15 s cannot be judged.
     """
-    if points.com is None:
-        return {"unsupported_ratio": None}
-    airborne = (points.heights - points.clearance).min(axis=1) > AIRBORNE_M
-    samples = max(3, int(np.ceil(FIT_S * points.fps - 1e-6)))
-    judged, hanging = int((~airborne).sum()), 0
+    airborne = clear > AIRBORNE_M
+    hung, judged = np.zeros(len(clear), bool), ~airborne
+    samples = max(3, int(np.ceil(FIT_S * fps - 1e-6)))
     for start, end in runs(airborne):
         if end - start < samples:
             continue
-        wrong = np.linalg.norm(_fit_acceleration(points.com[start:end], points.fps, samples) - GRAVITY, axis=-1)
+        wrong = np.linalg.norm(_fit_acceleration(com[start:end], fps, samples) - GRAVITY, axis=-1)
         window = np.clip(np.arange(end - start) - samples // 2, 0, end - start - samples)
-        hanging += int((wrong[window] > FREE_FALL_ERROR).sum())
-        judged += end - start
-    return {"unsupported_ratio": hanging / judged if judged else None}
+        hung[start:end] = wrong[window] > FREE_FALL_ERROR
+        judged[start:end] = True
+    return hung, judged
+
+
+def unsupported(clear: np.ndarray, com: np.ndarray | None, fps: float) -> Values:
+    """Share of frames off the ground without free fall among those that can be judged; arguments as for `hanging`.
+
+    A pose at rest and a ballistic jump score 0, a hover 1. None if no frame can be judged, or without a centre of mass.
+    """
+    if com is None:
+        return {"unsupported_ratio": None}
+    hung, judged = hanging(clear, com, fps)
+    return {"unsupported_ratio": float(hung.sum() / judged.sum()) if judged.any() else None}
 
 
 def _fit_acceleration(x: np.ndarray, fps: float, samples: int) -> np.ndarray:
@@ -62,12 +71,12 @@ def _fit_acceleration(x: np.ndarray, fps: float, samples: int) -> np.ndarray:
     return np.lib.stride_tricks.sliding_window_view(x, samples, axis=0) @ kernel
 
 
-def smoothness(points: Points) -> Values:
-    """Mean jerk of the joints on the 30 Hz grid, and what the low-pass took away (RMS over joints and frames)."""
-    smooth = lowpass(points.positions, points.fps)
-    removed = points.positions - smooth
-    jitter = float(1e3 * np.sqrt((removed**2).sum(axis=-1).mean())) if len(smooth) > 2 else None
-    grid = to_grid(smooth, points.fps)
+def smoothness(joints: np.ndarray, smooth: np.ndarray, grid: np.ndarray) -> Values:
+    """Mean jerk of the joints on the 30 Hz grid, and what the low-pass took away (RMS over joints and frames).
+
+    joints, smooth: (T, J, 3) before and after the low-pass; grid: (T', J, 3) the latter on the 30 Hz grid; metres.
+    """
+    jitter = float(1e3 * np.sqrt(((joints - smooth) ** 2).sum(axis=-1).mean())) if len(joints) > 2 else None
     jerk = None
     if len(grid) > 3:
         jerk = float(np.linalg.norm(np.diff(grid, n=3, axis=0), axis=-1).mean() * GRID_HZ**3)

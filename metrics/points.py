@@ -71,6 +71,11 @@ class Points:
         """(T,) h(t): height of the lowest point, metres."""
         return self.heights.min(axis=1)
 
+    @cached_property
+    def clear(self) -> np.ndarray:
+        """(T,) height of the lowest point over the ground, each less its clearance, metres; h(t) on a surface."""
+        return (self.heights - self.clearance).min(axis=1)
+
     def track(self, points: np.ndarray) -> np.ndarray:
         """(T, K, 3) centres of the points with these (K,) indices."""
         joints = self.joint[points]

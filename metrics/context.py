@@ -1,0 +1,67 @@
+"""A motion made ready to measure: what several metrics need, computed once and shared between them.
+
+The definitions themselves are pure functions over arrays; `measure` hands them what stands here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from morphloop.motion import Clip, JointTrack
+from morphloop.sim.body import Body, default_body
+
+from .contact import Contacts, find_contacts
+from .points import Points, ground_offset, motion_points
+from .signals import lowpass, to_grid
+
+
+@dataclass(frozen=True, eq=False)
+class Context:
+    """A motion, its body and its points over the chosen ground.
+
+    motion: as it was given; body: the one it is measured on; ground: as-is, lowest or robust; offset: metres that this
+    choice takes off (as-is: what `robust` would take off, while `points` keep the file's heights); points: at the
+    clip's own rate, with the ground at z = 0.
+    """
+
+    motion: Clip | JointTrack
+    body: Body
+    ground: str
+    offset: float
+    points: Points
+
+    @cached_property
+    def smooth_joints(self) -> np.ndarray:
+        """(T, J, 3) joint positions after the 6 Hz low-pass, at the clip's own rate, metres."""
+        return lowpass(self.points.positions, self.points.fps)
+
+    @cached_property
+    def grid_joints(self) -> np.ndarray:
+        """(T', J, 3) joint positions on the 30 Hz grid, metres."""
+        return to_grid(self.smooth_joints, self.points.fps)
+
+    @cached_property
+    def contacts(self) -> Contacts:
+        """Contact on the 30 Hz grid."""
+        return find_contacts(self.points)
+
+    @cached_property
+    def _rates(self) -> dict[float, Points]:
+        return {}
+
+    def resampled(self, fps: float) -> Points:
+        """The points, unfiltered, at the rate that a legacy metric assumes; each rate is computed once."""
+        if fps not in self._rates:
+            self._rates[fps] = self.points.at(fps)
+        return self._rates[fps]
+
+
+def context(motion: Clip | JointTrack, body: Body | None = None, ground: str = "as-is") -> Context:
+    """A motion ready to measure. body: the default body if not given. Raises MotionError for an unknown ground."""
+    body = body or default_body()
+    points = motion_points(motion, body)
+    offset = ground_offset(points, ground)
+    return Context(motion, body, ground, offset, points if ground == "as-is" else points.lowered(offset))
