@@ -1,0 +1,156 @@
+"""Can the ground do it? The wrench that the motion asks for against what friction allows at the parts that touch.
+
+The required wrench comes from `dynamics`, on the 30 Hz grid after the 6 Hz low-pass. At every sample it is compared
+with the forces that a ground of friction 1 can apply to the touching points of the body: non-negative least squares
+over the edges of their friction cones. What is left over is the residual: in a hover the whole weight, in free flight
+nothing. In biomechanics the same residual at the pelvis grades a motion capture (Hicks et al. 2015, "Is my model good
+enough?", J. Biomech. Eng. 137), and physics-based pose estimation minimises it (PhysCap, arXiv 2008.08880).
+
+A low-pass spreads an impact over a few samples on either side of it. A smoothed wrench is a positive mixture of the
+wrenches around it, so a point that touched a moment ago, or is about to, still counts, at the place where it touches.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import nnls
+
+from morphloop.sim.body import Body
+
+from .context import Context
+from .dynamics import GRAVITY, Segments, external_wrench, segments
+from .plausibility import AIRBORNE_M
+from .signals import GRID_HZ, on_grid
+
+FRICTION = 1.0
+"""Coefficient of Coulomb friction, rubber on a dry floor (design.md, section 9)."""
+CONE_EDGES = 8
+"""Edges of the pyramid inscribed in a friction cone; it holds at least 92 % of the cone's horizontal force."""
+DIRECTIONS = 16
+"""Of the touching points only those farthest out in one of so many horizontal directions are kept: points on a plane
+have no more to give than the corners of their hull."""
+PATCH_M = AIRBORNE_M
+"""A point lower than this touches; the height over which `unsupported_ratio` calls the body airborne."""
+SPREAD = 2
+"""Samples before and after a touch at which it still counts: 0.067 s, half the width of the low-pass' main lobe."""
+
+Values = dict[str, float | None]
+
+
+@dataclass(frozen=True, eq=False)
+class WrenchFit:
+    """The wrench over time and how much of it the ground explains, at the inner samples of the 30 Hz grid.
+
+    required: (K, 6) force over body weight, moment about the centre of mass over body weight x height;
+    residual: (K, 6) what of it no contact force explains; touching: (K,) bool, some point can carry a force.
+    """
+
+    required: np.ndarray
+    residual: np.ndarray
+    touching: np.ndarray
+
+    def ratio(self) -> np.ndarray:
+        """(K,) size of the residual, force and moment together."""
+        return np.linalg.norm(self.residual, axis=1)
+
+
+def stature(body: Body) -> float:
+    """Height of the body at rest, metres, from its lowest to its highest surface point."""
+    surface = body.surface
+    z = body.skeleton.rest_positions[surface.joint, 2] + surface.local[:, 2]
+    return float((z + surface.radius).max() - (z - surface.radius).min())
+
+
+def residual_wrench(seen: Context) -> Values:
+    """`residual_wrench_ratio` and its two parts, `residual_force_ratio` and `residual_moment_ratio`.
+
+    Each is a mean over the inner samples of the grid: of the size of the residual's six numbers together, of the size
+    of its force over body weight, of the size of its moment over body weight x height. None in the joints variant and
+    for a clip of fewer than three samples.
+    """
+    fit = fit_wrench(seen)
+    if fit is None:
+        return {"residual_wrench_ratio": None, "residual_force_ratio": None, "residual_moment_ratio": None}
+    return {
+        "residual_wrench_ratio": float(fit.ratio().mean()),
+        "residual_force_ratio": float(np.linalg.norm(fit.residual[:, :3], axis=1).mean()),
+        "residual_moment_ratio": float(np.linalg.norm(fit.residual[:, 3:], axis=1).mean()),
+    }
+
+
+def fit_wrench(seen: Context) -> WrenchFit | None:
+    """The wrench of a motion and its best explanation, sample by sample; None where it cannot be known."""
+    points = seen.points
+    if points.matrices is None or len(seen.grid_joints) < 3:
+        return None
+    parts, turned = segments(seen.body), on_grid(points.matrices, points.fps)
+    com, force, moment = external_wrench(parts, seen.grid_joints, turned, GRID_HZ)
+    near = np.flatnonzero(points.heights.min(axis=0) < PATCH_M)
+    arm = np.einsum("tpij,pj->tpi", turned[:, points.joint[near]], points.local[near])
+    patches = seen.grid_joints[:, points.joint[near]] + arm - points.radius[near, None] * [0.0, 0.0, 1.0]
+    place, usable = _held(patches)
+    return explain(com, force, moment, place[1:-1], usable[1:-1], _scales(parts, seen.body))
+
+
+def _scales(parts: Segments, body: Body) -> np.ndarray:
+    """(6,) what one newton and one newton metre are in body weights and body weights x height."""
+    weight = -GRAVITY[2] * parts.total
+    return np.repeat([1.0 / weight, 1.0 / (weight * stature(body))], 3)
+
+
+def _held(patches: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where points touch, now or within `SPREAD` samples. patches: (T, P, 3) lowest surface of each point, metres.
+
+    Returns (T, P, 3) the place of the touch nearest in time, and (T, P) bool, whether there is one.
+    """
+    touching = patches[..., 2] < PATCH_M
+    place, usable = patches.copy(), touching.copy()
+    for shift in range(1, SPREAD + 1):
+        for now, then in ((slice(shift, None), slice(None, -shift)), (slice(None, -shift), slice(shift, None))):
+            late = touching[then] & ~usable[now]
+            place[now][late] = patches[then][late]
+            usable[now] |= touching[then]
+    return place, usable
+
+
+def explain(
+    com: np.ndarray, force: np.ndarray, moment: np.ndarray, place: np.ndarray, usable: np.ndarray, scales: np.ndarray
+) -> WrenchFit:
+    """Non-negative least squares over the friction cones of the usable points, sample by sample.
+
+    com: (K, 3) m; force: (K, 3) N; moment: (K, 3) N m about com; place: (K, P, 3) m; usable: (K, P) bool;
+    scales: (6,) what turns N and N m into ratios, in which the squares are summed.
+    """
+    required = np.concatenate([force, moment], axis=1) * scales
+    residual, edges = required.copy(), _cone_edges()
+    touching = usable.any(axis=1)
+    for k in np.flatnonzero(touching):
+        corners = _corners(place[k, usable[k]])
+        cone = _generators(corners - com[k], edges) * (scales / scales[0])[:, None]
+        residual[k] -= cone @ nnls(cone, required[k])[0]
+    return WrenchFit(required, residual, touching)
+
+
+def _cone_edges() -> np.ndarray:
+    """(CONE_EDGES, 3) forces along the edges of a friction pyramid on level ground, vertical part 1."""
+    turn = 2.0 * np.pi * np.arange(CONE_EDGES) / CONE_EDGES
+    return np.stack([FRICTION * np.cos(turn), FRICTION * np.sin(turn), np.ones(CONE_EDGES)], axis=1)
+
+
+def _corners(place: np.ndarray) -> np.ndarray:
+    """Those of (P, 3) points that lie farthest out in some horizontal direction, (C, 3)."""
+    if len(place) <= 3:
+        return place
+    turn = 2.0 * np.pi * np.arange(DIRECTIONS) / DIRECTIONS
+    far = (place[:, :2] @ np.stack([np.cos(turn), np.sin(turn)])).argmax(axis=0)
+    return place[np.unique(far)]
+
+
+def _generators(arms: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """(6, C E) wrenches about the centre of mass of unit forces along E edges at C points. arms: (C, 3); edges: (E, 3)."""
+    force = np.tile(edges, (len(arms), 1))
+    arm = np.repeat(arms, len(edges), axis=0)
+    (ax, ay, az), (fx, fy, fz) = arm.T, force.T
+    return np.stack([fx, fy, fz, ay * fz - az * fy, az * fx - ax * fz, ax * fy - ay * fx])
