@@ -1,0 +1,102 @@
+"""Pickles from outside, read without running them: arrays and plain containers come out, anything else is refused.
+
+What is understood beside plain Python: NumPy arrays, dtypes and scalars; joblib's files (PHC, GVHMR), compressed or
+not, with their arrays inline; torch tensors inside a pickle (as PHC stores root positions); object arrays of `.npy`;
+with `smpl=True` also chumpy arrays and SciPy sparse matrices (SMPL model files), turned into dense arrays. The program
+of the pickle is run by `pickle_machine`, never by `pickle`.
+"""
+
+from __future__ import annotations
+
+import bz2
+import io
+import lzma
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import MotionError
+from ..files import MAX_BYTES
+from .pickle_machine import Machine, Table
+from .pickle_values import CALLS, NAMES, SMPL_CALLS
+
+MAX_UNPACKED = 1 << 30
+"""Bytes that a compressed file may unpack to: 1 GiB, about 16 hours of PHC's SMPL clips."""
+_MALFORMED = (IndexError, KeyError, ValueError, TypeError, AttributeError, OverflowError, struct.error, EOFError)
+_UNPACKERS: dict[bytes, Callable[[], Any]] = {
+    b"\x1f\x8b": lambda: zlib.decompressobj(31),
+    b"BZ": bz2.BZ2Decompressor,
+    b"\xfd7zXZ": lzma.LZMADecompressor,
+    b"]\x00\x00": lzma.LZMADecompressor,
+    b"x": zlib.decompressobj,
+}
+"""First bytes of a file that joblib compressed, to what unpacks it."""
+NPY_MAGIC = b"\x93NUMPY"
+
+
+def read_pickle(path: Path | str, smpl: bool = False) -> Any:
+    """The value in a `.pkl` (pickle or joblib) or an object `.npy` as plain Python and NumPy; no code is executed.
+
+    Containers are dict, list and tuple; arrays are read-only views of the file; bytes are memoryviews; an array of one
+    object is that object. smpl: chumpy arrays and SciPy sparse matrices are read too, as dense float arrays.
+    Raises MotionError, one line: the file and the global that it asked for, or how it is malformed or too large.
+    """
+    path = Path(path)
+    try:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise MotionError(f"{path}: {size / 2**30:.1f} GiB, expected at most {MAX_BYTES >> 30}")
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise MotionError(f"{path}: no such file") from None
+    except OSError as error:
+        raise MotionError(f"{path}: cannot be read ({error.strerror})") from None
+    return unpickle(data, str(path), smpl)
+
+
+def unpickle(data: bytes, where: str, smpl: bool = False) -> Any:
+    """`read_pickle` of bytes at hand."""
+    table = Table(CALLS | SMPL_CALLS, NAMES) if smpl else Table(CALLS, NAMES)
+    at = 0
+    try:
+        if data[: len(NPY_MAGIC)] == NPY_MAGIC:
+            at = _behind_npy_header(data)
+        else:
+            data = _unpacked(data, where)
+        value = Machine(data, table, where, at).run()
+    except MotionError:
+        raise
+    except _MALFORMED as error:
+        reason = " ".join(str(error).split())[:100] or type(error).__name__
+        raise MotionError(f"{where}: malformed or truncated pickle ({reason})") from None
+    if isinstance(value, np.ndarray) and value.dtype == object and value.size == 1:
+        return value.reshape(-1)[0]
+    return value
+
+
+def _behind_npy_header(data: bytes) -> int:
+    """Where the pickle of an object .npy begins."""
+    stream = io.BytesIO(data[: 1 << 16])
+    version = np.lib.format.read_magic(stream)
+    if version == (1, 0):
+        np.lib.format.read_array_header_1_0(stream)
+    else:
+        np.lib.format.read_array_header_2_0(stream)
+    return stream.tell()
+
+
+def _unpacked(data: bytes, where: str) -> bytes:
+    for magic, start in _UNPACKERS.items():
+        if data.startswith(magic):
+            try:
+                unpacked = start().decompress(data, MAX_UNPACKED + 1)
+            except (zlib.error, lzma.LZMAError, OSError, EOFError) as error:
+                raise MotionError(f"{where}: damaged compressed pickle ({error})") from None
+            if len(unpacked) > MAX_UNPACKED:
+                raise MotionError(f"{where}: unpacks to more than {MAX_UNPACKED >> 30} GiB")
+            return unpacked
+    return data
