@@ -195,6 +195,15 @@ class JointTrack:
     def num_frames(self) -> int:
         return len(self.positions)
 
+    def resampled(self, fps: float) -> JointTrack:
+        """The track at another frame rate by linear interpolation; the first frame stays."""
+        if abs(fps - self.fps) < 1e-9:
+            return self
+        count = int(np.floor((self.num_frames - 1) / self.fps * fps + 1e-6)) + 1
+        low, high, weight = resample_weights(self.num_frames, self.fps, count, fps)
+        between = weight[:, None, None] * (self.positions[high] - self.positions[low])
+        return replace(self, fps=fps, positions=self.positions[low] + between)
+
     @cached_property
     def id(self) -> str:
         """Hash of the motion alone, as Clip.id."""

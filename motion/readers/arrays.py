@@ -8,6 +8,7 @@ pelvis J0 of the resting body, hence pelvis = trans + J0, with J0 not turned.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 from ..clip import Clip, JointTrack, Provenance, check_finite, check_timing
 from ..errors import MotionError
 from ..files import load_clip, read_npy, read_npz
+from ..humanml3d import FEATURES, HUMANML3D_FPS, track_from_features
 from ..rotations import quat_from_matrix, quat_from_rotvec, quat_mul
 from ..skeleton import DEFAULT_SKELETON, HUMANML3D_JOINTS, SMPL_JOINTS, Y_UP_TO_Z_UP
 from .timing import resolve_fps
@@ -32,7 +34,8 @@ def read_array_file(path: Path | str, fps: float | None = None) -> Clip | JointT
     """A .npz or .npy file by what is in it. Raises MotionError when that is none of the known layouts."""
     path = Path(path)
     if path.suffix.lower() == ".npy":
-        return _joints({"joints": read_npy(path)}, fps, path)
+        array = read_npy(path)
+        return _features(array, fps, path) if array.shape[1:] == (FEATURES,) else _joints({"joints": array}, fps, path)
     arrays = read_npz(path)
     if "meta" in arrays:
         clip = load_clip(path)
@@ -87,6 +90,16 @@ def _joints(arrays: dict[str, np.ndarray], fps: float | None, path: Path) -> Joi
         name=path.stem,
         provenance=_provenance(path, texts, {"format": "humanml3d joints"}),
     )
+
+
+def _features(array: np.ndarray, fps: float | None, path: Path) -> JointTrack:
+    """HumanML3D's 263 numbers a frame, 20 fps by definition."""
+    resolve_fps(HUMANML3D_FPS, fps, path)
+    check_timing(HUMANML3D_FPS, len(array), str(path))
+    check_finite(_numbers(array, "features", path), f"{path}: features")
+    track, texts = track_from_features(array, str(path)), _texts({}, path)
+    provenance = _provenance(path, texts, {"format": "humanml3d 263"})
+    return replace(track, name=path.stem, texts=texts, provenance=provenance)
 
 
 def _smpl(arrays: dict[str, np.ndarray], fps: float | None, path: Path) -> Clip:
