@@ -71,5 +71,6 @@ def _angular_momentum(parts: Segments, arms: np.ndarray, matrices: np.ndarray, f
     turned = (matrices[:-1] @ parts.second).transpose(0, 2, 1, 3).reshape(frames - 1, 3, 3 * joints)
     spread += turned @ matrices[1:].transpose(0, 1, 3, 2).reshape(frames - 1, 3 * joints, 3)
     return fps * np.stack(
-        [spread[:, 1, 2] - spread[:, 2, 1], spread[:, 2, 0] - spread[:, 0, 2], spread[:, 0, 1] - spread[:, 1, 0]], axis=1
+        [spread[:, 1, 2] - spread[:, 2, 1], spread[:, 2, 0] - spread[:, 0, 2], spread[:, 0, 1] - spread[:, 1, 0]],
+        axis=1,
     )

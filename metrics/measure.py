@@ -12,6 +12,7 @@ from .context import context
 from .legacy import GMD_HZ, PFC_HZ, PHYSDIFF_HZ, edge_pfc, gmd_skating, physdiff
 from .plausibility import floating, joint_speed, penetration, smoothness, unsupported
 from .points import Variant
+from .wrench import NO_WRENCH, residual_wrench
 
 
 @dataclass(frozen=True)
@@ -24,11 +25,14 @@ class Measurement:
     values: dict[str, float | None]
 
 
-def measure(motion: Clip | JointTrack, body: Body | None = None, ground: str = "as-is") -> Measurement:
+def measure(
+    motion: Clip | JointTrack, body: Body | None = None, ground: str = "as-is", wrench: bool = True
+) -> Measurement:
     """Every metric that needs the motion alone.
 
     motion: a Clip on the body's skeleton is measured on the body's surface, anything else on its joints.
     body: the default body if not given. ground: where z = 0 is put, `as-is` leaves the file's.
+    wrench: False leaves `residual_wrench_ratio` and its parts None, which saves a third of the time.
     Raises MotionError for an unknown ground.
     """
     seen = context(motion, body, ground)
@@ -41,4 +45,5 @@ def measure(motion: Clip | JointTrack, body: Body | None = None, ground: str = "
     values |= edge_pfc(seen.resampled(PFC_HZ))
     rotations = motion.rotations if isinstance(motion, Clip) else None
     values |= {"joint_speed_max_rad_s": None} if rotations is None else joint_speed(rotations, motion.fps)
+    values |= residual_wrench(seen) if wrench else NO_WRENCH
     return Measurement(points.variant, ground, values)

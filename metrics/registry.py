@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from . import contact, legacy, plausibility, points, signals, tracking
+from . import contact, legacy, plausibility, points, signals, tracking, wrench
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,10 @@ CONTACT = GRID | {
     "left out at both ends of a contact": f"{contact.SMEARED} sample",
     "toe joint over sole (joints)": _mm(points.TOE_CLEARANCE),
     "ankle joint over sole (joints)": _mm(points.ANKLE_CLEARANCE),
+}
+WRENCH = GRID | {
+    "friction": f"{wrench.FRICTION:g}, pyramid of {wrench.CONE_EDGES} edges inscribed in the cone",
+    "patch": f"points under {_mm(wrench.PATCH_M)} within {wrench.SPREAD} samples",
 }
 PHYSDIFF = {"tolerance": _mm(legacy.PHYSDIFF_TOLERANCE), "rate": f"{legacy.PHYSDIFF_HZ:g} fps"}
 TRACKING = {"rate": f"{tracking.TRACKING_HZ:g} fps"}
@@ -88,6 +92,32 @@ _ALL = (
         "share of those values over the threshold",
         DESIGN,
         thresholds=CONTACT | {"fast": f"{1e3 * contact.SLIDE_FAST:g} mm/s"},
+    ),
+    Metric(
+        "residual_wrench_ratio",
+        "",
+        "mean size of what inverse dynamics asks for and no friction-cone forces at touching points explain: force over "
+        "body weight and moment about the centre of mass over body weight x height, taken together; free flight needs "
+        "none, a hover scores 1",
+        DESIGN,
+        thresholds=WRENCH,
+        variants=("surface",),
+    ),
+    Metric(
+        "residual_force_ratio",
+        "",
+        "its force alone, over body weight",
+        DESIGN,
+        thresholds=WRENCH,
+        variants=("surface",),
+    ),
+    Metric(
+        "residual_moment_ratio",
+        "",
+        "its moment alone, over body weight x height",
+        DESIGN,
+        thresholds=WRENCH,
+        variants=("surface",),
     ),
     Metric("jerk_mean_m_s3", "m/s3", "mean size of the joints' third derivative", DESIGN, thresholds=GRID),
     Metric("jitter_rms_mm", "mm", "RMS over joints and frames of what the low-pass takes off", DESIGN, thresholds=GRID),

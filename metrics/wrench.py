@@ -56,6 +56,9 @@ class WrenchFit:
         return np.linalg.norm(self.residual, axis=1)
 
 
+NO_WRENCH: Values = dict.fromkeys(("residual_wrench_ratio", "residual_force_ratio", "residual_moment_ratio"))
+
+
 def stature(body: Body) -> float:
     """Height of the body at rest, metres, from its lowest to its highest surface point."""
     surface = body.surface
@@ -72,7 +75,7 @@ def residual_wrench(seen: Context) -> Values:
     """
     fit = fit_wrench(seen)
     if fit is None:
-        return {"residual_wrench_ratio": None, "residual_force_ratio": None, "residual_moment_ratio": None}
+        return dict(NO_WRENCH)
     return {
         "residual_wrench_ratio": float(fit.ratio().mean()),
         "residual_force_ratio": float(np.linalg.norm(fit.residual[:, :3], axis=1).mean()),
@@ -124,33 +127,33 @@ def explain(
     scales: (6,) what turns N and N m into ratios, in which the squares are summed.
     """
     required = np.concatenate([force, moment], axis=1) * scales
-    residual, edges = required.copy(), _cone_edges()
+    residual, edges, compass = required.copy(), _cone_edges(), _compass(DIRECTIONS)
+    levers = np.cross(np.eye(3)[:, None], edges).transpose(0, 2, 1) * (scales[3] / scales[0])
     touching = usable.any(axis=1)
     for k in np.flatnonzero(touching):
-        corners = _corners(place[k, usable[k]])
-        cone = _generators(corners - com[k], edges) * (scales / scales[0])[:, None]
+        patches = place[k, usable[k]]
+        corners = patches[np.unique((patches[:, :2] @ compass).argmax(axis=0))]
+        cone = _generators(corners - com[k], edges, levers)
         residual[k] -= cone @ nnls(cone, required[k])[0]
     return WrenchFit(required, residual, touching)
 
 
+def _compass(directions: int) -> np.ndarray:
+    """(2, D) horizontal unit vectors all around."""
+    turn = 2.0 * np.pi * np.arange(directions) / directions
+    return np.stack([np.cos(turn), np.sin(turn)])
+
+
 def _cone_edges() -> np.ndarray:
     """(CONE_EDGES, 3) forces along the edges of a friction pyramid on level ground, vertical part 1."""
-    turn = 2.0 * np.pi * np.arange(CONE_EDGES) / CONE_EDGES
-    return np.stack([FRICTION * np.cos(turn), FRICTION * np.sin(turn), np.ones(CONE_EDGES)], axis=1)
+    return np.concatenate([FRICTION * _compass(CONE_EDGES), np.ones((1, CONE_EDGES))]).T
 
 
-def _corners(place: np.ndarray) -> np.ndarray:
-    """Those of (P, 3) points that lie farthest out in some horizontal direction, (C, 3)."""
-    if len(place) <= 3:
-        return place
-    turn = 2.0 * np.pi * np.arange(DIRECTIONS) / DIRECTIONS
-    far = (place[:, :2] @ np.stack([np.cos(turn), np.sin(turn)])).argmax(axis=0)
-    return place[np.unique(far)]
+def _generators(arms: np.ndarray, edges: np.ndarray, levers: np.ndarray) -> np.ndarray:
+    """(6, C E) wrenches about the centre of mass of forces along E edges at C points.
 
-
-def _generators(arms: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """(6, C E) wrenches about the centre of mass of unit forces along E edges at C points. arms: (C, 3); edges: (E, 3)."""
-    force = np.tile(edges, (len(arms), 1))
-    arm = np.repeat(arms, len(edges), axis=0)
-    (ax, ay, az), (fx, fy, fz) = arm.T, force.T
-    return np.stack([fx, fy, fz, ay * fz - az * fy, az * fx - ax * fz, ax * fy - ay * fx])
+    arms: (C, 3) from the centre of mass; edges: (E, 3); levers: (3, 3, E) scaled moment of every edge for a unit arm.
+    """
+    force = np.tile(edges.T, len(arms))
+    moment = (arms @ levers.reshape(3, -1)).reshape(len(arms), 3, len(edges))
+    return np.concatenate([force, moment.transpose(1, 0, 2).reshape(3, -1)])
