@@ -1,0 +1,213 @@
+"""Batch evaluation: files in, an `Evaluation` out that the terminal, the JSON file and the page are made from.
+
+A folder of any size streams through worker processes; rows wait in a temporary file (`spool`), so memory holds 8 bytes
+a figure and no clip. The result does not depend on the number of workers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import IO, Any
+
+from morphloop.metrics.controls import CLEAN_WALK
+from morphloop.metrics.registry import METRICS
+from morphloop.metrics.summary import Summary, summarise_values
+from morphloop.motion import MotionError, find_motions, write_atomic
+
+from .measuring import CLIPS, Job, measure_file
+from .pool import run_tasks
+from .spool import Spool
+
+Watch = Callable[[str, int, int], None]
+"""Told label, done and total of long work."""
+FROZEN_CLIPS = 256
+"""Files whose frozen pose is measured for the control, spread evenly over the batch: enough for a mean, and a long
+batch does not take twice the time."""
+NOT_CLIPS = ("sources", "references", "rollouts")
+"""Folders that `morphloop project` writes beside its `clips`; they are not results."""
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """How a batch is measured."""
+
+    ground: str = "as-is"
+    """Where the ground is: as-is, lowest or robust."""
+    fps: float | None = None
+    """Frame rate of files that cannot tell theirs."""
+    body: str | None = None
+    """Body to measure on; the default body if None."""
+    reference: Path | None = None
+    """Folder of references; each clip is compared with the one of its file name."""
+    workers: int | None = None
+    """Worker processes; None for one a core (a single file: none), 0 for none."""
+
+
+@dataclass
+class Evaluation:
+    """What a batch scored. rows: of all clips, on disk; failed: {"path", "reason"}."""
+
+    config: EvaluateConfig
+    rows: Spool = field(default_factory=Spool)
+    failed: list[dict[str, str]] = field(default_factory=list)
+
+    @property
+    def variants(self) -> list[str]:
+        return sorted(self.rows.variants)
+
+    def summary(self, variant: str, side: str = "metrics") -> dict[str, Summary]:
+        """Mean, median and interval of each metric over the clips of a variant; side: metrics, before or frozen."""
+        rows = self.rows.variants[variant]
+        return {name: summarise_values(rows.column(name, side)) for name in rows.names(side)}
+
+    def change(self, variant: str) -> dict[str, Summary]:
+        """Paired difference, clip minus what it was before, of the clips that have both."""
+        rows = self.rows.variants[variant]
+        return {
+            name: summarise_values(rows.column(name) - rows.column(name, "before")) for name in rows.names("before")
+        }
+
+
+def evaluate(
+    paths: Iterable[Path | str], config: EvaluateConfig | None = None, watch: Watch | None = None
+) -> Evaluation:
+    """Measure every clip of these files and folders. What cannot be read or measured stands in `failed`.
+
+    watch: told the progress. Raises MotionError for no path, or a reference folder that is none. Worker processes
+    import the main script again, as Python's multiprocessing does: call this under `if __name__ == "__main__":`.
+    """
+    config = config or EvaluateConfig()
+    result = Evaluation(config)
+    files = motion_files([Path(path) for path in paths], result.failed)
+    references = None if config.reference is None else _references(config.reference)
+    jobs = _jobs(files, references, config, result.failed)
+    workers = config.workers
+    if workers is None:
+        workers = min(os.cpu_count() or 1, len(jobs)) if len(jobs) > 1 else 0
+    failures: dict[int, str] = {}
+    done = 0
+    for number, message in run_tasks(measure_file, (job.message() for job in jobs), workers):
+        if watch is not None and done == 0:
+            watch("measuring", 0, len(jobs))
+        if message is None:
+            done += 1
+            if watch is not None:
+                watch("measuring", done, len(jobs))
+        elif "row" in message:
+            result.rows.add(number, message["clip"], message["row"], message["frozen"])
+        else:
+            failures[number] = message.get("failed") or f"the worker that measured it died: {message['died']}"
+    result.failed += [{"path": jobs[number].path, "reason": failures[number]} for number in sorted(failures)]
+    return result
+
+
+def motion_files(paths: Sequence[Path], failed: list[dict[str, str]]) -> list[Path]:
+    """Motion files of all paths, each once; a path with none goes to `failed`. MotionError for no path at all.
+
+    Of a folder that `morphloop project` or a loop wrote only the clips count, not what they were made from.
+    """
+    if not paths:
+        raise MotionError("no motion file given, expected files or folders")
+    files: list[Path] = []
+    for path in paths:
+        try:
+            files += find_motions(path) if not path.is_dir() else [f for f in find_motions(path) if _is_result(f)]
+        except MotionError as error:
+            failed.append({"path": str(path), "reason": " ".join(str(error).split()).removeprefix(f"{path}: ")})
+    return list(dict.fromkeys(files))
+
+
+def _is_result(path: Path) -> bool:
+    return path.parent.name not in NOT_CLIPS or not (path.parent.parent / CLIPS).is_dir()
+
+
+def _references(folder: Path) -> dict[str, Path]:
+    """Reference files by name; MotionError if there are none, or two of one name."""
+    found: dict[str, Path] = {}
+    for path in find_motions(folder):
+        if path.stem in found:
+            raise MotionError(f"{path}: a second reference named '{path.stem}', expected one")
+        found[path.stem] = path
+    return found
+
+
+def _jobs(
+    files: Sequence[Path],
+    references: dict[str, Path] | None,
+    config: EvaluateConfig,
+    failed: list[dict[str, str]],
+) -> list[Job]:
+    """What is to be measured; a file without a reference where one is wanted goes to `failed`."""
+    stride = -(-len(files) // FROZEN_CLIPS)
+    jobs = []
+    for number, path in enumerate(files):
+        reference = None if references is None else references.get(path.stem)
+        if references is not None and reference is None:
+            failed.append({"path": str(path), "reason": f"no reference named '{path.stem}'"})
+            continue
+        jobs.append(
+            Job(
+                path=str(path),
+                fps=config.fps,
+                ground=config.ground,
+                body=config.body,
+                reference=None if reference is None else str(reference),
+                frozen=number % stride == 0,
+            )
+        )
+    return jobs
+
+
+def write_evaluation(path: Path | str, result: Evaluation, more: dict[str, Any] | None = None) -> Path:
+    """The result as JSON (schema 1, see design.md section 10), a line a clip, atomically; `more`: further fields.
+
+    Rows go from file to file, so the size of the batch does not matter.
+    """
+    head, tail = {"schema": 1}, facts(result) | (more or {})
+
+    def write(stream: IO[bytes]) -> None:
+        stream.write(json.dumps(head)[:-1].encode() + b',\n"clips": [')
+        for number, line in enumerate(result.rows.lines()):
+            stream.write((b",\n  " if number else b"\n  ") + line)
+        stream.write(b"],\n")
+        for name, value in tail.items():
+            last = name == list(tail)[-1]
+            text = json.dumps({name: value}, allow_nan=False, indent=1)[1:-1].strip("\n")
+            stream.write(text.encode() + (b"\n}\n" if last else b",\n"))
+
+    return write_atomic(path, write)
+
+
+def facts(result: Evaluation) -> dict[str, Any]:
+    """All of the result but its rows, as plain JSON values."""
+    variants = result.variants
+    paired = [variant for variant in variants if result.rows.variants[variant].names("before")]
+    return {
+        "summary": {variant: result.summary(variant) for variant in variants},
+        "before": {
+            variant: {"summary": result.summary(variant, "before"), "change": result.change(variant)}
+            for variant in paired
+        },
+        "controls": {
+            "frozen_pose": {
+                variant: result.summary(variant, "frozen")
+                for variant in variants
+                if result.rows.variants[variant].names("frozen")
+            },
+            "clean_mocap": {variant: CLEAN_WALK.get(variant, {}) for variant in variants},
+        },
+        "set": {},
+        "units": {name: metric.unit for name, metric in METRICS.items()},
+        "versions": versions(),
+        "failed": result.failed,
+    }
+
+
+def versions() -> dict[str, str]:
+    """What the figures depend on beside the clips."""
+    return {name: version(name) for name in ("morphloop", "mujoco", "numpy", "scipy")}

@@ -1,0 +1,159 @@
+"""Worker processes for a long list of tasks: a worker that dies takes one task with it, never the batch.
+
+`concurrent.futures` gives up on every waiting task when one of its processes is killed; here each worker has a pipe of
+its own, so the parent knows which task died. Messages are JSON text, no pickle; the parent holds one message at a time.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from morphloop.motion import MotionError
+
+Message = dict[str, Any]
+Work = Callable[[Message], Iterator[Message]]
+"""What is done with a task: a module's function, told by name to the workers."""
+DONE = {"done": True}
+READY = {"ready": True}
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""One thread a worker: as many workers as cores fill the machine already."""
+
+
+@dataclass
+class _Worker:
+    """A process, this end of its pipe, and the number of the task it is at (None: idle)."""
+
+    process: BaseProcess
+    pipe: Connection
+    task: int | None = None
+
+    def stop(self) -> None:
+        self.pipe.close()
+        self.process.kill()
+        self.process.join()
+
+
+def run_tasks(work: Work, tasks: Iterable[Message], workers: int) -> Iterator[tuple[int, Message | None]]:
+    """What `work` yields for each task as (number of the task, message), then (number, None) when the task is done.
+
+    The order of tasks among each other is open, that of one task's messages kept. workers: processes; 0 does the work
+    in this one. A task whose worker died yields {"died": why}. Whoever stops reading (Ctrl-C) ends the workers too.
+    """
+    if workers == 0:
+        for number, task in enumerate(tasks):
+            for message in work(task):
+                yield number, message
+            yield number, None
+        return
+    crew: list[_Worker] = []
+    try:
+        crew += [_start(work) for _ in range(workers)]
+        yield from _share_out(work, enumerate(tasks), crew)
+    finally:
+        for worker in crew:
+            worker.stop()
+
+
+def _share_out(
+    work: Work, tasks: Iterator[tuple[int, Message]], crew: list[_Worker]
+) -> Iterator[tuple[int, Message | None]]:
+    for worker in crew:
+        _feed(worker, tasks)
+    while busy := {worker.pipe: worker for worker in crew if worker.task is not None}:
+        for pipe in wait(list(busy)):
+            worker = busy[pipe]  # type: ignore[index]  # wait() gives back what it was given
+            number = worker.task
+            assert number is not None
+            try:
+                message = json.loads(worker.pipe.recv_bytes())
+            except (EOFError, ConnectionResetError):
+                yield number, {"died": _death(worker.process)}
+                worker.stop()
+                crew.remove(worker)
+                worker = _start(work)
+                crew.append(worker)
+                message = DONE
+            if message != DONE:
+                yield number, message
+                continue
+            yield number, None
+            _feed(worker, tasks)
+
+
+def _feed(worker: _Worker, tasks: Iterator[tuple[int, Message]]) -> None:
+    """Give an idle worker the next task, if there is one. A worker that died idle is found dead by the next read."""
+    worker.task = None
+    for number, task in tasks:
+        worker.task = number
+        with suppress(BrokenPipeError):  # the pipe then reads as ended, and that says how the worker died
+            worker.pipe.send_bytes(json.dumps(task).encode())
+        return
+
+
+def _start(work: Work) -> _Worker:
+    """A worker that has said that it is ready."""
+    if "forkserver" in multiprocessing.get_all_start_methods():
+        context = multiprocessing.get_context("forkserver")  # imports once for all workers
+        context.set_forkserver_preload([work.__module__])
+    else:
+        context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(theirs, work), daemon=True)
+    with _one_thread_each():
+        process.start()
+    theirs.close()
+    worker = _Worker(process, ours)
+    try:
+        ours.recv_bytes()
+    except (EOFError, ConnectionResetError):
+        why = _death(process)
+        worker.stop()
+        raise MotionError(
+            f"worker processes do not start here ({why}): a script needs `if __name__ == '__main__':`, "
+            "or take workers 0 for this process alone"
+        ) from None
+    return worker
+
+
+def _serve(pipe: Connection, work: Work) -> None:
+    """A worker's life: a task in, its messages and DONE out, until the parent is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    pipe.send_bytes(json.dumps(READY).encode())
+    while True:
+        try:
+            task = json.loads(pipe.recv_bytes())
+            for message in work(task):
+                pipe.send_bytes(json.dumps(message, allow_nan=False).encode())
+            pipe.send_bytes(json.dumps(DONE).encode())
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            return
+
+
+def _death(process: BaseProcess) -> str:
+    """How a process ended, in words."""
+    process.join(timeout=5)
+    code = process.exitcode
+    if code is not None and code < 0:
+        return f"killed by {signal.Signals(-code).name}"
+    return f"exit code {code}"
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Processes that are started inside keep to one thread; what the environment says already stands."""
+    ours = [name for name in THREADS if name not in os.environ]
+    os.environ.update(dict.fromkeys(ours, "1"))
+    try:
+        yield
+    finally:
+        for name in ours:
+            del os.environ[name]
