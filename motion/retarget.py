@@ -10,7 +10,12 @@ agree): toe joints stand over the floor by an amount that depends on the subject
 levelled. Skeletons of one family differ in what they call a flat foot, so the median pitch of the soles while they
 stand still is taken out. Over the floor the clearance of each foot is kept: the ankle is put where the default foot,
 turned like the source's, has the same lowest point and its toe joint over the source's; the leg reaches it by two-bone
-inverse kinematics about the knee's own axis.
+inverse kinematics about the knee's own axis. Toes that would dip into the floor as the heel rises are bent up to lie on
+it, as toes are; captures have one marker there and their toe angles are guesses.
+
+Ground. The floor so found is put at z = 0, which training and tracking want. Measuring wants the file's own z = 0
+(`keep_floor`): the clip is moved back by what its floor is off. How high a subject's toe joints stand is not in a file,
+so a floor within `TOE_OVER_FLOOR` of z = 0 is taken for level and only what is beyond counts.
 
 Skeletons with no T-pose (BVH exports of HumanML3D joints) go through `fit_joints` by their positions.
 """
@@ -33,6 +38,11 @@ SAME_FLOOR = 0.025
 """Metres; two feet whose low percentiles differ by more do not both touch the floor, and the lower one tells it."""
 HEEL_BEHIND = 0.06
 """Metres from the ankle back to the end of the default foot."""
+TOE_AHEAD, TOE_HALF_WIDTH, TOE_RADIUS = 0.055, 0.030, 0.020
+"""Metres: the default body's toes are a capsule across, this far ahead of the toe joint."""
+TOE_OVER_FLOOR = (0.0, 0.060)
+"""Metres that standing toe joints may be over the floor: exporters put them at 0, CMU's and Bandai Namco's level captures
+have them at 20 to 60 mm."""
 STANDING_SPEED = 0.15
 """Metres a second under which ankle and toe of a foot on the floor are standing."""
 STANDING_S = 0.1
@@ -59,10 +69,11 @@ def _over_sole(joint: str) -> float:
     return float(rest[DEFAULT_SKELETON.index(joint)] - min(toes) + TOE_HEIGHT)
 
 
-def to_default(motion: Clip | JointTrack) -> Clip:
+def to_default(motion: Clip | JointTrack, keep_floor: bool = False) -> Clip:
     """Anything that was read as a Clip on DEFAULT_SKELETON: fitted, retargeted, or as it is when it already is one.
 
-    Raises MotionError for joints that no map knows.
+    keep_floor: leave a retargeted clip where its file has it over z = 0, for measuring; otherwise its floor comes to
+    z = 0. Raises MotionError for joints that no map knows.
     """
     if isinstance(motion, JointTrack):
         return fit_joints(motion)
@@ -70,7 +81,7 @@ def to_default(motion: Clip | JointTrack) -> Clip:
         return motion
     known = find_map(motion.skeleton, motion.name)
     if isinstance(known, SkeletonMap):
-        return retarget(motion, known)
+        return retarget(motion, known, keep_floor)
     names = [source for joint in HUMANML3D_JOINTS for source, target in known.joints.items() if target == joint]
     track = JointTrack(
         fps=motion.fps,
@@ -83,8 +94,12 @@ def to_default(motion: Clip | JointTrack) -> Clip:
     return fit_joints(track)
 
 
-def retarget(clip: Clip, known: SkeletonMap) -> Clip:
-    """A clip of a mapped skeleton on DEFAULT_SKELETON; notes hold the map, the scale, the floor and dropped frames."""
+def retarget(clip: Clip, known: SkeletonMap, keep_floor: bool = False) -> Clip:
+    """A clip of a mapped skeleton on DEFAULT_SKELETON; keep_floor as for `to_default`.
+
+    Notes hold the map, the scale, the height of each foot's standing toe joint in the file (at the default size), how
+    far its floor is off z = 0, and dropped frames.
+    """
     source, notes = clip, dict(clip.provenance.notes)
     if known.t_pose and _starts_in_t_pose(clip):
         source, notes["dropped_frames"] = clip.slice(1, clip.num_frames), "frame 0, a T-pose"
@@ -104,9 +119,14 @@ def retarget(clip: Clip, known: SkeletonMap) -> Clip:
     ]
     excess = [_excess(world, root, side, target) for side, target in zip(SIDES, targets, strict=True)]
     root[:, 2] -= np.clip(np.percentile(np.maximum(*excess), 98.0), 0.0, MAX_DROP)
-    for side, target in zip(SIDES, targets, strict=True):
+    for k, (side, target) in enumerate(zip(SIDES, targets, strict=True)):
         _reach(world, root, side, target)
-    notes |= {"map": known.name, "scale": scale, "floor_m": [float(f) for f in floor], "sole_pitch_removed": pitches}
+        clearance = np.minimum(feet.toes[:, k, 2] - floor[k], feet.ankles[:, k, 2] - ankle_rest[k])
+        _lay_toes(world, target, np.minimum(clearance, 0.0), side)
+    off = float(np.mean(floor - np.clip(floor, *TOE_OVER_FLOOR)))
+    root[:, 2] += off if keep_floor else 0.0
+    notes |= {"map": known.name, "scale": scale, "floor_m": [float(f) for f in floor], "floor_off_m": off}
+    notes["sole_pitch_removed"] = pitches
     return Clip(
         fps=source.fps,
         skeleton=DEFAULT_SKELETON,
@@ -189,20 +209,25 @@ def _floor(feet: _Feet) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _level_soles(world: np.ndarray, feet: _Feet, floor: np.ndarray, fps: float) -> list[float]:
-    """Turn each foot and its toes, in place, by the median pitch of its standing sole; returns the pitches, radians."""
+    """Turn each foot and its toes, in place, by the median pitch of each while it stands; returns the pitches, radians:
+    left foot, left toes, right foot, right toes."""
     pitches = []
     for k, side in enumerate(SIDES):
         ankle, toe = (DEFAULT_SKELETON.index(f"{side}_{part}") for part in ("ankle", "foot"))
         speeds = [np.linalg.norm(linear_velocity(x[:, k], fps), axis=-1) for x in (feet.ankles, feet.toes)]
         standing = (np.maximum(*speeds) < STANDING_SPEED) & (feet.toes[:, k, 2] < floor[k] + SAME_FLOOR)
-        forward = quat_rotate(world[standing, ankle], np.broadcast_to([1.0, 0.0, 0.0], (standing.sum(), 3)))
-        pitch = float(np.median(np.arcsin(-forward[:, 2]))) if standing.sum() >= max(STANDING_S * fps, 1) else 0.0
-        pitch = pitch if abs(pitch) < MAX_SOLE_PITCH else 0.0
-        back = quat_from_rotvec(np.array([0.0, -pitch, 0.0]))
         for joint in (ankle, toe):
+            pitch = _median_pitch(world[standing, joint]) if standing.sum() >= max(STANDING_S * fps, 1) else 0.0
+            pitch = pitch if abs(pitch) < MAX_SOLE_PITCH else 0.0
+            back = quat_from_rotvec(np.array([0.0, -pitch, 0.0]))
             world[:, joint] = quat_mul(world[:, joint], np.broadcast_to(back, world[:, joint].shape))
-        pitches.append(pitch)
+            pitches.append(pitch)
     return pitches
+
+
+def _median_pitch(world: np.ndarray) -> float:
+    """Median angle by which X points down under rotations (N, 4), radians."""
+    return float(np.median(np.arcsin(-quat_rotate(world, np.broadcast_to([1.0, 0.0, 0.0], (len(world), 3)))[:, 2])))
 
 
 def _ankle_target(
@@ -218,6 +243,27 @@ def _ankle_target(
     target = toe - to_toe
     target[:, 2] = clearance - np.minimum(to_heel[:, 2], toe_sole)
     return target
+
+
+def _lay_toes(world: np.ndarray, ankle: np.ndarray, level: np.ndarray, side: str) -> None:
+    """Bend the toes up, in place, about their own lateral axis where they dip under `level`.
+
+    world: (T, 24, 4); ankle: (T, 3) where the ankle is; level: (T,) height that the toes' underside may not go below.
+    """
+    joint = DEFAULT_SKELETON.index(f"{side}_foot")
+    offset = np.broadcast_to(DEFAULT_SKELETON.offsets[joint], ankle.shape)
+    height = ankle[:, 2] + quat_rotate(world[:, DEFAULT_SKELETON.index(f"{side}_ankle")], offset)[:, 2]
+    forward, lateral, up = (
+        quat_rotate(world[:, joint], np.broadcast_to(axis, ankle.shape))[:, 2] for axis in np.eye(3)
+    )
+    # The capsule's axis is at (ahead, +-half width, -below): its height is size * reach * sin(pitch - droop).
+    below = _over_sole(f"{side}_foot") - TOE_RADIUS
+    size, reach, droop = np.hypot(forward, up), np.hypot(TOE_AHEAD, below), np.arctan2(below, TOE_AHEAD)
+    wanted = level - height + TOE_RADIUS + TOE_HALF_WIDTH * np.abs(lateral)
+    lowest = droop + np.arcsin(np.clip(wanted / np.maximum(size * reach, 1e-9), -1.0, 1.0))
+    bend = np.where(up > 0, np.maximum(lowest - np.arctan2(forward, up), 0.0), 0.0)
+    axis = np.array([0.0, 1.0, 0.0])
+    world[:, joint] = quat_mul(world[:, joint], quat_from_rotvec(-bend[:, None] * axis))
 
 
 def _hip(world: np.ndarray, root: np.ndarray, side: str) -> np.ndarray:

@@ -197,6 +197,36 @@ def test_a_body_of_half_size_comes_back_at_full_size():
     assert (clip.texts, clip.fps, clip.provenance.parent) == (("marching",), 30.0, source.id)
 
 
+def test_a_raised_file_is_levelled_or_kept_as_its_floor_is():
+    source = t_pose_clip()
+    raised = replace(source, root_pos=source.root_pos + [0.0, 0.0, 0.1])
+    level = to_default(source).positions
+    assert np.abs(to_default(raised).positions - level).max() < 1e-9
+    kept = to_default(raised, keep_floor=True)
+    toes = 2.0 * source.positions[:, [10, 11], 2].min()
+    expected = 2 * 0.1 + toes - 0.060
+    assert np.allclose(kept.positions - level, [0.0, 0.0, expected], atol=0.002)
+    assert kept.provenance.notes["floor_off_m"] == pytest.approx(expected, abs=0.002)
+    assert np.abs(to_default(source, keep_floor=True).positions - level).max() < 1e-9
+
+
+def test_toes_lie_on_the_floor_as_the_heel_rises():
+    """Two seconds flat, then the feet pitch 40 degrees about the toe joints: the toes' underside stays on the floor."""
+    angle = np.radians(40.0) * np.concatenate([np.zeros(60), np.linspace(0, 1, 15)])
+    turns = np.zeros((75, 24, 3))
+    turns[:, [7, 8], 1] = angle[:, None]
+    foot = np.broadcast_to(DEFAULT_SKELETON.offsets[10], (75, 3))
+    root = np.zeros((75, 3))
+    root[:, 2] = foot[:, 2] - quat_rotate(quat_from_rotvec(turns[:, 7]), foot)[:, 2] + 1.0
+    half = Skeleton(DEFAULT_SKELETON.names, DEFAULT_SKELETON.parents, 0.5 * DEFAULT_SKELETON.offsets)
+    clip = to_default(Clip(30.0, half, 0.5 * root, quat_from_rotvec(turns), (), "tiptoe"))
+    tip = np.tile([0.055, 0.0, 0.020 - TOE_HEIGHT], (75, 1))
+    for toe in (10, 11):
+        under = (clip.positions[:, toe] + quat_rotate(clip.global_rotations[:, toe], tip))[:, 2] - 0.020
+        assert np.abs(under).max() < 0.003
+    assert np.degrees(quat_to_rotvec(clip.rotations[-1, 10])[1]) < -30.0
+
+
 def test_turning_the_source_turns_the_result():
     source = t_pose_clip()
     quarter = quat_from_rotvec(np.array([0.0, 0.0, np.pi / 2]))
