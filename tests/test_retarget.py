@@ -199,7 +199,7 @@ def test_a_body_of_half_size_comes_back_at_full_size():
 
 def test_a_raised_file_is_levelled_or_kept_as_its_floor_is():
     source = t_pose_clip()
-    raised = replace(source, root_pos=source.root_pos + [0.0, 0.0, 0.1])
+    raised = source.moved(np.array([0.0, 0.0, 0.1]))
     level = to_default(source).positions
     assert np.abs(to_default(raised).positions - level).max() < 1e-9
     kept = to_default(raised, keep_floor=True)
