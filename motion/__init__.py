@@ -14,12 +14,15 @@ from .files import (
     write_manifest,
 )
 from .fit import TOE_HEIGHT, fit_joints
+from .humanml3d import joints_from_features, joints_to_features, track_from_features, track_to_features
 from .readers import find_motions, read_motion
 from .retarget import to_default
 from .skeleton import DEFAULT_SKELETON, HUMANML3D_JOINTS, SMPL_JOINTS, Skeleton, forward_kinematics
+from .writers import FORMATS, prepare, write_motion
 
 __all__ = [
     "DEFAULT_SKELETON",
+    "FORMATS",
     "HUMANML3D_JOINTS",
     "SMPL_JOINTS",
     "TOE_HEIGHT",
@@ -33,15 +36,21 @@ __all__ = [
     "find_motions",
     "fit_joints",
     "forward_kinematics",
+    "joints_from_features",
+    "joints_to_features",
     "load_clip",
     "load_rollout",
     "make_corpus",
+    "prepare",
     "read_manifest",
     "read_motion",
     "save_clip",
     "save_rollout",
     "to_default",
+    "track_from_features",
+    "track_to_features",
     "write_atomic",
     "write_json",
     "write_manifest",
+    "write_motion",
 ]

@@ -7,6 +7,7 @@ physics did. Time is always seconds: every one of them carries its frame rate.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -141,6 +142,13 @@ class Clip:
     def moved(self, offset: np.ndarray) -> Clip:
         """The clip shifted by `offset` (3,), metres."""
         return replace(self, root_pos=self.root_pos + offset)
+
+    def reordered(self, names: Sequence[str]) -> Clip:
+        """The same motion with its joints in another order, parents still before children."""
+        order = [self.skeleton.index(name) for name in names]
+        parents = tuple(-1 if p < 0 else order.index(p) for p in (self.skeleton.parents[j] for j in order))
+        skeleton = Skeleton(tuple(names), parents, self.skeleton.offsets[order])
+        return replace(self, skeleton=skeleton, rotations=self.rotations[:, order])
 
     def resampled(self, fps: float) -> Clip:
         """The clip at another frame rate: linear positions, spherical rotations; the first frame stays."""

@@ -18,7 +18,7 @@ import numpy as np
 
 from .clip import Clip, JointTrack, Provenance, Rollout
 from .errors import MotionError
-from .skeleton import Skeleton
+from .skeleton import DEFAULT_SKELETON, Skeleton
 
 SCHEMA = 1
 MAX_BYTES = 1 << 31
@@ -143,12 +143,18 @@ def provenance_from_dict(value: dict[str, Any]) -> Provenance:
     return Provenance(**{k: v for k, v in value.items() if k in known})
 
 
+def _length_unit(clip: Clip | JointTrack) -> str:
+    """Metres, except on the skeleton of a file that does not tell: see the BVH reader."""
+    own = isinstance(clip, Clip) and clip.skeleton != DEFAULT_SKELETON
+    return "length unit unknown" if own and clip.provenance.notes.get("length_unit") == "unknown" else "m"
+
+
 def save_clip(path: Path | str, clip: Clip | JointTrack) -> Path:
     """Write a clip or joint track; arrays in single precision."""
     common = {
         "schema": SCHEMA,
         "fps": clip.fps,
-        "units": "m, rad, s; Z up, X forward; quaternions w x y z",
+        "units": f"{_length_unit(clip)}, rad, s; Z up, X forward; quaternions w x y z",
         "texts": list(clip.texts),
         "name": clip.name,
         "id": clip.id,

@@ -16,12 +16,14 @@ from scipy.spatial.transform import Rotation
 from ..clip import MAX_FRAMES, Clip, Provenance
 from ..errors import MotionError
 from ..rotations import quat_mul, quat_rotate
-from ..skeleton import Y_UP_TO_Z_UP, Skeleton
+from ..skeleton import SMPL_JOINTS, SMPL_PARENTS, Y_UP_TO_Z_UP, Skeleton
 from .timing import read_text, resolve_fps
 
 MAX_JOINTS = 1000
 CONSTANT_TOLERANCE = 1e-3
 """Position channels of a joint below the root may vary by this share of the joint's distance and still be an offset."""
+
+_SMPL_TREE = {name: SMPL_JOINTS[parent] for name, parent in zip(SMPL_JOINTS[1:], SMPL_PARENTS[1:], strict=True)}
 
 
 @dataclass
@@ -175,7 +177,7 @@ def _clip(joints: list[_Joint], table: np.ndarray, fps: float, path: Path) -> Cl
             raise MotionError(f"{path}: joint '{names[j]}' moves along its bone, expected positions at the root only")
     offsets[0] = 0.0
     rotations = np.concatenate([rotations[..., :1], rotations[..., 1:] @ Y_UP_TO_Z_UP.T], axis=-1)
-    return Clip(
+    clip = Clip(
         fps=fps,
         skeleton=Skeleton(tuple(names), tuple(parents), offsets @ Y_UP_TO_Z_UP.T),
         root_pos=root @ Y_UP_TO_Z_UP.T,
@@ -183,6 +185,9 @@ def _clip(joints: list[_Joint], table: np.ndarray, fps: float, path: Path) -> Cl
         name=path.stem,
         provenance=Provenance(stage="import", source=str(path), notes={"format": "bvh", "length_unit": "unknown"}),
     )
+    # the format stores joints depth first; SMPL's have an order of their own, and tables go by it
+    tree = {name: names[parent] for name, parent in zip(names[1:], parents[1:], strict=True)}
+    return clip.reordered(SMPL_JOINTS) if tree == _SMPL_TREE and names[0] == SMPL_JOINTS[0] else clip
 
 
 def _euler(order: str, degrees: np.ndarray, path: Path) -> np.ndarray:
