@@ -1,8 +1,10 @@
 """Bodies built in code, batched physics on CPU and GPU, rendering and replay."""
 
+from .bodies import load_body, read_on_body
 from .body import CONTROL_HZ, FEET, PHYSICS_HZ, SUBSTEPS, Body, SurfacePoints, default_body
 from .gl import gl_available
 from .kinematics import JointState, Kinematics
+from .mjcf_body import RobotBody
 from .physics import CpuPhysics, Physics
 from .render import Video, ffmpeg_available, render_strip, render_video, video_bytes
 from .replay import CONTACT_FORCE, Certificate, Recorder, certify, simulator_name
@@ -20,12 +22,15 @@ __all__ = [
     "Kinematics",
     "Physics",
     "Recorder",
+    "RobotBody",
     "SurfacePoints",
     "Video",
     "certify",
     "default_body",
     "ffmpeg_available",
     "gl_available",
+    "load_body",
+    "read_on_body",
     "render_strip",
     "render_video",
     "simulator_name",

@@ -18,8 +18,10 @@ from ..clip import Clip, JointTrack, Provenance, check_finite, check_timing
 from ..errors import MotionError
 from ..files import load_clip, read_npy, read_npz
 from ..humanml3d import FEATURES, HUMANML3D_FPS, track_from_features
+from ..robot import Robot
 from ..rotations import quat_from_matrix, quat_from_rotvec, quat_mul
 from ..skeleton import DEFAULT_SKELETON, HUMANML3D_JOINTS, SMPL_JOINTS, Y_UP_TO_Z_UP
+from .robot import is_robot_motion, read_robot_values
 from .timing import resolve_fps
 
 SMPL_PELVIS = np.array([-0.0018, -0.2233, 0.0282])
@@ -30,8 +32,9 @@ PROMPT_PREFIX = "t2mgpt_"
 """Samples of T2M-GPT are files named by their prompt."""
 
 
-def read_array_file(path: Path | str, fps: float | None = None) -> Clip | JointTrack:
-    """A .npz or .npy file by what is in it. Raises MotionError when that is none of the known layouts."""
+def read_array_file(path: Path | str, fps: float | None = None, robot: Robot | None = None) -> Clip | JointTrack:
+    """A .npz or .npy file by what is in it. robot: whose motion a robot file is. Raises MotionError when that is none
+    of the known layouts."""
     path = Path(path)
     if path.suffix.lower() == ".npy":
         array = read_npy(path)
@@ -43,6 +46,8 @@ def read_array_file(path: Path | str, fps: float | None = None) -> Clip | JointT
         return clip
     if "poses" in arrays and "trans" in arrays:
         return _smpl(arrays, fps, path)
+    if is_robot_motion(arrays):
+        return read_robot_values(arrays, fps, path, robot)
     if "joints" in arrays or "positions" in arrays:
         return _joints(arrays, fps, path)
     raise MotionError(

@@ -1,8 +1,14 @@
-"""Any motion file by its extension, and all motion files of a folder."""
+"""Any motion file by its extension and content, and all motion files of a folder.
+
+A file may hold many motions (PHC's pickles, batches of generated joints): `read_motions` gives each a name and a way to
+read it, so that one bad motion does not hide the others; `FILE:KEY` names one of them wherever a path is taken.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 from ..clip import Clip, JointTrack
@@ -10,17 +16,110 @@ from ..errors import MotionError
 from .acclaim import read_amc
 from .arrays import read_array_file
 from .bvh import read_bvh
+from .sniff import may_hold_motion
 
-READERS = {".npz": read_array_file, ".npy": read_array_file, ".bvh": read_bvh, ".amc": read_amc}
+Motion = Clip | JointTrack
+Many = dict[str, Callable[[], Motion]]
+"""Motions of one file by their keys, each read when it is called."""
+READERS: dict[str, Callable[[Path, float | None], Motion | Many]] = {
+    ".npz": read_array_file,
+    ".npy": read_array_file,
+    ".bvh": read_bvh,
+    ".amc": read_amc,
+}
 
 
-def read_motion(path: Path | str, fps: float | None = None) -> Clip | JointTrack:
-    """Read a motion file: .npz (clip, joints, SMPL poses), .npy (joints), .bvh, .amc with its .asf beside it.
+def read_motion(path: Path | str, fps: float | None = None) -> Motion:
+    """Read a motion file; what it is, its content decides.
 
     fps: frames per second for a file that cannot tell; where the file tells, it must agree to 1 %. Axes of the result
-    are ours. Raises MotionError, one line, for anything that cannot be read with certainty.
+    are ours, the ground is the file's. A file of several motions needs `FILE:KEY`. Raises MotionError, one line, for
+    anything that cannot be read with certainty.
     """
-    path = Path(path)
+    path, key = _split_key(Path(path))
+    content = _open(path, fps)
+    if not isinstance(content, dict):
+        if key is not None:
+            raise MotionError(f"{path}: holds one motion, expected the file without ':{key}'")
+        return content
+    if key is None and len(content) == 1:
+        key = next(iter(content))
+    if key is None:
+        raise MotionError(
+            f"{path}: holds {len(content)} motions, expected one of them, such as {path}:{_first(content)}"
+        )
+    if key not in content:
+        raise MotionError(f"{path}: has no motion '{key}', expected one such as {_first(content)}")
+    return content[key]()
+
+
+def read_motions(path: Path | str, fps: float | None = None) -> Iterator[tuple[str, Callable[[], Motion]]]:
+    """Every motion of a file as (name, read): the file's stem, or `stem:key` where it holds several.
+
+    `read()` returns the motion or raises MotionError for that motion alone; the iteration itself does not raise for a
+    bad file, it yields one name whose `read` does. Arrays of one motion at a time are turned into a clip.
+    """
+    path, key = _split_key(Path(path))
+    if key is not None:
+        yield f"{path.stem}:{key}", partial(read_motion, f"{path}:{key}", fps)
+        return
+    try:
+        content = _open(path, fps)
+    except MotionError as error:
+        yield path.stem, partial(_fail, error)
+        return
+    if isinstance(content, dict):
+        for name, read in content.items():
+            yield (f"{path.stem}:{name}" if len(content) > 1 else path.stem), read
+    else:
+        yield path.stem, partial(_same, content)
+
+
+def find_motions(paths: Path | str | Iterable[Path | str]) -> Iterator[Path]:
+    """Motion files: files as they are named, folders expanded with their subfolders in sorted order, lazily.
+
+    In a folder, a file whose ending says little (.json .txt .csv .pkl .npy .npz) is taken by a look at its beginning;
+    manifests, licences and model files are passed over, damaged motion files are not. A file that is named is always
+    taken. Raises MotionError at once for a missing path, and when it comes to a folder without a motion file.
+    """
+    named = [Path(paths)] if isinstance(paths, (str, Path)) else [Path(p) for p in paths]
+    if not named:
+        raise MotionError("no motion file given, expected files or folders")
+    for path in named:
+        if not path.is_dir() and not _split_key(path)[0].is_file():
+            raise MotionError(f"{path}: no such file or folder")
+    return _expanded(named)
+
+
+def _expanded(named: list[Path]) -> Iterator[Path]:
+    for path in named:
+        if not path.is_dir():
+            yield path
+            continue
+        found = False
+        for inside in _walk(path):
+            if inside.suffix.lower() in READERS and may_hold_motion(inside):
+                found = True
+                yield inside
+        if not found:
+            raise MotionError(f"{path}: no motion file in this folder, expected {' '.join(READERS)}")
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Files under a folder, sorted by name with subfolders in their place; hidden ones are left out."""
+    try:
+        with os.scandir(folder) as entries:
+            inside = sorted((e.name, e.is_dir(follow_symlinks=False)) for e in entries if not e.name.startswith("."))
+    except OSError as error:
+        raise MotionError(f"{folder}: cannot be listed ({error.strerror})") from None
+    for name, is_folder in inside:
+        if is_folder:
+            yield from _walk(folder / name)
+        else:
+            yield folder / name
+
+
+def _open(path: Path, fps: float | None) -> Motion | Many:
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         raise MotionError(f"{path}: unknown extension '{path.suffix}', expected {' '.join(READERS)}")
@@ -29,23 +128,24 @@ def read_motion(path: Path | str, fps: float | None = None) -> Clip | JointTrack
     return reader(path, fps)
 
 
-def find_motions(paths: Path | str | Iterable[Path | str]) -> list[Path]:
-    """Motion files: files as they are named, folders expanded with their subfolders in sorted order.
+def _split_key(path: Path) -> tuple[Path, str | None]:
+    """`FILE:KEY` in its parts; a path that exists, or has no such file before a colon, stays whole."""
+    text = str(path)
+    at = text.find(":")
+    while at > 0 and not path.exists():
+        if Path(text[:at]).is_file():
+            return Path(text[:at]), text[at + 1 :]
+        at = text.find(":", at + 1)
+    return path, None
 
-    Raises MotionError for a missing path or a folder without a motion file.
-    """
-    found: list[Path] = []
-    for path in [Path(paths)] if isinstance(paths, (str, Path)) else [Path(p) for p in paths]:
-        if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in READERS and p.is_file())
-            inside = [p for p in inside if not p.name.startswith(".")]
-            if not inside:
-                raise MotionError(f"{path}: no motion file in this folder, expected {' '.join(READERS)}")
-            found += inside
-        elif path.is_file():
-            found.append(path)
-        else:
-            raise MotionError(f"{path}: no such file or folder")
-    if not found:
-        raise MotionError("no motion file given, expected files or folders")
-    return found
+
+def _first(content: Many) -> str:
+    return next(iter(content), "")
+
+
+def _fail(error: MotionError) -> Motion:
+    raise error
+
+
+def _same(motion: Motion) -> Motion:
+    return motion
