@@ -49,7 +49,7 @@ class Project:
         from morphloop.refinement_loop import SelectionConfig, evidence, judge, measured, save_projection, summaries
 
         policy_path = None if self.projector == "refiner" else policy_file(self.policy)
-        files = find_motions(self.paths)
+        files = list(find_motions(self.paths))
         out = writable_folder(self.out)
         policy = None if policy_path is None else load_policy(policy_path)
         models = {} if policy is None else {"policy": policy.hash}

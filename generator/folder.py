@@ -29,7 +29,7 @@ class FolderGenerator:
 
     def __init__(self, folder: Path | str, fps: float | None = None) -> None:
         self.folder, self.fps = Path(folder), fps
-        self.paths = find_motions(self.folder)
+        self.paths = list(find_motions(self.folder))
         self.failed: dict[str, str] = {}
         self._clips = self._read()
         if not self._clips:

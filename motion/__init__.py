@@ -15,7 +15,7 @@ from .files import (
 )
 from .fit import TOE_HEIGHT, fit_joints
 from .humanml3d import joints_from_features, joints_to_features, track_from_features, track_to_features
-from .readers import find_motions, read_motion
+from .readers import find_motions, read_motion, read_motions
 from .retarget import to_default
 from .skeleton import DEFAULT_SKELETON, HUMANML3D_JOINTS, SMPL_JOINTS, Skeleton, forward_kinematics
 from .writers import FORMATS, prepare, write_motion
@@ -44,6 +44,7 @@ __all__ = [
     "prepare",
     "read_manifest",
     "read_motion",
+    "read_motions",
     "save_clip",
     "save_rollout",
     "to_default",

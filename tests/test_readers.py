@@ -373,10 +373,10 @@ def test_find_motions(tmp_path):
     for name in ("b.bvh", "a.npz", "sub/c.amc", "notes.txt", "07.asf", ".hidden.npz"):
         write(folder / name, "")
     assert [p.relative_to(folder).as_posix() for p in find_motions(folder)] == ["a.npz", "b.bvh", "sub/c.amc"]
-    assert find_motions([folder / "b.bvh", folder / "notes.txt"]) == [folder / "b.bvh", folder / "notes.txt"]
+    assert list(find_motions([folder / "b.bvh", folder / "notes.txt"])) == [folder / "b.bvh", folder / "notes.txt"]
     (tmp_path / "empty").mkdir()
     with pytest.raises(MotionError, match="no motion file"):
-        find_motions([folder, tmp_path / "empty"])
+        list(find_motions([folder, tmp_path / "empty"]))
     with pytest.raises(MotionError, match="no such"):
         find_motions(tmp_path / "missing")
     with pytest.raises(MotionError, match="no motion file given"):
@@ -387,7 +387,7 @@ def test_find_motions(tmp_path):
 
 
 def test_every_asap_clip_stands_near_the_ground(tmp_path):
-    paths = find_motions(unpacked("asap", tmp_path))
+    paths = list(find_motions(unpacked("asap", tmp_path)))
     assert len(paths) == 51
     for path in paths:
         clip = read_motion(path)
