@@ -38,7 +38,7 @@ MM = 1e3
 @dataclass(frozen=True)
 class Injected:
     """What was put in. size: in `unit`; metric: the one of ours that answers for it; expected: the reading by metric
-    name, for those whose reading on the surface follows from the size alone."""
+    name, for those whose reading follows from the size and the clean clip's heights."""
 
     name: str
     size: float
@@ -50,24 +50,30 @@ class Injected:
 @dataclass(frozen=True)
 class Defect:
     """One defect of the bench. motions: names in `clean_motion.CLEAN_MOTIONS`; sizes: in `unit`; inject: (clip, size,
-    seed) to the spoiled clip; expected: (spoiled clip, size) to readings; metric: the one of ours that answers for it;
-    gated: whether that metric must read the size, and does not merely move."""
+    seed) to the spoiled clip; expected: (spoiled clip, size, resting) to readings, see `inject`; metric: the one of
+    ours that answers for it; gated: whether that metric must read the size, and does not merely move."""
 
     name: str
     unit: str
     motions: tuple[str, ...]
     sizes: tuple[float, ...]
     inject: Callable[[Clip, float, int], Clip]
-    expected: Callable[[Clip, float], Expected]
+    expected: Callable[[Clip, float, np.ndarray], Expected]
     metric: str
     gated: bool = False
 
 
-def inject(name: str, clip: Clip, size: float, seed: int = 0) -> tuple[Clip, Injected]:
-    """The clip with the named defect of `DEFECTS` in it, and what that implies. KeyError for an unknown name."""
+def inject(
+    name: str, clip: Clip, size: float, seed: int = 0, resting: np.ndarray | None = None
+) -> tuple[Clip, Injected]:
+    """The clip with the named defect of `DEFECTS` in it, and what that implies. KeyError for an unknown name.
+
+    resting: (T,) height of the lowest point of the clean clip, metres, where it is not always 0, as for joints.
+    """
     defect = DEFECTS[name]
     spoiled = defect.inject(clip, size, seed)
-    return spoiled, Injected(name, size, defect.unit, defect.metric, defect.expected(spoiled, size))
+    resting = np.zeros(clip.num_frames) if resting is None else resting
+    return spoiled, Injected(name, size, defect.unit, defect.metric, defect.expected(spoiled, size, resting))
 
 
 def seconds(clip: Clip) -> np.ndarray:
@@ -131,7 +137,7 @@ def time_warp(clip: Clip, factor: float, start: float, stop: float) -> Clip:
     return replace(clip, root_pos=root, rotations=quat_slerp(clip.rotations[low], clip.rotations[low + 1], turn))
 
 
-def _slid(_clip: Clip, speed: float) -> Expected:
+def _slid(_clip: Clip, speed: float, _resting: np.ndarray) -> Expected:
     skate = speed / PHYSDIFF_HZ
     return {
         "slide_mean_mm_s": speed,
@@ -142,54 +148,45 @@ def _slid(_clip: Clip, speed: float) -> Expected:
     }
 
 
-def _raised(_clip: Clip, height: float) -> Expected:
-    over = max(0.0, height - MM * PHYSDIFF_TOLERANCE)
-    found = {"float_mean_mm": height, "ground_offset_mm": height, "penetration_mean_mm": 0.0}
-    return found | {"physdiff_float_mm": over, "physdiff_phys_err_mm": over}
-
-
-def _sunk(_clip: Clip, depth: float) -> Expected:
-    over = max(0.0, depth - MM * PHYSDIFF_TOLERANCE)
+def _heights(h: np.ndarray) -> Expected:
+    """What follows from the height (T,) of the lowest point at `SOURCE_HZ`, metres."""
+    over, under = (float(MM * np.maximum(0.0, side - PHYSDIFF_TOLERANCE).mean()) for side in (h, -h))
     return {
-        "penetration_mean_mm": depth,
-        "penetration_max_mm": depth,
-        "penetration_ratio": float(depth > MM * DEEP_M),
-        "ground_offset_mm": -depth,
-        "float_mean_mm": 0.0,
-        "physdiff_penetrate_mm": over,
-        "physdiff_phys_err_mm": over,
-    }
-
-
-def _hovered(clip: Clip, height: float) -> Expected:
-    raised = hover_height(clip, height / MM)
-    over = float(MM * np.maximum(0.0, raised - PHYSDIFF_TOLERANCE).mean())
-    return {
-        "unsupported_ratio": float((raised > AIRBORNE_M).mean()),
-        "float_mean_mm": float(MM * raised.mean()),
+        "float_mean_mm": float(MM * np.maximum(0.0, h).mean()),
+        "penetration_mean_mm": float(MM * np.maximum(0.0, -h).mean()),
+        "penetration_max_mm": float(MM * np.maximum(0.0, -h).max()),
+        "penetration_ratio": float((h < -DEEP_M).mean()),
         "physdiff_float_mm": over,
+        "physdiff_penetrate_mm": under,
     }
 
 
-def _sunk_in_part(clip: Clip, depth: float) -> Expected:
-    sunk = hover_height(clip, depth / MM)
-    return {
-        "penetration_mean_mm": float(MM * sunk.mean()),
-        "penetration_max_mm": depth,
-        "penetration_ratio": float((sunk > DEEP_M).mean()),
-        "physdiff_penetrate_mm": float(MM * np.maximum(0.0, sunk - PHYSDIFF_TOLERANCE).mean()),
-    }
+def _raised(_clip: Clip, height: float, resting: np.ndarray) -> Expected:
+    return _heights(resting + height / MM)
 
 
-def _shaken(_clip: Clip, rms: float) -> Expected:
+def _sunk(_clip: Clip, depth: float, resting: np.ndarray) -> Expected:
+    return _heights(resting - depth / MM)
+
+
+def _hovered(clip: Clip, height: float, resting: np.ndarray) -> Expected:
+    raised = hover_height(clip, height / MM)
+    return _heights(resting + raised) | {"unsupported_ratio": float((raised > AIRBORNE_M).mean())}
+
+
+def _sunk_in_part(clip: Clip, depth: float, resting: np.ndarray) -> Expected:
+    return _heights(resting - hover_height(clip, depth / MM))
+
+
+def _shaken(_clip: Clip, rms: float, _resting: np.ndarray) -> Expected:
     return {"jitter_rms_mm": rms}
 
 
-def _flipped(_clip: Clip, _angle: float) -> Expected:
+def _flipped(_clip: Clip, _angle: float, _resting: np.ndarray) -> Expected:
     return {}
 
 
-def _warped(clip: Clip, factor: float) -> Expected:
+def _warped(clip: Clip, factor: float, _resting: np.ndarray) -> Expected:
     """In the flight gravity appears times the square of the speed; a judge of free fall calls that unsupported."""
     airborne = 2.0 * np.sqrt((TAKE_OFF / GRAVITY_SIZE) ** 2 - 2.0 * AIRBORNE_M / GRAVITY_SIZE) / factor
     seen = abs(factor**2 - 1.0) * GRAVITY_SIZE > FREE_FALL_ERROR
