@@ -24,8 +24,8 @@ ORTHOGONAL = 1e-6
 
 @dataclass(frozen=True)
 class Hinge:
-    """One hinge. joint: index of the body that it turns; axis: (3,) unit, in that body's frame; zero: the angle at which
-    the body stands as it was built, radians; low, high: its range, radians, infinite where it has none."""
+    """One hinge. joint: index of the body that it turns; axis: (3,) unit, in that body's frame; zero: the angle at
+    which the body stands as it was built, radians; low, high: its range, radians, infinite where it has none."""
 
     name: str
     joint: int
@@ -39,8 +39,8 @@ class Hinge:
 class Robot:
     """A robot as its motions see it.
 
-    name: of the robot; skeleton: J joints, one a body, each where the body's hinges turn; rest: (J, 4) local rotation of
-    each body as built, w x y z; hinges: H of them, parents before children, those of one body in the order in which
+    name: of the robot; skeleton: J joints, one a body, each where the body's hinges turn; rest: (J, 4) local rotation
+    of each body as built, w x y z; hinges: H of them, parents before children, those of one body in the order in which
     they turn; origins: (J, 3) origin of each body's own frame in its joint's frame, metres (files tell body positions).
     Raises MotionError for a body whose rotation its hinges' angles cannot be read from.
     """

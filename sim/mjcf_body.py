@@ -53,8 +53,8 @@ class RobotBody(Body):
             raise MotionError(f"{path}: the bodies have no geoms, expected geoms that touch the ground")
         if not {0, 1} <= set(self.surface.foot.tolist()):
             raise MotionError(
-                f"{path}: no two feet, expected bodies on both sides (y > 0 and y < 0) within {1e3 * FOOT_BAND:g} mm of "
-                "the lowest point as built"
+                f"{path}: no two feet, expected bodies on both sides (y > 0 and y < 0) within {1e3 * FOOT_BAND:g} mm "
+                "of the lowest point as built"
             )
 
     @cached_property
@@ -215,8 +215,8 @@ def _box(size: np.ndarray) -> tuple[np.ndarray, float]:
 
 def _cylinder(size: np.ndarray) -> tuple[np.ndarray, float]:
     around = 2.0 * np.pi * np.arange(RIM_POINTS) / RIM_POINTS
-    rim = size[0] * np.stack([np.cos(around), np.sin(around), 0.0 * around], axis=1)
-    return np.concatenate([rim + [0.0, 0.0, size[1]], rim - [0.0, 0.0, size[1]]]), 0.0
+    x, y = size[0] * np.cos(around), size[0] * np.sin(around)
+    return np.concatenate([np.stack([x, y, np.full(RIM_POINTS, z)], axis=1) for z in (size[1], -size[1])]), 0.0
 
 
 def _capsule(size: np.ndarray) -> tuple[np.ndarray, float]:

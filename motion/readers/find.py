@@ -13,31 +13,34 @@ from pathlib import Path
 
 from ..clip import Clip, JointTrack
 from ..errors import MotionError
+from ..robot import Robot
 from .acclaim import read_amc
 from .arrays import read_array_file
 from .bvh import read_bvh
+from .robot import read_robot_csv
 from .sniff import may_hold_motion
 
 Motion = Clip | JointTrack
 Many = dict[str, Callable[[], Motion]]
 """Motions of one file by their keys, each read when it is called."""
-READERS: dict[str, Callable[[Path, float | None], Motion | Many]] = {
+READERS: dict[str, Callable[[Path, float | None, Robot | None], Motion | Many]] = {
     ".npz": read_array_file,
     ".npy": read_array_file,
-    ".bvh": read_bvh,
-    ".amc": read_amc,
+    ".csv": read_robot_csv,
+    ".bvh": lambda path, fps, _: read_bvh(path, fps),
+    ".amc": lambda path, fps, _: read_amc(path, fps),
 }
 
 
-def read_motion(path: Path | str, fps: float | None = None) -> Motion:
+def read_motion(path: Path | str, fps: float | None = None, robot: Robot | None = None) -> Motion:
     """Read a motion file; what it is, its content decides.
 
-    fps: frames per second for a file that cannot tell; where the file tells, it must agree to 1 %. Axes of the result
-    are ours, the ground is the file's. A file of several motions needs `FILE:KEY`. Raises MotionError, one line, for
-    anything that cannot be read with certainty.
+    fps: frames per second for a file that cannot tell; where the file tells, it must agree to 1 %. robot: whose motion
+    a robot's file is (`sim.load_body(mjcf).robot`). Axes of the result are ours, the ground is the file's. A file of
+    several motions needs `FILE:KEY`. Raises MotionError, one line, for anything that cannot be read with certainty.
     """
     path, key = _split_key(Path(path))
-    content = _open(path, fps)
+    content = _open(path, fps, robot)
     if not isinstance(content, dict):
         if key is not None:
             raise MotionError(f"{path}: holds one motion, expected the file without ':{key}'")
@@ -53,7 +56,9 @@ def read_motion(path: Path | str, fps: float | None = None) -> Motion:
     return content[key]()
 
 
-def read_motions(path: Path | str, fps: float | None = None) -> Iterator[tuple[str, Callable[[], Motion]]]:
+def read_motions(
+    path: Path | str, fps: float | None = None, robot: Robot | None = None
+) -> Iterator[tuple[str, Callable[[], Motion]]]:
     """Every motion of a file as (name, read): the file's stem, or `stem:key` where it holds several.
 
     `read()` returns the motion or raises MotionError for that motion alone; the iteration itself does not raise for a
@@ -61,10 +66,10 @@ def read_motions(path: Path | str, fps: float | None = None) -> Iterator[tuple[s
     """
     path, key = _split_key(Path(path))
     if key is not None:
-        yield f"{path.stem}:{key}", partial(read_motion, f"{path}:{key}", fps)
+        yield f"{path.stem}:{key}", partial(read_motion, f"{path}:{key}", fps, robot)
         return
     try:
-        content = _open(path, fps)
+        content = _open(path, fps, robot)
     except MotionError as error:
         yield path.stem, partial(_fail, error)
         return
@@ -119,13 +124,13 @@ def _walk(folder: Path) -> Iterator[Path]:
             yield folder / name
 
 
-def _open(path: Path, fps: float | None) -> Motion | Many:
+def _open(path: Path, fps: float | None, robot: Robot | None) -> Motion | Many:
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         raise MotionError(f"{path}: unknown extension '{path.suffix}', expected {' '.join(READERS)}")
     if not path.is_file():
         raise MotionError(f"{path}: {'a folder' if path.is_dir() else 'no such file'}, expected a motion file")
-    return reader(path, fps)
+    return reader(path, fps, robot)
 
 
 def _split_key(path: Path) -> tuple[Path, str | None]:

@@ -137,8 +137,8 @@ def _either_order(
 ) -> tuple[np.ndarray, str]:
     """Root rotations w x y z of (T, 4) quaternions in an order that the file does not tell, and what was found.
 
-    A robot is upright on average; read in the wrong order it mostly is not. Where both are (a root that only turns about
-    the vertical), the wrong order walks backwards, and the foot that stands moves: the lowest joint tells.
+    A robot is upright on average; read in the wrong order it mostly is not. Where both are (a root that only turns
+    about the vertical), the wrong order walks backwards, and the foot that stands moves: the lowest joint tells.
     """
     quats = _unit(quats, path)
     orders = {"xyzw": quats[:, XYZW], "wxyz": quats}
