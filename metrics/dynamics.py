@@ -46,6 +46,12 @@ def segments(body: Body) -> Segments:
     return Segments(body.joint_masses, body.joint_coms, np.einsum("jab,jb,jcb->jac", turn, second, turn))
 
 
+def built_pose(body: Body) -> tuple[np.ndarray, np.ndarray]:
+    """Joint positions (J, 3), metres, and world rotations (J, 3, 3) of a body as it was built: at rest."""
+    clip = body.clip_from_qpos(body.model.qpos0[None], fps=1.0)
+    return clip.positions[0], quat_to_matrix(clip.global_rotations[0])
+
+
 def external_wrench(
     parts: Segments, positions: np.ndarray, matrices: np.ndarray, fps: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -9,9 +9,11 @@ from morphloop.sim.body import Body
 
 from .contact import slide
 from .context import context
+from .joint_limits import joint_limits
 from .legacy import GMD_HZ, PFC_HZ, PHYSDIFF_HZ, edge_pfc, gmd_skating, physdiff
 from .plausibility import floating, joint_speed, penetration, smoothness, unsupported
 from .points import Variant
+from .self_penetration import self_penetration
 from .wrench import NO_WRENCH, residual_wrench
 
 
@@ -45,5 +47,6 @@ def measure(
     values |= edge_pfc(seen.resampled(PFC_HZ))
     rotations = motion.rotations if isinstance(motion, Clip) else None
     values |= {"joint_speed_max_rad_s": None} if rotations is None else joint_speed(rotations, motion.fps)
+    values |= self_penetration(seen) | joint_limits(motion, seen.body)
     values |= residual_wrench(seen) if wrench else NO_WRENCH
     return Measurement(points.variant, ground, values)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from . import contact, legacy, plausibility, points, signals, tracking, wrench
+from . import contact, joint_limits, legacy, plausibility, points, self_penetration, signals, tracking, wrench
 
 
 @dataclass(frozen=True)
@@ -96,9 +96,9 @@ _ALL = (
     Metric(
         "residual_wrench_ratio",
         "",
-        "mean size of what inverse dynamics asks for and no friction-cone forces at touching points explain: force over "
-        "body weight and moment about the centre of mass over body weight x height, taken together; free flight needs "
-        "none, a hover scores 1",
+        "mean size of the wrench that the motion needs and no friction-cone forces at touching points explain: force "
+        "over body weight and moment about the centre of mass over body weight x height, taken together; free flight "
+        "needs none, a hover scores 1",
         DESIGN,
         thresholds=WRENCH,
         variants=("surface",),
@@ -119,8 +119,26 @@ _ALL = (
         thresholds=WRENCH,
         variants=("surface",),
     ),
+    Metric(
+        "self_penetration_max_mm",
+        "mm",
+        "deepest that two geoms of the body stand in each other; neighbours in the tree and pairs that overlap as "
+        "built are left out",
+        DESIGN,
+        thresholds={"poses": f"at most {self_penetration.THIN_HZ:g} a second"},
+        variants=("surface",),
+    ),
     Metric("jerk_mean_m_s3", "m/s3", "mean size of the joints' third derivative", DESIGN, thresholds=GRID),
     Metric("jitter_rms_mm", "mm", "RMS over joints and frames of what the low-pass takes off", DESIGN, thresholds=GRID),
+    Metric(
+        "joint_limit_ratio",
+        "",
+        "share of frames in which some joint is beyond its range by more than the tolerance; ranges bound each "
+        "component of a ball joint's rotation vector, and a robot's hinges as its description does",
+        "ranges after Norkin and White, Measurement of Joint Motion",
+        thresholds={"tolerance": f"{joint_limits.TOLERANCE_DEG:g} degrees"},
+        variants=("surface",),
+    ),
     Metric(
         "joint_speed_max_rad_s",
         "rad/s",

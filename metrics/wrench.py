@@ -20,7 +20,7 @@ from scipy.optimize import nnls
 from morphloop.sim.body import Body
 
 from .context import Context
-from .dynamics import GRAVITY, Segments, external_wrench, segments
+from .dynamics import GRAVITY, Segments, built_pose, external_wrench, segments
 from .plausibility import AIRBORNE_M
 from .signals import GRID_HZ, on_grid
 
@@ -60,9 +60,9 @@ NO_WRENCH: Values = dict.fromkeys(("residual_wrench_ratio", "residual_force_rati
 
 
 def stature(body: Body) -> float:
-    """Height of the body at rest, metres, from its lowest to its highest surface point."""
-    surface = body.surface
-    z = body.skeleton.rest_positions[surface.joint, 2] + surface.local[:, 2]
+    """Height of the body as it was built, metres, from its lowest to its highest surface point."""
+    surface, (positions, matrices) = body.surface, built_pose(body)
+    z = positions[surface.joint, 2] + np.einsum("pi,pi->p", matrices[surface.joint, 2], surface.local)
     return float((z + surface.radius).max() - (z - surface.radius).min())
 
 
@@ -129,7 +129,7 @@ def explain(
     required = np.concatenate([force, moment], axis=1) * scales
     residual, edges, compass = required.copy(), _cone_edges(), _compass(DIRECTIONS)
     levers = np.cross(np.eye(3)[:, None], edges).transpose(0, 2, 1) * (scales[3] / scales[0])
-    touching = usable.any(axis=1)
+    touching: np.ndarray = np.any(usable, axis=1)
     for k in np.flatnonzero(touching):
         patches = place[k, usable[k]]
         corners = patches[np.unique((patches[:, :2] @ compass).argmax(axis=0))]

@@ -1,0 +1,174 @@
+"""How deep parts of the body stand in each other.
+
+Depth is that of the body's geoms: the shortest way to pull two of them apart. Capsules and spheres have it in closed
+form, the sum of radii less the distance of their axes (Ericson 2005, "Real-Time Collision Detection", section 5.1.9);
+every other shape is enclosed in a capsule, and only where those overlap is MuJoCo asked (`mj_geomDistance`).
+Neighbours in the tree overlap by construction, and some geoms do at rest; such pairs say nothing and are left out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import mujoco
+import numpy as np
+
+from morphloop.motion.rotations import quat_to_matrix
+from morphloop.sim.body import Body
+
+from .context import Context
+from .dynamics import built_pose
+
+THIN_HZ = 30.0
+"""Poses a second that are looked at; depth is no derivative, so frames of the clip are taken as they are."""
+
+CAPSULE, SPHERE = mujoco.mjtGeom.mjGEOM_CAPSULE, mujoco.mjtGeom.mjGEOM_SPHERE
+Values = dict[str, float | None]
+
+
+@dataclass(frozen=True, eq=False)
+class GeomPairs:
+    """A body's G geoms as capsules, and the P pairs of them that may not meet.
+
+    ids: (G,) index in the model; joint: (G,); in the joint's frame, metres: origin: (G, 3) and turn: (G, 3, 3) the
+    geom's frame, centre: (G, 3) and half: (G, 3) centre and half axis of the capsule; radius: (G,); exact: (G,) bool,
+    the geom is that capsule, else it lies inside; first, second: (P,) indices of geoms.
+    """
+
+    ids: np.ndarray
+    joint: np.ndarray
+    origin: np.ndarray
+    turn: np.ndarray
+    centre: np.ndarray
+    half: np.ndarray
+    radius: np.ndarray
+    exact: np.ndarray
+    first: np.ndarray
+    second: np.ndarray
+
+
+def self_penetration(seen: Context) -> Values:
+    """`self_penetration_max_mm`: largest depth over frames, at most 30 a second, and pairs; 0 where no two geoms meet.
+    None in the joints variant and for a body of which no two geoms can be looked at."""
+    points, pairs = seen.points, geom_pairs(seen.body)
+    if points.matrices is None or not len(pairs.first):
+        return {"self_penetration_max_mm": None}
+    stride = max(1, round(points.fps / THIN_HZ))
+    depth = deepest(seen.body.model, pairs, points.positions[::stride], points.matrices[::stride])
+    return {"self_penetration_max_mm": 1e3 * float(depth.max())}
+
+
+def deepest(model: mujoco.MjModel, pairs: GeomPairs, positions: np.ndarray, matrices: np.ndarray) -> np.ndarray:
+    """(P,) largest depth of every pair over time, metres, 0 where it never meets.
+
+    positions: (T, J, 3) joints, metres; matrices: (T, J, 3, 3) their world rotations.
+    """
+    centres = positions[:, pairs.joint] + np.einsum("tgij,gj->tgi", matrices[:, pairs.joint], pairs.centre)
+    halves = np.einsum("tgij,gj->tgi", matrices[:, pairs.joint], pairs.half)
+    reach = np.linalg.norm(pairs.half, axis=1) + pairs.radius
+    apart = centres[:, pairs.first] - centres[:, pairs.second]
+    limit = (reach[pairs.first] + reach[pairs.second]) ** 2
+    frame, pair = np.nonzero(np.einsum("tpi,tpi->tp", apart, apart) < limit)
+    a, b = pairs.first[pair], pairs.second[pair]
+    depth = pairs.radius[a] + pairs.radius[b] - axis_distance(apart[frame, pair], halves[frame, a], halves[frame, b])
+    meets = depth > 0
+    frame, pair, depth = frame[meets], pair[meets], depth[meets]
+    exact = (pairs.exact[pairs.first] & pairs.exact[pairs.second])[pair]
+    found = np.zeros(len(pairs.first))
+    np.maximum.at(found, pair[exact], depth[exact])
+    _ask_mujoco(model, pairs, (frame[~exact], pair[~exact], depth[~exact]), positions, matrices, found)
+    return found
+
+
+def axis_distance(apart: np.ndarray, half_a: np.ndarray, half_b: np.ndarray) -> np.ndarray:
+    """(N,) distance of two segments, metres. apart: (N, 3) centre of a less that of b; half_a, half_b: (N, 3)."""
+    aa, bb, ab = (np.einsum("ni,ni->n", x, y) for x, y in ((half_a, half_a), (half_b, half_b), (half_a, half_b)))
+    ad, bd = np.einsum("ni,ni->n", half_a, apart), np.einsum("ni,ni->n", half_b, apart)
+    aa, bb = np.maximum(aa, 1e-12), np.maximum(bb, 1e-12)
+    square = aa * bb - ab * ab
+    s = np.where(square > 1e-9 * aa * bb, (ab * bd - bb * ad) / np.maximum(square, 1e-24), 0.0)
+    t = np.clip((ab * np.clip(s, -1.0, 1.0) + bd) / bb, -1.0, 1.0)
+    s = np.clip((ab * t - ad) / aa, -1.0, 1.0)
+    return np.linalg.norm(apart + s[:, None] * half_a - t[:, None] * half_b, axis=1)
+
+
+def _ask_mujoco(
+    model: mujoco.MjModel,
+    pairs: GeomPairs,
+    bounds: tuple[np.ndarray, np.ndarray, np.ndarray],
+    positions: np.ndarray,
+    matrices: np.ndarray,
+    found: np.ndarray,
+) -> None:
+    """Raise `found` (P,) to the true depths where the enclosing capsules meet, deepest bound first: a bound that is no
+    deeper than what is found already cannot change it. bounds: frame, pair and depth (N,) of those capsules."""
+    data, fromto = mujoco.MjData(model), np.zeros(6)
+    for k in np.argsort(-bounds[2]):
+        frame, pair, depth = bounds[0][k], bounds[1][k], bounds[2][k]
+        if depth <= found[pair]:
+            continue
+        for g in (pairs.first[pair], pairs.second[pair]):
+            joint = pairs.joint[g]
+            data.geom_xpos[pairs.ids[g]] = positions[frame, joint] + matrices[frame, joint] @ pairs.origin[g]
+            data.geom_xmat[pairs.ids[g]] = (matrices[frame, joint] @ pairs.turn[g]).ravel()
+        ends = int(pairs.ids[pairs.first[pair]]), int(pairs.ids[pairs.second[pair]])
+        found[pair] = max(found[pair], -mujoco.mj_geomDistance(model, data, *ends, 0.0, fromto))
+
+
+@lru_cache(maxsize=4)
+def geom_pairs(body: Body) -> GeomPairs:
+    """The pairs of a body that self-penetration looks at: neither on one joint nor on neighbours, apart as built, and
+    not excluded in the body's own description."""
+    model = body.model
+    owner = {int(b): j for j, b in enumerate(body.body_ids)}
+    ids = np.array([g for g in range(model.ngeom) if int(model.geom_bodyid[g]) in owner and _collides(model, g)], int)
+    joint = np.array([owner[int(b)] for b in model.geom_bodyid[ids]], int)
+    turn = quat_to_matrix(model.geom_quat[ids])
+    origin = model.geom_pos[ids] + (body.joint_coms - model.body_ipos[body.body_ids])[joint]
+    shapes = [_capsule(model, int(g)) for g in ids]
+    centre, half = (np.array([shape[k] for shape in shapes]).reshape(-1, 3) for k in (0, 1))
+    first, second = _strangers(body, ids, joint)
+    pairs = GeomPairs(
+        ids=ids,
+        joint=joint,
+        origin=origin,
+        turn=turn,
+        centre=origin + np.einsum("gij,gj->gi", turn, centre),
+        half=np.einsum("gij,gj->gi", turn, half),
+        radius=np.array([shape[2] for shape in shapes]),
+        exact=np.isin(model.geom_type[ids], (CAPSULE, SPHERE)),
+        first=first,
+        second=second,
+    )
+    positions, matrices = built_pose(body)
+    apart = deepest(model, pairs, positions[None], matrices[None]) == 0
+    return replace(pairs, first=first[apart], second=second[apart])
+
+
+def _strangers(body: Body, ids: np.ndarray, joint: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(P,) and (P,) the pairs of geoms (G,) whose joints (G,) are neither one nor neighbours."""
+    parents, owner = np.array(body.skeleton.parents), body.model.geom_bodyid[ids]
+    first, second = np.triu_indices(len(ids), k=1)
+    a, b = joint[first], joint[second]
+    low, high = np.minimum(owner[first], owner[second]), np.maximum(owner[first], owner[second])
+    excluded = np.isin((low << 16) + high, body.model.exclude_signature)
+    free = (a != b) & (parents[a] != b) & (parents[b] != a) & ~excluded
+    return first[free], second[free]
+
+
+def _collides(model: mujoco.MjModel, geom: int) -> bool:
+    """A geom that touches nothing is there to be looked at."""
+    return bool(model.geom_contype[geom] or model.geom_conaffinity[geom])
+
+
+def _capsule(model: mujoco.MjModel, geom: int) -> tuple[np.ndarray, np.ndarray, float]:
+    """Centre (3,), half axis (3,) and radius, in the geom's frame, of the capsule that a geom is or that holds it."""
+    size = model.geom_size[geom]
+    if model.geom_type[geom] == SPHERE:
+        return np.zeros(3), np.zeros(3), float(size[0])
+    if model.geom_type[geom] == CAPSULE:
+        return np.zeros(3), np.array([0.0, 0.0, size[1]]), float(size[0])
+    centre, box = model.geom_aabb[geom, :3], model.geom_aabb[geom, 3:]
+    axis = int(box.argmax())
+    return centre, np.eye(3)[axis] * box, float(np.linalg.norm(np.delete(box, axis)))
