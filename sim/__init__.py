@@ -1,6 +1,6 @@
 """Bodies built in code, batched physics on CPU and GPU, rendering and replay."""
 
-from .bodies import load_body, read_on_body
+from .bodies import load_body, motions_on_body, on_body, read_on_body
 from .body import CONTROL_HZ, FEET, PHYSICS_HZ, SUBSTEPS, Body, SurfacePoints, default_body
 from .gl import gl_available
 from .kinematics import JointState, Kinematics
@@ -30,6 +30,8 @@ __all__ = [
     "ffmpeg_available",
     "gl_available",
     "load_body",
+    "motions_on_body",
+    "on_body",
     "read_on_body",
     "render_strip",
     "render_video",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from morphloop.motion import Clip, JointTrack, MotionError, read_motion, to_default
+from morphloop.motion import Clip, JointTrack, MotionError, read_motion, read_motions, to_default
+from morphloop.motion.robot import Robot
 
 from .body import Body, default_body
 from .mjcf_body import RobotBody
@@ -29,15 +31,30 @@ def load_body(spec: str | Path | None = None) -> Body:
 
 
 def read_on_body(path: Path | str, body: Body, fps: float | None = None) -> Clip | JointTrack:
-    """A motion file as this body measures it: `read_motion`, then retargeted to the body's skeleton.
+    """A motion file as this body measures it: `read_motion`, then `on_body`; errors as both of them have."""
+    return on_body(read_motion(path, fps, _robot(body)), body, path)
 
-    A robot measures motions of that robot alone; every other body takes any person's. Joint positions stay what they
-    are. Raises MotionError as `read_motion` and `to_default` do, and for a person's motion on a robot.
+
+def motions_on_body(
+    path: Path | str, body: Body, fps: float | None = None
+) -> Iterator[tuple[str, Callable[[], Clip | JointTrack]]]:
+    """Every motion of a file as this body measures it: (name, read) as `read_motions` gives them."""
+    for name, read in read_motions(path, fps, _robot(body)):
+        yield name, lambda read=read: on_body(read(), body, path)
+
+
+def on_body(motion: Clip | JointTrack, body: Body, where: Path | str) -> Clip | JointTrack:
+    """A motion on the body's skeleton, over the ground of its file; joint positions stay what they are.
+
+    A robot measures motions of that robot alone; every other body takes any person's. Raises MotionError as
+    `to_default` does, and for a person's motion on a robot, naming `where`.
     """
-    if not isinstance(body, RobotBody):
-        motion = read_motion(path, fps)
-        return to_default(motion) if isinstance(motion, Clip) else motion
-    motion = read_motion(path, fps, robot=body.robot)
-    if isinstance(motion, Clip) and motion.skeleton != body.skeleton:
-        raise MotionError(f"{path}: not a motion of robot '{body.name}', give it no --body or that of its own robot")
-    return motion
+    if isinstance(motion, JointTrack) or motion.skeleton == body.skeleton:
+        return motion
+    if isinstance(body, RobotBody):
+        raise MotionError(f"{where}: not a motion of robot '{body.name}', give it no --body or that of its own robot")
+    return to_default(motion, keep_floor=True)
+
+
+def _robot(body: Body) -> Robot | None:
+    return body.robot if isinstance(body, RobotBody) else None
