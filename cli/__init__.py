@@ -15,8 +15,10 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from .bench import BenchMetrics
 from .config import overlay, take_config
 from .console import BAD_INPUT, DONE, guarded
+from .convert import Convert
 from .demo import Demo
 from .doctor import Doctor
 from .evaluate import Evaluate
@@ -43,12 +45,14 @@ Tree = dict[str, "type[Command] | Tree"]
 COMMANDS: Tree = {
     "demo": Demo,
     "doctor": Doctor,
+    "convert": Convert,
     "evaluate": Evaluate,
     "project": Project,
     "generate": Generate,
     "train": {"tokenizer": TrainTokenizer, "generator": TrainGenerator, "imitator": TrainImitator},
     "loop": {"run": LoopRun, "resume": LoopResume, "status": LoopStatus, "report": LoopReport},
     "lineage": Lineage,
+    "bench": {"metrics": BenchMetrics},
 }
 
 CONFIG_HELP = "--config FILE.yaml lays the values of a file over the defaults below; flags win over both."

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,8 @@ def read_robot_values(
     """
     for required, read in _LAYOUTS.items():
         if required <= values.keys():
-            return read(values, fps, path, robot)
+            motion, texts = read(values, fps, path, robot), _names(values, "texts")
+            return replace(motion, texts=texts) if texts else motion
     raise MotionError(f"{path}: keys {sorted(values)[:8]}, expected a robot motion")
 
 

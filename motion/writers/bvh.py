@@ -31,7 +31,7 @@ def write_bvh(path: Path | str, clip: Clip) -> Path:
     lines.append(f"Frame Time: {1.0 / clip.fps:.10f}")
     columns = [clip.root_pos @ Y_UP_TO_Z_UP]
     columns += [_euler(clip.rotations[:, j]) for j in order if j not in ends]
-    table = np.concatenate(columns, axis=1)
+    table = np.round(np.concatenate(columns, axis=1), 6) + 0.0  # no minus before a zero
     lines += [" ".join(f"{value:.6f}" for value in row) for row in table]
     text = "\n".join(lines) + "\n"
     return write_atomic(path, lambda stream: stream.write(text.encode()))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
-from ..clip import Clip, JointTrack
+from ..clip import MAX_FPS, Clip, JointTrack
 from ..errors import MotionError
 from ..files import save_clip
 from ..fit import fit_joints
@@ -22,12 +23,12 @@ from .mjlab import write_mjlab
 @dataclass(frozen=True)
 class Format:
     """A layout. suffix: of its files; fps: the rate that its readers take for granted, None where the file tells;
-    skeleton: joints (HumanML3D's 22), default (rotations on the default skeleton) or own (rotations on any skeleton);
-    write: the writer; carries: what goes into the file beside the motion."""
+    skeleton: joints (HumanML3D's 22), default (rotations on the default skeleton, or on a robot's) or own (rotations
+    on any skeleton); write: the writer; carries: what goes into the file beside the motion."""
 
     suffix: str
     fps: float | None
-    skeleton: str
+    skeleton: Literal["joints", "default", "own"]
     write: Callable[..., Path]
     carries: str
 
@@ -38,38 +39,46 @@ FORMATS: dict[str, Format] = {
     "humanml3d-263": Format(".npy", HUMANML3D_FPS, "joints", write_humanml3d_features, "nothing else"),
     "amass": Format(".npz", None, "default", write_amass, "fps, texts, provenance"),
     "bvh": Format(".bvh", None, "own", write_bvh, "fps, names"),
-    "mjlab": Format(".npz", None, "own", write_mjlab, "fps, names, texts, provenance"),
+    "mjlab": Format(".npz", None, "default", write_mjlab, "fps, names, texts, provenance"),
 }
 """By the name that `convert --to` takes."""
+ROBOT_FORMATS = ("clip", "bvh", "mjlab")
+"""Layouts that can hold a robot's motion."""
 
 
-def prepare(motion: Clip | JointTrack, to: str, fps: float | None = None) -> Clip | JointTrack:
+def prepare(
+    motion: Clip | JointTrack, to: str, fps: float | None = None, robot: Robot | None = None
+) -> Clip | JointTrack:
     """The motion as a layout needs it: fitted where it needs rotations and there are none, on the default skeleton or
-    HumanML3D's joints where it knows no other (mjlab: where the file did not tell the unit of its lengths), at `fps` or
-    the layout's rate. Provenance says what was done.
+    HumanML3D's joints where it knows no other, at `fps` or the layout's rate. Provenance says what was done.
 
-    Raises MotionError for an unknown layout, a rate that it cannot have, and joints that it cannot hold.
+    robot: whose motion it is, where it is one's. Raises MotionError for an unknown layout, a rate that it cannot have,
+    and joints that it cannot hold.
     """
-    if to not in FORMATS:
-        raise MotionError(f"no layout '{to}', expected one of {', '.join(FORMATS)}")
+    if to not in FORMATS or (robot is not None and to not in ROBOT_FORMATS):
+        known = FORMATS if robot is None else ROBOT_FORMATS
+        raise MotionError(f"no layout '{to}'{' for a robot' if robot else ''}, expected one of {', '.join(known)}")
+    if fps is not None and not 0 < fps <= MAX_FPS:
+        raise MotionError(f"{fps:g} fps asked for, expected more than 0 and at most {MAX_FPS:g}")
     if to == "humanml3d-263" and fps not in (None, HUMANML3D_FPS):
         raise MotionError(f"{to} at {fps:g} fps, expected {HUMANML3D_FPS:g}: its numbers are differences at that rate")
-    layout = FORMATS[to]
-    if layout.skeleton == "joints":
-        made: Clip | JointTrack = as_humanml3d(motion if isinstance(motion, JointTrack) else to_default(motion))
-    elif isinstance(motion, JointTrack):
-        made = fit_joints(as_humanml3d(motion))
-    elif layout.skeleton == "own" and not (to == "mjlab" and "length_unit" in motion.provenance.notes):
-        made = motion
-    else:
-        made = to_default(motion)
-    rate = fps or layout.fps or made.fps
+    if robot is not None and (isinstance(motion, JointTrack) or motion.skeleton != robot.skeleton):
+        raise MotionError(f"{motion.name}: not a motion of robot '{robot.name}', expected its hinge angles")
+    made = motion if robot is not None else _on_skeleton(motion, FORMATS[to].skeleton)
+    rate = fps or FORMATS[to].fps or made.fps
     if abs(rate - made.fps) < 1e-9:
         return made
     notes = {**made.provenance.notes, "resampled_from_fps": made.fps}
-    return replace(
-        made.resampled(rate), provenance=replace(made.provenance, stage="convert", parent=made.id, notes=notes)
-    )
+    provenance = replace(made.provenance, stage="convert", parent=made.id, notes=notes)
+    return replace(made.resampled(rate), provenance=provenance)
+
+
+def _on_skeleton(motion: Clip | JointTrack, skeleton: str) -> Clip | JointTrack:
+    if skeleton == "joints":
+        return as_humanml3d(motion if isinstance(motion, JointTrack) else to_default(motion))
+    if isinstance(motion, JointTrack):
+        return fit_joints(as_humanml3d(motion))
+    return motion if skeleton == "own" else to_default(motion)
 
 
 def write_motion(path: Path | str, motion: Clip | JointTrack, to: str, robot: Robot | None = None) -> Path:
@@ -77,6 +86,10 @@ def write_motion(path: Path | str, motion: Clip | JointTrack, to: str, robot: Ro
 
     robot: whose hinges an mjlab file names, for a motion of a robot.
     """
-    if robot is not None and to == "mjlab":
-        return write_mjlab(path, motion, robot)  # type: ignore[arg-type]
-    return FORMATS[to].write(path, motion)
+    return write_mjlab(path, _clip(motion), robot) if to == "mjlab" else FORMATS[to].write(path, motion)
+
+
+def _clip(motion: Clip | JointTrack) -> Clip:
+    if isinstance(motion, JointTrack):
+        raise MotionError(f"{motion.name}: joint positions only, expected rotations: fit them first (prepare)")
+    return motion

@@ -2,7 +2,7 @@
 
 Arrays over T frames: joint_pos and joint_vel (T, N), body_pos_w (T, B, 3), body_quat_w (T, B, 4) w x y z,
 body_lin_vel_w and body_ang_vel_w (T, B, 3), and fps (1,). Velocities are central differences, as there. Added:
-joint_names (N,), body_names (B,) and body_parents (B,), which mjlab passes by.
+joint_names (N,) and body_names (B,), which mjlab passes by.
 
 A robot's joint_pos are its hinge angles. The default body has ball joints, for which mjlab has no custom: each gives
 three numbers `<joint>_x`, `_y`, `_z`, the rotation vector in the parent's frame, what the body's servos are told; their
@@ -47,7 +47,6 @@ def write_mjlab(path: Path | str, clip: Clip, robot: Robot | None = None) -> Pat
     arrays |= {
         "joint_names": np.array(names),
         "body_names": np.array(clip.skeleton.names),
-        "body_parents": np.array(clip.skeleton.parents),
         ORIGIN_KEY: origin(clip),
     }
     if clip.texts:
