@@ -20,12 +20,15 @@ from .signals import GRID_HZ, keep_long, latch, on_grid, shrink, velocity
 ENTER_M = 0.010
 LEAVE_M = 0.025
 """Hysteresis of the contact height (design.md, section 9)."""
+SETTLED_SPEED = 0.05
 VERTICAL_SPEED = 0.15
-"""m/s; a part that rises or falls faster is passing through the band."""
+"""m/s; a part that has come down slower than the first is on the ground, one that rises or falls faster than the second
+is passing. The first is calibrated: a heel skims the last 100 ms of its swing under 10 mm (`docs/contact.md`)."""
 SHORTEST_S = 0.1
-SMEARED = 1
-"""Samples at either end of a contact whose speed is not taken: half the low-pass' rise time of 0.06 s, in which the
-swing's metres a second leak into the contact. A planted foot between swings reads 4 to 22 mm/s so, else 9 to 56."""
+LANDING = 3
+LEAVING = 2
+"""Samples at the beginning and at the end of a contact whose speed is not taken, 0.10 and 0.07 s: there the low-pass,
+whose step takes 0.06 s from 10 to 90 %, lets the swing into the contact, and a landing foot brakes."""
 SLIDE_FAST = 0.050
 """m/s; a contact frame faster than this counts as sliding."""
 NEAR_M = 0.10
@@ -41,7 +44,7 @@ class Contacts:
     fps: 30; segments: (S,) joint names of the segments that came near the ground; group: (S,) 0 left foot, 1 right
     foot, 2 the rest of the body; height: (T', S) of each segment's lowest point over the ground less its clearance,
     metres; speed: (T', S) horizontal material speed at the contact, m/s; touching: (T', S) bool; settled: (T', S)
-    bool, touching less the ends that the low-pass smears, where slide is read.
+    bool, touching less landing and leaving, where slide is read.
     """
 
     fps: float
@@ -87,7 +90,7 @@ def find_contacts(points: Points) -> Contacts:
     touching, settled = np.zeros(height.shape, bool), np.zeros(height.shape, bool)
     for s in range(len(near)):
         touching[:, s] = touches(height[:, s])
-        settled[:, s] = shrink(touching[:, s], SMEARED)
+        settled[:, s] = shrink(touching[:, s], LANDING, LEAVING)
     foot = np.array([points.foot[points.joint == j].max() for j in near], int)
     return Contacts(
         fps=GRID_HZ,
@@ -104,8 +107,8 @@ def touches(height: np.ndarray) -> np.ndarray:
     """(T',) bool from the height of a segment's lowest point over the ground on the 30 Hz grid, metres."""
     if len(height) < 2:
         return np.zeros(len(height), bool)
-    passing = np.abs(velocity(height)) >= VERTICAL_SPEED
-    low = latch(on=(height < ENTER_M) & ~passing, off=(height > LEAVE_M) | passing)
+    speed = np.abs(velocity(height))
+    low = latch(on=(height < ENTER_M) & (speed < SETTLED_SPEED), off=(height > LEAVE_M) | (speed >= VERTICAL_SPEED))
     return keep_long(low, round(SHORTEST_S * GRID_HZ))
 
 

@@ -35,9 +35,10 @@ GRID = {"low-pass": f"{signals.LOWPASS_HZ:g} Hz zero phase", "grid": f"{signals.
 CONTACT = GRID | {
     "enter": _mm(contact.ENTER_M),
     "leave": _mm(contact.LEAVE_M),
-    "vertical speed": f"{contact.VERTICAL_SPEED:g} m/s",
+    "vertical speed to enter": f"{contact.SETTLED_SPEED:g} m/s",
+    "to stay": f"{contact.VERTICAL_SPEED:g} m/s",
     "shortest": f"{contact.SHORTEST_S:g} s",
-    "left out at both ends of a contact": f"{contact.SMEARED} sample",
+    "left out at a contact's beginning and end": f"{contact.LANDING} and {contact.LEAVING} samples",
     "toe joint over sole (joints)": _mm(points.TOE_CLEARANCE),
     "ankle joint over sole (joints)": _mm(points.ANKLE_CLEARANCE),
 }

@@ -101,10 +101,11 @@ def keep_long(mask: np.ndarray, shortest: int) -> np.ndarray:
     return kept
 
 
-def shrink(mask: np.ndarray, samples: int) -> np.ndarray:
-    """(T,) mask with `samples` taken off both ends of each stretch of True, but not where it meets the mask's end."""
+def shrink(mask: np.ndarray, first: int, last: int) -> np.ndarray:
+    """(T,) mask with the `first` and `last` samples taken off each stretch of True, but not where it meets the mask's
+    end."""
     kept = mask.copy()
     for start, end in runs(mask):
-        kept[start : start + samples * (start > 0)] = False
-        kept[end - samples * (end < len(mask)) : end] = False
+        kept[start : start + first * (start > 0)] = False
+        kept[end - last * (end < len(mask)) : end] = False
     return kept
