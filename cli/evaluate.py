@@ -26,8 +26,12 @@ class Evaluate:
     """Where the ground is: z = 0 of the file, the clip's lowest point, or a low percentile of it."""
     fps: float | None = None
     """Frame rate of files that cannot tell theirs."""
+    body: str | None = None
+    """Body to measure on: a robot's MJCF; the built-in SMPL body if left out."""
     reference: Path | None = None
     """Folder of references; each clip is compared with the one of its file name."""
+    wrench: bool = True
+    """Measure the residual wrench, which takes a third of the time."""
     workers: int | None = None
     """Worker processes; one a core if left out, 0 for none."""
     json: Path | None = None
@@ -38,7 +42,7 @@ class Evaluate:
 
         if self.json is not None:
             writable_folder(self.json.parent)
-        config = EvaluateConfig(self.ground, self.fps, None, self.reference, self.workers)
+        config = EvaluateConfig(self.ground, self.fps, self.body, self.reference, self.wrench, self.workers)
         with progress_bars() as watch:
             result = evaluate(self.paths, config, watch)
         print_evaluation(result)

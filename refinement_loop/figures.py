@@ -8,12 +8,12 @@ from xml.sax.saxutils import escape
 import numpy as np
 
 from morphloop.metrics.points import surface_points
+from morphloop.metrics.report.charts import nice_range
 from morphloop.motion import Clip
 from morphloop.sim import FEET, default_body
 
 WIDTH, HEIGHT = 420, 170
 LEFT, RIGHT, TOP, BOTTOM = 44, 8, 24, 30
-TICKS = 4
 
 
 @dataclass(frozen=True)
@@ -77,12 +77,3 @@ def plot(title: str, lines: list[Line]) -> str:
         points = " ".join(f"{LEFT + t * x_of:.1f},{y(v):.1f}" for t, v in zip(line.seconds, line.values, strict=True))
         parts.append(f'<polyline class="{line.style}" points="{points}"/>')
     return "".join([*parts, "</svg>"])
-
-
-def nice_range(low: float, high: float) -> tuple[float, float, float]:
-    """Bounds that hold low and high on whole steps, and the step: 1, 2 or 5 times a power of ten."""
-    span = max(high - low, 1e-6)
-    rough = span / TICKS
-    power = 10.0 ** np.floor(np.log10(rough))
-    step = float(power * next(m for m in (1, 2, 5, 10) if m * power >= rough - 1e-12))
-    return float(np.floor(low / step) * step), float(np.ceil(max(high, low + 1e-6) / step) * step), step

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import tempfile
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from morphloop.metrics import CLEAN_WALK, CLEAN_WALK_NAME, METRICS, paired_difference
-from morphloop.motion import read_manifest, write_atomic
+from morphloop.metrics.report.look import Cell, cell, data_uri, number, packaged, style, template, tone, write_page
+from morphloop.motion import read_manifest
 from morphloop.sim.render import render_strip, video_bytes
 
 from .config import LoopConfig, read_config
@@ -43,17 +40,8 @@ TABLE_METRICS = (
 )
 TRACKING_METRICS = ("success", "success_strict", "skill", "e_mpjpe_mm", "e_g_mpjpe_mm", "e_vel_mm_frame")
 SHOWN_CLIPS = 4
-SMALLEST = 1e-3
 LABELS = ("before", "after")
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A mean with its 95 % interval, as text; `tone` says better or worse where the paired interval leaves out zero."""
-
-    mean: str
-    interval: str = ""
-    tone: str = ""
+PACKAGE = "morphloop.refinement_loop"
 
 
 @dataclass(frozen=True)
@@ -71,14 +59,10 @@ def write_report(run: Path, path: Path) -> Path:
     """Write the report of what is finished of a run. MotionError if the folder holds no run or no finished round."""
     config = read_config(run)
     rounds = [_round_view(result, config) for result in finished_rounds(run)]
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    here = resources.files("morphloop.refinement_loop")
-    template = environment.from_string((here / "report.html").read_text(encoding="utf-8"))
-    html = template.render(
-        number=number,
+    html = template(packaged("report.html", PACKAGE)).render(
         name=run.resolve().name,
         config=config,
-        style=Markup((here / "report.css").read_text(encoding="utf-8")),
+        style=style(packaged("report.css", PACKAGE)),
         rounds=rounds,
         clean_walk=CLEAN_WALK_NAME,
         decisive=METRICS[DECISIVE],
@@ -87,7 +71,7 @@ def write_report(run: Path, path: Path) -> Path:
         versions=_versions(finished_rounds(run)),
         settings=json.dumps(asdict(config), indent=2),
     )
-    return write_atomic(path, lambda stream: stream.write(html.encode()))
+    return write_page(path, html)
 
 
 def _round_view(result: RoundResult, config: LoopConfig) -> dict[str, Any]:
@@ -117,7 +101,7 @@ def _round_view(result: RoundResult, config: LoopConfig) -> dict[str, Any]:
             "rows": rows,
             "table": _before_after(rows, summary),
             "tracking": _tracking(summary),
-            "sim": {name: _cell(value) for name, value in summary["all"]["sim"].items()},
+            "sim": {name: cell(value) for name, value in summary["all"]["sim"].items()},
             "certificates": _certificates(rows),
             "by_projector": _by_projector(rows, projected),
             "shown": [_show(row, projected) for row in chosen(rows)],
@@ -175,32 +159,6 @@ def _side_file(result: RoundResult, stage: str, name: str) -> dict[str, Any] | N
     return json.loads((done.folder / name).read_text())
 
 
-def number(value: float | None) -> str:
-    """Three significant digits, a dash for null; under a thousandth three digits say nothing."""
-    if value is None:
-        return "–"
-    if 0.0 < abs(value) < SMALLEST:
-        return "≈0"
-    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
-
-
-def _cell(summary: dict[str, Any] | None, tone: str = "") -> Cell:
-    if summary is None or summary["mean"] is None:
-        return Cell("–")
-    interval = summary["ci95"]
-    text = "" if interval is None else f"{number(interval[0])} to {number(interval[1])}"
-    return Cell(number(summary["mean"]), text, tone)
-
-
-def _tone(name: str, change: Mapping[str, Any] | None) -> str:
-    """Whether a change is for better or worse beyond its paired interval."""
-    interval = None if change is None else change["ci95"]
-    better = METRICS[name].better
-    if interval is None or not better or interval[0] <= 0.0 <= interval[1]:
-        return ""
-    return "better" if (interval[1] < 0.0) == (better == "lower") else "worse"
-
-
 def _before_after(rows: list[Record], summary: dict[str, Any]) -> list[tuple[Any, list[Cell]]]:
     """Rows of the main table: before and after over all and over accepted, then frozen pose and clean mocap."""
     groups = {"all": rows, "accepted": [row for row in rows if row["verdict"] == "accepted"]}
@@ -212,9 +170,9 @@ def _before_after(rows: list[Record], summary: dict[str, Any]) -> list[tuple[Any
     for name in TABLE_METRICS:
         cells = []
         for group in groups:
-            cells.append(_cell(summary[group]["before"].get(name)))
-            cells.append(_cell(summary[group]["after"].get(name), _tone(name, changes[group].get(name))))
-        cells.append(_cell(summary["all"]["frozen"].get(name)))
+            cells.append(cell(summary[group]["before"].get(name)))
+            cells.append(cell(summary[group]["after"].get(name), tone(name, changes[group].get(name))))
+        cells.append(cell(summary["all"]["frozen"].get(name)))
         cells.append(Cell(number(CLEAN_WALK["surface"].get(name))))
         table.append((METRICS[name], cells))
     return table
@@ -222,7 +180,7 @@ def _before_after(rows: list[Record], summary: dict[str, Any]) -> list[tuple[Any
 
 def _tracking(summary: dict[str, Any]) -> list[tuple[Any, list[Cell]]]:
     return [
-        (METRICS[name], [_cell(summary[group]["tracking"].get(name)) for group in ("all", "accepted")])
+        (METRICS[name], [cell(summary[group]["tracking"].get(name)) for group in ("all", "accepted")])
         for name in TRACKING_METRICS
     ]
 
@@ -253,8 +211,8 @@ def _timing(projected: Path) -> list[dict[str, Any]]:
 def _guard_table(guard: dict[str, Any]) -> list[tuple[Any, list[Cell]]]:
     table = []
     for name, sides in guard["metrics"].items():
-        tone = _tone(name, sides["change"])
-        table.append((METRICS[name], [_cell(sides["before"]), _cell(sides["after"]), _cell(sides["change"], tone)]))
+        change = cell(sides["change"], tone(name, sides["change"]))
+        table.append((METRICS[name], [cell(sides["before"]), cell(sides["after"]), change]))
     return table
 
 
@@ -281,11 +239,7 @@ def _show(row: Record, projected: Path) -> ShownClip:
         strip = render_strip([before, after], Path(scratch) / "strip.png", LABELS).read_bytes()
     video = video_bytes([before, after], labels=LABELS, renderer="figure")
     plots = [Markup(plot) for plot in foot_plots(before, after)]
-    return ShownClip(row, plots, _data_uri("image/png", strip), _data_uri(video.mime, video.data), video.renderer)
-
-
-def _data_uri(kind: str, data: bytes) -> str:
-    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+    return ShownClip(row, plots, data_uri("image/png", strip), data_uri(video.mime, video.data), video.renderer)
 
 
 def _selection_rows(config: SelectionConfig) -> list[tuple[str, float]]:

@@ -18,6 +18,8 @@ from morphloop.metrics.controls import CLEAN_WALK
 from morphloop.metrics.registry import METRICS
 from morphloop.metrics.summary import Summary, summarise_values
 from morphloop.motion import MotionError, find_motions, write_atomic
+from morphloop.sim import load_body
+from morphloop.sim.bodies import DEFAULT_SPEC
 
 from .measuring import CLIPS, Job, measure_file
 from .pool import run_tasks
@@ -44,15 +46,18 @@ class EvaluateConfig:
     """Body to measure on; the default body if None."""
     reference: Path | None = None
     """Folder of references; each clip is compared with the one of its file name."""
+    wrench: bool = True
+    """Whether the residual wrench is measured."""
     workers: int | None = None
     """Worker processes; None for one a core (a single file: none), 0 for none."""
 
 
 @dataclass
 class Evaluation:
-    """What a batch scored. rows: of all clips, on disk; failed: {"path", "reason"}."""
+    """What a batch scored. body_hash: of the compiled body; rows: of all clips, on disk; failed: {"path", "reason"}."""
 
     config: EvaluateConfig
+    body_hash: str
     rows: Spool = field(default_factory=Spool)
     failed: list[dict[str, str]] = field(default_factory=list)
 
@@ -82,14 +87,14 @@ def evaluate(
     import the main script again, as Python's multiprocessing does: call this under `if __name__ == "__main__":`.
     """
     config = config or EvaluateConfig()
-    result = Evaluation(config)
+    result = Evaluation(config, load_body(config.body).hash)
     files = motion_files([Path(path) for path in paths], result.failed)
     references = None if config.reference is None else _references(config.reference)
     jobs = _jobs(files, references, config, result.failed)
     workers = config.workers
     if workers is None:
         workers = min(os.cpu_count() or 1, len(jobs)) if len(jobs) > 1 else 0
-    failures: dict[int, str] = {}
+    failures: list[tuple[int, int, str, str]] = []
     done = 0
     for number, message in run_tasks(measure_file, (job.message() for job in jobs), workers):
         if watch is not None and done == 0:
@@ -100,9 +105,11 @@ def evaluate(
                 watch("measuring", done, len(jobs))
         elif "row" in message:
             result.rows.add(number, message["clip"], message["row"], message["frozen"])
+        elif "died" in message:
+            failures.append((number, 0, jobs[number].path, f"the worker that measured it died: {message['died']}"))
         else:
-            failures[number] = message.get("failed") or f"the worker that measured it died: {message['died']}"
-    result.failed += [{"path": jobs[number].path, "reason": failures[number]} for number in sorted(failures)]
+            failures.append((number, message["clip"], message["path"], message["failed"]))
+    result.failed += [{"path": path, "reason": reason} for _, _, path, reason in sorted(failures)]
     return result
 
 
@@ -116,7 +123,8 @@ def motion_files(paths: Sequence[Path], failed: list[dict[str, str]]) -> list[Pa
     files: list[Path] = []
     for path in paths:
         try:
-            files += find_motions(path) if not path.is_dir() else [f for f in find_motions(path) if _is_result(f)]
+            found = find_motions(path)
+            files += [file for file in found if _is_result(file)] if path.is_dir() else found
         except MotionError as error:
             failed.append({"path": str(path), "reason": " ".join(str(error).split()).removeprefix(f"{path}: ")})
     return list(dict.fromkeys(files))
@@ -158,6 +166,7 @@ def _jobs(
                 body=config.body,
                 reference=None if reference is None else str(reference),
                 frozen=number % stride == 0,
+                wrench=config.wrench,
             )
         )
     return jobs
@@ -203,11 +212,12 @@ def facts(result: Evaluation) -> dict[str, Any]:
         },
         "set": {},
         "units": {name: metric.unit for name, metric in METRICS.items()},
-        "versions": versions(),
+        "versions": versions(result),
         "failed": result.failed,
     }
 
 
-def versions() -> dict[str, str]:
+def versions(result: Evaluation) -> dict[str, str]:
     """What the figures depend on beside the clips."""
-    return {name: version(name) for name in ("morphloop", "mujoco", "numpy", "scipy")}
+    body = {"body": str(result.config.body or DEFAULT_SPEC), "body hash": result.body_hash}
+    return {name: version(name) for name in ("morphloop", "mujoco", "numpy", "scipy")} | body

@@ -1,7 +1,7 @@
 """Which figures a report leads with, and which clips it shows first.
 
-A clip is as bad as its worst fault: each key figure over the size at which the fault is plain, the largest counts. So a
-list of the worst clips says of each what is wrong with it, and one scale serves batches of any kind.
+A clip is as bad as its faults together: each key figure over the size at which its fault is plain to see, summed. So one
+scale serves batches of any kind, and the largest share says what is wrong with a clip.
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ KEY_METRICS = (
     KeyMetric("slide_mean_mm_s", "foot slide", 1e3 * SLIDE_FAST, "slides"),
     KeyMetric("penetration_mean_mm", "penetration", 1e3 * DEEP_M, "sinks in"),
     KeyMetric("float_mean_mm", "float", 1e3 * AIRBORNE_M, "floats"),
-    KeyMetric("unsupported_ratio", "unsupported", 0.05, "hangs in the air"),
+    KeyMetric("unsupported_ratio", "unsupported", 0.1, "hangs in the air"),
     KeyMetric("jitter_rms_mm", "jitter", 5.0, "jitters"),
     KeyMetric("ground_offset_mm", "ground offset"),
     KeyMetric("jerk_mean_m_s3", "jerk"),
     KeyMetric("physdiff_phys_err_mm", "Phys-Err"),
     KeyMetric("gmd_skating_ratio", "skating ratio"),
 )
-"""`plain`: the thresholds of the ratios themselves; one frame in twenty for `unsupported`; for jitter twice what an
+"""`plain`: the thresholds of the ratios themselves; one frame in ten for `unsupported`; for jitter twice what an
 optical capture and its retargeting leave on a walk."""
 BY_NAME = {metric.name: metric for metric in KEY_METRICS}
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """The clips of a variant, worst first. places: (N,) in the order of the spool's keys; score: (N,) the largest fault
-    over its plain size; fault: (N,) index into KEY_METRICS of it, -1 for a clip without any."""
+    """The clips of a variant, worst first. places: (N,) in the order of the spool's keys; score: (N,) sum of the
+    faults over their plain sizes; fault: (N,) index into KEY_METRICS of the largest, -1 where none was measured."""
 
     places: np.ndarray
     score: np.ndarray
@@ -54,11 +54,11 @@ class Ranking:
 
 
 def rank(variant: Variant) -> Ranking:
-    """Clips by their worst fault; equal ones stay in order."""
-    shares = np.full((len(KEY_METRICS), len(variant)), -np.inf)
+    """Clips by their faults; equal ones stay in order."""
+    shares = np.zeros((len(KEY_METRICS), len(variant)))
     for k, metric in enumerate(KEY_METRICS):
         if metric.plain is not None:
-            shares[k] = np.nan_to_num(np.abs(variant.column(metric.name)) / metric.plain, nan=-np.inf)
-    worst, score = shares.argmax(axis=0), shares.max(axis=0)
+            shares[k] = np.nan_to_num(np.abs(variant.column(metric.name)) / metric.plain)
+    score = shares.sum(axis=0)
     order = np.argsort(-score, kind="stable")
-    return Ranking(order, score[order], np.where(np.isfinite(score), worst, -1)[order])
+    return Ranking(order, score[order], np.where(score > 0.0, shares.argmax(axis=0), -1)[order])
