@@ -14,7 +14,7 @@ import numpy as np
 from morphloop.motion import HUMANML3D_JOINTS, Clip, JointTrack
 
 from .as_fed import AS_FED, as_fed
-from .clean_motion import clean_motion, thinned
+from .clean_motion import SECONDS, clean_motion, thinned
 from .defects import DEFECTS, Defect, inject
 from .measure import measure
 from .points import Variant, motion_points
@@ -190,6 +190,10 @@ class Line:
 
     @property
     def dependent(self) -> bool:
+        """Whether it reads differently at another frame rate; a share of frames, by more than a frame at the lowest."""
+        values = [value for value in self.readings if value is not None]
+        if self.unit == "" and len(values) == len(RATES) and max(values) - min(values) <= 1.0 / (RATES[0] * SECONDS):
+            return False
         limit = JERK_DEPENDENT if "jerk" in self.name else DEPENDENT
         return self.spread is not None and self.spread > limit
 
