@@ -11,22 +11,22 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
-from ..clip import Clip, JointTrack
 from ..errors import MotionError
 from ..robot import Robot
 from .acclaim import read_amc
-from .arrays import read_array_file
+from .arrays import Many, Motion, read_array_file, read_pickle_file
 from .bvh import read_bvh
+from .humanoid15 import read_deepmimic
 from .robot import read_robot_csv
 from .sniff import may_hold_motion
 
-Motion = Clip | JointTrack
-Many = dict[str, Callable[[], Motion]]
-"""Motions of one file by their keys, each read when it is called."""
 READERS: dict[str, Callable[[Path, float | None, Robot | None], Motion | Many]] = {
     ".npz": read_array_file,
     ".npy": read_array_file,
+    ".pkl": read_pickle_file,
     ".csv": read_robot_csv,
+    ".json": lambda path, fps, _: read_deepmimic(path, fps),
+    ".txt": lambda path, fps, _: read_deepmimic(path, fps),
     ".bvh": lambda path, fps, _: read_bvh(path, fps),
     ".amc": lambda path, fps, _: read_amc(path, fps),
 }

@@ -1,4 +1,4 @@
-"""SMPL poses with AMASS's keys, the inverse of the reader: see `motion.readers.arrays` for the change of axes.
+"""SMPL poses with AMASS's keys, the inverse of the reader: see `motion.readers.smpl` for the change of axes.
 
 AMASS's own layout is SMPL-H's (T, 156): 22 joints and 30 of the fingers. Our two hand joints have no place in it, so a
 clip whose hands turn is written as SMPL's (T, 72), which some tools refuse and no tool misreads.
@@ -12,7 +12,7 @@ import numpy as np
 
 from ..clip import Clip
 from ..errors import MotionError
-from ..readers.arrays import SMPL_PELVIS
+from ..readers.smpl import SMPL_PELVIS
 from ..rotations import quat_from_matrix, quat_mul, quat_to_rotvec
 from ..skeleton import DEFAULT_SKELETON, HUMANML3D_JOINTS, Y_UP_TO_Z_UP
 from .arrays import ORIGIN_KEY, origin, write_arrays

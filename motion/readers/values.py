@@ -1,0 +1,86 @@
+"""Values of a file by their names, checked: what readers of npz and of pickled dictionaries share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..clip import MAX_FRAMES, Provenance
+from ..errors import MotionError
+
+FPS_KEYS = ("fps", "mocap_framerate", "mocap_frame_rate", "framerate")
+TEXT_KEYS = ("texts", "text", "captions", "caption", "prompt")
+PROMPT_PREFIX = "t2mgpt_"
+"""Samples of T2M-GPT are files named by their prompt."""
+LARGEST = 1e6
+"""Metres or radians; larger numbers are those of a damaged file and would overflow in products."""
+
+Values = Mapping[str, Any]
+
+
+def numbers(values: Values, key: str, shape: tuple[int | None, ...], path: Path | str) -> np.ndarray:
+    """`values[key]` as float64, of `shape` (None: any size). MotionError names the key, what it is, what is wanted."""
+    array = values.get(key)
+    array = np.asarray(array) if isinstance(array, (list, tuple)) else array
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "iuf":
+        kind = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
+        raise MotionError(f"{path}: {key} of type {kind}, expected numbers")
+    fits = len(array.shape) == len(shape)
+    if not fits or any(b is not None and a != b for a, b in zip(array.shape, shape, strict=True)):
+        wanted = ", ".join("T" if n is None else str(n) for n in shape)
+        raise MotionError(f"{path}: {key} {array.shape}, expected ({wanted})")
+    if array.shape and array.shape[0] > MAX_FRAMES:
+        raise MotionError(f"{path}: {key} has {array.shape[0]} frames, expected at most {MAX_FRAMES}")
+    return array.astype(float)
+
+
+def bounded(array: np.ndarray, what: str) -> np.ndarray:
+    """The array, refused where a number is too large to be metres or radians; NaN is the clip's to refuse."""
+    if array.size and np.abs(array).max() > LARGEST:
+        raise MotionError(f"{what}: a number above {LARGEST:g}, expected metres and radians")
+    return array
+
+
+def number(values: Values, key: str, path: Path | str) -> float:
+    """One number: a scalar, or an array of one."""
+    array = np.asarray(values[key])
+    if array.size != 1 or array.dtype.kind not in "iuf":
+        raise MotionError(f"{path}: {key} is not one number")
+    return float(array.reshape(()))
+
+
+def file_fps(values: Values, path: Path | str) -> float | None:
+    """Frames per second under any of the names in use, None where the file does not tell."""
+    for key in FPS_KEYS:
+        if key in values:
+            return number(values, key, path)
+    return None
+
+
+def word(values: Values, key: str) -> str | None:
+    """A short text such as a gender, however it was stored."""
+    value = values.get(key)
+    if isinstance(value, np.ndarray) and value.size == 1:
+        value = value.reshape(()).item()
+    if isinstance(value, (bytes, memoryview)):
+        value = bytes(value).decode("latin-1")
+    return value[:100] if isinstance(value, str) else None
+
+
+def texts_of(values: Values, path: Path) -> tuple[str, ...]:
+    """Captions in the file, or the prompt that a sample is named by."""
+    for key in TEXT_KEYS:
+        value = np.asarray(values[key]) if key in values else None
+        if value is not None and value.dtype.kind == "U":
+            return tuple(str(text) for text in value.reshape(-1))
+    if path.stem.startswith(PROMPT_PREFIX):
+        return (path.stem.removeprefix(PROMPT_PREFIX).replace("_", " "),)
+    return ()
+
+
+def imported(path: Path | str, texts: tuple[str, ...], notes: dict[str, Any]) -> Provenance:
+    """Provenance of what was read from a file."""
+    return Provenance(stage="import", source=str(path), prompt=texts[0] if texts else None, notes=notes)
