@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from markupsafe import Markup
 from morphloop.metrics import CLEAN_WALK, CLEAN_WALK_NAME, METRICS, paired_difference
 from morphloop.metrics.report.look import Cell, cell, data_uri, number, packaged, style, template, tone, write_page
 from morphloop.motion import read_manifest
-from morphloop.sim.render import render_strip, video_bytes
+from morphloop.sim.render import strip_bytes, video_bytes
 
 from .config import LoopConfig, read_config
 from .figures import foot_plots
@@ -235,8 +234,7 @@ def _show(row: Record, projected: Path) -> ShownClip:
     """Pictures, plots and video of one clip."""
     before = load_motion(projected / SOURCES / f"{row['name']}.npz")
     after = load_motion(projected / CLIPS / f"{row['name']}.npz")
-    with tempfile.TemporaryDirectory() as scratch:
-        strip = render_strip([before, after], Path(scratch) / "strip.png", LABELS).read_bytes()
+    strip = strip_bytes([before, after], LABELS)
     video = video_bytes([before, after], labels=LABELS, renderer="figure")
     plots = [Markup(plot) for plot in foot_plots(before, after)]
     return ShownClip(row, plots, data_uri("image/png", strip), data_uri(video.mime, video.data), video.renderer)

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from scipy.ndimage import gaussian_filter1d
 
-from morphloop.motion import Clip
+from morphloop.motion import Clip, JointTrack, MotionError
 from morphloop.motion.rotations import heading, quat_rotate
 
 from .body import Body
@@ -30,8 +30,10 @@ LIMB_WIDTH, TRUNK_WIDTH, HEAD_RADIUS = 0.045, 0.07, 0.095
 class Scene:
     """What is drawn of a clip, computed once.
 
-    positions: (T, J, 3) joints, metres; soles: (T, 2, P, 3) surface points of both feet less their radius;
-    lowest: (T, 2) height of each sole, metres; colours and widths by joint: of the bone from its parent.
+    positions: (T, J, 3) joints, metres; soles: (T, 2, P, 3) surface points of both feet less their radius, of each foot
+    as many (P) as the larger has, none for joints alone; lowest: (T, 2) height of each sole, metres; parents: of each
+    joint, -1 for the root; colours and widths by joint: of the bone from its parent; feet: joints whose bone the sole
+    stands for; head: the joint under the head, None for a body without one.
     """
 
     positions: np.ndarray
@@ -41,7 +43,7 @@ class Scene:
     colours: tuple[tuple[int, int, int], ...]
     widths: tuple[float, ...]
     feet: tuple[int, ...]
-    head: int
+    head: int | None
 
 
 @dataclass(frozen=True)
@@ -62,43 +64,76 @@ class Camera:
         return np.stack([right, up])
 
 
-def make_scene(clip: Clip, body: Body) -> Scene:
-    """Joints and soles of a clip on this body's skeleton; MotionError if it is on another."""
-    body.check(clip)
-    surface, names = body.surface, clip.skeleton.names
+def make_scene(motion: Clip | JointTrack, body: Body) -> Scene:
+    """Joints and soles of a clip on this body's skeleton, or a track of some of its joints; MotionError for others."""
+    if isinstance(motion, JointTrack):
+        return _track_scene(motion, body)
+    body.check(motion)
+    surface, names = body.surface, motion.skeleton.names
     soles = []
+    most = max(int((surface.foot == side).sum()) for side in (0, 1))
     for side in (0, 1):
-        mine = surface.foot == side
-        local = np.broadcast_to(surface.local[mine], (clip.num_frames, int(mine.sum()), 3))
-        points = clip.positions[:, surface.joint[mine]] + quat_rotate(
-            clip.global_rotations[:, surface.joint[mine]], local
+        mine = np.resize(np.flatnonzero(surface.foot == side), most)
+        local = np.broadcast_to(surface.local[mine], (motion.num_frames, most, 3))
+        points = motion.positions[:, surface.joint[mine]] + quat_rotate(
+            motion.global_rotations[:, surface.joint[mine]], local
         )
         soles.append(points - surface.radius[mine][:, None] * [0.0, 0.0, 1.0])
     feet = np.stack(soles, axis=1)
+    toes = tuple(j for j, n in enumerate(names) if n in ("left_foot", "right_foot"))
+    return _scene(motion.positions, feet, names, motion.skeleton.parents, toes)
+
+
+def _track_scene(track: JointTrack, body: Body) -> Scene:
+    """A track's joints, each hung on the nearest of its ancestors on the body that the track has."""
+    skeleton, names = body.skeleton, track.names
+    unknown = sorted(set(names) - set(skeleton.names))
+    if unknown or names[0] != skeleton.names[0]:
+        raise MotionError(f"{track.name}: joints {', '.join(unknown) or 'without a root'} cannot be drawn")
+    parents = [-1]
+    for name in names[1:]:
+        above = skeleton.parents[skeleton.index(name)]
+        while skeleton.names[above] not in names:
+            above = skeleton.parents[above]
+        parents.append(names.index(skeleton.names[above]))
+    return _scene(track.positions, np.zeros((track.num_frames, 2, 0, 3)), names, tuple(parents), ())
+
+
+def _scene(
+    positions: np.ndarray, soles: np.ndarray, names: tuple[str, ...], parents: tuple[int, ...], feet: tuple[int, ...]
+) -> Scene:
     colours = tuple(
         LEFT_COLOUR if n.startswith("left") else RIGHT_COLOUR if n.startswith("right") else TRUNK_COLOUR for n in names
     )
-    widths = tuple(TRUNK_WIDTH if c == TRUNK_COLOUR else LIMB_WIDTH for c in colours)
-    toes = tuple(j for j, n in enumerate(names) if n in ("left_foot", "right_foot"))
     return Scene(
-        clip.positions,
-        feet,
-        feet[..., 2].min(axis=2),
-        clip.skeleton.parents,
-        colours,
-        widths,
-        toes,
-        names.index("head"),
+        positions=positions,
+        soles=soles,
+        lowest=soles[..., 2].min(axis=2, initial=np.inf),
+        parents=parents,
+        colours=colours,
+        widths=tuple(TRUNK_WIDTH if c == TRUNK_COLOUR else LIMB_WIDTH for c in colours),
+        feet=feet,
+        head=names.index("head") if "head" in names else None,
     )
 
 
-def follow(clip: Clip, azimuth: float = 0.9, elevation: float = 0.2, span: float = 2.3) -> Camera:
+def follow(motion: Clip | JointTrack, azimuth: float = 0.9, elevation: float = 0.2, span: float = 2.3) -> Camera:
     """A camera that follows the root smoothly; azimuth is counted from looking at the figure's front at the start:
     0 sees the face, pi / 2 the left side."""
-    centre = gaussian_filter1d(clip.root_pos, 0.25 * clip.fps, axis=0, mode="nearest")
+    root = motion.root_pos if isinstance(motion, Clip) else motion.positions[:, 0]
+    centre = gaussian_filter1d(root, 0.25 * motion.fps, axis=0, mode="nearest")
     centre[:, 2] = 0.88
-    start = float(heading(clip.rotations[0, 0]))
-    return Camera(centre, start + np.pi + azimuth, elevation, span)
+    return Camera(centre, _facing(motion) + np.pi + azimuth, elevation, span)
+
+
+def _facing(motion: Clip | JointTrack) -> float:
+    """Heading at the start, radians; of a track square to the line through its hips, 0 where it has none."""
+    if isinstance(motion, Clip):
+        return float(heading(motion.rotations[0, 0]))
+    if not {"left_hip", "right_hip"} <= set(motion.names):
+        return 0.0
+    across = motion.positions[0, motion.names.index("left_hip")] - motion.positions[0, motion.names.index("right_hip")]
+    return float(np.arctan2(-across[0], across[1]))
 
 
 def write_label(frames: np.ndarray, label: str) -> np.ndarray:
@@ -168,6 +203,8 @@ def _draw_ground(pen: ImageDraw.ImageDraw, flat, centre: np.ndarray, span: float
 
 
 def _draw_foot(pen: ImageDraw.ImageDraw, corners: np.ndarray, height_mm: float) -> None:
+    if not len(corners):
+        return
     colour = SUNK_COLOUR if height_mm < SUNK_MM else CONTACT_COLOUR if height_mm < CONTACT_MM else AIR_COLOUR
     pen.polygon([tuple(p) for p in _hull(corners)], fill=colour)
 

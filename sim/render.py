@@ -9,6 +9,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Literal
 
@@ -17,7 +18,7 @@ import imageio_ffmpeg
 import numpy as np
 from PIL import Image
 
-from morphloop.motion import Clip, MotionError, write_atomic
+from morphloop.motion import Clip, JointTrack, MotionError, write_atomic
 
 from .body import Body, default_body
 from .figure import draw_figure, follow, make_scene, write_label
@@ -57,14 +58,26 @@ def ffmpeg_available() -> bool:
 
 
 def render_strip(
-    clips: Sequence[Clip], path: Path | str, labels: Sequence[str] = (), frames: int = 8, body: Body | None = None
+    clips: Sequence[Clip | JointTrack],
+    path: Path | str,
+    labels: Sequence[str] = (),
+    frames: int = 8,
+    body: Body | None = None,
 ) -> Path:
     """A PNG with a row a clip and `frames` moments, evenly spread over its time. Raises MotionError for no clips,
     a wrong number of labels, or a clip on another skeleton."""
+    data = strip_bytes(clips, labels, frames, body)
+    return write_atomic(path, lambda stream: stream.write(data))
+
+
+def strip_bytes(
+    clips: Sequence[Clip | JointTrack], labels: Sequence[str] = (), frames: int = 8, body: Body | None = None
+) -> bytes:
+    """The PNG of `render_strip` as bytes."""
     body = body or default_body()
     labels = _labels(labels, len(clips))
     if frames < 1:
-        raise MotionError(f"{path}: {frames} frames asked for, expected 1 or more")
+        raise MotionError(f"{frames} frames asked for, expected 1 or more")
     rows = []
     for clip, label in zip(clips, labels, strict=True):
         scene, camera = make_scene(clip, body), follow(clip)
@@ -77,7 +90,9 @@ def render_strip(
         ]
         rows.append(np.concatenate(cells, axis=1))
     picture = Image.fromarray(np.concatenate(rows, axis=0))
-    return write_atomic(path, lambda stream: picture.save(stream, "PNG"))
+    data = BytesIO()
+    picture.save(data, "PNG", optimize=True)
+    return data.getvalue()
 
 
 def render_video(

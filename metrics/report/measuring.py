@@ -65,7 +65,7 @@ def _attempt(job: Job, name: str, read: Callable[[], Motion], reference: Callabl
 
 
 def _reason(job: Job, error: Exception) -> str:
-    """Why a clip has no figures, in one line. A fault of ours in one of thousands stands there too: the batch goes on."""
+    """Why a clip has no figures, in one line. A fault of ours in one clip stands there too: the batch goes on."""
     text = " ".join(str(error).split()).removeprefix(f"{job.path}: ")
     return text if isinstance(error, MotionError) else f"internal error, report it ({type(error).__name__}: {text})"
 

@@ -1,7 +1,7 @@
 """Which figures a report leads with, and which clips it shows first.
 
-A clip is as bad as its faults together: each key figure over the size at which its fault is plain to see, summed. So one
-scale serves batches of any kind, and the largest share says what is wrong with a clip.
+A clip is as bad as its faults together: each key figure over the size at which its fault is plain to see, summed. So
+one scale serves batches of any kind, and the largest share says what is wrong with a clip.
 """
 
 from __future__ import annotations
