@@ -1,4 +1,5 @@
-"""Which joint of a foreign skeleton each default joint follows: CMU in three spellings, Bandai Namco, BVH exports."""
+"""Which joint of a foreign skeleton each default joint follows: CMU in three spellings, Bandai Namco, BVH exports, SOMA
+(Kimodo), SMPL-X, the 15-body humanoid of DeepMimic and AMP."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .errors import MotionError
-from .skeleton import SMPL_JOINTS, Skeleton
+from .skeleton import HUMANML3D_JOINTS, SMPL_JOINTS, Skeleton
 
 SIDES = ("left", "right")
 
@@ -83,6 +84,35 @@ _CGSPEED_MAX = SkeletonMap(
     t_pose=True,
 )
 _SMPL = SkeletonMap("SMPL joint names", {name: name for name in SMPL_JOINTS})
+_SMPL_X = SkeletonMap("SMPL-X joint names", {name: name for name in HUMANML3D_JOINTS})
+_SOMA = SkeletonMap(
+    "SOMA (Kimodo)",
+    {"pelvis": "Hips", "spine1": "Spine1", "spine2": "Spine2", "spine3": "Chest", "neck": "Neck1", "head": "Head"}
+    | _both_sides(
+        {"hip": "*Leg", "knee": "*Shin", "ankle": "*Foot", "foot": "*ToeBase", "collar": "*Shoulder"}
+        | {"shoulder": "*Arm", "elbow": "*ForeArm", "wrist": "*Hand"},
+        "Left",
+        "Right",
+    ),
+    feet_with_shins=True,
+)
+_ARMS_DOWN = {
+    f"{side}_{joint}": np.array([[1.0, 0, 0], [0, 0, sign], [0, -sign, 0]])
+    for side, sign in (("left", 1.0), ("right", -1.0))
+    for joint in ("shoulder", "elbow", "wrist")
+}
+"""The humanoid rests with its arms down: F turns the default arm, which points sideways, by a quarter about X."""
+_HUMANOID15 = SkeletonMap(
+    "15-body humanoid (DeepMimic, AMP)",
+    {"pelvis": "root", "spine1": "chest", "neck": "neck"}
+    | _both_sides(
+        {"hip": "*_hip", "knee": "*_knee", "ankle": "*_ankle", "foot": "*_toe", "shoulder": "*_shoulder"}
+        | {"elbow": "*_elbow", "wrist": "*_wrist"},
+        "left",
+        "right",
+    ),
+    frames=_ARMS_DOWN,
+)
 
 _FLAT_FOOT = np.radians(39.6)
 """How far Bandai Namco's foot bone points down in a flat foot (median over stance frames of six walks)."""
@@ -141,7 +171,11 @@ _EXPORTS = (
         "Right",
     ),
 )
-MAPS: tuple[SkeletonMap | PositionMap, ...] = (_ASF, _CGSPEED, _CGSPEED_MAX, _BANDAI, *_EXPORTS, _SMPL)
+MAPS: tuple[SkeletonMap | PositionMap, ...] = (
+    *(_ASF, _CGSPEED, _CGSPEED_MAX, _BANDAI),
+    *_EXPORTS,
+    *(_SMPL, _SMPL_X, _SOMA, _HUMANOID15),
+)
 
 
 def find_map(skeleton: Skeleton, where: str) -> SkeletonMap | PositionMap:

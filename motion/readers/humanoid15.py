@@ -18,7 +18,7 @@ import numpy as np
 
 from ..clip import MAX_FRAMES, Clip, check_finite, check_timing
 from ..errors import MotionError
-from ..rotations import quat_from_rotvec, quat_slerp
+from ..rotations import quat_from_rotvec, quat_normalize, quat_slerp
 from ..skeleton import Skeleton
 from .timing import read_text, resolve_fps
 from .values import Values, bounded, file_fps, imported, numbers
@@ -47,6 +47,10 @@ _JOINTS: tuple[tuple[str, int, tuple[float, float, float]], ...] = (
     ("left_wrist", 13, (0.0, -0.258947, 0.0)),
 )
 """Name, parent and attachment of humanoid3d's joints, metres, its own axes."""
+UNIT = 0.02
+"""By how much a quaternion's length may differ from 1."""
+BLENDED = 0.5
+"""The same for DeepMimic, whose clips were blended by components (a published kick has 0.58) and are normalised."""
 _HINGES = ("right_knee", "right_elbow", "left_knee", "left_elbow")
 _FIXED = ("right_wrist", "left_wrist")
 _AMP_NAMES = {"pelvis": "root", "torso": "chest", "head": "neck"} | {
@@ -126,7 +130,8 @@ def deepmimic_clip(frames: np.ndarray, loop: str, fps: float | None, path: Path)
             rotations[:, j] = frames[:, at : at + 4]
             at += 4
     rotations[..., 1:] = rotations[..., 1:] @ _TO_Z_UP.T
-    _check_unit(rotations, path)
+    _check_unit(rotations, BLENDED, path)
+    rotations = quat_normalize(rotations)
     rate, root, rotations, note = _even(frames[:, 0], frames[:, 1:4] @ _TO_Z_UP.T, rotations, fps, path)
     notes = {"format": "deepmimic", "loop": loop} | note
     return Clip(
@@ -139,8 +144,8 @@ def deepmimic_clip(frames: np.ndarray, loop: str, fps: float | None, path: Path)
     )
 
 
-def _check_unit(rotations: np.ndarray, path: Path) -> None:
-    bad = (np.abs(np.linalg.norm(rotations, axis=-1) - 1.0) > 0.02).any(axis=-1)
+def _check_unit(rotations: np.ndarray, tolerance: float, path: Path) -> None:
+    bad = (np.abs(np.linalg.norm(rotations, axis=-1) - 1.0) > tolerance).any(axis=-1)
     if bad.any():
         raise MotionError(f"{path}: frame {int(np.argmax(bad))} has a quaternion that is not of length 1")
 
@@ -206,7 +211,7 @@ def read_amp(values: Values, fps: float | None, path: Path) -> Clip:
     rotations = np.zeros((len(root), len(names) + 2, 4))
     rotations[..., 0] = 1.0
     rotations[:, : len(names)] = rotation[..., [3, 0, 1, 2]]
-    _check_unit(rotations, path)
+    _check_unit(rotations, UNIT, path)
     return Clip(
         fps=rate,
         skeleton=_with_toes(names, tuple(int(p) for p in parents), bounded(offsets, f"{path}: local_translation")),
