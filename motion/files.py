@@ -9,7 +9,7 @@ import json
 import os
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import IO, Any
@@ -50,9 +50,10 @@ def write_json(path: Path | str, value: Any) -> Path:
     return write_atomic(path, lambda stream: stream.write(text.encode() + b"\n"))
 
 
-def read_npz(path: Path | str) -> dict[str, np.ndarray]:
+def read_npz(path: Path | str, keys: Collection[str] | None = None) -> dict[str, np.ndarray]:
     """All arrays of an npz after checking what it announces; object arrays (pickles) are refused unread.
 
+    keys: names to read; others are passed over, whatever they are.
     Raises MotionError, one line, for anything that is not such a file.
     """
     path = Path(path)
@@ -60,6 +61,7 @@ def read_npz(path: Path | str) -> dict[str, np.ndarray]:
     try:
         with zipfile.ZipFile(path) as archive:
             infos = [info for info in archive.infolist() if info.filename.endswith(".npy")]
+            infos = [info for info in infos if keys is None or info.filename.removesuffix(".npy") in keys]
             if sum(info.file_size for info in infos) > MAX_BYTES:
                 raise MotionError(f"{path}: announces more than {MAX_BYTES >> 30} GiB of arrays")
             for info in infos:

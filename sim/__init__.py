@@ -1,6 +1,6 @@
 """Bodies built in code, batched physics on CPU and GPU, rendering and replay."""
 
-from .bodies import load_body, motions_on_body, on_body, read_on_body
+from .bodies import load_body, motions_on_body, on_body, read_on_body, worn
 from .body import CONTROL_HZ, FEET, PHYSICS_HZ, SUBSTEPS, Body, SurfacePoints, default_body
 from .gl import gl_available
 from .kinematics import JointState, Kinematics
@@ -8,6 +8,7 @@ from .mjcf_body import RobotBody
 from .physics import CpuPhysics, Physics
 from .render import Video, ffmpeg_available, render_strip, render_video, video_bytes
 from .replay import CONTACT_FORCE, Certificate, Recorder, certify, simulator_name
+from .smpl_body import SmplBody
 
 __all__ = [
     "CONTACT_FORCE",
@@ -23,6 +24,7 @@ __all__ = [
     "Physics",
     "Recorder",
     "RobotBody",
+    "SmplBody",
     "SurfacePoints",
     "Video",
     "certify",
@@ -37,4 +39,5 @@ __all__ = [
     "render_video",
     "simulator_name",
     "video_bytes",
+    "worn",
 ]

@@ -10,24 +10,31 @@ from morphloop.motion.robot import Robot
 
 from .body import Body, default_body
 from .mjcf_body import RobotBody
+from .smpl_body import SmplBody
+from .smpl_model import load_smpl_model
 
 DEFAULT_SPEC = "smpl"
+_KNOWN = f"'{DEFAULT_SPEC}', a robot's MJCF (.xml) or a SMPL model file (.npz, .pkl)"
 
 
 def load_body(spec: str | Path | None = None) -> Body:
     """The body that `--body` names.
 
-    spec: None or "smpl": the built-in body; a path to an MJCF (.xml): a robot (`RobotBody`).
-    Raises MotionError, one line, for anything else and for a file that cannot be used.
+    spec: None or "smpl": the built-in body; a path to an MJCF (.xml): a robot (`RobotBody`); to a SMPL, SMPL-H or
+    SMPL-X model file (.npz, .pkl): its mesh (`SmplBody`). Raises MotionError, one line, for anything else and for a
+    file that cannot be used.
     """
     if spec is None or str(spec) == DEFAULT_SPEC:
         return default_body()
     path = Path(spec)
     if not path.is_file():
-        raise MotionError(f"{path}: no such body, expected '{DEFAULT_SPEC}' or a robot's MJCF (.xml)")
-    if path.suffix.lower() == ".xml":
+        raise MotionError(f"{path}: no such body, expected {_KNOWN}")
+    suffix = path.suffix.lower()
+    if suffix == ".xml":
         return RobotBody(path)
-    raise MotionError(f"{path}: unknown extension '{path.suffix}', expected a robot's MJCF (.xml)")
+    if suffix in (".npz", ".pkl"):
+        return SmplBody(load_smpl_model(path))
+    raise MotionError(f"{path}: unknown extension '{path.suffix}', expected {_KNOWN}")
 
 
 def read_on_body(path: Path | str, body: Body, fps: float | None = None) -> Clip | JointTrack:
@@ -51,9 +58,19 @@ def on_body(motion: Clip | JointTrack, body: Body, where: Path | str) -> Clip | 
     """
     if isinstance(motion, JointTrack) or motion.skeleton == body.skeleton:
         return motion
+    if isinstance(body, SmplBody) and body.takes(motion):
+        return motion
     if isinstance(body, RobotBody):
         raise MotionError(f"{where}: not a motion of robot '{body.name}', give it no --body or that of its own robot")
     return to_default(motion, keep_floor=True)
+
+
+def worn(motion: Clip | JointTrack, body: Body) -> tuple[Clip | JointTrack, Body]:
+    """The motion on the very skeleton of the body, and the body in the motion's shape: a SMPL model takes on the shape
+    numbers that came with the clip (`SmplBody.wear`); everything else is returned as it is."""
+    if isinstance(body, SmplBody) and isinstance(motion, Clip) and body.takes(motion):
+        return body.wear(motion)
+    return motion, body
 
 
 def _robot(body: Body) -> Robot | None:
