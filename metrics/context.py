@@ -15,7 +15,7 @@ from morphloop.sim.body import Body, default_body
 
 from .contact import Contacts, find_contacts
 from .points import Points, ground_offset, motion_points
-from .signals import lowpass, to_grid
+from .signals import smooth_and_grid
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,14 +34,18 @@ class Context:
     points: Points
 
     @cached_property
+    def _joints(self) -> tuple[np.ndarray, np.ndarray]:
+        return smooth_and_grid(self.points.positions, self.points.fps)
+
+    @property
     def smooth_joints(self) -> np.ndarray:
         """(T, J, 3) joint positions after the 6 Hz low-pass, at the clip's own rate, metres."""
-        return lowpass(self.points.positions, self.points.fps)
+        return self._joints[0]
 
-    @cached_property
+    @property
     def grid_joints(self) -> np.ndarray:
         """(T', J, 3) joint positions on the 30 Hz grid, metres."""
-        return to_grid(self.smooth_joints, self.points.fps)
+        return self._joints[1]
 
     @cached_property
     def contacts(self) -> Contacts:

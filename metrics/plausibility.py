@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .signals import GRID_HZ, lowpass, runs, to_grid
+from .signals import GRID_HZ, on_grid, runs
 
 DEEP_M = 0.005
 AIRBORNE_M = 0.020
@@ -87,7 +87,7 @@ def joint_speed(rotations: np.ndarray, fps: float) -> Values:
     """Largest angular speed of any joint but the root on the 30 Hz grid, from local quaternions (T, J, 4)."""
     steps = np.sign((rotations[1:] * rotations[:-1]).sum(axis=-1, keepdims=True))
     flips = np.cumprod(np.concatenate([np.ones_like(steps[:1]), np.where(steps == 0, 1.0, steps)]), axis=0)
-    grid = to_grid(lowpass((rotations * flips)[:, 1:], fps), fps)
+    grid = on_grid((rotations * flips)[:, 1:], fps)
     if len(grid) < 2:
         return {"joint_speed_max_rad_s": None}
     grid = grid / np.linalg.norm(grid, axis=-1, keepdims=True)
