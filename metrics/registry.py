@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from morphloop.sim import CONTACT_FORCE
+
 from . import contact, joint_limits, legacy, plausibility, points, self_penetration, signals, tracking, wrench
 
 
@@ -46,6 +48,7 @@ WRENCH = GRID | {
     "friction": f"{wrench.FRICTION:g}, pyramid of {wrench.CONE_EDGES} edges inscribed in the cone",
     "patch": f"points under {_mm(wrench.PATCH_M)} within {wrench.SPREAD} samples",
 }
+LOADED = {"foot carries load": f"over {CONTACT_FORCE:g} N"}
 PHYSDIFF = {"tolerance": _mm(legacy.PHYSDIFF_TOLERANCE), "rate": f"{legacy.PHYSDIFF_HZ:g} fps"}
 TRACKING = {"rate": f"{tracking.TRACKING_HZ:g} fps"}
 
@@ -198,25 +201,35 @@ _ALL = (
     Metric(
         "sim_contact_ratio",
         "",
-        "share of control ticks at which the simulator has a foot on the ground",
+        "share of control ticks after the start at which the simulator has a foot carry load",
         DESIGN,
         better="",
+        thresholds=LOADED,
         needs="rollout",
         variants=("surface",),
     ),
     Metric(
         "sim_slide_mean_mm_s",
         "mm/s",
-        "slide of a foot's lowest segment over the ticks at which the simulator has that foot on the ground",
+        "slide of a foot's lowest segment over the ticks at which the simulator has that foot carry load",
         DESIGN,
-        thresholds=GRID,
+        thresholds=GRID | LOADED,
+        needs="rollout",
+        variants=("surface",),
+    ),
+    Metric(
+        "sim_slide_ratio",
+        "",
+        "share of those ticks over the threshold",
+        DESIGN,
+        thresholds=GRID | LOADED | {"fast": f"{1e3 * contact.SLIDE_FAST:g} mm/s"},
         needs="rollout",
         variants=("surface",),
     ),
     Metric(
         "sim_force_peak_bw",
         "body weights",
-        "largest vertical ground force on both feet",
+        "largest vertical ground force on both feet at a control tick",
         DESIGN,
         needs="rollout",
         variants=("surface",),

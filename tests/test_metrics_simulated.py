@@ -36,16 +36,26 @@ def test_contact_slide_and_force_are_the_simulators() -> None:
     contact = np.zeros((60, 2), bool)
     contact[:15, 0] = contact[5:20, 1] = True
     values = measure_rollout(rollout(contact))
-    assert values["sim_contact_ratio"] == pytest.approx(20 / 60)
+    assert values["sim_contact_ratio"] == pytest.approx(19 / 59)
     assert values["sim_slide_mean_mm_s"] == pytest.approx(200.0, rel=1e-3)
+    assert values["sim_slide_ratio"] == 1.0
     assert values["sim_force_peak_bw"] == pytest.approx(1.5)
     assert {METRICS[name].needs for name in values} == {"rollout"}
 
 
 def test_no_contact_is_null_slide() -> None:
     values = measure_rollout(rollout(np.zeros((30, 2), bool)))
-    assert values["sim_slide_mean_mm_s"] is None
+    assert values["sim_slide_mean_mm_s"] is values["sim_slide_ratio"] is None
     assert values["sim_contact_ratio"] == 0.0
+
+
+def test_the_start_is_no_tick_of_the_simulator() -> None:
+    contact = np.ones((40, 2), bool)
+    contact[0] = False
+    values = measure_rollout(rollout(contact, speed=0.03))
+    assert values["sim_contact_ratio"] == 1.0
+    assert values["sim_slide_ratio"] == 0.0
+    assert set(measure_rollout(rollout(contact[:1])).values()) == {None}
 
 
 def test_another_bodys_rollout_is_refused() -> None:
