@@ -28,6 +28,7 @@ from .loop import LoopReport, LoopResume, LoopRun, LoopStatus
 from .project import Project
 from .train_generator import TrainGenerator, TrainTokenizer
 from .train_imitator import TrainImitator
+from .validate import Validate
 
 __all__ = ["main"]
 
@@ -46,6 +47,7 @@ COMMANDS: Tree = {
     "demo": Demo,
     "doctor": Doctor,
     "convert": Convert,
+    "validate": Validate,
     "evaluate": Evaluate,
     "project": Project,
     "generate": Generate,

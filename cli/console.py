@@ -8,11 +8,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from morphloop.motion import MotionError
+
+if TYPE_CHECKING:
+    from morphloop.motion.robot import Robot
 
 DONE = 0
 FAILED = 1
@@ -103,3 +107,15 @@ def policy_file(choice: str) -> Path | None:
     if not path.exists():
         raise MotionError(f"{path}: no such policy, expected a file, 'shipped' or 'none'")
     return path.resolve()
+
+
+def robot_named(spec: str | None) -> Robot | None:
+    """The robot that `--body` names, None without one. MotionError for a body that is no robot."""
+    if spec is None:
+        return None
+    from morphloop.sim import RobotBody, load_body
+
+    body = load_body(spec)
+    if not isinstance(body, RobotBody):
+        raise MotionError(f"--body {spec}: not a robot, expected the MJCF (.xml) of one")
+    return body.robot

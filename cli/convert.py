@@ -12,7 +12,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from .console import BAD_INPUT, DONE, one_line, progress_bars, writable_folder
+from .console import BAD_INPUT, DONE, one_line, progress_bars, robot_named, writable_folder
 
 if TYPE_CHECKING:
     from morphloop.motion import Clip, JointTrack
@@ -72,7 +72,7 @@ class Convert:
         out, batch = writable_folder(self.out), _Batch()
         if self.json is not None:
             writable_folder(self.json.parent)
-        robot = _robot(self.body)
+        robot = robot_named(self.body)
         files = _find(self.paths, batch)
         with progress_bars() as watch:
             for done, (path, below) in enumerate(files, 1):
@@ -109,19 +109,6 @@ class Convert:
                 "carries": FORMATS[self.to].carries,
             }
         )
-
-
-def _robot(spec: str | None) -> Robot | None:
-    """The robot that `--body` names, None without one. MotionError for a body that is no robot."""
-    if spec is None:
-        return None
-    from morphloop.motion import MotionError
-    from morphloop.sim import RobotBody, load_body
-
-    body = load_body(spec)
-    if not isinstance(body, RobotBody):
-        raise MotionError(f"--body {spec}: not a robot, expected the MJCF (.xml) of one")
-    return body.robot
 
 
 def _find(paths: tuple[Path, ...], batch: _Batch) -> list[tuple[Path, Path]]:

@@ -197,3 +197,12 @@ def linear_velocity(x: Array, fps: float) -> Array:
         return xp.zeros_like(x)
     step = (x[1:] - x[:-1]) * fps
     return xp.concat([step, step[-1:]], axis=0)
+
+
+def quat_continuous(q: Array) -> Array:
+    """The same rotations over time with signs such that no two successive ones are more than half a turn of the sphere
+    apart; the first stays. (T, ..., 4) to (T, ..., 4)."""
+    xp = array_namespace(q)
+    flips = xp.astype(xp.sum(q[1:] * q[:-1], axis=-1) < 0, q.dtype)
+    odd = xp.concat([xp.zeros_like(q[:1, ..., 0]), xp.cumulative_sum(flips, axis=0)], axis=0) % 2
+    return q * (1.0 - 2.0 * odd)[..., None]

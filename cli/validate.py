@@ -1,0 +1,123 @@
+"""`morphloop validate PATH...`: what is wrong with these files, and `--fix` for what can be mended without guessing."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from .console import BAD_INPUT, DONE, FAILED, one_line, progress_bars, robot_named, writable_folder
+
+if TYPE_CHECKING:
+    from morphloop.motion.problems import Problem
+    from morphloop.motion.robot import Robot
+
+SHOWN = 100
+"""Problems that are printed; the JSON file holds all."""
+
+
+@dataclass
+class _Batch:
+    """Rows of the JSON file: a file each, and what could not be looked at or written."""
+
+    files: list[dict[str, Any]] = field(default_factory=list)
+    failed: list[dict[str, str]] = field(default_factory=list)
+
+    def fail(self, path: Path, error: Exception) -> None:
+        reason = one_line(str(error)).removeprefix(f"{path}: ")
+        self.failed.append({"path": str(path), "reason": reason})
+        print(f"morphloop: {path}: {reason}", file=sys.stderr)
+
+
+@dataclass(frozen=True)
+class Validate:
+    """Name every problem of motion files: the field, what was expected and what was found.
+
+    Numbers that are none, quaternions of other lengths and signs, missing or impossible frame rates, roots faster than
+    15 m/s, unknown joints, lengths that are not metres, Y up, no frames, frames out of order. Exit code 0 if all files
+    are clean, 1 if one has a problem that --fix did not mend, 2 for a path that is not there and a file that --fix
+    could not write.
+    """
+
+    paths: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Motion files, or folders of them."""
+    fix: bool = False
+    """Write mended copies to --out: quaternion sign and length, and the frame rate of --fps where a file has none."""
+    out: Path | None = None
+    """Folder for mended copies; never the folder of the files."""
+    fps: float | None = None
+    """Frame rate of files that cannot tell theirs; with --fix it is written into them."""
+    body: str | None = None
+    """MJCF (.xml) of the robot whose motions these are."""
+    json: Path | None = None
+    """Write every problem here."""
+
+    def run(self) -> int:
+        from morphloop.motion import MotionError, find_motions, write_json
+
+        if self.fix and self.out is None:
+            raise MotionError("--fix writes new files: give their folder with --out DIR")
+        if not self.paths:
+            raise MotionError("no motion file given, expected files or folders")
+        if self.json is not None:
+            writable_folder(self.json.parent)
+        out = writable_folder(self.out) if self.fix and self.out is not None else None
+        robot, batch = robot_named(self.body), _Batch()
+        files: dict[Path, Path] = {}
+        for path in self.paths:
+            try:
+                for file in find_motions(path):
+                    files.setdefault(file, file.parent.relative_to(path) if path.is_dir() else Path())
+            except MotionError as error:
+                batch.fail(path, error)
+        with progress_bars() as watch:
+            for done, (file, below) in enumerate(files.items(), 1):
+                self._one(file, None if out is None else out / below, robot, batch)
+                watch("checking", done, len(files))
+        _print(batch)
+        if self.json is not None:
+            write_json(self.json, {"schema": 1, "files": batch.files, "failed": batch.failed})
+        if batch.failed:
+            return BAD_INPUT
+        return FAILED if any(row["problems"] for row in batch.files) else DONE
+
+    def _one(self, path: Path, out: Path | None, robot: Robot | None, batch: _Batch) -> None:
+        from morphloop.motion import MotionError
+        from morphloop.motion.problems import find_problems
+        from morphloop.motion.repair import repair
+
+        # what --fix writes into a file is missing from it, whatever the flag says about it
+        problems = find_problems(path, None if self.fix else self.fps, robot)
+        row: dict[str, Any] = {"path": str(path), "out": None, "mended": []}
+        if out is not None and problems:
+            try:
+                made = repair(path, out, problems, self.fps, robot)
+            except MotionError as error:
+                batch.fail(path, error)
+            else:
+                problems, row["mended"] = made.left, _rows(made.mended)
+                row["out"] = None if made.out is None else str(made.out)
+        batch.files.append(row | {"problems": _rows(problems)})
+
+
+def _rows(problems: list[Problem]) -> list[dict[str, Any]]:
+    return [asdict(problem) for problem in problems]
+
+
+def _print(batch: _Batch) -> None:
+    """A line a problem under the name of its file, then one of totals."""
+    lines: list[str] = []
+    for row in batch.files:
+        states = [(p, ", --fix mends it" if p["fixable"] else "") for p in row["problems"]]
+        states += [(p, f", mended in {row['out']}") for p in row["mended"]]
+        lines += [f"{p['path']}: {p['field']}: found {p['found']}, expected {p['expected']}{s}" for p, s in states]
+    print(*lines[:SHOWN], sep="\n", end="\n" if lines else "")
+    if len(lines) > SHOWN:
+        print(f"and {len(lines) - SHOWN} more (--json FILE holds all)")
+    bad = sum(bool(row["problems"]) for row in batch.files)
+    written = sum(row["out"] is not None for row in batch.files)
+    mended = f", {written} mended copies written" if written else ""
+    print(f"{len(batch.files)} files: {len(batch.files) - bad} clean, {bad} with problems{mended}")
