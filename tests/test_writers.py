@@ -273,9 +273,10 @@ def test_arrays_for_others_carry_texts_and_provenance_without_pickle(tmp_path, t
     assert carried["provenance"]["prompt"] == "walk"
 
 
-def test_length_unit_of_a_bvh_is_not_called_metres(tmp_path):
-    clip = read_motion(shared("cmu", "bvh", "02_01.bvh"))
-    path = write_motion(tmp_path / "a.npz", prepare(clip, "clip"), "clip")
-    meta = json.loads(str(np.load(path)["meta"]))
-    assert meta["units"].startswith("length unit unknown, ")
-    assert read_motion(path).provenance.notes["length_unit"] == "unknown"
+def test_length_unit_of_a_bvh_is_not_called_metres_unless_its_legs_tell(tmp_path):
+    told = prepare(read_motion(shared("cmu", "bvh", "02_01.bvh")), "clip")
+    untold = told.with_provenance(notes={**told.provenance.notes, "length_unit": "unknown"})
+    for clip, words in ((told, "m, rad"), (untold, "length unit unknown, ")):
+        path = write_motion(tmp_path / "a.npz", clip, "clip")
+        assert json.loads(str(np.load(path)["meta"]))["units"].startswith(words)
+        assert read_motion(path).provenance.notes["length_unit"] == clip.provenance.notes["length_unit"]

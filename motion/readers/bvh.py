@@ -1,8 +1,9 @@
 """Biovision hierarchy files (.bvh): a skeleton by offsets and Euler channels, then a table of numbers.
 
 The format has no units and no up axis. Y up with the character looking along Z is the custom of every published set
-that is read here, so the axes are turned to ours; lengths stay in the file's own unit
-(`provenance.notes["length_unit"]` is "unknown") until retargeting scales them by leg length.
+that is read here, so the axes are turned to ours. The unit is the one of `UNITS` in which a leg, thigh plus shin of a
+skeleton that is known, is a person's; no two of them can both be. It stands in `provenance.notes["length_unit"]`.
+Where no unit fits or the skeleton is none that is known, lengths stay the file's and the note says "unknown".
 """
 
 from __future__ import annotations
@@ -17,9 +18,14 @@ from ..clip import MAX_FRAMES, Clip, Provenance
 from ..errors import MotionError
 from ..rotations import quat_mul, quat_rotate
 from ..skeleton import SMPL_JOINTS, SMPL_PARENTS, Y_UP_TO_Z_UP, Skeleton
+from ..skeleton_maps import SIDES, SkeletonMap, find_map
 from .timing import read_text, resolve_fps
 
 MAX_JOINTS = 1000
+UNITS = {"m": 1.0, "inch": 0.0254, "CMU unit (inch / 0.45)": 0.0254 / 0.45, "cm": 0.01, "mm": 0.001}
+"""Metres in a unit that published files use."""
+LEG_RANGE = (0.6, 1.1)
+"""Metres of thigh plus shin that a person may have; narrower than the step between any two units."""
 CONSTANT_TOLERANCE = 1e-3
 """Position channels of a joint below the root may vary by this share of the joint's distance and still be an offset."""
 
@@ -177,17 +183,32 @@ def _clip(joints: list[_Joint], table: np.ndarray, fps: float, path: Path) -> Cl
             raise MotionError(f"{path}: joint '{names[j]}' moves along its bone, expected positions at the root only")
     offsets[0] = 0.0
     rotations = np.concatenate([rotations[..., :1], rotations[..., 1:] @ Y_UP_TO_Z_UP.T], axis=-1)
+    unit = length_unit(Skeleton(tuple(names), tuple(parents), offsets))
+    metres = UNITS.get(unit, 1.0)
     clip = Clip(
         fps=fps,
-        skeleton=Skeleton(tuple(names), tuple(parents), offsets @ Y_UP_TO_Z_UP.T),
-        root_pos=root @ Y_UP_TO_Z_UP.T,
+        skeleton=Skeleton(tuple(names), tuple(parents), metres * offsets @ Y_UP_TO_Z_UP.T),
+        root_pos=metres * root @ Y_UP_TO_Z_UP.T,
         rotations=rotations,
         name=path.stem,
-        provenance=Provenance(stage="import", source=str(path), notes={"format": "bvh", "length_unit": "unknown"}),
+        provenance=Provenance(stage="import", source=str(path), notes={"format": "bvh", "length_unit": unit}),
     )
     # the format stores joints depth first; SMPL's have an order of their own, and tables go by it
     tree = {name: names[parent] for name, parent in zip(names[1:], parents[1:], strict=True)}
     return clip.reordered(SMPL_JOINTS) if tree == _SMPL_TREE and names[0] == SMPL_JOINTS[0] else clip
+
+
+def length_unit(skeleton: Skeleton) -> str:
+    """The name in `UNITS` of the unit that a skeleton's offsets are in, by its legs, or "unknown"."""
+    try:
+        known = find_map(skeleton, "skeleton")
+    except MotionError:
+        return "unknown"
+    sources = known.joints if isinstance(known, SkeletonMap) else {to: source for source, to in known.joints.items()}
+    bones = [skeleton.offsets[skeleton.index(sources[f"{s}_{part}"])] for s in SIDES for part in ("knee", "ankle")]
+    leg = 0.5 * float(np.linalg.norm(bones, axis=1).sum())
+    fitting = [name for name, metres in UNITS.items() if LEG_RANGE[0] <= metres * leg <= LEG_RANGE[1]]
+    return fitting[0] if fitting else "unknown"
 
 
 def _euler(order: str, degrees: np.ndarray, path: Path) -> np.ndarray:
