@@ -11,11 +11,13 @@ from functools import cached_property
 import numpy as np
 
 from morphloop.motion import Clip, JointTrack
+from morphloop.sim import SmplBody, worn
 from morphloop.sim.body import Body, default_body
 
 from .contact import Contacts, find_contacts
 from .points import Points, ground_offset, motion_points
 from .signals import smooth_and_grid
+from .vertices import vertex_points
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,8 +66,14 @@ class Context:
 
 
 def context(motion: Clip | JointTrack, body: Body | None = None, ground: str = "as-is") -> Context:
-    """A motion ready to measure. body: the default body if not given. Raises MotionError for an unknown ground."""
-    body = body or default_body()
-    points = motion_points(motion, body)
+    """A motion ready to measure. body: the default body if not given; a SMPL model's takes on the clip's shape.
+
+    Raises MotionError for an unknown ground, and as `SmplBody.wear` does.
+    """
+    motion, body = worn(motion, body or default_body())
+    if isinstance(motion, Clip) and isinstance(body, SmplBody):
+        points = vertex_points(motion, body)
+    else:
+        points = motion_points(motion, body)
     offset = ground_offset(points, ground)
     return Context(motion, body, ground, offset, points if ground == "as-is" else points.lowered(offset))

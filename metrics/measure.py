@@ -14,17 +14,20 @@ from .legacy import GMD_HZ, PFC_HZ, PHYSDIFF_HZ, edge_pfc, gmd_skating, physdiff
 from .plausibility import floating, joint_speed, penetration, smoothness, unsupported
 from .points import Variant
 from .self_penetration import self_penetration
+from .vertices import smplsim
 from .wrench import NO_WRENCH, residual_wrench
 
 
 @dataclass(frozen=True)
 class Measurement:
     """What `measure` found. variant: surface or joints; ground: as-is, lowest or robust; values: a number by metric
-    name (see `METRICS`), None where the clip has no frames that the metric speaks of."""
+    name (see `METRICS`), None where the clip has no frames that the metric speaks of; body: whose surface it is, by
+    name and hash, None in the joints variant: figures of two surfaces do not compare."""
 
     variant: Variant
     ground: str
     values: dict[str, float | None]
+    body: str | None
 
 
 def measure(
@@ -40,13 +43,15 @@ def measure(
     seen = context(motion, body, ground)
     points = seen.points
     values: dict[str, float | None] = {"ground_offset_mm": 1e3 * seen.offset}
-    values |= penetration(points.lowest) | floating(points.lowest)
-    values |= unsupported(points.clear, points.com, points.fps)
+    values |= penetration(points.dense_lowest) | floating(points.dense_lowest)
+    values |= unsupported(points.clear, points.com, points.fps, points.dense_clear)
     values |= slide(seen.contacts) | smoothness(points.positions, seen.smooth_joints, seen.grid_joints)
     values |= physdiff(seen.resampled(PHYSDIFF_HZ)) | gmd_skating(seen.resampled(GMD_HZ))
     values |= edge_pfc(seen.resampled(PFC_HZ))
     rotations = motion.rotations if isinstance(motion, Clip) else None
     values |= {"joint_speed_max_rad_s": None} if rotations is None else joint_speed(rotations, motion.fps)
-    values |= self_penetration(seen) | joint_limits(motion, seen.body)
+    values |= self_penetration(seen) | joint_limits(seen.motion, seen.body)
     values |= residual_wrench(seen) if wrench else NO_WRENCH
-    return Measurement(points.variant, ground, values)
+    values |= smplsim(points)
+    surface = f"{seen.body.name} {seen.body.hash}" if points.variant == "surface" else None
+    return Measurement(points.variant, ground, values, surface)

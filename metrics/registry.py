@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from morphloop.sim import CONTACT_FORCE
 
-from . import contact, joint_limits, legacy, plausibility, points, self_penetration, signals, tracking, wrench
+from . import contact, joint_limits, legacy, plausibility, points, self_penetration, signals, tracking, vertices, wrench
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,8 @@ WRENCH = GRID | {
 }
 LOADED = {"foot carries load": f"over {CONTACT_FORCE:g} N"}
 PHYSDIFF = {"tolerance": _mm(legacy.PHYSDIFF_TOLERANCE), "rate": f"{legacy.PHYSDIFF_HZ:g} fps"}
+SMPLSIM_SOURCE = "SMPLSim, smpl_eval.py (github.com/ZhengyiLuo/SMPLSim)"
+SMPLSIM = {"floor": _mm(vertices.SMPLSIM_FLOOR), "rate": f"{vertices.SMPLSIM_HZ:g} fps"}
 TRACKING = {"rate": f"{tracking.TRACKING_HZ:g} fps"}
 
 _ALL = (
@@ -178,6 +180,22 @@ _ALL = (
         "sum of physdiff_penetrate, _float and _skate",
         "PhysDiff (arXiv 2212.02500)",
         thresholds=PHYSDIFF,
+    ),
+    Metric(
+        "smplsim_penetration_mm",
+        "mm",
+        "mean over frames of the mean depth of the mesh's vertices under the floor; a SMPL model file alone has a mesh",
+        SMPLSIM_SOURCE,
+        thresholds=SMPLSIM,
+        variants=("surface",),
+    ),
+    Metric(
+        "smplsim_skate_mm",
+        "mm/frame",
+        "mean over steps of the mean horizontal displacement of the vertices that are under the floor at both ends",
+        SMPLSIM_SOURCE,
+        thresholds=SMPLSIM,
+        variants=("surface",),
     ),
     Metric(
         "gmd_skating_ratio",

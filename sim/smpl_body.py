@@ -93,9 +93,10 @@ class SmplBody(Body):
             raise MotionError(f"{clip.name}: joints are not those of {self.smpl.kind}, retarget the clip first")
         kind = str(clip.provenance.notes.get("format", ""))
         same_family = kind.startswith("smpl-x") == (self.smpl.kind == "SMPL-X")
-        if clip.skeleton == self.skeleton or not same_family or not kind.startswith(("smpl", "aist", "phc")):
-            scale = 1.0 if clip.skeleton == self.skeleton else self.stature / DEFAULT_STATURE
-            return self._put(clip, scale * clip.root_pos), self
+        if clip.skeleton is self.skeleton:
+            return clip, self
+        if not same_family or not kind.startswith(("smpl", "aist", "phc")):
+            return self._put(clip, self.stature / DEFAULT_STATURE * clip.root_pos), self
         body = self.shaped(self._betas_of(clip))
         source = SMPLX_REST[0] if clip.skeleton == SMPLX_SKELETON else SMPL_PELVIS
         shift = np.zeros(3) if kind.startswith("phc") else body.pelvis - source
