@@ -53,15 +53,25 @@ def hanging(clear: np.ndarray, com: np.ndarray, fps: float) -> tuple[np.ndarray,
     return hung, judged
 
 
-def unsupported(clear: np.ndarray, com: np.ndarray | None, fps: float) -> Values:
-    """Share of frames off the ground without free fall among those that can be judged; arguments as for `hanging`.
+def unsupported(clear: np.ndarray, com: np.ndarray | None, fps: float, dense: np.ndarray) -> Values:
+    """Share of the time off the ground without free fall in what can be judged; first arguments as for `hanging`.
 
-    A pose at rest and a ballistic jump score 0, a hover 1. None if no frame can be judged, or without a centre of mass.
+    dense: (T',) `clear` between the frames too, at a multiple of the rate: it says how long, where a frame of the same
+    stretch says what. A pose at rest and a ballistic jump score 0, a hover 1. None if nothing can be judged, or without
+    a centre of mass.
     """
     if com is None:
         return {"unsupported_ratio": None}
     hung, judged = hanging(clear, com, fps)
-    return {"unsupported_ratio": float(hung.sum() / judged.sum()) if judged.any() else None}
+    frames, airborne = np.flatnonzero(clear > AIRBORNE_M), dense > AIRBORNE_M
+    known, wrong = ~airborne, 0
+    if len(frames) and airborne.any():
+        fine = (len(dense) - 1) / max(1, len(clear) - 1)
+        times = np.flatnonzero(airborne) / fine if fine else np.zeros(1)
+        nearest = frames[np.clip(np.searchsorted(0.5 * (frames[1:] + frames[:-1]), times), 0, len(frames) - 1)]
+        known[airborne] = judged[nearest] & (np.abs(nearest - times) <= 1.0)
+        wrong = int((known[airborne] & hung[nearest]).sum())
+    return {"unsupported_ratio": float(wrong / known.sum()) if known.any() else None}
 
 
 def _fit_acceleration(x: np.ndarray, fps: float, samples: int) -> np.ndarray:

@@ -17,7 +17,7 @@ from morphloop.motion import Clip, JointTrack, MotionError
 from morphloop.motion.rotations import quat_to_matrix
 from morphloop.sim.body import Body, default_body
 
-from .signals import resample_linear
+from .signals import between_frames, resample_linear
 
 Variant = Literal["surface", "joints"]
 GROUNDS = ("as-is", "lowest", "robust")
@@ -75,6 +75,21 @@ class Points:
     def clear(self) -> np.ndarray:
         """(T,) height of the lowest point over the ground, each less its clearance, metres; h(t) on a surface."""
         return (self.heights - self.clearance).min(axis=1)
+
+    @cached_property
+    def dense_lowest(self) -> np.ndarray:
+        """(T',) h(t) between the frames too, at `dense_fps`, metres."""
+        return between_frames(self.lowest, self.fps)[0]
+
+    @cached_property
+    def dense_clear(self) -> np.ndarray:
+        """(T',) `clear` between the frames too, at `dense_fps`, metres."""
+        return between_frames(self.clear, self.fps)[0] if self.clearance.any() else self.dense_lowest
+
+    @property
+    def dense_fps(self) -> float:
+        """Rate of what is looked at between the frames, 120 Hz or more."""
+        return self.fps * max(1, len(self.dense_lowest) - 1) / max(1, self.num_frames - 1)
 
     def track(self, points: np.ndarray) -> np.ndarray:
         """(T, K, 3) centres of the points with these (K,) indices."""
@@ -189,5 +204,5 @@ def ground_offset(points: Points, ground: str) -> float:
     if ground not in GROUNDS:
         raise MotionError(f"ground '{ground}' is unknown, expected {', '.join(GROUNDS)}")
     if ground == "lowest":
-        return float(points.lowest.min())
-    return float(np.percentile(points.lowest, ROBUST_PERCENTILE))
+        return float(points.dense_lowest.min())
+    return float(np.percentile(points.dense_lowest, ROBUST_PERCENTILE))

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.fft import dst
-from scipy.interpolate import CubicSpline
+from scipy.interpolate import Akima1DInterpolator, CubicSpline
 
 from morphloop.motion.clip import resample_weights
 
@@ -91,6 +91,19 @@ def smooth_and_grid(x: np.ndarray, fps: float) -> tuple[np.ndarray, np.ndarray]:
     smooth = _smooth(x, fps, fine)
     times = np.arange(grid_frames(len(x), fps, GRID_HZ)) / GRID_HZ
     return smooth[::fine], CubicSpline(np.arange(len(smooth)) / (fine * fps), smooth, axis=0)(times)
+
+
+def between_frames(x: np.ndarray, fps: float) -> tuple[np.ndarray, float]:
+    """Unfiltered samples at a multiple of the clip's rate, 120 Hz or more, and that rate. (T, ...) to (T', ...).
+
+    What is lowest is seldom lowest in a frame. Modified Akima interpolation: it passes through every frame, finds the
+    peak of a 2 Hz sine at 20 fps to 1 % (frames alone: 5 %), and does not ring where a motion jumps.
+    """
+    fine = int(np.ceil(FINE_HZ / fps - 1e-6))
+    if fine == 1 or len(x) < 3:
+        return x, fps
+    times = np.arange(fine * (len(x) - 1) + 1) / fine
+    return Akima1DInterpolator(np.arange(len(x)), x, axis=0, method="makima")(times), fine * fps
 
 
 def velocity(x: np.ndarray) -> np.ndarray:

@@ -49,6 +49,7 @@ def timeline(motion: Clip | JointTrack, body: Body | None = None, ground: str = 
 def context_timeline(seen: Context) -> Timeline:
     """`timeline` of a motion that is ready to measure."""
     points, contacts = seen.points, seen.contacts
+    dense = points.dense_fps
     hung = np.zeros(points.num_frames, bool)
     if points.com is not None:
         hung = hanging(points.clear, points.com, points.fps)[0]
@@ -59,8 +60,8 @@ def context_timeline(seen: Context) -> Timeline:
         ground=seen.ground,
         times=np.arange(len(speed)) / GRID_HZ,
         lowest=resample_linear(points.lowest, points.fps, GRID_HZ),
-        penetrating=marks_on_grid(points.lowest < -DEEP_M, points.fps),
-        floating=marks_on_grid(points.clear > AIRBORNE_M, points.fps),
+        penetrating=marks_on_grid(points.dense_lowest < -DEEP_M, dense),
+        floating=marks_on_grid(points.dense_clear > AIRBORNE_M, dense),
         unsupported=marks_on_grid(hung, points.fps),
         contact=contacts.group_touching(),
         slide_speed=speed,
@@ -69,7 +70,7 @@ def context_timeline(seen: Context) -> Timeline:
 
 
 def marks_on_grid(mask: np.ndarray, fps: float) -> np.ndarray:
-    """(T,) marks at a clip's own rate on the 30 Hz grid, (T',): a sample is marked if a frame nearest to it is, so that
+    """(T,) marks at a rate of `fps` on the 30 Hz grid, (T',): a sample is marked if a frame nearest to it is, so that
     no marked frame is lost."""
     samples = grid_frames(len(mask), fps, GRID_HZ)
     marked = mask[np.minimum(np.rint(np.arange(samples) * fps / GRID_HZ).astype(int), len(mask) - 1)]
