@@ -115,7 +115,7 @@ def robot_named(spec: str | None) -> Robot | None:
         return None
     from morphloop.sim import RobotBody, load_body
 
-    body = load_body(spec)
+    body = load_body(spec) if spec.lower().endswith(".xml") else None
     if not isinstance(body, RobotBody):
         raise MotionError(f"--body {spec}: not a robot, expected the MJCF (.xml) of one")
     return body.robot

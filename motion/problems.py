@@ -290,7 +290,8 @@ def _of_error(where: str, error: MotionError) -> Problem:
     if "frame time is" in found or found.startswith("fps is"):
         return Problem(where, "fps", "a number above 0", found.rpartition(" is ")[2], has_place)
     named = re.match(rf"(?:.*?\b)?({_FIELDS})\b", found, re.IGNORECASE)
-    return Problem(where, named[1].lower() if named else "file", expected or "a motion file that a reader takes", found)
+    name = named[1].lower() if named else "file"
+    return Problem(where, name, expected or "a motion file that a reader takes", found.removeprefix(f"{name}: "))
 
 
 def _lacks_fps(error: MotionError) -> bool:

@@ -14,6 +14,7 @@ from ..fit import fit_joints
 from ..humanml3d import HUMANML3D_FPS
 from ..retarget import to_default
 from ..robot import Robot
+from ..rotations import quat_continuous
 from .amass import write_amass
 from .arrays import as_humanml3d, write_humanml3d_features, write_humanml3d_joints
 from .bvh import write_bvh
@@ -65,6 +66,8 @@ def prepare(
     if robot is not None and (isinstance(motion, JointTrack) or motion.skeleton != robot.skeleton):
         raise MotionError(f"{motion.name}: not a motion of robot '{robot.name}', expected its hinge angles")
     made = motion if robot is not None else _on_skeleton(motion, FORMATS[to].skeleton)
+    if isinstance(made, Clip) and made is not motion:
+        made = replace(made, rotations=quat_continuous(made.rotations))  # fits and maps leave signs as they fall
     rate = fps or FORMATS[to].fps or made.fps
     if abs(rate - made.fps) < 1e-9:
         return made

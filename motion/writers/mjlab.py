@@ -18,7 +18,7 @@ import numpy as np
 from ..clip import Clip
 from ..errors import MotionError
 from ..robot import Robot
-from ..rotations import quat_conj, quat_mul, quat_rotate, quat_to_rotvec
+from ..rotations import quat_conj, quat_continuous, quat_mul, quat_rotate, quat_to_rotvec
 from .arrays import ORIGIN_KEY, origin, write_arrays
 
 
@@ -39,7 +39,7 @@ def write_mjlab(path: Path | str, clip: Clip, robot: Robot | None = None) -> Pat
         "joint_pos": joint_pos,
         "joint_vel": joint_vel,
         "body_pos_w": body_pos,
-        "body_quat_w": clip.global_rotations,
+        "body_quat_w": quat_continuous(clip.global_rotations),
         "body_lin_vel_w": _rates(body_pos, clip.fps),
         "body_ang_vel_w": _angular_rates(clip.global_rotations, clip.fps),
     }
