@@ -5,11 +5,14 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from .console import BAD_INPUT, DONE, progress_bars, writable_folder
+
+if TYPE_CHECKING:
+    from morphloop.metrics.report import Comparison, Evaluation
 
 
 @dataclass(frozen=True)
@@ -20,34 +23,67 @@ class Evaluate:
     Exit code 2 if a file could not be read; the others are measured all the same.
     """
 
-    paths: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    paths: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
     """Motion files, or folders of them."""
     ground: Literal["as-is", "lowest", "robust"] = "as-is"
     """Where the ground is: z = 0 of the file, the clip's lowest point, or a low percentile of it."""
     fps: float | None = None
     """Frame rate of files that cannot tell theirs."""
     body: str | None = None
-    """Body to measure on: a robot's MJCF; the built-in SMPL body if left out."""
+    """Body to measure on: a robot's MJCF or a SMPL model file; the built-in SMPL body if left out."""
     reference: Path | None = None
-    """Folder of references; each clip is compared with the one of its file name."""
+    """Folder of references; each clip is compared with the one of its file name, which is its `before`."""
+    compare: tuple[Path, ...] = ()
+    """A second folder, `evaluate A --compare B`, or both, `evaluate --compare A B`: B - A over clips of one name."""
     wrench: bool = True
     """Measure the residual wrench, which takes a third of the time."""
     workers: int | None = None
     """Worker processes; one a core if left out, 0 for none."""
+    html: Path | None = None
+    """Write a page with plots, pictures and timelines here."""
     json: Path | None = None
     """Write every figure here."""
 
     def run(self) -> int:
-        from morphloop.metrics.report import EvaluateConfig, evaluate, print_evaluation, write_evaluation
+        from morphloop.metrics import report
 
-        if self.json is not None:
-            writable_folder(self.json.parent)
-        config = EvaluateConfig(self.ground, self.fps, self.body, self.reference, self.wrench, self.workers)
+        paths, others = self._sides()
+        for output in (self.json, self.html):
+            if output is not None:
+                writable_folder(output.parent)
+        config = report.EvaluateConfig(self.ground, self.fps, self.body, self.reference, self.wrench, self.workers)
         with progress_bars() as watch:
-            result = evaluate(self.paths, config, watch)
-        print_evaluation(result)
-        for row in result.failed:
-            print(f"morphloop: {row['path']}: {row['reason']}", file=sys.stderr)
+            result = report.evaluate(paths, config, watch)
+            comparison = report.compare(result, report.evaluate(others, config, watch)) if others else None
+            if self.html is not None:
+                report.write_evaluation_page(self.html, result, comparison, watch)
         if self.json is not None:
+            self._write_json(result, comparison)
+        if comparison is None:
+            report.print_evaluation(result)
+        else:
+            report.print_comparison(comparison)
+        failed = result.failed + ([] if comparison is None else comparison.b.failed)
+        for row in failed:
+            print(f"morphloop: {row['path']}: {row['reason']}", file=sys.stderr)
+        return BAD_INPUT if failed else DONE
+
+    def _sides(self) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+        """What is measured, and what it is compared with."""
+        from morphloop.motion import MotionError
+
+        if len(self.compare) == 2 and not self.paths:
+            return self.compare[:1], self.compare[1:]
+        if len(self.compare) > 1 or (self.compare and not self.paths):
+            raise MotionError("--compare: expected `evaluate A --compare B` or `evaluate --compare A B`")
+        return self.paths, self.compare
+
+    def _write_json(self, result: Evaluation, comparison: Comparison | None) -> None:
+        from morphloop.metrics.report import comparison_facts, write_evaluation
+
+        if self.json is None:
+            return
+        if comparison is None:
             write_evaluation(self.json, result)
-        return BAD_INPUT if result.failed else DONE
+        else:
+            write_evaluation(self.json, result, {"compare": comparison_facts(comparison)}, comparison.b)

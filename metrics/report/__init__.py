@@ -1,6 +1,19 @@
-"""Pages and tables about batches of motion: `evaluate` measures files, the rest shows what it found."""
+"""Tables and pages about batches of motion: `evaluate` measures files, `compare` pairs two of them."""
 
+from .compare import Comparison, compare, comparison_facts
 from .evaluate import EvaluateConfig, Evaluation, evaluate, write_evaluation
-from .terminal import print_evaluation
+from .page import write_evaluation_page
+from .terminal import print_comparison, print_evaluation
 
-__all__ = ["EvaluateConfig", "Evaluation", "evaluate", "print_evaluation", "write_evaluation"]
+__all__ = [
+    "Comparison",
+    "EvaluateConfig",
+    "Evaluation",
+    "compare",
+    "comparison_facts",
+    "evaluate",
+    "print_comparison",
+    "print_evaluation",
+    "write_evaluation",
+    "write_evaluation_page",
+]

@@ -54,9 +54,11 @@ class EvaluateConfig:
 
 @dataclass
 class Evaluation:
-    """What a batch scored. body_hash: of the compiled body; rows: of all clips, on disk; failed: {"path", "reason"}."""
+    """What a batch scored. paths: as they were given; body_hash: of the compiled body; rows: of all clips, on disk;
+    failed: {"path", "reason"}."""
 
     config: EvaluateConfig
+    paths: tuple[str, ...]
     body_hash: str
     rows: Spool = field(default_factory=Spool)
     failed: list[dict[str, str]] = field(default_factory=list)
@@ -87,8 +89,9 @@ def evaluate(
     import the main script again, as Python's multiprocessing does: call this under `if __name__ == "__main__":`.
     """
     config = config or EvaluateConfig()
-    result = Evaluation(config, load_body(config.body).hash)
-    files = motion_files([Path(path) for path in paths], result.failed)
+    named = [Path(path) for path in paths]
+    result = Evaluation(config, tuple(str(path) for path in named), load_body(config.body).hash)
+    files = motion_files(named, result.failed)
     references = None if config.reference is None else _references(config.reference)
     jobs = _jobs(files, references, config, result.failed)
     workers = config.workers
@@ -172,18 +175,28 @@ def _jobs(
     return jobs
 
 
-def write_evaluation(path: Path | str, result: Evaluation, more: dict[str, Any] | None = None) -> Path:
-    """The result as JSON (schema 1, see design.md section 10), a line a clip, atomically; `more`: further fields.
+def write_rows(stream: IO[bytes], name: str, result: Evaluation) -> None:
+    """A field of the JSON file that holds all rows, a line each; they go from file to file, whatever their number."""
+    stream.write(f'"{name}": ['.encode())
+    for number, line in enumerate(result.rows.lines()):
+        stream.write((b",\n  " if number else b"\n  ") + line)
+    stream.write(b"],\n")
 
-    Rows go from file to file, so the size of the batch does not matter.
+
+def write_evaluation(
+    path: Path | str, result: Evaluation, more: dict[str, Any] | None = None, other: Evaluation | None = None
+) -> Path:
+    """The result as JSON (schema 1, see design.md section 10), a line a clip, atomically.
+
+    more: further fields; other: a second batch whose rows are the field "clips_b".
     """
-    head, tail = {"schema": 1}, facts(result) | (more or {})
+    tail = facts(result) | (more or {})
 
     def write(stream: IO[bytes]) -> None:
-        stream.write(json.dumps(head)[:-1].encode() + b',\n"clips": [')
-        for number, line in enumerate(result.rows.lines()):
-            stream.write((b",\n  " if number else b"\n  ") + line)
-        stream.write(b"],\n")
+        stream.write(b'{"schema": 1,\n')
+        write_rows(stream, "clips", result)
+        if other is not None:
+            write_rows(stream, "clips_b", other)
         for name, value in tail.items():
             last = name == list(tail)[-1]
             text = json.dumps({name: value}, allow_nan=False, indent=1)[1:-1].strip("\n")

@@ -14,11 +14,13 @@ from typing import Any
 from morphloop.metrics.measure import Measurement, measure
 from morphloop.metrics.tracking import frozen_pose, track_errors
 from morphloop.motion import Clip, JointTrack, MotionError, load_clip
-from morphloop.sim import Body, load_body, motions_on_body
+from morphloop.sim import Body, load_body, motions_on_body, worn
 
 from .pool import Message
 
 Motion = Clip | JointTrack
+Worn = tuple[Motion, Body]
+"""A motion and the body that it is measured on, in the motion's shape."""
 Figures = dict[str, float | None]
 CLIPS, SOURCES = "clips", "sources"
 """Where `morphloop project` puts what physics did and what came in; the two have the same file names."""
@@ -47,20 +49,38 @@ def measure_file(task: Message) -> Iterator[Message]:
     job = Job(**task)
     number = 0
     try:
-        body = the_body(job.body)
-        references = {} if job.reference is None else dict(motions_on_body(job.reference, body, job.fps))
-        for name, read in motions_on_body(job.path, body, job.fps):
+        references = {} if job.reference is None else dict(_clips(job, job.reference))
+        for name, read in _clips(job, job.path):
             yield _attempt(job, name, read, references.get(name)) | {"clip": number}
             number += 1
     except Exception as error:
         yield {"clip": number, "failed": _reason(job, error), "path": job.path}
 
 
-def _attempt(job: Job, name: str, read: Callable[[], Motion], reference: Callable[[], Motion] | None) -> Message:
+def clip_at(path: str, body: str | None, fps: float | None) -> Worn:
+    """The clip that a row's "path" or "before_path" names, on its body."""
+    _, read = next(motions_on_body(path, the_body(body), fps))
+    return worn(read(), the_body(body))
+
+
+@lru_cache(maxsize=1)
+def the_body(spec: str | None) -> Body:
+    """The body that `--body` names; built once in a process."""
+    return load_body(spec)
+
+
+def _clips(job: Job, path: str) -> Iterator[tuple[str, Callable[[], Worn]]]:
+    """Every clip of a file as (name, read), the name of an only one that of the file."""
+    body = the_body(job.body)
+    for name, read in motions_on_body(path, body, job.fps):
+        yield name, lambda read=read: worn(read(), body)
+
+
+def _attempt(job: Job, name: str, read: Callable[[], Worn], reference: Callable[[], Worn] | None) -> Message:
     try:
         row, frozen = _row(job, name, read(), reference)
     except Exception as error:
-        return {"failed": _reason(job, error), "path": clip_path(job.path, name)}
+        return {"failed": _reason(job, error), "path": _clip_path(job.path, name)}
     return {"row": row, "frozen": frozen}
 
 
@@ -70,51 +90,52 @@ def _reason(job: Job, error: Exception) -> str:
     return text if isinstance(error, MotionError) else f"internal error, report it ({type(error).__name__}: {text})"
 
 
-def clip_path(path: str, name: str) -> str:
+def _clip_path(path: str, name: str) -> str:
     """Where a clip lies: the file, or FILE:KEY for one of several."""
     key = name.removeprefix(f"{Path(path).stem}:")
     return path if key == name or path.endswith(f":{key}") else f"{path}:{key}"
 
 
-@lru_cache(maxsize=1)
-def the_body(spec: str | None) -> Body:
-    """The body that `--body` names; built once in a process."""
-    return load_body(spec)
-
-
 def _row(
-    job: Job, name: str, motion: Motion, read_reference: Callable[[], Motion] | None
+    job: Job, name: str, clip: Worn, read_reference: Callable[[], Worn] | None
 ) -> tuple[dict[str, Any], Figures | None]:
     """A clip's row of the result, and its frozen control's figures."""
-    found = _measure(job, motion)
-    values, frozen, reference = dict(found.values), None, None
-    if job.frozen and isinstance(motion, Clip):
-        frozen = dict(_measure(job, frozen_pose(motion)).values)
-    if job.reference is not None:
-        if read_reference is None:
-            raise MotionError(f"{job.reference}: has no motion '{name}' to compare with")
-        reference = read_reference()
-        tracked, control = _track(job, motion, reference)
-        values |= tracked
-        frozen = control if frozen is None else frozen | control
-    before, origin = (reference, "reference") if reference is not None else (_source(Path(job.path), motion), "source")
+    motion, body = clip
+    found, frozen = _measure(job, clip), None
     row: dict[str, Any] = {
         "name": name,
-        "path": clip_path(job.path, name),
+        "path": _clip_path(job.path, name),
         "frames": motion.num_frames,
         "fps": motion.fps,
         "format": motion.provenance.notes.get("format", Path(job.path).suffix.lower().removeprefix(".")),
         "variant": found.variant,
         "ground": found.ground,
-        "metrics": values,
+        "metrics": dict(found.values),
     }
-    if before is not None:
-        row |= {"before": dict(_measure(job, before).values), "before_from": origin}
+    if job.frozen and isinstance(motion, Clip):
+        frozen = dict(_measure(job, (frozen_pose(motion), body)).values)
+    if job.reference is not None:
+        if read_reference is None:
+            raise MotionError(f"{job.reference}: has no motion '{name}' to compare with")
+        reference = read_reference()
+        tracked, control = _track(job, motion, reference[0])
+        row["metrics"] |= tracked
+        frozen = control if frozen is None else frozen | control
+        row |= _before(job, reference, _clip_path(job.reference, name), found.variant)
+    elif (source := _source(job.path, motion)) is not None:
+        row |= _before(job, worn(source[1], body), source[0], found.variant)
     return row, frozen
 
 
-def _measure(job: Job, motion: Motion) -> Measurement:
-    return measure(motion, the_body(job.body), job.ground, job.wrench)
+def _before(job: Job, before: Worn, path: str, variant: str) -> dict[str, Any]:
+    """A row's fields about what the clip was before; none where that would mix variants."""
+    found = _measure(job, before)
+    return {"before": dict(found.values), "before_path": path} if found.variant == variant else {}
+
+
+def _measure(job: Job, clip: Worn) -> Measurement:
+    motion, body = clip
+    return measure(motion, body, job.ground, job.wrench)
 
 
 def _track(job: Job, motion: Motion, reference: Motion) -> tuple[Figures, Figures]:
@@ -130,16 +151,11 @@ def _rotations(path: str | None, motion: Motion) -> Clip:
     return motion
 
 
-def source_file(path: Path) -> Path | None:
-    """The file that a projection's clip was made from, beside it as `morphloop project` leaves it; else None."""
-    found = path.parent.parent / SOURCES / path.name
-    return found if path.parent.name == CLIPS and found.is_file() else None
-
-
-def _source(path: Path, motion: Motion) -> Motion | None:
-    """The parent of a projected clip, known by its id; None for any other clip."""
-    found = source_file(path)
-    if found is None or motion.provenance.parent is None:
+def _source(path: str, motion: Motion) -> tuple[str, Motion] | None:
+    """The parent of a clip that `morphloop project` wrote, where it lies, known by its id; None for any other clip."""
+    file = Path(path)
+    found = file.parent.parent / SOURCES / file.name
+    if file.parent.name != CLIPS or motion.provenance.parent is None or not found.is_file():
         return None
     parent = load_clip(found)
-    return parent if parent.id == motion.provenance.parent else None
+    return (str(found), parent) if parent.id == motion.provenance.parent else None

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+import numpy as np
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from morphloop.metrics.controls import CLEAN_WALK
 from morphloop.metrics.registry import METRICS
+from morphloop.metrics.summary import Summary
 
+from .compare import Comparison, not_paired
 from .evaluate import Evaluation
-from .worst import KEY_METRICS, rank
+from .look import tone
+from .worst import HEADLINES, KEY_METRICS, rank
 
 WORST = 10
-"""Clips that the table names; the JSON file holds all."""
+"""Clips that a table names; the JSON file holds all."""
 WIDE = 110
-"""Columns from which the list of the worst clips shows every key figure."""
-NARROW_FIGURES = ("slide_mean_mm_s", "penetration_mean_mm", "float_mean_mm", "unsupported_ratio")
+"""Columns of a terminal from which the list of the worst clips shows every headline."""
+NARROW = 4
+"""Headlines that a narrower one shows."""
 TRACKING = ("success", "success_strict", "skill", "e_g_mpjpe_mm", "e_mpjpe_mm")
 
 
@@ -29,31 +33,65 @@ def print_evaluation(result: Evaluation, console: Console | None = None) -> None
         _print_worst(result, variant, console)
 
 
+def print_comparison(comparison: Comparison, console: Console | None = None) -> None:
+    """What changed from a to b over the pairs, by variant, and which clips did not pair."""
+    console = console or Console()
+    for variant in comparison.pairs:
+        change = comparison.change(variant)
+        table = _table(f"B against A, variant {variant}, {len(comparison.pairs[variant][0])} pairs", "metric")
+        for name in ("A", "B", "B - A", "95 %", ""):
+            table.add_column(name, justify="right")
+        for name in _shown(change):
+            found = change[name]
+            if found["mean"] is None:
+                continue
+            a, b = comparison.values(variant, name)
+            both = np.isfinite(a) & np.isfinite(b)
+            sides = (figure(float(side[both].mean())) for side in (a, b))
+            verdict = tone(name, found)
+            style = {"better": "green", "worse": "red"}.get(verdict, "")
+            table.add_row(name, *sides, figure(found["mean"]), interval(found), verdict, style=style)
+        console.print(table)
+    label_a, label_b = comparison.labels
+    console.print(f"A: {label_a}\nB: {label_b}\nchange: paired bootstrap over clips", style="dim", highlight=False)
+    for why, names in not_paired(comparison):
+        more = f" and {len(names) - WORST} more" if len(names) > WORST else ""
+        console.print(f"{len(names)} {why}: {', '.join(names[:WORST])}{more}", highlight=False)
+
+
+def _table(title: str, first: str) -> Table:
+    """A table that leaves room for figures."""
+    table = Table(title=title, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column(first, no_wrap=True, overflow="ellipsis")
+    return table
+
+
+def _shown(summary: dict[str, Summary]) -> list[str]:
+    names = (*(metric.name for metric in KEY_METRICS), *TRACKING)
+    return [name for name in names if name in summary]
+
+
 def _print_figures(result: Evaluation, variant: str, console: Console) -> None:
-    """A row a key figure: mean, interval, median, what it was before, and the controls."""
+    """A row a key figure: what it was before, mean, interval, median, and the controls."""
     rows = result.rows.variants[variant]
     summary, frozen = result.summary(variant), result.summary(variant, "frozen")
     before, clean = result.summary(variant, "before"), CLEAN_WALK.get(variant, {})
-    table = Table(
-        title=f"variant {variant}, ground {result.config.ground}, {len(rows)} clips, {rows.seconds / 60:.1f} min",
-        caption="derivatives: 6 Hz low-pass, 30 Hz grid; clean mocap: ground robust; -: no frames to speak of",
-        title_justify="left",
-        caption_justify="left",
-    )
-    table.add_column("mean over clips", no_wrap=True)
-    for name in (*(["before"] if before else []), "mean", "95 %", "median", "frozen pose", "clean mocap"):
+    change = result.change(variant)
+    clips = f"{len(rows)} clip{'' if len(rows) == 1 else 's'}, {rows.seconds / 60:.1f} min"
+    table = _table(f"variant {variant}, ground {result.config.ground}, {clips}", "mean over clips")
+    table.caption = "derivatives: 6 Hz low-pass, 30 Hz grid; clean mocap: ground robust; -: nothing to measure"
+    headings = ("before", "after", "change, 95 %") if before else ("mean", "95 %", "median")
+    for name in (*headings, "frozen\npose", "clean\nmocap"):
         table.add_column(name, justify="right")
-    names = [metric.name for metric in KEY_METRICS] + [name for name in TRACKING if name in summary]
-    for name in names:
-        found = summary.get(name)
-        if found is None:
-            continue
-        cells = [figure(found["mean"]), interval(found["ci95"]), figure(found["median"])]
+    for name in _shown(summary):
+        found = summary[name]
         if before:
-            cells.insert(0, figure(before[name]["mean"]) if name in before else "")
+            was = before.get(name)
+            cells = [figure(was["mean"]) if was else "-", figure(found["mean"]), interval(change.get(name))]
+        else:
+            cells = [figure(found["mean"]), interval(found), figure(found["median"])]
         control = frozen.get(name)
-        cells += [figure(control["mean"]) if control else "-", figure(clean.get(name))]
-        table.add_row(name, *cells)
+        table.add_row(name, *cells, figure(control["mean"]) if control else "-", figure(clean.get(name)))
     console.print(table)
 
 
@@ -63,30 +101,21 @@ def _print_worst(result: Evaluation, variant: str, console: Console) -> None:
     if len(rows) < 2:
         return
     ranking = rank(rows)
-    names = NARROW_FIGURES if console.width < WIDE else tuple(metric.name for metric in KEY_METRICS)
-    table = Table("clip", "worst at", title=f"the worst of {len(rows)} clips", title_justify="left")
-    table.columns[0].overflow = "ellipsis"
-    table.columns[0].no_wrap = True
-    for name in names:
-        table.add_column(short(name), justify="right")
+    metrics = HEADLINES[:NARROW] if console.width < WIDE else HEADLINES
+    shown = min(WORST, len(rows))
+    table = _table(f"the worst {shown} of {len(rows)} clips" if len(rows) > WORST else "the clips, worst first", "clip")
+    table.add_column("worst at", no_wrap=True)
+    room = console.width - 12
+    for metric in metrics:
+        heading = f"{metric.title}\n{METRICS[metric.name].unit}".strip()
+        width = max(len(line) for line in heading.split("\n"))
+        table.add_column(heading, justify="right", min_width=width)
+        room -= width + 2
+    table.columns[0].max_width = room
     for row, fault in zip(result.rows.rows(variant, ranking.places[:WORST]), ranking.fault, strict=False):
-        table.add_row(row["name"], said(row, int(fault)), *[figure(row["metrics"].get(name)) for name in names])
-    if len(rows) > WORST:
-        table.caption, table.caption_justify = f"and {len(rows) - WORST} more", "left"
+        what = KEY_METRICS[fault].fault if fault >= 0 else "-"
+        table.add_row(row["name"], what, *[figure(row["metrics"].get(metric.name)) for metric in metrics])
     console.print(table)
-
-
-def said(row: dict[str, Any], fault: int) -> str:
-    """What is wrong with a clip in two words and a figure."""
-    if fault < 0:
-        return "nothing measured"
-    metric = KEY_METRICS[fault]
-    return f"{metric.fault}, {figure(row['metrics'][metric.name])} {METRICS[metric.name].unit}".rstrip()
-
-
-def short(name: str) -> str:
-    """A metric's name broken for a narrow column."""
-    return name.replace("_mean", "").replace("_", " ")
 
 
 def figure(value: float | None) -> str:
@@ -96,6 +125,9 @@ def figure(value: float | None) -> str:
     return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
 
 
-def interval(value: tuple[float, float] | None) -> str:
-    """A 95 % interval."""
-    return "-" if value is None else f"{figure(value[0])} to {figure(value[1])}"
+def interval(summary: Summary | None) -> str:
+    """A summary's 95 % interval."""
+    if summary is None or summary["ci95"] is None:
+        return "-"
+    low, high = summary["ci95"]
+    return f"{figure(low)} to {figure(high)}"

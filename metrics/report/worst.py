@@ -29,18 +29,21 @@ class KeyMetric:
 
 KEY_METRICS = (
     KeyMetric("slide_mean_mm_s", "foot slide", 1e3 * SLIDE_FAST, "slides"),
-    KeyMetric("penetration_mean_mm", "penetration", 1e3 * DEEP_M, "sinks in"),
+    KeyMetric("penetration_mean_mm", "penetration", 1e3 * DEEP_M, "sinks"),
     KeyMetric("float_mean_mm", "float", 1e3 * AIRBORNE_M, "floats"),
-    KeyMetric("unsupported_ratio", "unsupported", 0.1, "hangs in the air"),
+    KeyMetric("unsupported_ratio", "unsupported", 0.1, "hangs"),
+    KeyMetric("residual_wrench_ratio", "residual wrench"),
     KeyMetric("jitter_rms_mm", "jitter", 5.0, "jitters"),
-    KeyMetric("ground_offset_mm", "ground offset"),
     KeyMetric("jerk_mean_m_s3", "jerk"),
+    KeyMetric("self_penetration_max_mm", "self-penetration"),
+    KeyMetric("ground_offset_mm", "ground offset"),
     KeyMetric("physdiff_phys_err_mm", "Phys-Err"),
     KeyMetric("gmd_skating_ratio", "skating ratio"),
 )
-"""`plain`: the thresholds of the ratios themselves; one frame in ten for `unsupported`; for jitter twice what an
-optical capture and its retargeting leave on a walk."""
-BY_NAME = {metric.name: metric for metric in KEY_METRICS}
+"""`plain`: the thresholds of the ratios themselves; one frame in ten for `unsupported`; for jitter some five times what
+an optical capture and its retargeting leave on a walk."""
+HEADLINES = KEY_METRICS[:6]
+"""The figures that stand first and large."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,267 @@
+"""The evaluation as ONE HTML file: headline figures with their controls, distributions, the worst clips with pictures
+and timelines, a sortable table, failures, and every definition. Nothing is fetched; it opens anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+
+from morphloop.metrics.controls import CLEAN_WALK, CLEAN_WALK_NAME
+from morphloop.metrics.registry import METRICS, Metric
+from morphloop.metrics.summary import Summary
+
+from .charts import Marker, beyond, distribution, gauge, scatter, whisker
+from .clip_cards import ClipCard, worst_cards
+from .compare import Comparison, not_paired
+from .evaluate import Evaluation, Watch, versions
+from .look import Cell, cell, number, packaged, span, style, template, tone, write_page
+from .worst import HEADLINES, KEY_METRICS, KeyMetric, rank
+
+WORST = 6
+"""Clips of a variant that get pictures."""
+TABLE_ROWS = 300
+"""Clips of a variant in the table, the worst; the JSON file holds all."""
+SHOWN_FAILURES = 200
+SHOWN_NAMES = 30
+
+
+@dataclass(frozen=True)
+class Headline:
+    """A large figure with its controls. times: how many times the clean capture's figure, "" where that says little."""
+
+    metric: KeyMetric
+    unit: str
+    mean: str
+    interval: str
+    gauge: Markup
+    controls: list[tuple[str, str, str]]
+    times: str
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A distribution with what to read off it."""
+
+    metric: KeyMetric
+    unit: str
+    svg: Markup
+    notes: list[str]
+
+
+@dataclass(frozen=True)
+class View:
+    """What the page shows of one variant of one batch."""
+
+    label: str
+    variant: str
+    clips: int
+    minutes: str
+    paired: bool
+    headlines: list[Headline]
+    plots: list[Plot]
+    table: list[tuple[Metric, list[Cell]]]
+    cards: list[ClipCard]
+    rows: list[tuple[str, str, list[tuple[str, float, float]]]]
+
+
+@dataclass(frozen=True)
+class Change:
+    """A metric in a comparison: means of the pairs, and the paired change with its whisker."""
+
+    metric: Metric
+    a: Cell
+    b: Cell
+    change: Cell
+    whisker: Markup
+
+
+@dataclass(frozen=True)
+class ChangeView:
+    """A comparison's figures in one variant."""
+
+    variant: str
+    pairs: int
+    changes: list[Change]
+    scatters: list[tuple[KeyMetric, str, Markup]]
+
+
+def write_evaluation_page(
+    path: Path | str, result: Evaluation, comparison: Comparison | None = None, watch: Watch | None = None
+) -> Path:
+    """Write the page of an evaluation, with `comparison` (whose `a` is `result`) that of two. `watch`: as in
+    `evaluate`. The clips that get pictures are read again."""
+    batches = [result] if comparison is None else [comparison.a, comparison.b]
+    total = sum(min(WORST, len(rows)) for batch in batches for rows in batch.rows.variants.values())
+    done = 0
+
+    def tick() -> None:
+        nonlocal done
+        done += 1
+        if watch is not None:
+            watch("drawing", done, total)
+
+    views = [_view(batch, variant, len(batches) > 1, tick) for batch in batches for variant in batch.variants]
+    html = template(packaged("evaluate.html")).render(
+        style=style(packaged("evaluate.css")),
+        title=" and ".join(_title(batch) for batch in batches),
+        result=result,
+        views=views,
+        comparison=None if comparison is None else _compare_view(comparison),
+        failed=[row for batch in batches for row in batch.failed],
+        shown_failures=SHOWN_FAILURES,
+        table_rows=TABLE_ROWS,
+        columns=[(metric, METRICS[metric.name].unit) for metric in KEY_METRICS],
+        clean_walk=CLEAN_WALK_NAME,
+        metrics=_defined(batches),
+        versions=versions(result),
+    )
+    return write_page(path, html)
+
+
+def _title(result: Evaluation) -> str:
+    return ", ".join(Path(path).name or path for path in result.paths)
+
+
+def _defined(batches: list[Evaluation]) -> list[Metric]:
+    """Metrics that some clip has, in the registry's order."""
+    seen = {name for batch in batches for rows in batch.rows.variants.values() for name in rows.names()}
+    return [metric for name, metric in METRICS.items() if name in seen]
+
+
+def _view(result: Evaluation, variant: str, labelled: bool, tick: Callable[[], None]) -> View:
+    rows = result.rows.variants[variant]
+    summary, frozen = result.summary(variant), result.summary(variant, "frozen")
+    before, clean = result.summary(variant, "before"), CLEAN_WALK.get(variant, {})
+    return View(
+        label=_title(result) if labelled else "",
+        variant=variant,
+        clips=len(rows),
+        minutes=number(rows.seconds / 60.0),
+        paired=bool(before),
+        headlines=[_headline(metric, summary, frozen, clean) for metric in HEADLINES if _known(summary, metric.name)],
+        plots=[_plot(result, variant, metric, frozen, clean) for metric in KEY_METRICS if _known(summary, metric.name)],
+        table=_table(result, variant, summary, before, frozen, clean),
+        cards=worst_cards(result, variant, WORST, tick),
+        rows=_clip_rows(result, variant),
+    )
+
+
+def _known(summary: Mapping[str, Summary], name: str) -> bool:
+    return name in summary and summary[name]["mean"] is not None
+
+
+def _headline(
+    metric: KeyMetric, summary: Mapping[str, Summary], frozen: Mapping[str, Summary], clean: Mapping[str, float]
+) -> Headline:
+    found = summary[metric.name]
+    mean = found["mean"] or 0.0
+    control = frozen[metric.name]["mean"] if metric.name in frozen else None
+    best = clean.get(metric.name)
+    markers = [Marker("clean", best), Marker("frozen", control)]
+    return Headline(
+        metric=metric,
+        unit=METRICS[metric.name].unit,
+        mean=number(mean),
+        interval=span(found["ci95"]),
+        gauge=Markup(gauge(mean, found["ci95"], markers)),
+        controls=[("clean", CLEAN_WALK_NAME, number(best)), ("frozen", "frozen pose", number(control))],
+        times=f"{number(mean / best)} × clean" if best and metric.plain is not None else "",
+    )
+
+
+def _plot(
+    result: Evaluation,
+    variant: str,
+    metric: KeyMetric,
+    frozen: Mapping[str, Summary],
+    clean: Mapping[str, float],
+) -> Plot:
+    rows = result.rows.variants[variant]
+    column, was = rows.column(metric.name), rows.column(metric.name, "before")
+    values, was = column[np.isfinite(column)], was[np.isfinite(was)]
+    markers = [
+        Marker("clean", clean.get(metric.name)),
+        Marker("frozen", frozen[metric.name]["mean"] if metric.name in frozen else None),
+        Marker("mean", float(values.mean())),
+    ]
+    notes = [f"median {number(float(np.median(values)))}", f"largest {number(float(values.max()))}"]
+    if len(column) > len(values):
+        notes.append(f"none on {len(column) - len(values)} clips")
+    far = beyond(values, markers)
+    if far:
+        notes.append(f"{far} beyond the axis")
+    svg = distribution(metric.title, values, markers, was if len(was) else None)
+    return Plot(metric, METRICS[metric.name].unit, Markup(svg), notes)
+
+
+def _table(
+    result: Evaluation,
+    variant: str,
+    summary: Mapping[str, Summary],
+    before: Mapping[str, Summary],
+    frozen: Mapping[str, Summary],
+    clean: Mapping[str, float],
+) -> list[tuple[Metric, list[Cell]]]:
+    """Every metric: (before), mean, median, (change), frozen pose, clean capture."""
+    change = result.change(variant)
+    table = []
+    for name, metric in METRICS.items():
+        if name not in summary:
+            continue
+        found = summary[name]
+        cells = [cell(found), Cell(number(found["median"]))]
+        if before:
+            cells.insert(0, cell(before.get(name)))
+            cells.append(cell(change.get(name), tone(name, change.get(name))))
+        cells += [cell(frozen.get(name)), Cell(number(clean.get(name)))]
+        table.append((metric, cells))
+    return table
+
+
+def _clip_rows(result: Evaluation, variant: str) -> list[tuple[str, str, list[tuple[str, float, float]]]]:
+    """The worst clips: name, path, and of each key figure its text, what it sorts by, and 0 to 1 how plain it is."""
+    rows = result.rows.variants[variant]
+    shown = []
+    for row in result.rows.rows(variant, rank(rows).places[:TABLE_ROWS]):
+        cells = []
+        for metric in KEY_METRICS:
+            value = row["metrics"].get(metric.name)
+            heat = 0.0 if value is None or metric.plain is None else min(1.0, abs(value) / (4.0 * metric.plain))
+            cells.append((number(value), -1e9 if value is None else value, round(heat, 2)))
+        shown.append((row["name"], row["path"], cells))
+    return shown
+
+
+def _compare_view(comparison: Comparison) -> dict[str, Any]:
+    """What the page shows of a comparison."""
+    return {
+        "labels": comparison.labels,
+        "views": [_change_view(comparison, variant) for variant in comparison.pairs],
+        "unpaired": [(why, len(names), names[:SHOWN_NAMES]) for why, names in not_paired(comparison)],
+    }
+
+
+def _change_view(comparison: Comparison, variant: str) -> ChangeView:
+    change = comparison.change(variant)
+    changes, scatters = [], []
+    for name, metric in METRICS.items():
+        found = change.get(name)
+        if found is None or found["mean"] is None:
+            continue
+        a, b = comparison.values(variant, name)
+        both = np.isfinite(a) & np.isfinite(b)
+        mean_a, mean_b = (Cell(number(float(side[both].mean()))) for side in (a, b))
+        drawn = Markup(whisker(found["mean"], found["ci95"]))
+        changes.append(Change(metric, mean_a, mean_b, cell(found, tone(name, found)), drawn))
+    for metric in HEADLINES:
+        a, b = comparison.values(variant, metric.name)
+        both = np.isfinite(a) & np.isfinite(b)
+        if both.any():
+            svg = scatter(metric.title, a[both], b[both], ("A", "B"))
+            scatters.append((metric, METRICS[metric.name].unit, Markup(svg)))
+    return ChangeView(variant, len(comparison.pairs[variant][0]), changes, scatters)
