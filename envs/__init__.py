@@ -3,6 +3,7 @@
 
 import gymnasium
 
+from .balance import Balance, BalanceGains, default_gains
 from .reference import MotionLibrary, build_library, prepare
 from .rewards import RewardConfig
 from .terminations import EVALUATION_DISTANCE
@@ -10,6 +11,8 @@ from .tracking import Observer, StepResult, TaskConfig, TrackingEnv, action_scal
 
 __all__ = [
     "EVALUATION_DISTANCE",
+    "Balance",
+    "BalanceGains",
     "MotionLibrary",
     "Observer",
     "RewardConfig",
@@ -18,6 +21,7 @@ __all__ = [
     "TrackingEnv",
     "action_scale",
     "build_library",
+    "default_gains",
     "observation_size",
     "prepare",
 ]

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from morphloop.metrics.signals import keep_long
 from morphloop.motion import Clip, MotionError
 from morphloop.motion.rotations import (
     quat_between,
@@ -22,6 +23,8 @@ from morphloop.motion.rotations import (
 )
 from morphloop.sim import CONTROL_HZ, FEET, Body, JointState, Kinematics
 
+from .feedforward import feedforward_torques
+
 MAX_TILT = np.radians(10.0)
 """First-frame tilt of the root over the feet beyond which the whole clip is turned upright (Morph's release)."""
 GROUND_PERCENTILE = 5.0
@@ -31,6 +34,9 @@ PLANTED_HEIGHT = 0.035
 PLANTED_SPEED = 0.25
 """A foot whose lowest point is under this height, metres, and whose slower end is under this speed, m/s, is meant to
 stand: a generator's feet hover and creep, so the bounds are wider than those of the contact metric."""
+SHORTEST_SWING_S = 0.12
+SHORTEST_STANCE_S = 0.1
+"""A foot that is down moves for a moment as it rolls from heel to toe, and a swinging one may be still for a moment."""
 MAX_REFERENCE_S = 600.0
 
 
@@ -52,7 +58,9 @@ def planted_feet(clip: Clip, body: Body) -> np.ndarray:
         height = (points[..., 2] - surface.radius[own]).min(axis=1)
         ends = [clip.skeleton.index(f"{side}_{part}") for part in ("ankle", "foot")]
         speed = np.linalg.norm(_central(clip.positions[:, ends], clip.fps), axis=-1).min(axis=1)
-        planted[:, foot] = (height < PLANTED_HEIGHT) & (speed < PLANTED_SPEED)
+        still = (height < PLANTED_HEIGHT) & (speed < PLANTED_SPEED)
+        still = ~keep_long(~still, round(SHORTEST_SWING_S * clip.fps))
+        planted[:, foot] = keep_long(still, round(SHORTEST_STANCE_S * clip.fps))
     return planted
 
 
@@ -98,15 +106,18 @@ def generalised_velocity(clip: Clip, body: Body) -> np.ndarray:
 
 
 def servo_targets(clip: Clip, body: Body) -> np.ndarray:
-    """(T, nu) PD targets that make the servos follow a clip: its rotation vectors led by kd/kp seconds.
+    """(T, nu) PD targets that make the servos follow a clip: its rotation vectors, led by kd/kp seconds, and set off by
+    what the clip's own torques need.
 
-    A position servo damps velocity itself, so it trails a moving target by kd/kp; leading the target cancels that.
+    A position servo damps velocity itself, so it trails a moving target by kd/kp; leading the target cancels that. It
+    also gives torque only where it errs: an offset of torque/kp lets it err by nothing (`feedforward_torques`).
     """
-    vectors = quat_to_rotvec(clip.rotations[:, 1:])
-    lead = -(body.model.actuator_biasprm[:, 2] / body.model.actuator_gainprm[:, 0])
+    vectors = quat_to_rotvec(clip.rotations[:, 1:]).reshape(clip.num_frames, -1)
+    stiffness, damping = body.model.actuator_gainprm[:, 0], -body.model.actuator_biasprm[:, 2]
     # differences are taken on the group, so that a vector that wraps at pi gives no spike
-    rate = generalised_velocity(clip, body)[:, body.dof_ids[1:]]
-    return (vectors + lead.reshape(1, -1, 3) * rate).reshape(clip.num_frames, -1)
+    qvel = generalised_velocity(clip, body)
+    rate = qvel[:, body.dof_ids[1:]].reshape(clip.num_frames, -1)
+    return vectors + (damping * rate + feedforward_torques(clip, qvel, body)) / stiffness
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """The tracking task: N bodies follow N clips, all tensors, no loop over environments.
 
 Design section 6; the reward, the power price and the 0.5 m rule are Morph's and PHC's. Departures: actions are offsets
-on servo targets that already follow the clip (`reference.servo_targets`), and loaded feet that slide cost.
+on servo targets that already follow the clip and keep the balance (`reference.servo_targets`, `balance`), and loaded
+feet that slide cost.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from morphloop.motion.rotations import quat_to_rotvec
 from morphloop.sim import Body, CpuPhysics, JointState, Kinematics, Physics
 
 from . import observations, rewards
+from .balance import Balance
 from .reference import MotionLibrary, build_library
 from .rewards import RewardConfig
 from .sampling import StartSampler
@@ -74,7 +76,8 @@ def observation_size(body: Body) -> int:
     """D, numbers in an observation of this task."""
     joints = body.skeleton.num_joints
     preview = 3 * len(PREVIEW_JOINTS) * len(observations.FUTURE_STEPS)
-    return 1 + 3 * (joints - 1) + 6 * joints + 6 + 3 * (joints - 1) + 2 + 15 * joints + preview
+    steps = 2 * (1 + len(observations.FUTURE_STEPS))
+    return 1 + 3 * (joints - 1) + 6 * joints + 6 + 3 * (joints - 1) + 2 + 15 * joints + preview + steps
 
 
 class Observer:
@@ -86,6 +89,7 @@ class Observer:
     def __init__(self, body: Body, library: MotionLibrary, device: torch.device | str = "cpu"):
         self.body, self.library = body, library
         self.kinematics = Kinematics(body, device)
+        self.balance = Balance(body, device)
         self.scale = action_scale(body).to(device)
         self.preview_joints = torch.tensor([body.skeleton.index(n) for n in PREVIEW_JOINTS], device=device)
         self.ahead = torch.tensor(observations.FUTURE_STEPS, device=device)
@@ -107,18 +111,29 @@ class Observer:
         dof_vel = qvel[:, self.dof_ids].to(state.pos.dtype)
         rows = self.library.rows(clip[:, None], frame[:, None] + 1 + self.ahead)
         future = self.library.state.pos[rows[..., None], self.preview_joints].flatten(1, 2)
+        now = self.library.rows(clip, frame + 1)
+        planted = torch.cat([self.library.planted[now], self.library.planted[rows].flatten(1)], dim=1)
         return torch.cat(
             [
                 observations.proprioception(state, frame_b, dof_vel, foot_force),
                 observations.tracking_difference(state, frame_b, self.reference(clip, frame + 1)),
                 observations.preview(state, frame_b, future),
+                planted.to(state.pos.dtype),
             ],
             dim=1,
         )
 
-    def controls(self, action: torch.Tensor, clip: torch.Tensor, frame: torch.Tensor) -> torch.Tensor:
-        """(N, nu) servo targets for actions (N, nu) taken at `frame`."""
-        return self.library.target[self.library.rows(clip, frame + 1)] + self.offsets(action)
+    def base(self, state: JointState, clip: torch.Tensor, frame: torch.Tensor) -> torch.Tensor:
+        """(N, nu) servo targets of bodies that nobody drives: the clip's next ones, and the balance feedback."""
+        rows = self.library.rows(clip, frame + 1)
+        feedback = self.balance(state, self.reference(clip, frame), self.library.planted[rows])
+        return self.library.target[rows] + feedback
+
+    def controls(
+        self, action: torch.Tensor, state: JointState, clip: torch.Tensor, frame: torch.Tensor
+    ) -> torch.Tensor:
+        """(N, nu) servo targets for actions (N, nu) taken in `state` at `frame`."""
+        return self.base(state, clip, frame) + self.offsets(action)
 
     def offsets(self, action: torch.Tensor) -> torch.Tensor:
         """(N, nu) radians that actions (N, nu) add to servo targets."""
@@ -180,7 +195,8 @@ class TrackingEnv:
     def step(self, action: torch.Tensor) -> StepResult:
         """One control step with actions (N, nu); ended environments start anew."""
         before = self.state
-        self.physics.ctrl[:] = self.observer.controls(action, self.clip, self.frame).to(self.physics.ctrl.dtype)
+        controls = self.observer.controls(action, before, self.clip, self.frame)
+        self.physics.ctrl[:] = controls.to(self.physics.ctrl.dtype)
         diverged = self.physics.step()
         self.frame += 1
         self.steps += 1

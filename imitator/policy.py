@@ -19,11 +19,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
-from morphloop.envs import observation_size
+from morphloop.envs import default_gains, observation_size
 from morphloop.motion import MotionError, write_atomic
 from morphloop.sim import Body, default_body
 
-SCHEMA = 1
+SCHEMA = 2
 OBSERVATION_CLIP = 8.0
 """Normalised observations are cut here, standard deviations."""
 
@@ -33,11 +33,13 @@ class PolicySpec:
     """What a policy was made for.
 
     body: name; body_hash: of the compiled model, gains included; joints: actuated joints in action order;
-    observation: numbers in an observation; action: numbers in an action; hidden: widths of the layers
+    balance: hash of the balance gains beneath its actions; observation: numbers in an observation; action: numbers in
+    an action; hidden: widths of the layers
     """
 
     body: str
     body_hash: str
+    balance: str
     joints: tuple[str, ...]
     observation: int
     action: int
@@ -111,6 +113,7 @@ def new_policy(body: Body, hidden: Sequence[int] = (384, 256), seed: int = 0) ->
     spec = PolicySpec(
         body=body.name,
         body_hash=body.hash,
+        balance=default_gains().hash,
         joints=body.skeleton.names[1:],
         observation=observation_size(body),
         action=int(body.model.nu),
@@ -128,7 +131,7 @@ def new_policy(body: Body, hidden: Sequence[int] = (384, 256), seed: int = 0) ->
 def load_policy(path: Path | str, body: Body | None = None) -> Policy:
     """Read a policy file for a body, the default one if None.
 
-    MotionError if the file is damaged, or was made for another body or observation layout.
+    MotionError if the file is damaged, or was made for another body, balance law or observation layout.
     """
     body = body or default_body()
     try:
@@ -143,6 +146,10 @@ def load_policy(path: Path | str, body: Body | None = None) -> Policy:
     if spec.body_hash != body.hash:
         raise MotionError(
             f"{path}: made for body '{spec.body}' ({spec.body_hash}), asked to drive '{body.name}' ({body.hash})"
+        )
+    if spec.balance != default_gains().hash:
+        raise MotionError(
+            f"{path}: trained over balance gains {spec.balance}, this version has {default_gains().hash}, train it anew"
         )
     if spec.observation != observation_size(body):
         raise MotionError(
@@ -177,6 +184,7 @@ def _parse_spec(header: Any, path: Path | str) -> PolicySpec:
     expected: dict[str, tuple[Callable[[Any], bool], str]] = {
         "body": (text, "text"),
         "body_hash": (text, "text"),
+        "balance": (text, "text"),
         "joints": (each(text), "a list of names"),
         "observation": (width, f"a number from 1 to {MAX_WIDTH}"),
         "action": (width, f"a number from 1 to {MAX_WIDTH}"),
@@ -189,6 +197,7 @@ def _parse_spec(header: Any, path: Path | str) -> PolicySpec:
     return PolicySpec(
         body=header["body"],
         body_hash=header["body_hash"],
+        balance=header["balance"],
         joints=tuple(header["joints"]),
         observation=header["observation"],
         action=header["action"],

@@ -158,7 +158,7 @@ def policy_rollouts(policy: Policy, references: Sequence[Clip], body: Body) -> l
         state = observer.kinematics(physics.qpos, physics.qvel)
         force = torch.from_numpy(tape[-1][2])
         action = policy.act(observer.observe(state, physics.qvel, force, clip, frame))
-        physics.ctrl[:] = observer.controls(action, clip, frame).double()
+        physics.ctrl[:] = observer.controls(action, state, clip, frame).double()
         controls.append(physics.ctrl.numpy().copy())
         diverged = physics.step()
         frame += 1

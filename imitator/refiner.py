@@ -180,35 +180,32 @@ class Refiner:
         matrix[np.arange(knots), low + 1] += at - low
         return matrix
 
-    def _targets(self, clip: int, frame: int, count: int) -> np.ndarray:
-        """(count, nu) servo targets that lead from `frame` to the following frames."""
-        frames = torch.arange(frame + 1, frame + 1 + count)
-        return self.library.target[self.library.rows(torch.full_like(frames, clip), frames)].double().numpy()
-
     def _guidance(
         self, qpos: torch.Tensor, qvel: torch.Tensor, force: torch.Tensor, clip: int, frame: int
-    ) -> np.ndarray:
-        """(N, nu) offsets that the policy adds in states (N, nq), (N, nv), (N, 2); zero without a policy."""
-        if self.policy is None:
-            return np.zeros((len(qpos), self.body.model.nu))
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Servo targets (N, nu) in states (N, nq), (N, nv), (N, 2): the clip's with balance feedback, and what the
+        policy adds to them, zero without one."""
         clips = torch.full((len(qpos),), clip)
-        obs = self.observer.observe(self.kinematics(qpos, qvel), qvel, force, clips, torch.full_like(clips, frame))
-        return self.observer.offsets(self.policy.act(obs)).double().numpy()
+        frames = torch.full_like(clips, frame)
+        state = self.kinematics(qpos, qvel)
+        base = self.observer.base(state, clips, frames)
+        if self.policy is None:
+            return base.double(), torch.zeros_like(base, dtype=torch.double)
+        obs = self.observer.observe(state, qvel, force, clips, frames)
+        return base.double(), self.observer.offsets(self.policy.act(obs)).double()
 
     def _rollout(
         self, state: np.ndarray, force: np.ndarray, clip: int, frame: int, offsets: np.ndarray
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """States (N, H, nq), (N, H, nv) and foot forces (N, H, 2) under offsets (N, H, nu), the policy in the loop."""
-        base = self._targets(clip, frame, offsets.shape[1])
-        if self.policy is None:
-            return self.physics.rollout(state, base + offsets)
+        """States (N, H, nq), (N, H, nv) and foot forces (N, H, 2) under offsets (N, H, nu), feedback and policy in the
+        loop."""
         physics, tape = self.physics, []
         failed = torch.zeros(len(offsets), dtype=torch.bool)
         physics.state[:] = state
         feel = torch.from_numpy(np.tile(force, (len(offsets), 1)))
-        for tick, target in enumerate(base):
-            guidance = self._guidance(physics.qpos, physics.qvel, feel, clip, frame + tick)
-            physics.ctrl[:] = torch.from_numpy(target + guidance + offsets[:, tick])
+        for tick in range(offsets.shape[1]):
+            base, guidance = self._guidance(physics.qpos, physics.qvel, feel, clip, frame + tick)
+            physics.ctrl[:] = base + guidance + torch.from_numpy(offsets[:, tick])
             failed |= physics.step()
             feel = physics.foot_force
             tape.append((physics.qpos.clone(), physics.qvel.clone(), feel))
@@ -260,15 +257,15 @@ class Refiner:
         for now in range(frame, end, config.replan):
             rounds = config.iterations if now > frame else config.first_iterations
             plan, elite = self._plan(recorder, clip, now, plan, elite, rounds)
-            offsets, base = self.blend @ plan, self._targets(clip, now, config.replan)
+            offsets = self.blend @ plan
             for tick in range(min(config.replan, end - now)):
                 here = (recorder.qpos[-1], recorder.qvel[-1], recorder.force[-1])
                 qpos, qvel, force = (torch.from_numpy(x[None]) for x in here)
-                guidance = self._guidance(qpos, qvel, force, clip, now + tick)[0]
+                base, guidance = (x[0].numpy() for x in self._guidance(qpos, qvel, force, clip, now + tick))
                 offset = guidance + offsets[tick]
                 labels.append(Label(clip, now + tick, *here, offset))
                 noise = shake * self.scale * self.rng.normal(size=len(self.scale)) if shake else 0.0
-                alive = recorder.step(base[tick] + offset + noise)
+                alive = recorder.step(base + offset + noise)
                 if not alive or self._lost(recorder, clip, now + tick + 1):
                     return Track(recorder, labels, completed=False)
             plan = self.shift @ plan

@@ -457,7 +457,8 @@ def test_stable_baselines_learns_on_the_vec_env(body: Body, clips: list[Clip]):
 def test_actions_are_bounded_offsets_on_the_targets(body: Body, clips: list[Clip]):
     observer = Observer(body, build_library(clips, body))
     clip, frame = torch.tensor([0, 2]), torch.tensor([4, 7])
-    none = observer.controls(torch.zeros(2, 69), clip, frame)
+    state = observer.reference(clip, frame)
+    none = observer.controls(torch.zeros(2, 69), state, clip, frame)
     np.testing.assert_allclose(none[0], servo_targets(clips[0], body)[5], atol=1e-5)
-    huge = observer.controls(torch.full((2, 69), 1e6), clip, frame)
+    huge = observer.controls(torch.full((2, 69), 1e6), state, clip, frame)
     np.testing.assert_allclose(huge - none, (ACTION_LIMIT * observer.scale).expand(2, -1), atol=1e-4)

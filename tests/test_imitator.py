@@ -121,7 +121,7 @@ def test_a_policy_of_another_body_is_refused(policy: Policy, tmp_path: Path):
 
 def rewritten(policy: Policy, path: Path, **changes: object) -> Path:
     """The policy's file with fields of its header changed, or left out where None."""
-    header = {"schema": 1, **policy.spec.__dict__} | changes
+    header = {"schema": 2, **policy.spec.__dict__} | changes
     text = json.dumps({k: v for k, v in header.items() if v is not None})
     path.write_bytes(save_tensors(load_tensors(policy.to_bytes()), metadata={"policy": text}))
     return path
@@ -131,7 +131,8 @@ def rewritten(policy: Policy, path: Path, **changes: object) -> Path:
     ("changes", "message"),
     [
         ({"observation": 704}, "reads 704 numbers of observation, this task gives"),
-        ({"schema": 2}, "no policy header of schema 1"),
+        ({"schema": 1}, "no policy header of schema 2"),
+        ({"balance": "0" * 16}, "trained over balance gains 0000000000000000, this version has [0-9a-f]{16}"),
         ({"joints": "left_hip"}, "joints = left_hip, expected a list of names"),
         ({"hidden": [32, -1]}, "hidden = .*expected a list of numbers"),
         ({"action": 10**9}, "action = 1000000000, expected a number from 1"),
@@ -235,8 +236,10 @@ def test_labels_say_what_was_done_where(body: Body, squat: Clip, refined):
     refiner, track = refined
     assert [label.frame for label in track.labels] == list(range(30))
     assert np.array_equal(track.labels[7].qpos, track.recorder.qpos[7])
-    base = refiner.library.target[8].double().numpy()
-    np.testing.assert_allclose(track.recorder.ctrl[7] - track.labels[7].offset, base, atol=1e-9)
+    observer, index = Observer(body, refiner.library), torch.zeros(1, dtype=torch.long)
+    state = observer.kinematics(*(torch.from_numpy(x[7][None]) for x in (track.recorder.qpos, track.recorder.qvel)))
+    base = observer.base(state, index, index + 7)[0].double().numpy()
+    np.testing.assert_allclose(track.recorder.ctrl[7] - track.labels[7].offset, base, atol=1e-6)
     assert (np.abs(track.labels[7].offset) > 1e-6).any()
 
 
