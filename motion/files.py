@@ -12,6 +12,7 @@ import zipfile
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import asdict, fields
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO, Any
 
 import numpy as np
@@ -88,7 +89,7 @@ def read_npy(path: Path | str) -> np.ndarray:
         raise MotionError(f"{path}: no such file") from None
     except MotionError:
         raise
-    except (OSError, EOFError, ValueError) as error:
+    except (OSError, EOFError, ValueError, SyntaxError, TokenError) as error:
         raise MotionError(f"{path}: not a readable npy file ({_one_line(error)})") from None
 
 

@@ -75,7 +75,7 @@ class Machine:
 
     def refuse(self, why: str) -> MotionError:
         """The error that says why this file is not read."""
-        return MotionError(f"{self.where}: {why}")
+        return MotionError(f"{self.where}: " + "".join(c if c.isprintable() else "?" for c in why))
 
     def run(self) -> Any:
         """Execute to STOP."""

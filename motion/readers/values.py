@@ -34,7 +34,8 @@ def numbers(values: Values, key: str, shape: tuple[int | None, ...], path: Path 
         raise MotionError(f"{path}: {key} {array.shape}, expected ({wanted})")
     if array.shape and array.shape[0] > MAX_FRAMES:
         raise MotionError(f"{path}: {key} has {array.shape[0]} frames, expected at most {MAX_FRAMES}")
-    return array.astype(float)
+    with np.errstate(invalid="ignore"):  # a signalling NaN becomes a NaN, which check_finite finds
+        return array.astype(float)
 
 
 def bounded(array: np.ndarray, what: str) -> np.ndarray:
