@@ -70,14 +70,6 @@ def read_robot_csv(path: Path | str, fps: float | None = None, robot: Robot | No
     return _clip(rate, table[:, :3], root, angles, robot, path, notes)
 
 
-def is_robot_csv(path: Path) -> bool:
-    """Whether a CSV's first or second line is numbers, at least a root and one hinge: what folders are searched for."""
-    with path.open("rb") as file:
-        lines = [file.readline(1 << 16).decode("utf-8", "replace") for _ in range(2)]
-    rows = [line.split(",") for line in lines]
-    return any(len(row) > ROOT_COLUMNS and not any(_is_name(word.strip()) for word in row) for row in rows)
-
-
 def is_robot_motion(values: Mapping[str, Any]) -> bool:
     """Whether the keys of a file are those of a robot motion that `read_robot_values` knows."""
     return any(required <= values.keys() for required in _LAYOUTS)
@@ -102,8 +94,8 @@ def read_robot_values(
 
 def _csv(path: Path) -> tuple[list[str], np.ndarray]:
     """The header's words, empty without one, and the table (T, C)."""
-    text = read_text(path)
-    first = text.lstrip("\ufeff").split("\n", 1)[0]
+    text = read_text(path).removeprefix("\ufeff")
+    first = text.split("\n", 1)[0]
     words = [word.strip() for word in first.split(",")]
     named = any(_is_name(word) for word in words)
     rows = text.count("\n") + 1
