@@ -23,8 +23,7 @@ Values = Mapping[str, Any]
 
 def numbers(values: Values, key: str, shape: tuple[int | None, ...], path: Path | str) -> np.ndarray:
     """`values[key]` as float64, of `shape` (None: any size). MotionError names the key, what it is, what is wanted."""
-    array = values.get(key)
-    array = np.asarray(array) if isinstance(array, (list, tuple)) else array
+    array = _array(values.get(key))
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "iuf":
         kind = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
         raise MotionError(f"{path}: {key} of type {kind}, expected numbers")
@@ -38,6 +37,14 @@ def numbers(values: Values, key: str, shape: tuple[int | None, ...], path: Path 
         return array.astype(float)
 
 
+def _array(value: Any) -> Any:
+    """Nested lists as an array; ragged ones stay what they are and are refused as no numbers."""
+    try:
+        return np.asarray(value) if isinstance(value, (list, tuple)) else value
+    except ValueError:
+        return None
+
+
 def bounded(array: np.ndarray, what: str) -> np.ndarray:
     """The array, refused where a number is too large to be metres or radians; NaN is the clip's to refuse."""
     if array.size and np.abs(array).max() > LARGEST:
@@ -47,7 +54,7 @@ def bounded(array: np.ndarray, what: str) -> np.ndarray:
 
 def number(values: Values, key: str, path: Path | str) -> float:
     """One number: a scalar, or an array of one."""
-    array = np.asarray(values[key])
+    array = np.asarray(_array(values[key]))
     if array.size != 1 or array.dtype.kind not in "iuf":
         raise MotionError(f"{path}: {key} is not one number")
     return float(array.reshape(()))
