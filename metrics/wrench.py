@@ -63,7 +63,7 @@ class WrenchFit:
 NO_WRENCH: Values = dict.fromkeys(("residual_wrench_ratio", "residual_force_ratio", "residual_moment_ratio"))
 
 
-def stature(body: Body) -> float:
+def body_height(body: Body) -> float:
     """Height of the body as it was built, metres, from its lowest to its highest surface point."""
     surface, (positions, matrices) = body.surface, built_pose(body)
     z = positions[surface.joint, 2] + np.einsum("pi,pi->p", matrices[surface.joint, 2], surface.local)
@@ -95,8 +95,9 @@ def fit_wrench(seen: Context) -> WrenchFit | None:
     parts, turned = segments(seen.body), on_grid(points.matrices, points.fps)
     com, force, moment = external_wrench(parts, seen.grid_joints, turned, GRID_HZ)
     near = np.flatnonzero(points.heights.min(axis=0) < PATCH_M)
-    arm = np.einsum("tpij,pj->tpi", turned[:, points.joint[near]], points.local[near])
-    patches = seen.grid_joints[:, points.joint[near]] + arm - points.radius[near, None] * [0.0, 0.0, 1.0]
+    patches = np.zeros((len(turned), 0, 3))
+    if len(near):
+        patches = on_grid(points.track(near), points.fps) - points.radius[near, None] * [0.0, 0.0, 1.0]
     place, usable = _held(patches)
     read, inner = slice(INNER - 1, 1 - INNER), slice(INNER, -INNER)
     return explain(com[read], force[read], moment[read], place[inner], usable[inner], _scales(parts, seen.body))
@@ -105,7 +106,7 @@ def fit_wrench(seen: Context) -> WrenchFit | None:
 def _scales(parts: Segments, body: Body) -> np.ndarray:
     """(6,) what one newton and one newton metre are in body weights and body weights x height."""
     weight = -GRAVITY[2] * parts.total
-    return np.repeat([1.0 / weight, 1.0 / (weight * stature(body))], 3)
+    return np.repeat([1.0 / weight, 1.0 / (weight * body_height(body))], 3)
 
 
 def _held(patches: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -16,7 +16,7 @@ from morphloop.metrics.context import context
 from morphloop.metrics.dynamics import GRAVITY, external_wrench, segments
 from morphloop.metrics.joint_limits import TOLERANCE_DEG
 from morphloop.metrics.self_penetration import axis_distance, deepest, geom_pairs
-from morphloop.metrics.wrench import NO_WRENCH, WrenchFit, explain, fit_wrench, stature
+from morphloop.metrics.wrench import NO_WRENCH, body_height, explain
 from morphloop.motion import DEFAULT_SKELETON, HUMANML3D_JOINTS, Clip, JointTrack, make_corpus, read_motion, to_default
 from morphloop.motion.rotations import quat_from_heading, quat_from_rotvec, quat_mul, quat_rotate, quat_to_matrix
 from morphloop.sim import Body, Recorder, default_body, load_body
@@ -58,12 +58,6 @@ def number(value: float | None) -> float:
 
 def ratio(clip: Clip, body: Body | None = None) -> float:
     return number(measure(clip, body).values["residual_wrench_ratio"])
-
-
-def fitted(clip: Clip) -> WrenchFit:
-    fit = fit_wrench(context(clip))
-    assert fit is not None
-    return fit
 
 
 @lru_cache(maxsize=1)
@@ -169,7 +163,7 @@ def test_a_statue_that_leans_over_too_far() -> None:
     """The best forces at the toes, f along X and n up, by hand: least squares of f, n - 1 and the moment about Y, with
     the centre of mass d beyond the toes and z over them."""
     assert ratio(leaning(0.02)) < 1e-6
-    clip, height = leaning(0.45), stature(default_body())
+    clip, height = leaning(0.45), body_height(default_body())
     points = context(clip).points
     assert points.com is not None
     toes = points.track(np.flatnonzero(points.heights[0] < 0.02))[0, :, 0].max()
@@ -347,7 +341,7 @@ def robot(tmp_path: Path) -> Body:
 
 def test_a_robot_is_measured_by_its_own_mass_limits_and_geoms(robot: Body) -> None:
     qpos = np.tile(robot.model.qpos0, (60, 1))
-    assert stature(robot) == pytest.approx(1.0, abs=1e-9)
+    assert body_height(robot) == pytest.approx(1.0, abs=1e-9)
     standing = measure(robot.clip_from_qpos(qpos, 30.0), robot).values
     assert standing["residual_wrench_ratio"] == pytest.approx(0.0, abs=1e-6)
     assert standing["self_penetration_max_mm"] == standing["joint_limit_ratio"] == 0.0
