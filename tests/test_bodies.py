@@ -421,6 +421,9 @@ def test_lowest_vertex_is_that_of_the_whole_mesh(tmp_path: Path) -> None:
     np.testing.assert_allclose(lowered.lowest, points.lowest - 0.1)
     np.testing.assert_allclose(lowered.heights, points.heights - 0.1, atol=1e-6)
     np.testing.assert_allclose(points.at(15.0).lowest, points.lowest[::2])
+    between = (len(points.dense_lowest) - 1) // (points.num_frames - 1)
+    assert between > 1
+    np.testing.assert_allclose(points.dense_lowest[::between], points.lowest, atol=1e-6)
 
 
 def test_smplsim_rules_as_published(tmp_path: Path) -> None:
