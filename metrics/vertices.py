@@ -130,7 +130,7 @@ def _lowest(clip: Clip, body: SmplBody, rough: np.ndarray) -> np.ndarray:
     """(T,) height of the lowest vertex, metres, from the heights (T, V) of all before the pose's corrections."""
     surely = (rough + body.reach).min(axis=1)[:, None]
     candidates = np.flatnonzero((rough - body.reach <= surely).any(axis=0))
-    return body.vertices(clip, candidates)[..., 2].min(axis=1).astype(float)
+    return body.heights(clip, candidates).min(axis=1).astype(float)
 
 
 def smplsim(points: Points) -> Values:
