@@ -10,13 +10,12 @@ import numpy as np
 
 from ..clip import MAX_FRAMES, Provenance
 from ..errors import MotionError
+from ..files import LARGEST
 
 FPS_KEYS = ("fps", "mocap_framerate", "mocap_frame_rate", "framerate")
 TEXT_KEYS = ("texts", "text", "captions", "caption", "prompt")
 PROMPT_PREFIX = "t2mgpt_"
 """Samples of T2M-GPT are files named by their prompt."""
-LARGEST = 1e6
-"""Metres or radians; larger numbers are those of a damaged file and would overflow in products."""
 
 Values = Mapping[str, Any]
 
@@ -47,7 +46,9 @@ def _array(value: Any) -> Any:
 
 def bounded(array: np.ndarray, what: str) -> np.ndarray:
     """The array, refused where a number is too large to be metres or radians; NaN is the clip's to refuse."""
-    if array.size and np.abs(array).max() > LARGEST:
+    with np.errstate(invalid="ignore"):
+        beyond = np.abs(array).max(initial=0.0) > LARGEST
+    if beyond:
         raise MotionError(f"{what}: a number above {LARGEST:g}, expected metres and radians")
     return array
 
