@@ -229,6 +229,10 @@ def make_physics(
         return CpuPhysics(body, num_envs, models=models)
     if backend != "warp":
         raise MotionError(f"unknown physics backend '{backend}', expected 'cpu' or 'warp'")
-    from .warp_physics import WarpPhysics  # loads Warp, which only this backend needs
-
+    try:
+        from .warp_physics import WarpPhysics  # loads Warp, which only this backend needs
+    except ImportError as error:
+        raise MotionError(
+            f"backend 'warp' is not installed ({error}), expected: pip install 'morphloop[gpu]'"
+        ) from None
     return WarpPhysics(body, num_envs, device or "cuda:0", models=models)
