@@ -63,7 +63,7 @@ def step(times: np.ndarray) -> Clip:
         foot = (LEFT + k) % 2
         x, y, yaw = places[foot]
         places[foot] = (x + (0.18 if k in (0, 4) else 0.36), y + 0.04 * (k > 1), yaw)
-        steps.append(Step(foot, 0.5 + 0.8 * k, 1.0 + 0.8 * k, places[foot], height=0.10))
+        steps.append(Step(foot, 0.5 + 0.8 * k, 1.0 + 0.8 * k, places[foot], height=0.10, off=0.0))
     return _gait("step", times, [(0.0, 0.5 * WIDTH, 0.0), (0.0, -0.5 * WIDTH, 0.0)], steps)
 
 

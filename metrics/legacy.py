@@ -58,12 +58,9 @@ def _lowest_displacement(points: Points) -> np.ndarray:
     low = (points.heights[frames, which] <= PHYSDIFF_TOLERANCE) & (
         points.heights[frames + 1, which] <= PHYSDIFF_TOLERANCE
     )
-    joint, local = points.joint[which], points.local[which]
-    step = points.positions[frames + 1, joint, :2] - points.positions[frames, joint, :2]
-    if points.matrices is not None:
-        turn = points.matrices[frames + 1, joint, :2] - points.matrices[frames, joint, :2]
-        step = step + np.einsum("tij,tj->ti", turn, local)
-    return low * np.linalg.norm(step, axis=-1)
+    ever, column = np.unique(which, return_inverse=True)
+    centres = points.track(ever)[..., :2]
+    return low * np.linalg.norm(centres[frames + 1, column] - centres[frames, column], axis=-1)
 
 
 def gmd_skating(points: Points) -> Values:

@@ -37,7 +37,7 @@ def measure(
 
     motion: a Clip on the body's skeleton is measured on the body's surface, anything else on its joints.
     body: the default body if not given. ground: where z = 0 is put, `as-is` leaves the file's.
-    wrench: False leaves `residual_wrench_ratio` and its parts None, which saves a third of the time.
+    wrench: False leaves `residual_wrench_ratio` and its parts None, which saves half of the time.
     Raises MotionError for an unknown ground.
     """
     seen = context(motion, body, ground)

@@ -9,6 +9,8 @@ from .signals import GRID_HZ, on_grid, runs
 DEEP_M = 0.005
 AIRBORNE_M = 0.020
 FIT_S = 0.15
+FEWEST_FRAMES = 3
+"""A quadratic has three coefficients."""
 FREE_FALL_ERROR = 3.0
 """m/s2 that the centre of mass may differ from gravity and still count as falling."""
 GRAVITY = np.array([0.0, 0.0, -9.81])
@@ -38,19 +40,30 @@ def hanging(clear: np.ndarray, com: np.ndarray, fps: float) -> tuple[np.ndarray,
 
     Off the ground is over 20 mm. The acceleration at a frame is that of a quadratic fitted to 0.15 s of the centre of
     mass around it, shifted to lie inside the airborne stretch, at the clip's own rate: the push-off must not leak in.
-    A stretch shorter than 0.15 s cannot be judged.
+    A stretch shorter than 0.15 s, counted from where it crosses 20 mm between frames, or of fewer than three frames
+    cannot be judged.
     """
     airborne = clear > AIRBORNE_M
     hung, judged = np.zeros(len(clear), bool), ~airborne
-    samples = max(3, int(np.ceil(FIT_S * fps - 1e-6)))
+    wanted = max(FEWEST_FRAMES, round(FIT_S * fps) + 1)
     for start, end in runs(airborne):
-        if end - start < samples:
+        if end - start < FEWEST_FRAMES or _airtime(clear, start, end) / fps < FIT_S:
             continue
+        samples = min(wanted, end - start)
         wrong = np.linalg.norm(_fit_acceleration(com[start:end], fps, samples) - GRAVITY, axis=-1)
         window = np.clip(np.arange(end - start) - samples // 2, 0, end - start - samples)
         hung[start:end] = wrong[window] > FREE_FALL_ERROR
         judged[start:end] = True
     return hung, judged
+
+
+def _airtime(clear: np.ndarray, start: int, end: int) -> float:
+    """Length of the stretch of frames start to end - 1 over the threshold, in frames, from crossing to crossing."""
+    length = float(end - 1 - start)
+    for outside, inside in ((start - 1, start), (end, end - 1)):
+        if 0 <= outside < len(clear):
+            length += (clear[inside] - AIRBORNE_M) / (clear[inside] - clear[outside])
+    return length
 
 
 def unsupported(clear: np.ndarray, com: np.ndarray | None, fps: float, dense: np.ndarray) -> Values:

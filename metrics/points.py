@@ -23,6 +23,8 @@ Variant = Literal["surface", "joints"]
 GROUNDS = ("as-is", "lowest", "robust")
 ROBUST_PERCENTILE = 5.0
 """Percentile of the lowest point's height that `robust` takes for the ground: one bad frame in twenty may dig in."""
+NEAR_LOWEST = 0.020
+"""Metres; a point that in no frame is this near to the lowest one is not asked for between frames."""
 
 TOE_CLEARANCE = 0.030
 ANKLE_CLEARANCE = 0.080
@@ -79,12 +81,12 @@ class Points:
     @cached_property
     def dense_lowest(self) -> np.ndarray:
         """(T',) h(t) between the frames too, at `dense_fps`, metres."""
-        return between_frames(self.lowest, self.fps)[0]
+        return lowest_between(self.heights, self.fps)
 
     @cached_property
     def dense_clear(self) -> np.ndarray:
         """(T',) `clear` between the frames too, at `dense_fps`, metres."""
-        return between_frames(self.clear, self.fps)[0] if self.clearance.any() else self.dense_lowest
+        return lowest_between(self.heights - self.clearance, self.fps) if self.clearance.any() else self.dense_lowest
 
     @property
     def dense_fps(self) -> float:
@@ -115,6 +117,12 @@ class Points:
     def joints(self, *names: str) -> list[int] | None:
         """Indices of these joints, or None if one of them is missing."""
         return [self.names.index(name) for name in names] if set(names) <= set(self.names) else None
+
+
+def lowest_between(heights: np.ndarray, fps: float) -> np.ndarray:
+    """(T',) height of the lowest of points (T, P) at frames and between them; see `between_frames`."""
+    low = (heights - heights.min(axis=1, keepdims=True)).min(axis=0) < NEAR_LOWEST
+    return between_frames(heights[:, low], fps).min(axis=1)
 
 
 def surface_points(clip: Clip, body: Body) -> Points:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from morphloop.sim import CONTACT_FORCE
 
-from . import contact, joint_limits, legacy, plausibility, points, self_penetration, signals, tracking, vertices, wrench
+from . import contact, joint_limits, legacy, plausibility, points, signals, tracking, vertices, wrench
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ _ALL = (
         "deepest that two geoms of the body stand in each other; neighbours in the tree and pairs that overlap as "
         "built are left out",
         DESIGN,
-        thresholds={"poses": f"at most {self_penetration.THIN_HZ:g} a second"},
+        thresholds={"grid": f"{signals.GRID_HZ:g} Hz, no low-pass"},
         variants=("surface",),
     ),
     Metric("jerk_mean_m_s3", "m/s3", "mean size of the joints' third derivative", DESIGN, thresholds=GRID),

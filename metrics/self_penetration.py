@@ -19,9 +19,8 @@ from morphloop.sim.body import Body
 
 from .context import Context
 from .dynamics import built_pose
+from .signals import GRID_HZ, between_frames, resample_linear
 
-THIN_HZ = 30.0
-"""Poses a second that are looked at; depth is no derivative, so frames of the clip are taken as they are."""
 CHUNK = 2048
 """Poses at a time: every pair of geoms takes 24 bytes a pose."""
 
@@ -51,17 +50,27 @@ class GeomPairs:
 
 
 def self_penetration(seen: Context) -> Values:
-    """`self_penetration_max_mm`: largest depth over frames, at most 30 a second, and pairs; 0 where no two geoms meet.
-    None in the joints variant and for a body of which no two geoms can be looked at."""
+    """`self_penetration_max_mm`: largest depth over the 30 Hz grid, unfiltered, and over pairs; 0 where no two geoms
+    meet. None in the joints variant and for a body of which no two geoms can be looked at."""
     points, pairs = seen.points, geom_pairs(seen.body)
     if points.matrices is None or not len(pairs.first):
         return {"self_penetration_max_mm": None}
-    stride, depth = max(1, round(points.fps / THIN_HZ)), 0.0
-    for start in range(0, points.num_frames, CHUNK * stride):
-        frames = slice(start, start + CHUNK * stride, stride)
-        found = deepest(seen.body.model, pairs, points.positions[frames], points.matrices[frames])
-        depth = max(depth, float(found.max()))
+    positions, matrices = _on_grid(points.positions, points.fps), _on_grid(points.matrices, points.fps)
+    depth = 0.0
+    for start in range(0, len(positions), CHUNK):
+        poses = slice(start, start + CHUNK)
+        depth = max(depth, float(deepest(seen.body.model, pairs, positions[poses], matrices[poses]).max()))
     return {"self_penetration_max_mm": 1e3 * depth}
+
+
+def _on_grid(x: np.ndarray, fps: float) -> np.ndarray:
+    """The unfiltered motion on the 30 Hz grid: frames of the clip where they fall on it, else a cubic between them.
+    (T, ...) to (T', ...)."""
+    if len(x) < 3 or round(fps / GRID_HZ) * GRID_HZ == fps:
+        return resample_linear(x, fps, GRID_HZ)
+    dense = between_frames(x.reshape(len(x), -1), fps)
+    fine = (len(dense) - 1) // (len(x) - 1)
+    return resample_linear(dense, fine * fps, GRID_HZ).reshape(-1, *x.shape[1:])
 
 
 def deepest(model: mujoco.MjModel, pairs: GeomPairs, positions: np.ndarray, matrices: np.ndarray) -> np.ndarray:

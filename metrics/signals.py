@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.fft import dst
-from scipy.interpolate import Akima1DInterpolator, CubicSpline
+from scipy.interpolate import CubicSpline
 
 from morphloop.motion.clip import resample_weights
 
@@ -93,17 +93,39 @@ def smooth_and_grid(x: np.ndarray, fps: float) -> tuple[np.ndarray, np.ndarray]:
     return smooth[::fine], CubicSpline(np.arange(len(smooth)) / (fine * fps), smooth, axis=0)(times)
 
 
-def between_frames(x: np.ndarray, fps: float) -> tuple[np.ndarray, float]:
-    """Unfiltered samples at a multiple of the clip's rate, 120 Hz or more, and that rate. (T, ...) to (T', ...).
+def between_frames(x: np.ndarray, fps: float) -> np.ndarray:
+    """Unfiltered samples at the smallest multiple of the clip's rate that is 120 Hz or more. (T, C) to (T', C).
 
-    What is lowest is seldom lowest in a frame. Modified Akima interpolation: it passes through every frame, finds the
-    peak of a 2 Hz sine at 20 fps to 1 % (frames alone: 5 %), and does not ring where a motion jumps.
+    Modified Akima interpolation (Akima 1970, J. ACM 17; weights as MATLAB's makima): a cubic through the frames that
+    finds the peak of a 2 Hz sine at 20 fps to 1 %, where frames alone miss 5 %, and does not ring where a motion jumps.
     """
     fine = int(np.ceil(FINE_HZ / fps - 1e-6))
     if fine == 1 or len(x) < 3:
-        return x, fps
-    times = np.arange(fine * (len(x) - 1) + 1) / fine
-    return Akima1DInterpolator(np.arange(len(x)), x, axis=0, method="makima")(times), fine * fps
+        return x
+    slopes = _akima_slopes(x)
+    dense = np.empty((fine * (len(x) - 1) + 1, x.shape[1]))
+    dense[-1] = x[-1]
+    rise = np.diff(x, axis=0)
+    for k in range(fine):
+        u = k / fine
+        part = (u * u * (3 - 2 * u)) * rise
+        part += (u * (1 - u) ** 2) * slopes[:-1]
+        part -= (u * u * (1 - u)) * slopes[1:]
+        dense[k:-1:fine] = part + x[:-1]
+    return dense
+
+
+def _akima_slopes(x: np.ndarray) -> np.ndarray:
+    """(T, C) slope per frame at each frame of x (T, C), T >= 3."""
+    step = np.empty((len(x) + 3, x.shape[1]))
+    step[2:-2] = np.diff(x, axis=0)
+    step[1], step[-2] = 2 * step[2] - step[3], 2 * step[-3] - step[-4]
+    step[0], step[-1] = 2 * step[1] - step[2], 2 * step[-2] - step[-3]
+    weight = np.abs(np.diff(step, axis=0)) + 0.5 * np.abs(step[1:] + step[:-1])
+    before, after = weight[2:], weight[:-2]
+    total = before + after
+    slopes = before * step[1:-2] + after * step[2:-1]
+    return np.divide(slopes, total, out=np.zeros_like(slopes), where=total > 0)
 
 
 def velocity(x: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ import numpy as np
 from morphloop.motion import Clip
 from morphloop.sim.smpl_body import SmplBody
 
-from .points import Points, surface_points
+from .points import Points, lowest_between, surface_points
 from .signals import resample_linear
 
 BLOCK = 256
@@ -62,6 +62,14 @@ class VertexPoints(Points):
     def clear(self) -> np.ndarray:
         """(T,) the same: a surface has no clearance."""
         return self.deepest
+
+    @cached_property
+    def dense_lowest(self) -> np.ndarray:
+        """(T',) h(t) between the frames too: that of the vertices that are followed, less what the mesh's lowest lies
+        under them at the frames."""
+        dense = lowest_between(self.heights, self.fps)
+        over = self.heights.min(axis=1) - self.deepest
+        return dense - np.interp(np.linspace(0, self.num_frames - 1, len(dense)), np.arange(self.num_frames), over)
 
     def track(self, points: np.ndarray) -> np.ndarray:
         """(T, K, 3) the vertices with these (K,) indices."""
@@ -122,7 +130,7 @@ def _lowest(clip: Clip, body: SmplBody, rough: np.ndarray) -> np.ndarray:
     """(T,) height of the lowest vertex, metres, from the heights (T, V) of all before the pose's corrections."""
     surely = (rough + body.reach).min(axis=1)[:, None]
     candidates = np.flatnonzero((rough - body.reach <= surely).any(axis=0))
-    return body.vertices(clip, candidates)[..., 2].min(axis=1).astype(float)
+    return body.heights(clip, candidates).min(axis=1).astype(float)
 
 
 def smplsim(points: Points) -> Values:

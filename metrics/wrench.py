@@ -35,16 +35,20 @@ PATCH_M = AIRBORNE_M
 """A point lower than this touches; the height over which `unsupported_ratio` calls the body airborne."""
 SPREAD = 2
 """Samples before and after a touch at which it still counts: 0.067 s, half the width of the low-pass' main lobe."""
+INNER = 4
+"""The first and last samples that are not read: a second difference has none at the very ends, and in the three samples
+after that the low-pass sees the clip's mirror image, whose acceleration has the wrong sign."""
 
 Values = dict[str, float | None]
 
 
 @dataclass(frozen=True, eq=False)
 class WrenchFit:
-    """The wrench over time and how much of it the ground explains, at the inner samples of the 30 Hz grid.
+    """The wrench over time and how much of it the ground explains, at K inner samples of the 30 Hz grid.
 
-    required: (K, 6) force over body weight, moment about the centre of mass over body weight x height;
-    residual: (K, 6) what of it no contact force explains; touching: (K,) bool, some point can carry a force.
+    The first of them is sample `INNER`. required: (K, 6) force over body weight, moment about the centre of mass over
+    body weight x height; residual: (K, 6) what of it no contact force explains; touching: (K,) bool, some point can
+    carry a force.
     """
 
     required: np.ndarray
@@ -59,7 +63,7 @@ class WrenchFit:
 NO_WRENCH: Values = dict.fromkeys(("residual_wrench_ratio", "residual_force_ratio", "residual_moment_ratio"))
 
 
-def stature(body: Body) -> float:
+def body_height(body: Body) -> float:
     """Height of the body as it was built, metres, from its lowest to its highest surface point."""
     surface, (positions, matrices) = body.surface, built_pose(body)
     z = positions[surface.joint, 2] + np.einsum("pi,pi->p", matrices[surface.joint, 2], surface.local)
@@ -71,7 +75,7 @@ def residual_wrench(seen: Context) -> Values:
 
     Each is a mean over the inner samples of the grid: of the size of the residual's six numbers together, of the size
     of its force over body weight, of the size of its moment over body weight x height. None in the joints variant and
-    for a clip of fewer than three samples.
+    for a clip of no more than twice `INNER` samples, 0.3 s.
     """
     fit = fit_wrench(seen)
     if fit is None:
@@ -86,21 +90,23 @@ def residual_wrench(seen: Context) -> Values:
 def fit_wrench(seen: Context) -> WrenchFit | None:
     """The wrench of a motion and its best explanation, sample by sample; None where it cannot be known."""
     points = seen.points
-    if points.matrices is None or len(seen.grid_joints) < 3:
+    if points.matrices is None or len(seen.grid_joints) <= 2 * INNER:
         return None
     parts, turned = segments(seen.body), on_grid(points.matrices, points.fps)
     com, force, moment = external_wrench(parts, seen.grid_joints, turned, GRID_HZ)
     near = np.flatnonzero(points.heights.min(axis=0) < PATCH_M)
-    arm = np.einsum("tpij,pj->tpi", turned[:, points.joint[near]], points.local[near])
-    patches = seen.grid_joints[:, points.joint[near]] + arm - points.radius[near, None] * [0.0, 0.0, 1.0]
+    patches = np.zeros((len(turned), 0, 3))
+    if len(near):
+        patches = on_grid(points.track(near), points.fps) - points.radius[near, None] * [0.0, 0.0, 1.0]
     place, usable = _held(patches)
-    return explain(com, force, moment, place[1:-1], usable[1:-1], _scales(parts, seen.body))
+    read, inner = slice(INNER - 1, 1 - INNER), slice(INNER, -INNER)
+    return explain(com[read], force[read], moment[read], place[inner], usable[inner], _scales(parts, seen.body))
 
 
 def _scales(parts: Segments, body: Body) -> np.ndarray:
     """(6,) what one newton and one newton metre are in body weights and body weights x height."""
     weight = -GRAVITY[2] * parts.total
-    return np.repeat([1.0 / weight, 1.0 / (weight * stature(body))], 3)
+    return np.repeat([1.0 / weight, 1.0 / (weight * body_height(body))], 3)
 
 
 def _held(patches: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

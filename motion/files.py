@@ -12,6 +12,7 @@ import zipfile
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import asdict, fields
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO, Any
 
 import numpy as np
@@ -23,6 +24,12 @@ from .skeleton import DEFAULT_SKELETON, Skeleton
 SCHEMA = 1
 MAX_BYTES = 1 << 31
 """Largest array that a file may announce: 2 GiB."""
+READ_BYTES = 1 << 22
+MAX_UNPACKED, MAX_RATIO = 1 << 28, 50
+"""A compressed file that unpacks to more than 256 MiB (four hours of SMPL-H at 30 fps in double precision) may not be
+smaller than a fiftieth of that: motion packs to a half or a tenth, only zeros pack to a thousandth."""
+LARGEST = 1e6
+"""Metres or radians; larger numbers are those of a damaged file and would overflow in products."""
 
 
 def write_atomic(path: Path | str, write: Callable[[IO[bytes]], Any]) -> Path:
@@ -62,8 +69,14 @@ def read_npz(path: Path | str, keys: Collection[str] | None = None) -> dict[str,
         with zipfile.ZipFile(path) as archive:
             infos = [info for info in archive.infolist() if info.filename.endswith(".npy")]
             infos = [info for info in infos if keys is None or info.filename.removesuffix(".npy") in keys]
-            if sum(info.file_size for info in infos) > MAX_BYTES:
+            unpacked = sum(info.file_size for info in infos)
+            if unpacked > MAX_BYTES:
                 raise MotionError(f"{path}: announces more than {MAX_BYTES >> 30} GiB of arrays")
+            if unpacked > MAX_UNPACKED and unpacked > MAX_RATIO * path.stat().st_size:
+                raise MotionError(
+                    f"{path}: unpacks to {unpacked >> 20} MiB, {unpacked // path.stat().st_size} times its size, "
+                    f"expected a motion: at most {MAX_UNPACKED >> 20} MiB or {MAX_RATIO} times"
+                )
             for info in infos:
                 with archive.open(info) as stream:
                     arrays[info.filename.removesuffix(".npy")] = _read_npy(stream, info.file_size, path)
@@ -88,7 +101,7 @@ def read_npy(path: Path | str) -> np.ndarray:
         raise MotionError(f"{path}: no such file") from None
     except MotionError:
         raise
-    except (OSError, EOFError, ValueError) as error:
+    except (OSError, EOFError, ValueError, TypeError, SyntaxError, TokenError) as error:
         raise MotionError(f"{path}: not a readable npy file ({_one_line(error)})") from None
 
 
@@ -98,11 +111,20 @@ def _read_npy(stream: IO[bytes], size: int, path: Path) -> np.ndarray:
     shape, fortran, dtype = read_header(stream)
     if dtype.hasobject:
         raise MotionError(f"{path}: holds pickled objects, expected plain number arrays")
+    if any(isinstance(n, bool) or n < 0 for n in shape):
+        raise MotionError(f"{path}: array {shape}, expected sizes of 0 or more")
     count = int(np.prod(shape, dtype=object))
     if count * dtype.itemsize > min(size, MAX_BYTES):
         raise MotionError(f"{path}: array {shape} announces more bytes than the file holds")
-    data = np.frombuffer(stream.read(count * dtype.itemsize), dtype=dtype, count=count)
-    return data.reshape(shape, order="F" if fortran else "C")
+    # into one buffer: what a zip member returns from `read` is joined from pieces and takes twice the memory
+    data = bytearray(count * dtype.itemsize)
+    left = memoryview(data)
+    while left.nbytes:
+        got = stream.readinto(left[:READ_BYTES])  # type: ignore[attr-defined]
+        if not got:
+            raise EOFError("ends within an array")
+        left = left[got:]
+    return np.ndarray(shape, dtype, data, order="F" if fortran else "C")
 
 
 def _one_line(error: BaseException) -> str:
@@ -132,6 +154,16 @@ def _field(mapping: dict[str, Any], key: str, path: Path | str) -> Any:
         return mapping[key]
     except KeyError:
         raise MotionError(f"{path}: field '{key}' is missing") from None
+
+
+def _numbers(arrays: dict[str, np.ndarray], key: str, path: Path | str) -> np.ndarray:
+    """An array of a clip; NaN is the clip's to refuse, with its frame."""
+    array = _field(arrays, key, path)
+    if array.dtype.kind not in "iuf":
+        raise MotionError(f"{path}: {key} of type {array.dtype}, expected numbers")
+    if array.size and np.abs(array).max() > LARGEST:
+        raise MotionError(f"{path}: {key} has a number above {LARGEST:g}, expected metres and unit quaternions")
+    return array
 
 
 def provenance_to_dict(provenance: Provenance) -> dict[str, Any]:
@@ -187,19 +219,19 @@ def load_clip(path: Path | str) -> Clip | JointTrack:
         }
         names = tuple(str(n) for n in _field(meta, "joints", path))
         if meta["kind"] == "joints":
-            return JointTrack(names=names, positions=_field(arrays, "positions", path), **common)
+            return JointTrack(names=names, positions=_numbers(arrays, "positions", path), **common)
         skeleton = Skeleton(
-            names, tuple(int(p) for p in _field(meta, "parents", path)), _field(arrays, "offsets", path)
+            names, tuple(int(p) for p in _field(meta, "parents", path)), _numbers(arrays, "offsets", path)
         )
         return Clip(
             skeleton=skeleton,
-            root_pos=_field(arrays, "root_pos", path),
-            rotations=_field(arrays, "rotations", path),
+            root_pos=_numbers(arrays, "root_pos", path),
+            rotations=_numbers(arrays, "rotations", path),
             **common,
         )
     except MotionError as error:
         raise MotionError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
-    except (TypeError, ValueError, AttributeError) as error:
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
         raise MotionError(f"{path}: malformed meta ({_one_line(error)})") from None
 
 

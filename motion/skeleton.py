@@ -32,6 +32,8 @@ class Skeleton:
             raise MotionError("skeleton: the root must come first and every parent before its children")
         if len(set(self.names)) != count:
             raise MotionError("skeleton: joint names must differ")
+        if not np.isfinite(self.offsets).all():
+            raise MotionError("skeleton: NaN or infinity in the offsets, expected finite numbers")
 
     def __eq__(self, other: object) -> bool:
         return (

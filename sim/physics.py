@@ -1,18 +1,25 @@
 """Batched physics behind one small protocol, and the CPU backend on `mujoco.batch`.
 
-Callers see torch tensors on one device and never loop over environments.
+Callers see torch tensors on one device and never loop over environments. `make_physics` picks the backend; the one on
+`mujoco_warp` is in `warp_physics`.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Literal, Protocol
 
 import mujoco
 import numpy as np
 import torch
 from mujoco.batch import Batch, SimulationError
 
+from morphloop.motion import MotionError
+
 from .body import SUBSTEPS, Body
+from .variation import ModelFields
+
+Backend = Literal["cpu", "warp"]
 
 DIVERGED = [
     int(kind)
@@ -26,11 +33,16 @@ DIVERGED = [
 """MuJoCo's warnings of a simulation that is lost. It resets such a one by itself, so that its state tells nothing."""
 
 
+KEEP_LOST = 16
+"""How many lost environments a backend remembers."""
+
+
 class Physics(Protocol):
     """N copies of one body, advanced together by control steps.
 
     body: the model; num_envs: N; device: where the tensors live
-    qpos: (N, nq), qvel: (N, nv) state, float64 on CPU; ctrl: (N, nu) PD targets, written before `step`
+    qpos: (N, nq), qvel: (N, nv) state, float64 with `mujoco.batch`, float32 with `mujoco_warp`; ctrl: (N, nu) PD targets, written before `step`
+    models: what differs from env to env, None if nothing does; lost: the last states before a divergence
     foot_force: (N, 2) normal force on left and right foot during the last substep, newtons
     diverged: how many environments were put back to rest because their state was not finite, so far
     """
@@ -41,10 +53,14 @@ class Physics(Protocol):
     qpos: torch.Tensor
     qvel: torch.Tensor
     ctrl: torch.Tensor
-    diverged: int
+    models: ModelFields | None
+    lost: LostStates
 
     @property
     def foot_force(self) -> torch.Tensor: ...
+
+    @property
+    def diverged(self) -> int: ...
 
     def step(self) -> torch.Tensor:
         """Advance every environment by one control step; returns (N,) bool, which ones diverged."""
@@ -55,18 +71,88 @@ class Physics(Protocol):
         ...
 
 
-class CpuPhysics:
-    """`mujoco.batch.Batch`: double precision on all cores, tensors are zero-copy views of its state rows."""
+@dataclass(frozen=True)
+class LostState:
+    """The last good state of an environment before it diverged, one control step earlier.
 
-    def __init__(self, body: Body, num_envs: int, threads: int = 0):
-        self.body, self.num_envs, self.device, self.diverged = body, num_envs, torch.device("cpu"), 0
+    env: which; step: how many control steps the backend had done; qpos: (nq,); qvel: (nv,); ctrl: (nu,) the targets
+    under which it was lost
+    """
+
+    env: int
+    step: int
+    qpos: np.ndarray
+    qvel: np.ndarray
+    ctrl: np.ndarray
+
+
+class LostStates:
+    """The last states of the environments that diverged most recently, kept on the device without waiting for it.
+
+    keep: how many.
+    """
+
+    def __init__(self, qpos: torch.Tensor, qvel: torch.Tensor, ctrl: torch.Tensor, keep: int = KEEP_LOST):
+        self.keep, self.steps = keep, 0
+        self._good = torch.cat([qpos, qvel], dim=1)
+        self._parts = [qpos.shape[1], self._good.shape[1]]
+        self._rows = torch.zeros(keep + 1, self._good.shape[1] + ctrl.shape[1], dtype=qpos.dtype, device=qpos.device)
+        self._where = torch.zeros(keep + 1, 2, dtype=torch.long, device=qpos.device)
+        self._envs = torch.arange(len(qpos), device=qpos.device)
+        self._total = torch.zeros((), dtype=torch.long, device=qpos.device)
+
+    @property
+    def total(self) -> int:
+        """Divergences so far."""
+        return int(self._total)
+
+    def remember(self, qpos: torch.Tensor, qvel: torch.Tensor) -> None:
+        """Before a step: take the states (N, nq), (N, nv) that are finite as the last good ones."""
+        state = torch.cat([qpos, qvel], dim=1)
+        self._good = torch.where(torch.isfinite(state).all(dim=1, keepdim=True), state, self._good)
+        self.steps += 1
+
+    def add(self, failed: torch.Tensor, ctrl: torch.Tensor) -> None:
+        """After a step: keep what went before in environments `failed` (N,) bool under ctrl (N, nu)."""
+        order = torch.cumsum(failed, 0) - 1 + self._total
+        self._total = self._total + failed.sum()
+        newest = failed & (order >= self._total - self.keep)
+        slot = torch.where(newest, order % self.keep, self.keep)  # the row after the last takes what is not kept
+        self._rows[slot] = torch.cat([self._good, ctrl], dim=1)
+        self._where[slot] = torch.stack([self._envs, torch.full_like(self._envs, self.steps)], dim=1)
+
+    def states(self) -> list[LostState]:
+        """What was kept, oldest first; at most `keep`."""
+        rows, where, total = self._rows.cpu().numpy(), self._where.cpu().numpy(), self.total
+        kept = [k % self.keep for k in range(max(0, total - self.keep), total)]
+        return [LostState(*where[k].tolist(), *np.split(rows[k], self._parts)) for k in kept]
+
+
+class CpuPhysics:
+    """`mujoco.batch.Batch`: double precision on all cores, tensors are zero-copy views of its state rows.
+
+    body: the body; num_envs: N; threads: 0 for all cores; models: what differs from env to env.
+    """
+
+    def __init__(self, body: Body, num_envs: int, threads: int = 0, models: ModelFields | None = None):
+        self.body, self.num_envs, self.device, self.models = body, num_envs, torch.device("cpu"), models
         self.batch = Batch(body.model, num_envs, threads)
+        if models is not None:
+            models.check(num_envs)
+            for name, values in models.fields.items():
+                field = self.batch.expand(name)
+                field[:] = values.reshape(field.shape)
         self.batch.reset(stage=mujoco.mjtStage.mjSTAGE_NONE.value)
         self.qpos = torch.from_numpy(self.batch.bind("qpos"))
         self.qvel = torch.from_numpy(self.batch.bind("qvel"))
         self.ctrl = torch.from_numpy(self.batch.bind("ctrl"))
         self._sensors = self.batch.bind("sensordata")
         self._rest = np.array(self.batch.state[0])
+        self.lost = LostStates(self.qpos, self.qvel, self.ctrl)
+
+    @property
+    def diverged(self) -> int:
+        return self.lost.total
 
     @property
     def foot_force(self) -> torch.Tensor:
@@ -79,6 +165,8 @@ class CpuPhysics:
 
     def step(self) -> torch.Tensor:
         failed = np.zeros(self.num_envs, bool)
+        self.lost.remember(self.qpos, self.qvel)
+        ctrl = self.ctrl.clone()
         self.batch.warning[:] = 0
         try:
             self.batch.step(nstep=SUBSTEPS)
@@ -86,8 +174,8 @@ class CpuPhysics:
             failed[error.ids] = True
         failed |= self._warned() | ~np.isfinite(self.batch.state).all(axis=1)
         if failed.any():
+            self.lost.add(torch.from_numpy(failed), ctrl)
             self.batch.state[failed] = self._rest
-            self.diverged += int(failed.sum())
         return torch.from_numpy(failed)
 
     def _warned(self) -> np.ndarray:
@@ -121,3 +209,30 @@ class CpuPhysics:
         rows = ids.numpy()
         self.batch.state[rows] = self._rest
         self.qpos[ids], self.qvel[ids] = qpos.to(self.qpos.dtype), qvel.to(self.qvel.dtype)
+
+
+def make_physics(
+    body: Body,
+    num_envs: int,
+    backend: Backend = "cpu",
+    device: str | None = None,
+    models: ModelFields | None = None,
+) -> Physics:
+    """N bodies on a backend: "cpu" is `mujoco.batch` in double precision, "warp" `mujoco_warp` in single precision on
+    `device`, "cuda:0" if None, where "cpu" serves tests.
+
+    Raises MotionError for another backend, a device that is not there, or a body that the backend cannot simulate.
+    """
+    if backend == "cpu":
+        if device not in (None, "cpu"):
+            raise MotionError(f"backend 'cpu' runs on the CPU, got device '{device}'; expected backend 'warp' for it")
+        return CpuPhysics(body, num_envs, models=models)
+    if backend != "warp":
+        raise MotionError(f"unknown physics backend '{backend}', expected 'cpu' or 'warp'")
+    try:
+        from .warp_physics import WarpPhysics  # loads Warp, which only this backend needs
+    except ImportError as error:
+        raise MotionError(
+            f"backend 'warp' is not installed ({error}), expected: pip install 'morphloop[gpu]'"
+        ) from None
+    return WarpPhysics(body, num_envs, device or "cuda:0", models=models)

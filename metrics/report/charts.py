@@ -69,18 +69,20 @@ def reach(values: np.ndarray, marked: Sequence[float | None]) -> tuple[float, fl
     return float(min(0.0, low, *known)), float(max(1e-3, high, *known))
 
 
-def distribution(title: str, values: np.ndarray, markers: Sequence[Marker], before: np.ndarray | None = None) -> str:
+def distribution(
+    title: str, values: np.ndarray, markers: Sequence[Marker], before: np.ndarray, least: float | None = None
+) -> str:
     """One metric over clips: dots or a histogram of (N,) values without NaN, vertical lines for mean and controls, and
-    as an outline what the clips were before."""
-    shown = values if before is None else np.concatenate([values, before])
-    low, high, step = nice_range(*reach(shown, [marker.value for marker in markers]))
+    as an outline what the clips were before, (M,). least: a value that the axis reaches in any case."""
+    shown = np.concatenate([values, before])
+    low, high, step = nice_range(*reach(shown, [least, *(marker.value for marker in markers)]))
     axis = Axis(low, high, step, LEFT, WIDTH - LEFT - RIGHT)
     parts = [f'<svg class="plot dist" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">']
     parts.append(_axis(axis))
     few = len(shown) <= DOTS
     top = 1 if few else max(_counts(values, axis).max(initial=1), _counts(shown[len(values) :], axis).max(initial=1))
     parts.append(_dots(values, axis) if few else _bars(_counts(values, axis), axis, top))
-    if before is not None and len(before):
+    if len(before):
         parts.append(_dots(before, axis, "was") if few else _outline(_counts(before, axis), axis, top))
     for marker in markers:
         if marker.value is not None:
@@ -89,9 +91,9 @@ def distribution(title: str, values: np.ndarray, markers: Sequence[Marker], befo
     return "".join([*parts, "</svg>"])
 
 
-def beyond(values: np.ndarray, markers: Sequence[Marker]) -> int:
+def beyond(values: np.ndarray, markers: Sequence[Marker], least: float | None = None) -> int:
     """How many values lie beyond a distribution's axis; they stand in its outermost bars."""
-    low, high, _ = nice_range(*reach(values, [marker.value for marker in markers]))
+    low, high, _ = nice_range(*reach(values, [least, *(marker.value for marker in markers)]))
     return int(((values < low) | (values > high)).sum())
 
 
@@ -115,10 +117,11 @@ def _counts(values: np.ndarray, axis: Axis) -> np.ndarray:
 
 
 def _bars(counts: np.ndarray, axis: Axis, top: int) -> str:
+    """Bars whose heights grow with the root of the count: most clips are often faultless, and the others matter."""
     width, room = axis.length / BINS, HEIGHT - TOP - BOTTOM
     parts = []
     for k in np.flatnonzero(counts):
-        height = max(1.5, room * counts[k] / top)
+        height = room * np.sqrt(counts[k] / top)
         x, y = axis.start + k * width + 0.5, HEIGHT - BOTTOM - height
         parts.append(
             f'<rect class="bin" x="{x:.1f}" y="{y:.1f}" width="{width - 1:.1f}" height="{height:.1f}" rx="1.5"/>'
@@ -131,7 +134,7 @@ def _outline(counts: np.ndarray, axis: Axis, top: int) -> str:
     width, room, bottom = axis.length / BINS, HEIGHT - TOP - BOTTOM, HEIGHT - BOTTOM
     corners = [(axis.start, bottom)]
     for k, count in enumerate(counts):
-        y = bottom - room * count / top
+        y = bottom - room * np.sqrt(count / top)
         corners += [(axis.start + k * width, y), (axis.start + (k + 1) * width, y)]
     corners.append((axis.start + axis.length, bottom))
     return f'<polyline class="was" points="{_points(corners)}"/>'
@@ -188,7 +191,7 @@ def whisker(mean: float, interval: tuple[float, float] | None) -> str:
 def scatter(title: str, x: np.ndarray, y: np.ndarray, names: tuple[str, str]) -> str:
     """Pairs (N,) as dots under and over the diagonal on which nothing changed; `names`: of the axes."""
     low, high, step = nice_range(*reach(np.concatenate([x, y]), []))
-    size, left = 220, 40
+    size, left = 220, 56
     across, up = Axis(low, high, step, left, size - 10), Axis(low, high, step, 10, size - 10)
     bottom = 10 + up.length
     parts = [f'<svg class="plot dist" viewBox="0 0 {left + size} {size + 40}" role="img" aria-label="{escape(title)}">']
@@ -203,8 +206,8 @@ def scatter(title: str, x: np.ndarray, y: np.ndarray, names: tuple[str, str]) ->
     middle = left + across.length / 2
     parts.append(f'<text x="{middle}" y="{bottom + 32}" text-anchor="middle">{escape(names[0])}</text>')
     parts.append(
-        f'<text x="10" y="{10 + up.length / 2}" text-anchor="middle" '
-        f'transform="rotate(-90 10 {10 + up.length / 2})">{escape(names[1])}</text>'
+        f'<text x="12" y="{10 + up.length / 2}" text-anchor="middle" '
+        f'transform="rotate(-90 12 {10 + up.length / 2})">{escape(names[1])}</text>'
     )
     return "".join([*parts, "</svg>"])
 

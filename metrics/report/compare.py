@@ -38,8 +38,9 @@ class Comparison:
 
     @property
     def labels(self) -> tuple[str, str]:
-        """What the two are called: their paths."""
-        return ", ".join(self.a.paths), ", ".join(self.b.paths)
+        """Where the two lie: their path, or how many there are."""
+        label_a, label_b = (batch.paths[0] if len(batch.paths) == 1 else batch.label for batch in (self.a, self.b))
+        return label_a, label_b
 
     def values(self, variant: str, name: str) -> tuple[np.ndarray, np.ndarray]:
         """(N,) figures of one metric of the pairs in a and in b, NaN for null."""

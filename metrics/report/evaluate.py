@@ -64,6 +64,12 @@ class Evaluation:
     failed: list[dict[str, str]] = field(default_factory=list)
 
     @property
+    def label(self) -> str:
+        """What the batch is called: the name of its path, or of the first of many."""
+        names = [Path(path).resolve().name for path in self.paths]
+        return ", ".join(names) if len(names) < 3 else f"{names[0]} and {len(names) - 1} more"
+
+    @property
     def variants(self) -> list[str]:
         return sorted(self.rows.variants)
 

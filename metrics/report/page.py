@@ -15,7 +15,7 @@ from morphloop.metrics.controls import CLEAN_WALK, CLEAN_WALK_NAME
 from morphloop.metrics.registry import METRICS, Metric
 from morphloop.metrics.summary import Summary
 
-from .charts import Marker, beyond, distribution, gauge, scatter, whisker
+from .charts import DOTS, Marker, beyond, distribution, gauge, scatter, whisker
 from .clip_cards import ClipCard, worst_cards
 from .compare import Comparison, not_paired
 from .evaluate import Evaluation, Watch, versions
@@ -28,18 +28,21 @@ TABLE_ROWS = 300
 """Clips of a variant in the table, the worst; the JSON file holds all."""
 SHOWN_FAILURES = 200
 SHOWN_NAMES = 30
+NEAR_ZERO = 0.02
+"""A control under this share of the size at which the fault is plain is as good as none: no multiple of it is told."""
 
 
 @dataclass(frozen=True)
 class Headline:
-    """A large figure with its controls. times: how many times the clean capture's figure, "" where that says little."""
+    """A large figure with its controls. controls: (CSS class, figure); times: how many times the clean capture's
+    figure, "" where that is near zero."""
 
     metric: KeyMetric
     unit: str
     mean: str
     interval: str
     gauge: Markup
-    controls: list[tuple[str, str, str]]
+    controls: list[tuple[str, str]]
     times: str
 
 
@@ -55,17 +58,22 @@ class Plot:
 
 @dataclass(frozen=True)
 class View:
-    """What the page shows of one variant of one batch."""
+    """What the page shows of one variant of one batch. absent: metrics without a figure on any clip; columns: those of
+    `rows`, which are (name, path, cells), of each cell its text, what it sorts by, and 0 to 1 how plain the fault is.
+    """
 
     label: str
     variant: str
     clips: int
     minutes: str
     paired: bool
+    frozen: bool
+    absent: list[str]
     headlines: list[Headline]
     plots: list[Plot]
     table: list[tuple[Metric, list[Cell]]]
     cards: list[ClipCard]
+    columns: list[tuple[KeyMetric, str]]
     rows: list[tuple[str, str, list[tuple[str, float, float]]]]
 
 
@@ -108,23 +116,19 @@ def write_evaluation_page(
     views = [_view(batch, variant, len(batches) > 1, tick) for batch in batches for variant in batch.variants]
     html = template(packaged("evaluate.html")).render(
         style=style(packaged("evaluate.css")),
-        title=" and ".join(_title(batch) for batch in batches),
+        title=" and ".join(batch.label for batch in batches),
         result=result,
         views=views,
         comparison=None if comparison is None else _compare_view(comparison),
         failed=[row for batch in batches for row in batch.failed],
         shown_failures=SHOWN_FAILURES,
         table_rows=TABLE_ROWS,
-        columns=[(metric, METRICS[metric.name].unit) for metric in KEY_METRICS],
+        dots=DOTS,
         clean_walk=CLEAN_WALK_NAME,
         metrics=_defined(batches),
         versions=versions(result),
     )
     return write_page(path, html)
-
-
-def _title(result: Evaluation) -> str:
-    return ", ".join(Path(path).name or path for path in result.paths)
 
 
 def _defined(batches: list[Evaluation]) -> list[Metric]:
@@ -137,17 +141,21 @@ def _view(result: Evaluation, variant: str, labelled: bool, tick: Callable[[], N
     rows = result.rows.variants[variant]
     summary, frozen = result.summary(variant), result.summary(variant, "frozen")
     before, clean = result.summary(variant, "before"), CLEAN_WALK.get(variant, {})
+    known = [metric for metric in KEY_METRICS if _known(summary, metric.name)]
     return View(
-        label=_title(result) if labelled else "",
+        label=result.label if labelled else "",
         variant=variant,
         clips=len(rows),
         minutes=number(rows.seconds / 60.0),
         paired=bool(before),
-        headlines=[_headline(metric, summary, frozen, clean) for metric in HEADLINES if _known(summary, metric.name)],
-        plots=[_plot(result, variant, metric, frozen, clean) for metric in KEY_METRICS if _known(summary, metric.name)],
+        frozen=bool(frozen),
+        absent=[name for name in METRICS if name in summary and not _known(summary, name)],
+        headlines=[_headline(metric, summary, frozen, clean) for metric in known if metric in HEADLINES],
+        plots=[_plot(result, variant, metric, frozen, clean) for metric in known],
         table=_table(result, variant, summary, before, frozen, clean),
         cards=worst_cards(result, variant, WORST, tick),
-        rows=_clip_rows(result, variant),
+        columns=[(metric, METRICS[metric.name].unit) for metric in known],
+        rows=_clip_rows(result, variant, known),
     )
 
 
@@ -169,8 +177,8 @@ def _headline(
         mean=number(mean),
         interval=span(found["ci95"]),
         gauge=Markup(gauge(mean, found["ci95"], markers)),
-        controls=[("clean", CLEAN_WALK_NAME, number(best)), ("frozen", "frozen pose", number(control))],
-        times=f"{number(mean / best)} × clean" if best and metric.plain is not None else "",
+        controls=[(marker.style, number(marker.value)) for marker in markers if marker.value is not None],
+        times=f"{number(mean / best)} × clean" if best and metric.plain and best > NEAR_ZERO * metric.plain else "",
     )
 
 
@@ -184,6 +192,7 @@ def _plot(
     rows = result.rows.variants[variant]
     column, was = rows.column(metric.name), rows.column(metric.name, "before")
     values, was = column[np.isfinite(column)], was[np.isfinite(was)]
+    shown = np.concatenate([values, was])
     markers = [
         Marker("clean", clean.get(metric.name)),
         Marker("frozen", frozen[metric.name]["mean"] if metric.name in frozen else None),
@@ -191,11 +200,11 @@ def _plot(
     ]
     notes = [f"median {number(float(np.median(values)))}", f"largest {number(float(values.max()))}"]
     if len(column) > len(values):
-        notes.append(f"none on {len(column) - len(values)} clips")
-    far = beyond(values, markers)
+        notes.append(f"nothing to measure in {len(column) - len(values)}")
+    far = beyond(shown, markers, metric.plain)
     if far:
         notes.append(f"{far} beyond the axis")
-    svg = distribution(metric.title, values, markers, was if len(was) else None)
+    svg = distribution(metric.title, values, markers, was, metric.plain)
     return Plot(metric, METRICS[metric.name].unit, Markup(svg), notes)
 
 
@@ -211,7 +220,7 @@ def _table(
     change = result.change(variant)
     table = []
     for name, metric in METRICS.items():
-        if name not in summary:
+        if not _known(summary, name):
             continue
         found = summary[name]
         cells = [cell(found), Cell(number(found["median"]))]
@@ -223,13 +232,15 @@ def _table(
     return table
 
 
-def _clip_rows(result: Evaluation, variant: str) -> list[tuple[str, str, list[tuple[str, float, float]]]]:
-    """The worst clips: name, path, and of each key figure its text, what it sorts by, and 0 to 1 how plain it is."""
+def _clip_rows(
+    result: Evaluation, variant: str, metrics: list[KeyMetric]
+) -> list[tuple[str, str, list[tuple[str, float, float]]]]:
+    """The worst clips, see `View.rows`."""
     rows = result.rows.variants[variant]
     shown = []
     for row in result.rows.rows(variant, rank(rows).places[:TABLE_ROWS]):
         cells = []
-        for metric in KEY_METRICS:
+        for metric in metrics:
             value = row["metrics"].get(metric.name)
             heat = 0.0 if value is None or metric.plain is None else min(1.0, abs(value) / (4.0 * metric.plain))
             cells.append((number(value), -1e9 if value is None else value, round(heat, 2)))

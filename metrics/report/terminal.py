@@ -43,8 +43,6 @@ def print_comparison(comparison: Comparison, console: Console | None = None) -> 
             table.add_column(name, justify="right")
         for name in _shown(change):
             found = change[name]
-            if found["mean"] is None:
-                continue
             a, b = comparison.values(variant, name)
             both = np.isfinite(a) & np.isfinite(b)
             sides = (figure(float(side[both].mean())) for side in (a, b))
@@ -68,7 +66,7 @@ def _table(title: str, first: str) -> Table:
 
 def _shown(summary: dict[str, Summary]) -> list[str]:
     names = (*(metric.name for metric in KEY_METRICS), *TRACKING)
-    return [name for name in names if name in summary]
+    return [name for name in names if name in summary and summary[name]["mean"] is not None]
 
 
 def _print_figures(result: Evaluation, variant: str, console: Console) -> None:
@@ -105,12 +103,12 @@ def _print_worst(result: Evaluation, variant: str, console: Console) -> None:
     shown = min(WORST, len(rows))
     table = _table(f"the worst {shown} of {len(rows)} clips" if len(rows) > WORST else "the clips, worst first", "clip")
     table.add_column("worst at", no_wrap=True)
-    room = console.width - 12
+    room = console.width - 13
     for metric in metrics:
         heading = f"{metric.title}\n{METRICS[metric.name].unit}".strip()
         width = max(len(line) for line in heading.split("\n"))
         table.add_column(heading, justify="right", min_width=width)
-        room -= width + 2
+        room -= width + 3
     table.columns[0].max_width = room
     for row, fault in zip(result.rows.rows(variant, ranking.places[:WORST]), ranking.fault, strict=False):
         what = KEY_METRICS[fault].fault if fault >= 0 else "-"

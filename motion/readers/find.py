@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
+from ..clip import Clip
 from ..errors import MotionError
 from ..robot import Robot
 from .acclaim import read_amc
@@ -19,6 +20,7 @@ from .bvh import read_bvh
 from .humanoid15 import read_deepmimic
 from .robot import read_robot_csv
 from .sniff import may_hold_motion
+from .values import bounded
 
 READERS: dict[str, Callable[[Path, float | None, Robot | None], Motion | Many]] = {
     ".npz": read_array_file,
@@ -44,7 +46,7 @@ def read_motion(path: Path | str, fps: float | None = None, robot: Robot | None 
     if not isinstance(content, dict):
         if key is not None:
             raise MotionError(f"{path}: holds one motion, expected the file without ':{key}'")
-        return content
+        return _checked(content, path)
     if key is None and len(content) == 1:
         key = next(iter(content))
     if key is None:
@@ -53,13 +55,13 @@ def read_motion(path: Path | str, fps: float | None = None, robot: Robot | None 
         )
     if key not in content:
         raise MotionError(f"{path}: has no motion '{key}', expected one such as {_first(content)}")
-    return content[key]()
+    return _checked(content[key](), f"{path}:{key}")
 
 
 def read_motions(
     path: Path | str, fps: float | None = None, robot: Robot | None = None
 ) -> Iterator[tuple[str, Callable[[], Motion]]]:
-    """Every motion of a file as (name, read): the file's stem, or `stem:key` where it holds several.
+    """Every motion of a file as (name, read): the file's stem, or `stem:key` where the file names them.
 
     `read()` returns the motion or raises MotionError for that motion alone; the iteration itself does not raise for a
     bad file, it yields one name whose `read` does. Arrays of one motion at a time are turned into a clip.
@@ -75,9 +77,9 @@ def read_motions(
         return
     if isinstance(content, dict):
         for name, read in content.items():
-            yield (f"{path.stem}:{name}" if len(content) > 1 else path.stem), read
+            yield f"{path.stem}:{name}", partial(_read_one, read, f"{path}:{name}")
     else:
-        yield path.stem, partial(_same, content)
+        yield path.stem, partial(_checked, content, path)
 
 
 def find_motions(paths: Path | str | Iterable[Path | str]) -> Iterator[Path]:
@@ -152,5 +154,14 @@ def _fail(error: MotionError) -> Motion:
     raise error
 
 
-def _same(motion: Motion) -> Motion:
+def _read_one(read: Callable[[], Motion], where: str) -> Motion:
+    return _checked(read(), where)
+
+
+def _checked(motion: Motion, where: Path | str) -> Motion:
+    """The motion, refused where it is too far off for its metres to be computed with."""
+    at = motion.root_pos if isinstance(motion, Clip) else motion.positions
+    bounded(at, f"{where}: positions")
+    if isinstance(motion, Clip):
+        bounded(motion.skeleton.offsets, f"{where}: offsets")
     return motion

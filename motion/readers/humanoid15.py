@@ -114,6 +114,8 @@ def _integer(digits: str) -> float:
 
 def deepmimic_clip(frames: np.ndarray, loop: str, fps: float | None, path: Path) -> Clip:
     """(T, 44) frames of humanoid3d as a Clip."""
+    if not len(frames):
+        raise MotionError(f"{path}: 0 frames, expected 1 or more")
     check_finite(frames, f"{path}: frames")
     bounded(frames, f"{path}: frames")
     names = HUMANOID3D.names

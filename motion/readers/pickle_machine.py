@@ -19,8 +19,10 @@ from typing import Any
 
 from ..errors import MotionError
 
-MAX_OPERATIONS = 5_000_000
-"""About ten million bytes of opcodes: a PHC file of 10,000 clips has under two million."""
+MAX_OPERATIONS = 3_500_000
+"""A PHC clip takes 256, so its largest set, 11,313 clips of AMASS in one file, 2.9 million."""
+FEW_OPERATIONS, BYTES_AN_OPERATION = 250_000, 16
+"""A file of arrays is mostly their bytes; one of nothing but operations is cut short."""
 MAX_INTEGER_BYTES = 255
 MAX_KEY = 1_000
 """Characters of a dictionary key."""
@@ -75,20 +77,22 @@ class Machine:
 
     def refuse(self, why: str) -> MotionError:
         """The error that says why this file is not read."""
-        return MotionError(f"{self.where}: {why}")
+        return MotionError(f"{self.where}: " + "".join(c if c.isprintable() else "?" for c in why))
 
     def run(self) -> Any:
         """Execute to STOP."""
-        for _ in range(MAX_OPERATIONS):
-            code = self.data[self.at]
+        data, operations = self.data, _OPERATIONS
+        limit = min(MAX_OPERATIONS, FEW_OPERATIONS + len(data) // BYTES_AN_OPERATION)
+        for _ in range(limit):
+            code = data[self.at]
             self.at += 1
             if code == 0x2E:
                 return self.plain(self.pop())
-            operation = _OPERATIONS.get(code)
+            operation = operations.get(code)
             if operation is None:
                 raise self.refuse(f"pickle operation 0x{code:02x} at byte {self.at - 1} is not one of plain data")
             operation(self)
-        raise self.refuse(f"more than {MAX_OPERATIONS} pickle operations, expected arrays and plain containers")
+        raise self.refuse(f"more than {limit} pickle operations, expected arrays and plain containers")
 
     def nested(self) -> Any:
         """The value of another pickle that begins here, one level deep."""

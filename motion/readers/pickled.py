@@ -15,6 +15,7 @@ import struct
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,8 @@ from .pickle_values import CALLS, NAMES, SMPL_CALLS
 MAX_UNPACKED = 1 << 30
 """Bytes that a compressed file may unpack to: 1 GiB, about 16 hours of PHC's SMPL clips."""
 _MALFORMED = (IndexError, KeyError, ValueError, TypeError, AttributeError, OverflowError, struct.error, EOFError)
+_BAD_HEADER = (SyntaxError, TokenError)
+"""What NumPy's header reader adds to those."""
 _UNPACKERS: dict[bytes, Callable[[], Any]] = {
     b"\x1f\x8b": lambda: zlib.decompressobj(31),
     b"BZ": bz2.BZ2Decompressor,
@@ -70,7 +73,7 @@ def unpickle(data: bytes, where: str, smpl: bool = False) -> Any:
         value = Machine(data, table, where, at).run()
     except MotionError:
         raise
-    except _MALFORMED as error:
+    except (*_MALFORMED, *_BAD_HEADER) as error:
         reason = " ".join(str(error).split())[:100] or type(error).__name__
         raise MotionError(f"{where}: malformed or truncated pickle ({reason})") from None
     if isinstance(value, np.ndarray) and value.dtype == object and value.size == 1:

@@ -9,7 +9,6 @@ agrees with the body positions in the file. Without a robot, named body position
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from ..robot import Robot
 from ..rotations import quat_rotate, quat_to_matrix
 from ..skeleton import DEFAULT_SKELETON, forward_kinematics, local_rotations
 from .timing import read_text, resolve_fps
+from .values import Values, bounded, file_fps, numbers
 
 ROOT_COLUMNS = 7
 XYZW = [3, 0, 1, 2]
@@ -52,13 +52,7 @@ def read_robot_csv(path: Path | str, fps: float | None = None, robot: Robot | No
     path = Path(path)
     if robot is None:
         raise MotionError(f"{path}: a CSV does not name its joints, {_NEEDS_BODY}")
-    header, table = _csv(path)
-    expected = ROOT_COLUMNS + len(robot.hinges)
-    if table.shape[1] != expected:
-        raise MotionError(
-            f"{path}: {table.shape[1]} columns, expected {expected}: root position 3, quaternion 4 and the "
-            f"{len(robot.hinges)} hinges of '{robot.name}'"
-        )
+    header, table = _csv(path, robot)
     rate = resolve_fps(None, fps, path)
     check_timing(rate, len(table), str(path))
     check_finite(table, f"{path}: rows")
@@ -70,22 +64,12 @@ def read_robot_csv(path: Path | str, fps: float | None = None, robot: Robot | No
     return _clip(rate, table[:, :3], root, angles, robot, path, notes)
 
 
-def is_robot_csv(path: Path) -> bool:
-    """Whether a CSV's first or second line is numbers, at least a root and one hinge: what folders are searched for."""
-    with path.open("rb") as file:
-        lines = [file.readline(1 << 16).decode("utf-8", "replace") for _ in range(2)]
-    rows = [line.split(",") for line in lines]
-    return any(len(row) > ROOT_COLUMNS and not any(_is_name(word.strip()) for word in row) for row in rows)
-
-
-def is_robot_motion(values: Mapping[str, Any]) -> bool:
+def is_robot_motion(values: Values) -> bool:
     """Whether the keys of a file are those of a robot motion that `read_robot_values` knows."""
     return any(required <= values.keys() for required in _LAYOUTS)
 
 
-def read_robot_values(
-    values: Mapping[str, Any], fps: float | None, path: Path, robot: Robot | None
-) -> Clip | JointTrack:
+def read_robot_values(values: Values, fps: float | None, path: Path, robot: Robot | None) -> Clip | JointTrack:
     """The contents of an npz or of a safely read pickle as a motion of `robot`.
 
     Layouts: GMR (root_pos, root_rot x y z w, dof_pos), ASAP (root_trans_offset, root_rot x y z w, dof), the same as
@@ -100,22 +84,29 @@ def read_robot_values(
     raise MotionError(f"{path}: keys {sorted(values)[:8]}, expected a robot motion")
 
 
-def _csv(path: Path) -> tuple[list[str], np.ndarray]:
-    """The header's words, empty without one, and the table (T, C)."""
-    text = read_text(path)
-    first = text.lstrip("\ufeff").split("\n", 1)[0]
+def _csv(path: Path, robot: Robot) -> tuple[list[str], np.ndarray]:
+    """The header's words, empty without one, and the table (T, 7 + H) of a robot with H hinges."""
+    text = read_text(path).removeprefix("\ufeff")
+    first, _, rest = text.partition("\n")
     words = [word.strip() for word in first.split(",")]
     named = any(_is_name(word) for word in words)
-    rows = text.count("\n") + 1
+    rows, expected = text.count("\n") + 1, ROOT_COLUMNS + len(robot.hinges)
     if rows > MAX_FRAMES + 2:
         raise MotionError(f"{path}: {rows} rows, expected at most {MAX_FRAMES}")
+    if not (rest if named else text).strip():
+        raise MotionError(f"{path}: no rows, expected one a frame")
+    if len(words) != expected:
+        raise MotionError(
+            f"{path}: {len(words)} columns, expected {expected}: root position 3, quaternion 4 and the "
+            f"{len(robot.hinges)} hinges of '{robot.name}'"
+        )
     try:
         table = np.loadtxt(io.StringIO(text), delimiter=",", skiprows=int(named), ndmin=2, comments=None)
     except ValueError as error:
         reason = " ".join(str(error).split()).split(";")[0][:120]
         raise MotionError(f"{path}: not a table of numbers ({reason}), expected comma-separated rows") from None
-    if not table.size:
-        raise MotionError(f"{path}: no rows, expected one a frame")
+    if table.shape[1] != expected:
+        raise MotionError(f"{path}: {table.shape[1]} numbers in a row, expected {expected}")
     return words if named else [], table
 
 
@@ -188,38 +179,28 @@ def _clip(
     return robot.clip(fps, root_pos, root, angles, path.stem, provenance)
 
 
-def _array(values: Mapping[str, Any], key: str, shape: tuple[int | None, ...], path: Path) -> np.ndarray:
-    """A numeric array of a file, None in shape standing for any length; MotionError for another shape or NaN."""
-    array = np.asarray(values[key])
-    fits = array.ndim == len(shape) and all(n is None or n == m for n, m in zip(shape, array.shape, strict=True))
-    if array.dtype.kind not in "iuf" or not fits:
-        wanted = ", ".join("T" if i == 0 else "n" if n is None else str(n) for i, n in enumerate(shape))
-        raise MotionError(f"{path}: {key} {array.shape} of {array.dtype}, expected numbers ({wanted})")
+def _numbers(values: Values, key: str, shape: tuple[int | None, ...], path: Path) -> np.ndarray:
+    """`numbers`, finite, at least one frame of them."""
+    array = numbers(values, key, shape, path)
     check_timing(1.0, len(array), str(path))
     check_finite(array, f"{path}: {key}")
-    return array.astype(float)
+    return bounded(array, f"{path}: {key}")
 
 
-def _rate(values: Mapping[str, Any], fps: float | None, path: Path) -> float:
-    if "fps" not in values:
-        return resolve_fps(None, fps, path)
-    rate = np.asarray(values["fps"])
-    if rate.size != 1 or rate.dtype.kind not in "iuf":
-        raise MotionError(f"{path}: fps is not one number, expected frames per second")
-    return resolve_fps(float(rate.reshape(())), fps, path)
-
-
-def _names(values: Mapping[str, Any], key: str) -> tuple[str, ...] | None:
-    """Names in a file, None where it has none."""
+def _names(values: Values, key: str) -> tuple[str, ...] | None:
+    """A list of names in a file, None where it has none."""
     found = values.get(key)
-    return None if found is None or not len(found) else tuple(str(name) for name in found)
+    found = found.reshape(-1).tolist() if isinstance(found, np.ndarray) else found
+    if not isinstance(found, (list, tuple)) or not found or not all(isinstance(name, str) for name in found):
+        return None
+    return tuple(found)
 
 
 def _hinge_angles(
-    values: Mapping[str, Any], key: str, frames: int, robot: Robot, path: Path, names: tuple[str, ...] | None = None
+    values: Values, key: str, frames: int, robot: Robot, path: Path, names: tuple[str, ...] | None = None
 ) -> np.ndarray:
     """(T, H) angles in the robot's order, by name where the file has names."""
-    angles = _array(values, key, (frames, None), path)
+    angles = _numbers(values, key, (frames, None), path)
     if angles.shape[1] != len(robot.hinges):
         raise MotionError(
             f"{path}: {key} has {angles.shape[1]} joints a frame, expected the {len(robot.hinges)} hinges of "
@@ -233,38 +214,38 @@ def _hinge_angles(
 
 
 def _root_and_angles(
-    values: Mapping[str, Any], fps: float | None, path: Path, robot: Robot | None, keys: tuple[str, str, str], name: str
+    values: Values, fps: float | None, path: Path, robot: Robot | None, keys: tuple[str, str, str], name: str
 ) -> Clip:
     """Root position, root quaternion x y z w and hinge angles under three keys."""
     if robot is None:
         raise MotionError(f"{path}: {name} without its robot, {_NEEDS_BODY}")
     place, turn, angle = keys
-    root_pos = _array(values, place, (None, 3), path)
-    root = _unit(_array(values, turn, (len(root_pos), 4), path), path)[:, XYZW]
+    root_pos = _numbers(values, place, (None, 3), path)
+    root = _unit(_numbers(values, turn, (len(root_pos), 4), path), path)[:, XYZW]
     angles = _hinge_angles(values, angle, len(root_pos), robot, path, _names(values, "joint_names"))
-    rate = _rate(values, fps, path)
+    rate = resolve_fps(file_fps(values, path), fps, path)
     return _clip(rate, root_pos, root, angles, robot, path, {"format": name, "robot": robot.name})
 
 
-def _asap(values: Mapping[str, Any], fps: float | None, path: Path, robot: Robot | None) -> Clip:
+def _asap(values: Values, fps: float | None, path: Path, robot: Robot | None) -> Clip:
     keys = ("root_trans_offset", "root_rot", "dof")
     return _root_and_angles(values, fps, path, robot, keys, "asap robot")
 
 
-def _plain(values: Mapping[str, Any], fps: float | None, path: Path, robot: Robot | None) -> Clip:
+def _plain(values: Values, fps: float | None, path: Path, robot: Robot | None) -> Clip:
     return _root_and_angles(values, fps, path, robot, ("root_pos", "root_quat_xyzw", "dof"), "robot arrays")
 
 
-def _gmr(values: Mapping[str, Any], fps: float | None, path: Path, robot: Robot | None) -> Clip | JointTrack:
+def _gmr(values: Values, fps: float | None, path: Path, robot: Robot | None) -> Clip | JointTrack:
     """GMR's pickle; its local_body_pos are positions in the root's own frame."""
     names = _names(values, "link_body_list")
     if robot is not None or names is None or values.get("local_body_pos") is None:
         return _root_and_angles(values, fps, path, robot, ("root_pos", "root_rot", "dof_pos"), "gmr")
-    root_pos = _array(values, "root_pos", (None, 3), path)
-    root = _unit(_array(values, "root_rot", (len(root_pos), 4), path), path)[:, XYZW]
-    local = _array(values, "local_body_pos", (len(root_pos), len(names), 3), path)
+    root_pos = _numbers(values, "root_pos", (None, 3), path)
+    root = _unit(_numbers(values, "root_rot", (len(root_pos), 4), path), path)[:, XYZW]
+    local = _numbers(values, "local_body_pos", (len(root_pos), len(names), 3), path)
     turned = quat_rotate(np.repeat(root[:, None], len(names), axis=1), local)
-    return _track(_rate(values, fps, path), names, root_pos[:, None] + turned, path, "gmr")
+    return _track(resolve_fps(file_fps(values, path), fps, path), names, root_pos[:, None] + turned, path, "gmr")
 
 
 def _track(fps: float, names: tuple[str, ...], positions: np.ndarray, path: Path, format_: str) -> JointTrack:
@@ -274,12 +255,12 @@ def _track(fps: float, names: tuple[str, ...], positions: np.ndarray, path: Path
     return JointTrack(fps, names, positions, name=path.stem, provenance=provenance)
 
 
-def _mjlab(values: Mapping[str, Any], fps: float | None, path: Path, robot: Robot | None) -> Clip | JointTrack:
+def _mjlab(values: Values, fps: float | None, path: Path, robot: Robot | None) -> Clip | JointTrack:
     """mjlab's npz, and BeyondMimic's, whose bodies and joints go breadth first: tried where the first does not fit."""
-    positions = _array(values, "body_pos_w", (None, None, 3), path)
+    positions = _numbers(values, "body_pos_w", (None, None, 3), path)
     frames, count = positions.shape[:2]
-    turns = _unit(_array(values, "body_quat_w", (frames, count, 4), path), path)
-    rate, names = _rate(values, fps, path), _names(values, "body_names")
+    turns = _unit(_numbers(values, "body_quat_w", (frames, count, 4), path), path)
+    rate, names = resolve_fps(file_fps(values, path), fps, path), _names(values, "body_names")
     if names is not None and len(names) != count:
         raise MotionError(f"{path}: {len(names)} body names for {count} bodies, expected as many")
     if robot is None:

@@ -10,21 +10,19 @@ import numpy as np
 
 from ..clip import MAX_FRAMES, Provenance
 from ..errors import MotionError
+from ..files import LARGEST
 
 FPS_KEYS = ("fps", "mocap_framerate", "mocap_frame_rate", "framerate")
 TEXT_KEYS = ("texts", "text", "captions", "caption", "prompt")
 PROMPT_PREFIX = "t2mgpt_"
 """Samples of T2M-GPT are files named by their prompt."""
-LARGEST = 1e6
-"""Metres or radians; larger numbers are those of a damaged file and would overflow in products."""
 
 Values = Mapping[str, Any]
 
 
 def numbers(values: Values, key: str, shape: tuple[int | None, ...], path: Path | str) -> np.ndarray:
     """`values[key]` as float64, of `shape` (None: any size). MotionError names the key, what it is, what is wanted."""
-    array = values.get(key)
-    array = np.asarray(array) if isinstance(array, (list, tuple)) else array
+    array = _array(values.get(key))
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "iuf":
         kind = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
         raise MotionError(f"{path}: {key} of type {kind}, expected numbers")
@@ -34,19 +32,30 @@ def numbers(values: Values, key: str, shape: tuple[int | None, ...], path: Path 
         raise MotionError(f"{path}: {key} {array.shape}, expected ({wanted})")
     if array.shape and array.shape[0] > MAX_FRAMES:
         raise MotionError(f"{path}: {key} has {array.shape[0]} frames, expected at most {MAX_FRAMES}")
-    return array.astype(float)
+    with np.errstate(invalid="ignore"):  # a signalling NaN becomes a NaN, which check_finite finds
+        return array.astype(float)
+
+
+def _array(value: Any) -> Any:
+    """Nested lists as an array; ragged ones stay what they are and are refused as no numbers."""
+    try:
+        return np.asarray(value) if isinstance(value, (list, tuple)) else value
+    except ValueError:
+        return None
 
 
 def bounded(array: np.ndarray, what: str) -> np.ndarray:
     """The array, refused where a number is too large to be metres or radians; NaN is the clip's to refuse."""
-    if array.size and np.abs(array).max() > LARGEST:
+    with np.errstate(invalid="ignore"):
+        beyond = np.abs(array).max(initial=0.0) > LARGEST
+    if beyond:
         raise MotionError(f"{what}: a number above {LARGEST:g}, expected metres and radians")
     return array
 
 
 def number(values: Values, key: str, path: Path | str) -> float:
     """One number: a scalar, or an array of one."""
-    array = np.asarray(values[key])
+    array = np.asarray(_array(values[key]))
     if array.size != 1 or array.dtype.kind not in "iuf":
         raise MotionError(f"{path}: {key} is not one number")
     return float(array.reshape(()))

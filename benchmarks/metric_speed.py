@@ -1,0 +1,215 @@
+"""Frames a second of the metrics, against baselines in the same run, and a folder from file to figures.
+
+    python benchmarks/metric_speed.py [--folder FOLDER [--profile N]] [--seconds S] [--json FILE]
+
+Rates are frames of motion over processor seconds of one core, times two: what two cores do that have nothing else to
+do. Ratios compare with baselines that take turns with what is measured: the same clips through the plain loop that one
+would write first (`mj_forward` frame by frame, no metric computed), and through forward kinematics alone. `--folder`
+runs `morphloop evaluate` on a folder with a worker a core and takes its time and memory; `--profile` says where the
+time of N of its files goes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import cProfile
+import os
+import pstats
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import mujoco
+import numpy as np
+
+from morphloop.metrics import measure
+from morphloop.metrics.context import context
+from morphloop.metrics.report import EvaluateConfig, evaluate
+from morphloop.metrics.wrench import residual_wrench
+from morphloop.motion import (
+    HUMANML3D_JOINTS,
+    Clip,
+    JointTrack,
+    find_motions,
+    forward_kinematics,
+    make_corpus,
+    write_json,
+)
+from morphloop.sim import default_body
+
+CLIPS = 24
+CORES = 2
+PROFILED = 40
+"""Functions that a profile names."""
+AIMS = {"joints variant": 40_000, "surface variant, without the wrench": 6_000, "residual wrench alone": 500}
+"""Frames a second on two cores that the issue asks for."""
+
+
+def fresh(clip: Clip) -> Clip:
+    """The clip without what it keeps from being asked before."""
+    return replace(clip)
+
+
+def as_joints(clip: Clip) -> JointTrack:
+    """What a generator of HumanML3D's joints would emit."""
+    return JointTrack(clip.fps, HUMANML3D_JOINTS, clip.positions[:, : len(HUMANML3D_JOINTS)])
+
+
+def forward_loop(clip: Clip) -> float:
+    """The plain loop: place the body frame by frame, let MuJoCo compute everything, take the lowest geom's centre."""
+    body = default_body()
+    data, lowest = mujoco.MjData(body.model), np.inf
+    for qpos in body.qpos_from_clip(clip):
+        data.qpos[:] = qpos
+        mujoco.mj_forward(body.model, data)
+        lowest = min(lowest, float(data.geom_xpos[1:, 2].min()))
+    return lowest
+
+
+@dataclass(frozen=True)
+class Task:
+    """Something to time. prepare: what it is given, made from a clip outside the clock."""
+
+    name: str
+    prepare: Callable[[Clip], Any]
+    work: Callable[[Any], Any]
+
+
+TASKS = (
+    Task("joints variant", as_joints, lambda track: measure(track, wrench=False)),
+    Task("surface variant, without the wrench", fresh, lambda clip: measure(clip, wrench=False)),
+    Task("surface variant, all", fresh, measure),
+    Task("residual wrench alone", lambda clip: context(fresh(clip)), residual_wrench),
+    Task("baseline: mj_forward frame by frame", fresh, forward_loop),
+    Task(
+        "baseline: forward kinematics alone",
+        fresh,
+        lambda clip: forward_kinematics(clip.skeleton, clip.root_pos, clip.rotations),
+    ),
+)
+
+
+def rates(seconds: float) -> dict[str, float]:
+    """Frames a second on two cores of each task, every task given about `seconds` of processor time in turns."""
+    clips = make_corpus(CLIPS, seed=0)
+    spent: dict[str, float] = defaultdict(float)
+    frames: dict[str, int] = defaultdict(int)
+    for task in TASKS:
+        task.work(task.prepare(clips[0]))  # what is made once a process is not counted
+    while min(spent[task.name] for task in TASKS) < seconds:
+        for task in TASKS:
+            if spent[task.name] >= seconds:
+                continue
+            for clip in clips:
+                given = task.prepare(clip)
+                began = time.process_time()
+                task.work(given)
+                spent[task.name] += time.process_time() - began
+                frames[task.name] += clip.num_frames
+    return {task.name: CORES * frames[task.name] / spent[task.name] for task in TASKS}
+
+
+def end_to_end(folder: Path) -> dict[str, float]:
+    """`morphloop evaluate FOLDER` with a worker a core: wall seconds, and of it and its workers together the processor
+    seconds and the largest memory, looked at twice a second."""
+    with tempfile.TemporaryDirectory() as out:
+        command = [
+            str(Path(sys.executable).with_name("morphloop")),
+            "evaluate",
+            str(folder),
+            "--json",
+            f"{out}/it.json",
+        ]
+        began = time.perf_counter()
+        running = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        processor: dict[int, float] = {}
+        memory = 0.0
+        while running.poll() is None:
+            found = _family(running.pid)
+            processor |= {pid: seconds for pid, (seconds, _) in found.items()}
+            memory = max(memory, sum(size for _, size in found.values()))
+            time.sleep(0.5)
+        wall = time.perf_counter() - began
+    files, spent = len(list(find_motions(folder))), sum(processor.values())
+    return {
+        "exit code": running.returncode,
+        "files": files,
+        "wall s": wall,
+        "processor s": spent,
+        "files a processor second": files / spent,
+        "memory of all processes MiB": memory / 2**20,
+        "load": os.getloadavg()[0],
+    }
+
+
+def _family(root: int) -> dict[int, tuple[float, float]]:
+    """(Processor seconds, resident bytes) of a process and of all below it, by process id. Linux."""
+    parents, found = {}, {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:  # it ended meanwhile
+            continue
+        pid = int(stat.parent.name)
+        parents[pid] = int(fields[1])
+        ticks, pages = int(fields[11]) + int(fields[12]), int(fields[21])
+        found[pid] = (ticks / os.sysconf("SC_CLK_TCK"), float(pages * os.sysconf("SC_PAGE_SIZE")))
+    family = {root}
+    while more := {pid for pid, parent in parents.items() if parent in family} - family:
+        family |= more
+    return {pid: found[pid] for pid in family if pid in found}
+
+
+def profile(folder: Path, files: int) -> list[tuple[str, float, float]]:
+    """(function, share with what it calls, share of its own) of those that take most of the time over some files."""
+    found = list(find_motions(folder))
+    chosen = found[:: max(1, len(found) // files)][:files]
+    watched = cProfile.Profile()
+    watched.runcall(evaluate, chosen, EvaluateConfig(workers=0))
+    stats = pstats.Stats(watched)
+    total = stats.total_tt  # type: ignore[attr-defined]  # the stubs leave it out
+    rows = [
+        (f"{_short(file)}:{name}", below / total, own / total)
+        for (file, _, name), (_, _, own, below, _) in stats.stats.items()  # type: ignore[attr-defined]
+    ]
+    return sorted(rows, key=lambda row: -row[1])[:PROFILED]
+
+
+def _short(file: str) -> str:
+    root = str(Path(__file__).resolve().parent.parent)
+    return file.removeprefix(root + "/") if file.startswith(root + "/") and ".venv" not in file else Path(file).name
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--profile", type=int, default=0)
+    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args(argv)
+    result: dict[str, Any] = {"load": os.getloadavg()[0], "frames a second on two cores": rates(args.seconds)}
+    found = result["frames a second on two cores"]
+    loop, kinematics = (found[task.name] for task in TASKS[-2:])
+    print(f"load {result['load']:.1f}; frames a second on two cores, by processor time")
+    for name, rate in found.items():
+        aim = f"aim {AIMS[name]}" if name in AIMS else ""
+        print(f"  {name:40s} {rate:9.0f}   {rate / loop:6.2f} x mj_forward   {rate / kinematics:5.2f} x FK   {aim}")
+    if args.folder:
+        result["folder"] = end_to_end(args.folder)
+        print("  ".join(f"{name} {value:.1f}" for name, value in result["folder"].items()))
+        if args.profile:
+            result["profile"] = profile(args.folder, args.profile)
+            for name, below, own in result["profile"]:
+                print(f"  {100 * below:5.1f} %  own {100 * own:5.1f} %  {name}")
+    if args.json:
+        write_json(args.json, result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,280 @@
+"""Batched physics on `mujoco_warp`: single precision on CUDA, or on Warp's CPU device, which serves tests.
+
+A control step is captured as one CUDA graph. State tensors are views of Warp's arrays, and nothing in a step waits for
+the device but a look at the overflow counter every few seconds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from typing import Any
+
+import mujoco
+import mujoco_warp as mjw
+import numpy as np
+import torch
+import warp as wp
+
+from morphloop.motion import MotionError
+
+from .body import SUBSTEPS, Body
+from .physics import LostStates
+from .variation import ModelFields
+
+log = logging.getLogger("morphloop.physics")
+wp.config.log_level = wp.LOG_WARNING  # no banner and no line a kernel on standard output
+
+STATE_BOUND = mujoco.mjMAXVAL
+"""MuJoCo's own bound: a larger number in a state means that it is lost."""
+OVERFLOW_LOOK = 100
+"""Control steps between two looks at the overflow counter, each of which waits for the device once."""
+_GEOM = mujoco.mjtGeom
+PLANE, CAPSULE = wp.constant(int(_GEOM.mjGEOM_PLANE)), wp.constant(int(_GEOM.mjGEOM_CAPSULE))
+SMALLEST = wp.constant(1e-6)
+MOST_CONTACTS = {
+    (_GEOM.mjGEOM_PLANE, _GEOM.mjGEOM_SPHERE): 1,
+    (_GEOM.mjGEOM_PLANE, _GEOM.mjGEOM_CAPSULE): 2,
+    (_GEOM.mjGEOM_PLANE, _GEOM.mjGEOM_ELLIPSOID): 1,
+    (_GEOM.mjGEOM_PLANE, _GEOM.mjGEOM_CYLINDER): 4,
+    (_GEOM.mjGEOM_PLANE, _GEOM.mjGEOM_BOX): 8,
+    (_GEOM.mjGEOM_SPHERE, _GEOM.mjGEOM_SPHERE): 1,
+    (_GEOM.mjGEOM_SPHERE, _GEOM.mjGEOM_CAPSULE): 1,
+    (_GEOM.mjGEOM_SPHERE, _GEOM.mjGEOM_BOX): 1,
+    (_GEOM.mjGEOM_CAPSULE, _GEOM.mjGEOM_CAPSULE): 2,
+    (_GEOM.mjGEOM_CAPSULE, _GEOM.mjGEOM_BOX): 2,
+}
+"""Contacts that mujoco_warp makes at most of a pair of geom types; `OTHER_CONTACTS` of every other pair."""
+OTHER_CONTACTS = 8
+SELF_PAIRS = 2
+"""Pairs with other moving geoms that count for a moving geom: a body cannot touch all of itself at once."""
+
+
+def buffer_sizes(model: mujoco.MjModel) -> tuple[int, int]:
+    """Contacts and constraint rows that one environment of a model needs at most.
+
+    Contacts: every pair of a moving geom with a fixed one at the most contacts that its types make, plus, where a body
+    may touch itself, the pairs that make most, `SELF_PAIRS` a geom. Rows: 2 (d - 1) for each contact of dimension d
+    (pyramidal cones), plus equality constraints, joint and tendon limits and friction losses at their most.
+    """
+    fixed, own = [], []
+    for a in range(model.ngeom):
+        for b in range(a + 1, model.ngeom):
+            if _may_touch(model, a, b):
+                kinds = tuple(_GEOM(int(kind)) for kind in sorted((model.geom_type[a], model.geom_type[b])))
+                weld = model.body_weldid[model.geom_bodyid[[a, b]]]
+                (fixed if 0 in weld else own).append(MOST_CONTACTS.get(kinds, OTHER_CONTACTS))
+    fixed += [OTHER_CONTACTS] * model.npair
+    moving = int((model.body_weldid[model.geom_bodyid] != 0).sum())
+    contacts = max(1, sum(fixed) + sum(sorted(own, reverse=True)[: SELF_PAIRS * moving]))
+    dimension = max([1, *model.geom_condim.tolist(), *model.pair_dim.tolist()])
+    rows = contacts * max(1, 2 * (dimension - 1)) + 6 * model.neq
+    rows += 2 * int(model.jnt_limited.sum() + model.tendon_limited.sum())
+    rows += int((model.dof_frictionloss > 0).sum() + (model.tendon_frictionloss > 0).sum())
+    return contacts, rows
+
+
+def _may_touch(model: mujoco.MjModel, a: int, b: int) -> bool:
+    """MuJoCo's filter of geom pairs: bitmasks, one body, parent and child unless the parent is the world, excludes."""
+    bits = (model.geom_contype[a] & model.geom_conaffinity[b]) | (model.geom_contype[b] & model.geom_conaffinity[a])
+    first, second = sorted(int(model.geom_bodyid[g]) for g in (a, b))
+    weld = model.body_weldid[[first, second]]
+    up = model.body_weldid[model.body_parentid[weld]]
+    family = weld.all() and (weld[0] == up[1] or weld[1] == up[0])
+    filtered = family and not model.opt.disableflags & mujoco.mjtDisableBit.mjDSBL_FILTERPARENT
+    excluded = (first << 16) + second in model.exclude_signature
+    return bool(bits) and weld[0] != weld[1] and not filtered and not excluded
+
+
+@wp.kernel(enable_backward=False)
+def _align_capsules(
+    found: wp.array(dtype=wp.int32),
+    kinds: wp.array(dtype=wp.int32),
+    geoms: wp.array(dtype=wp.vec2i),
+    worlds: wp.array(dtype=wp.int32),
+    turns: wp.array2d(dtype=wp.mat33),
+    frames: wp.array(dtype=wp.mat33),
+):
+    """Lay the first tangent of contacts between a plane and a capsule along the capsule, as MuJoCo does.
+
+    mujoco_warp 3.17 does so only for a capsule within 60 degrees of the plane, and a friction pyramid that is turned
+    gives another motion: up to 27 rad/s apart after one control step in falls.
+    """
+    k = wp.tid()
+    if k >= found[0]:
+        return
+    pair = geoms[k]
+    if pair[0] < 0 or pair[1] < 0 or kinds[pair[0]] != PLANE or kinds[pair[1]] != CAPSULE:
+        return
+    turn = turns[worlds[k], pair[1]]
+    axis = wp.vec3(turn[0, 2], turn[1, 2], turn[2, 2])
+    normal = frames[k][0]
+    along = axis - wp.dot(axis, normal) * normal
+    if wp.length(along) < SMALLEST:
+        return
+    along = wp.normalize(along)
+    across = wp.cross(normal, along)
+    frames[k] = wp.matrix_from_rows(normal, along, across)
+
+
+def _align(model: Any, data: Any) -> None:
+    """mujoco_warp's hook after collision detection."""
+    contact = data.contact
+    wp.launch(
+        _align_capsules,
+        dim=data.naconmax,
+        inputs=[data.nacon, model.geom_type, contact.geom, contact.worldid, data.geom_xmat, contact.frame],
+    )
+
+
+def _device(name: str) -> Any:
+    """Warp's device of that name, or MotionError with what there is."""
+    found = [device.alias for device in wp.get_devices()]
+    alias = "cuda:0" if name == "cuda" else name
+    if alias not in found:
+        raise MotionError(f"no device '{name}' on this machine, expected one of {', '.join(found)}")
+    if alias != "cpu" and not torch.cuda.is_available():
+        raise MotionError(f"device '{name}' is there, but this torch is built without CUDA")
+    return wp.get_device(alias)
+
+
+class WarpPhysics:
+    """N bodies on `mujoco_warp`, behind the same protocol as `CpuPhysics`.
+
+    body: the body; num_envs: N; device: "cuda:0" and so on, or "cpu"; models: what differs from env to env;
+    contacts: room for contacts of one environment, by `buffer_sizes` if None.
+    overflow: control steps of an environment in which a buffer was too small and something was left out, so far.
+    Raises MotionError without the device, or for a body with what mujoco_warp cannot simulate.
+    """
+
+    def __init__(
+        self,
+        body: Body,
+        num_envs: int,
+        device: str = "cuda:0",
+        models: ModelFields | None = None,
+        contacts: int | None = None,
+    ):
+        self._place = _device(device)
+        self.body, self.num_envs, self.models = body, num_envs, models
+        self.device = torch.device(str(self._place.alias))
+        self.contacts, self.rows = _sizes(body.model, contacts)
+        with wp.ScopedDevice(self._place):
+            self.model = self._put_model()
+            self.data = mjw.make_data(body.model, num_envs, nconmax=self.contacts, njmax=self.rows)
+        view = wp.to_torch
+        self.qpos, self.qvel, self.ctrl = view(self.data.qpos), view(self.data.qvel), view(self.data.ctrl)
+        self._cold = [view(values) for values in (self.data.qacc_warmstart, self.data.qacc, self.data.time)]
+        self._sensors, self._overflowed = view(self.data.sensordata), view(self.data.overflow)
+        self._touch = torch.as_tensor(body.touch_ids, device=self.device)
+        self._rest = self.qpos[:1].clone()
+        self._overflow = torch.zeros((), dtype=torch.long, device=self.device)
+        self._buffers = int(mjw.OverflowType.ALL) & ~int(
+            mjw.OverflowType.ITERATIONS | mjw.OverflowType.LS_ITERATIONS
+        )
+        self._reported = 0
+        self._graph = self._capture() if self._place.is_cuda else None
+        self.lost = LostStates(self.qpos, self.qvel, self.ctrl)
+
+    @property
+    def foot_force(self) -> torch.Tensor:
+        return self._sensors[:, self._touch].sum(dim=2)
+
+    @property
+    def diverged(self) -> int:
+        return self.lost.total
+
+    @property
+    def overflow(self) -> int:
+        count = int(self._overflow)
+        if count > self._reported:
+            log.warning(
+                "mujoco_warp: buffers of %d contacts and %d rows an environment were too small in %d steps of "
+                "environments so far, contacts were left out",
+                self.contacts,
+                self.rows,
+                count,
+            )
+            self._reported = count
+        return count
+
+    def step(self) -> torch.Tensor:
+        self.lost.remember(self.qpos, self.qvel)
+        self._run()
+        failed = ~self._sound()
+        self.lost.add(failed, self.ctrl)
+        self._reset(failed)
+        self._overflow += ((self._overflowed & self._buffers) != 0).sum()
+        self._overflowed.zero_()
+        if self.lost.steps % OVERFLOW_LOOK == 0:
+            _ = self.overflow
+        return failed
+
+    def set_state(self, ids: torch.Tensor, qpos: torch.Tensor, qvel: torch.Tensor) -> None:
+        self.qpos[ids], self.qvel[ids] = qpos.to(self.qpos), qvel.to(self.qvel)
+        self.ctrl[ids] = 0.0
+        for values in self._cold:
+            values[ids] = 0.0
+
+    def _put_model(self) -> Any:
+        """The model on the device, with a row an environment of what varies."""
+        fields = dict(self.models.fields) if self.models else {}
+        if self.models:
+            self.models.check(self.num_envs)
+        known = {item.name: item.type for item in dataclasses.fields(mjw.Model)}
+        shared = [name for name in fields if getattr(known.get(name), "shape", ("",))[0] != "*"]
+        fixed = [name for name in shared if name in known]
+        if fixed:
+            raise MotionError(f"mujoco_warp cannot vary {', '.join(fixed)} from environment to environment")
+        own = {name: fields[name] for name in fields if name not in shared}
+        try:
+            model = mjw.put_model(self.body.model, batch_sizes=dict.fromkeys(own, self.num_envs))
+        except (NotImplementedError, ValueError) as error:
+            raise MotionError(f"body '{self.body.name}': mujoco_warp cannot simulate it, {error}") from None
+        for name, values in own.items():
+            array = getattr(model, name)
+            array.assign(np.asarray(values, np.float32).reshape(array.numpy().shape))
+        model.callback.contactfilter = _align
+        model.opt.warn_overflow = 0  # counted here; the kernels' own lines would flood
+        return model
+
+    def _run(self) -> None:
+        """SUBSTEPS steps on torch's own stream, so that its writes before and its reads after need no waiting."""
+        if self._graph is not None:
+            wp.capture_launch(self._graph, stream=wp.stream_from_torch(self.device))
+            return
+        with wp.ScopedDevice(self._place):
+            for _ in range(SUBSTEPS):
+                mjw.step(self.model, self.data)
+
+    def _capture(self) -> Any:
+        """The control step as a CUDA graph. A first step outside it compiles the kernels; its traces are cleared."""
+        stream = wp.stream_from_torch(self.device)
+        with wp.ScopedStream(stream):
+            mjw.step(self.model, self.data)
+            with wp.ScopedCapture(stream=stream) as capture:
+                for _ in range(SUBSTEPS):
+                    mjw.step(self.model, self.data)
+        self._reset(torch.ones(self.num_envs, dtype=torch.bool, device=self.device))
+        self._overflowed.zero_()
+        return capture.graph
+
+    def _sound(self) -> torch.Tensor:
+        """(N,) bool: state and acceleration within MuJoCo's bound; a NaN is not."""
+        sound = (self.qpos.abs() < STATE_BOUND).all(dim=1) & (self.qvel.abs() < STATE_BOUND).all(dim=1)
+        return sound & (self._cold[1].abs() < STATE_BOUND).all(dim=1)
+
+    def _reset(self, which: torch.Tensor) -> None:
+        """Put environments `which` (N,) bool to rest, without asking the device how many they are."""
+        rows = which[:, None]
+        self.qpos.copy_(torch.where(rows, self._rest, self.qpos))
+        for values in (self.qvel, self.ctrl, *self._cold):
+            values.masked_fill_(which.reshape(-1, *[1] * (values.ndim - 1)), 0.0)
+
+
+def _sizes(model: mujoco.MjModel, contacts: int | None) -> tuple[int, int]:
+    """Buffer sizes of one environment; with room for fewer contacts than a model needs, fewer rows too."""
+    most, rows = buffer_sizes(model)
+    if contacts is None:
+        return most, rows
+    return contacts, max(1, rows * contacts // most)
