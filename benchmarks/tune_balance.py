@@ -3,7 +3,7 @@
     python benchmarks/tune_balance.py --minutes 20 --out assets/balance/gains.json
 
 Every generation rolls 16 candidate gain sets from the same 16 drawn moments of corpus clips (training split, with a
-generator's faults, moving actions only) for 3 s, on 256 environments, and ranks them by how long they stay with the
+generator's faults, moving actions only), pushed, for 3 s, on 256 environments, and ranks them by how long they stay with the
 clip, how near, and how little loaded feet slide. Prints, every 20 generations, survival on the test split.
 """
 
@@ -25,6 +25,9 @@ from morphloop.sim import CONTACT_FORCE, CpuPhysics, default_body
 MOVING = ("walk", "walk_backward", "walk_wave", "side_step", "turn", "kick", "jump", "jump_forward", "squat", "bow")
 POPULATION, STARTS, STEPS = 16, 16, 90
 LOST_M = 0.3
+PUSH_M_S, PUSH_RAD_S = 0.2, 0.4
+"""Standard deviations of the root's velocity and spin that are added to a start: who is never pushed never learns to
+catch himself."""
 Free = tuple[str | None, tuple[str, ...], str, str, float]
 """Phase, joints that share the gain, axis, feature, start."""
 
@@ -71,12 +74,16 @@ def stacked(free: list[Free], candidates: list[np.ndarray], repeats: int) -> Bal
 
 @torch.no_grad()
 def roll(
-    physics: CpuPhysics, observer: Observer, clip: torch.Tensor, frame: torch.Tensor, steps: int
+    physics: CpuPhysics, observer: Observer, clip: torch.Tensor, frame: torch.Tensor, steps: int, push: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Score (N,) per step and steps lived (N,) of bodies with feedback alone from clips (N,) at frames (N,)."""
+    """Score (N,) per step and steps lived (N,) of bodies with feedback alone from clips (N,) at frames (N,).
+
+    push: (N, 6) added to the root's velocity and spin at the start."""
     library = observer.library
     rows = library.rows(clip, frame)
-    physics.set_state(torch.arange(len(clip)), library.qpos[rows], library.qvel[rows])
+    qvel = library.qvel[rows].clone()
+    qvel[:, :6] += push
+    physics.set_state(torch.arange(len(clip)), library.qpos[rows], qvel)
     alive, score, lived = (torch.ones(len(clip)), torch.zeros(len(clip)), torch.zeros(len(clip)))
     state = observer.kinematics(physics.qpos, physics.qvel)
     for step in range(steps):
@@ -99,7 +106,8 @@ def survival(library: MotionLibrary, free: list[Free], values: np.ndarray) -> st
     observer = Observer(body, library)
     observer.balance = Balance(body, gains=gains_from_terms(terms_of(free, values)))
     clip = torch.arange(count)
-    _, lived = roll(CpuPhysics(body, count), observer, clip, torch.zeros_like(clip), int(library.length.max()) - 1)
+    steps, push = int(library.length.max()) - 1, torch.zeros(count, 6)
+    _, lived = roll(CpuPhysics(body, count), observer, clip, torch.zeros_like(clip), steps, push)
     done = (lived >= library.length - 1).float().numpy()
     actions = np.array([c.provenance.notes["action"] for c in library.clips])
     parts = ", ".join(f"{a} {done[actions == a].mean():.2f}" for a in sorted(set(actions)))
@@ -142,7 +150,10 @@ def main() -> None:
         last = torch.clamp(library.length[clip] - STEPS - 1, min=1)
         frame = (torch.rand(STARTS, generator=draw) * last).long()
         observer.balance = Balance(body, gains=stacked(free, candidates, STARTS))
-        score, lived = roll(physics, observer, clip.repeat(POPULATION), frame.repeat(POPULATION), STEPS)
+        push = torch.randn(STARTS, 6, generator=draw) * torch.tensor([PUSH_M_S] * 2 + [0.0] + [PUSH_RAD_S] * 3)
+        score, lived = roll(
+            physics, observer, clip.repeat(POPULATION), frame.repeat(POPULATION), STEPS, push.repeat(POPULATION, 1)
+        )
         search.tell(candidates, (-score.reshape(POPULATION, STARTS).mean(1)).tolist())
         generation += 1
         if generation % 20 == 0:

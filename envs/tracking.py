@@ -46,6 +46,9 @@ class TaskConfig:
     """Longest episode, control steps (10 s)."""
     random_start: bool = True
     """Start anywhere in a clip (reference-state initialisation), else at its first frame."""
+    push: float = 0.0
+    """Standard deviation of what is added to the root's horizontal velocity at a random start, m/s, and twice that to
+    its spin, rad/s: who is never pushed never learns to catch himself."""
 
 
 @dataclass
@@ -223,11 +226,21 @@ class TrackingEnv:
         self.frame[ids] = frame if self.config.random_start and clip is None else 0
         self.steps[ids] = 0
         rows = self.library.rows(self.clip[ids], self.frame[ids])
-        self.physics.set_state(ids, self.library.qpos[rows], self.library.qvel[rows])
+        qpos, qvel = self.library.qpos[rows], self._pushed(self.library.qvel[rows], clip is None)
+        self.physics.set_state(ids, qpos, qvel)
         self.foot_force[ids] = 0.0  # nothing is known before the first step, and the backend still holds the last one
-        start = self.library.joints(rows)
-        for name, value in vars(start).items():
+        for name, value in vars(self.observer.kinematics(qpos, qvel)).items():
             getattr(self.state, name)[ids] = value
+
+    def _pushed(self, qvel: torch.Tensor, drawn: bool) -> torch.Tensor:
+        """Start velocities (K, nv), pushed where starts are drawn."""
+        push = self.config.push
+        if not (drawn and push and self.config.random_start):
+            return qvel
+        noise = torch.randn(len(qvel), 6, generator=self.generator, device=qvel.device)
+        qvel = qvel.clone()
+        qvel[:, :6] += push * noise * noise.new_tensor([1.0, 1.0, 0.0, 2.0, 2.0, 2.0])
+        return qvel
 
     def _state(self) -> JointState:
         return self.observer.kinematics(self.physics.qpos, self.physics.qvel)

@@ -38,7 +38,7 @@ class ImitatorConfig:
     checkpoint_s: float = 120.0
     """Seconds between checkpoints."""
     ppo: PpoConfig = field(default_factory=PpoConfig)
-    task: TaskConfig = field(default_factory=TaskConfig)
+    task: TaskConfig = field(default_factory=lambda: TaskConfig(push=0.15))
 
 
 def train_imitator(

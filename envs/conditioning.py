@@ -1,0 +1,240 @@
+"""Help for a reference before physics sees it, without inventing motion: smooth it, hold its feet, balance it.
+
+Estimators' and generators' clips shake, slide and lean over no foot; a body that tries to do as they say falls. Each
+step here changes a clip by centimetres and can be switched off; figures called `before` are always those of the
+untouched input, and errors that count are taken against the clip as `prepare` left it.
+
+Balancing is a dynamics filter (Yamane and Nakamura 2003) on the cart-table model (Kajita et al. 2003): the least
+horizontal shift of the body whose zero moment point stays over the feet that stand; the feet stay where they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.signal import butter, filtfilt
+from scipy.spatial import ConvexHull, QhullError
+
+from morphloop.metrics.signals import runs
+from morphloop.motion import Clip
+from morphloop.motion.rotations import (
+    quat_between,
+    quat_conj,
+    quat_continuous,
+    quat_from_rotvec,
+    quat_mul,
+    quat_normalize,
+    quat_rotate,
+)
+from morphloop.sim import FEET, Body
+
+GRAVITY = 9.81
+
+
+@dataclass(frozen=True)
+class ConditioningConfig:
+    """Which help a reference gets."""
+
+    smooth: bool = True
+    """Low-pass the whole clip."""
+    smooth_hz: float = 5.0
+    """Corner of that low-pass, Hz."""
+    hold_feet: bool = True
+    """Hold each standing foot where it stands and put it on the ground, by inverse kinematics of the leg."""
+    balance: bool = True
+    """Shift the body so that its zero moment point stays over the standing feet."""
+    margin_m: float = 0.02
+    """How far inside the soles' edge the zero moment point should stay, metres."""
+    shift_price: float = 0.02
+    """Price of the squared shift against the squared distance of the zero moment point from the soles."""
+
+
+def condition(clip: Clip, planted: np.ndarray, body: Body, config: ConditioningConfig | None = None) -> Clip:
+    """A prepared clip (30 Hz, on the ground) that a body can follow more easily.
+
+    planted: (T, 2) bool, which feet the clip means to stand, left first.
+    """
+    config = config or ConditioningConfig()
+    if clip.num_frames < 2:
+        return clip
+    if config.smooth:
+        clip = smoothed(clip, config.smooth_hz)
+    if not (config.hold_feet or config.balance):
+        return clip
+    legs = [[clip.skeleton.index(f"{side}_{part}") for part in ("hip", "knee", "ankle")] for side in FEET]
+    ankles = np.stack([clip.positions[:, leg[2]] for leg in legs], axis=1)
+    if config.hold_feet:
+        ankles = ankles + feet_correction(clip, planted, body)
+    shift = np.zeros((clip.num_frames, 3))
+    if config.balance:
+        shift[:, :2] = balancing_shift(clip, ankles, planted, body, config)
+    root_pos = clip.root_pos + shift
+    rotations = clip.rotations.copy()
+    for foot, leg in enumerate(legs):
+        rotations = _reach(clip, rotations, leg, shift, ankles[:, foot])
+    return replace(clip, root_pos=root_pos, rotations=rotations)
+
+
+def smoothed(clip: Clip, corner_hz: float) -> Clip:
+    """Zero-phase second-order low-pass of root and rotations; clips too short for the filter stay as they are."""
+    filter_ = butter(2, corner_hz / (clip.fps / 2.0))
+    if clip.num_frames <= 3 * len(filter_[0]) + 3:
+        return clip
+    quats = quat_continuous(clip.rotations)
+    return replace(
+        clip,
+        root_pos=filtfilt(*filter_, clip.root_pos, axis=0),
+        rotations=quat_normalize(filtfilt(*filter_, quats, axis=0)),
+    )
+
+
+def feet_correction(clip: Clip, planted: np.ndarray, body: Body) -> np.ndarray:
+    """(T, 2, 3) metres by which ankles have to move so that standing feet neither travel nor hover nor sink.
+
+    A foot's slower end (ankle or toes) is what stands, so that a foot may still roll. Between two stances the
+    correction goes smoothly from one to the other.
+    """
+    surface, frames = body.surface, clip.num_frames
+    correction = np.zeros((frames, 2, 3))
+    for foot, side in enumerate(FEET):
+        own = surface.foot == foot
+        joint = surface.joint[own]
+        points = clip.positions[:, joint] + quat_rotate(clip.global_rotations[:, joint], surface.local[own])
+        lowest = (points[..., 2] - surface.radius[own]).min(axis=1)
+        ends = clip.positions[:, [clip.skeleton.index(f"{side}_{part}") for part in ("ankle", "foot")], :2]
+        steps = np.diff(ends, axis=0, append=ends[-1:])
+        slower = np.linalg.norm(steps, axis=-1).argmin(axis=1)
+        travel = np.cumsum(steps[np.arange(frames), slower], axis=0)
+        keys = np.zeros(frames, bool)
+        for start, stop in runs(planted[:, foot]):
+            path = np.concatenate([np.zeros((1, 2)), travel[start : stop - 1] - (travel[start - 1] if start else 0.0)])
+            correction[start:stop, foot, :2] = path.mean(axis=0) - path
+            correction[start:stop, foot, 2] = -lowest[start:stop]
+            keys[start:stop] = True
+        correction[:, foot] = _between(correction[:, foot], keys)
+    return correction
+
+
+def _between(values: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """(T, 3) values where known, eased from one stretch to the next elsewhere, held before the first and after the
+    last; zero where nothing is known."""
+    filled = values.copy()
+    for start, stop in runs(~known):
+        before = values[start - 1] if start else None
+        after = values[stop] if stop < len(values) else None
+        if before is None and after is None:
+            continue
+        u = np.linspace(0.0, 1.0, stop - start + 2)[1:-1, None]
+        u = u * u * (3.0 - 2.0 * u)
+        first, last = (after if before is None else before), (before if after is None else after)
+        filled[start:stop] = first + u * (last - first)
+    return filled
+
+
+def balancing_shift(
+    clip: Clip, ankles: np.ndarray, planted: np.ndarray, body: Body, config: ConditioningConfig, rounds: int = 40
+) -> np.ndarray:
+    """(T, 2) least horizontal shift of the body that keeps the zero moment point over the standing feet.
+
+    ankles: (T, 2, 3) where the ankles will be; planted: (T, 2) bool. Least squares whose goal, the nearest point over
+    the soles, is found anew in every round; frames without a standing foot ask for nothing but smoothness.
+    """
+    frames = clip.num_frames
+    height, moment_point = _zero_moment_point(clip, body)
+    second = np.zeros((frames, frames))
+    inner = np.arange(1, frames - 1)
+    for offset, factor in ((-1, 1.0), (0, -2.0), (1, 1.0)):
+        second[inner, inner + offset] = factor * clip.fps**2
+    cart = np.eye(frames) - (height / GRAVITY) * second
+    soles = [_support(clip, ankles, planted, frame, body, config.margin_m) for frame in range(frames)]
+    stands = np.array([len(sole) > 0 for sole in soles])
+    system = cart[stands].T @ cart[stands] + config.shift_price * np.eye(frames) + 1e-6 * second.T @ second
+    inverse = np.linalg.inv(system)
+    shift = np.zeros((frames, 2))
+    for _ in range(rounds):
+        point = moment_point + cart @ shift
+        goal = np.array([_nearest(point[t], soles[t]) for t in np.flatnonzero(stands)]).reshape(-1, 2)
+        fresh = inverse @ (cart[stands].T @ (goal - moment_point[stands]))
+        if np.abs(fresh - shift).max() < 1e-4:
+            return fresh
+        shift = fresh
+    return shift
+
+
+def _zero_moment_point(clip: Clip, body: Body) -> tuple[float, np.ndarray]:
+    """Mean height of the centre of mass, metres, and the cart-table zero moment point (T, 2) on the ground."""
+    share = body.joint_masses / body.mass
+    arms = np.broadcast_to(body.joint_coms, clip.positions.shape)
+    centres = clip.positions + quat_rotate(clip.global_rotations, arms)
+    com = np.einsum("j,tji->ti", share, centres)
+    acceleration = np.gradient(np.gradient(com, 1.0 / clip.fps, axis=0), 1.0 / clip.fps, axis=0)
+    height = float(com[:, 2].mean())
+    return height, com[:, :2] - height / GRAVITY * acceleration[:, :2]
+
+
+def _support(clip: Clip, ankles: np.ndarray, planted: np.ndarray, frame: int, body: Body, margin: float) -> np.ndarray:
+    """(K, 2) corners, in order, of the ground under the standing feet, drawn in by `margin`; empty if none stands."""
+    surface = body.surface
+    points = []
+    for foot, side in enumerate(FEET):
+        if planted[frame, foot]:
+            own = surface.foot == foot
+            joint = surface.joint[own]
+            moved = ankles[frame, foot] - clip.positions[frame, clip.skeleton.index(f"{side}_ankle")]
+            turned = quat_rotate(clip.global_rotations[frame, joint], surface.local[own])
+            points.append((clip.positions[frame, joint] + turned + moved)[:, :2])
+    if not points:
+        return np.zeros((0, 2))
+    corners = np.concatenate(points)
+    middle = corners.mean(axis=0)
+    try:
+        corners = corners[ConvexHull(corners).vertices]
+    except QhullError:
+        return middle[None]
+    away = corners - middle
+    length = np.linalg.norm(away, axis=1, keepdims=True)
+    return middle + away * np.maximum(length - margin, 0.0) / np.maximum(length, 1e-9)
+
+
+def _nearest(point: np.ndarray, corners: np.ndarray) -> np.ndarray:
+    """The point of a convex polygon (corners (K, 2), counter-clockwise) that is nearest to `point` (2,)."""
+    if len(corners) < 3:
+        return corners[0]
+    edge = np.roll(corners, -1, axis=0) - corners
+    to = point - corners
+    if (edge[:, 0] * to[:, 1] - edge[:, 1] * to[:, 0] >= 0).all():
+        return point
+    along = np.clip((edge * to).sum(1) / np.maximum((edge**2).sum(1), 1e-12), 0.0, 1.0)
+    nearest = corners + along[:, None] * edge
+    return nearest[np.linalg.norm(nearest - point, axis=1).argmin()]
+
+
+def _reach(clip: Clip, rotations: np.ndarray, leg: list[int], shift: np.ndarray, goal: np.ndarray) -> np.ndarray:
+    """Local rotations (T, J, 4) with one leg moved so that its ankle reaches `goal` (T, 3) from the shifted root.
+
+    The knee bends about its own axis and the hip swings the shortest way, so that the leg keeps its plane; the foot
+    keeps its rotation in the world.
+    """
+    hip, knee, ankle = (clip.positions[:, j] + shift for j in leg)
+    world = [clip.global_rotations[:, j] for j in leg]
+    upper, lower = knee - hip, ankle - knee
+    a, b = np.linalg.norm(upper, axis=-1), np.linalg.norm(lower, axis=-1)
+    wanted = np.clip(np.linalg.norm(goal - hip, axis=-1), np.abs(a - b) + 0.05, 0.9995 * (a + b))
+    bent = np.arccos(np.clip((upper * lower).sum(-1) / (a * b), -1.0, 1.0))
+    asked = np.arccos(np.clip((wanted**2 - a**2 - b**2) / (2.0 * a * b), -1.0, 1.0))
+    side = quat_rotate(world[1], np.broadcast_to([0.0, 1.0, 0.0], upper.shape))
+    normal = np.cross(upper, lower)
+    normal = np.where(bent[:, None] > 0.05, normal, side * a[:, None] * b[:, None] * 0.05)
+    axis = normal / np.linalg.norm(normal, axis=-1, keepdims=True)
+    fold = quat_from_rotvec(axis * (asked - bent)[:, None])
+    lower = quat_rotate(fold, lower)
+    swing = quat_between(upper + lower, goal - hip)
+    parent = clip.global_rotations[:, clip.skeleton.parents[leg[0]]]
+    new_hip = quat_mul(swing, world[0])
+    new_knee = quat_mul(swing, quat_mul(fold, world[1]))
+    out = rotations.copy()
+    out[:, leg[0]] = quat_mul(quat_conj(parent), new_hip)
+    out[:, leg[1]] = quat_mul(quat_conj(new_hip), new_knee)
+    out[:, leg[2]] = quat_mul(quat_conj(new_knee), world[2])
+    return out
