@@ -309,7 +309,7 @@ def markdown() -> str:
         "# Metrics",
         "",
         "Made from `metrics/registry.py`. The same contract measures before and after, kinematic clips and rollouts.",
-        "`surface`: the body's geoms decide, or the mesh where the body is a SMPL model file; `joints`: positions alone.",
+        "`surface`: the body's geoms, or the mesh where the body is a SMPL model file; `joints`: positions alone.",
         "A result says which, and whose surface (`docs/bodies.md`), and never mixes them.",
         "",
         "| name | unit | definition | thresholds | variants | source |",
