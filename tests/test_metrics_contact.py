@@ -213,7 +213,7 @@ def unpacked_walks(folder: Path) -> list[Clip]:
     assert spec.loader is not None
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)
-    tool.DATA = folder
+    vars(tool)["DATA"] = folder
     tool.bandai(folder)
     return [to_default(read_motion(file)) for file in sorted(folder.glob("*.bvh"))]
 
