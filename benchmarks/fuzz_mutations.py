@@ -190,7 +190,7 @@ def _npy(array: np.ndarray) -> bytes:
     return stream.getvalue()
 
 
-BOMB_CHANCE = 0.003
+BOMB_CHANCE = 0.001
 BOMBS = ((3, 50_000_000), (2_000_000, 72), (2_300_000, 22, 3))
 """Shapes of arrays of 1.2 GB that pack into little."""
 

@@ -1,9 +1,9 @@
 """Mutation fuzzing of every reader: `python benchmarks/fuzz_readers.py [--count 2000] [--only FORMAT ...]`.
 
 Damaged copies of small valid files are read in worker processes. A reader may take a file or refuse it with one line;
-a fault is anything else: another exception, a message of several lines, more than 10 s of processor time, more than 2 GiB beyond what
-the process began with, a dead process, a motion with a number that is none. Mutation k of a format is the same in
-every run of one seed. Exit code 1 if there was a fault; the files at fault go to --keep.
+a fault is anything else: another exception, a message of several lines, more than 10 s of processor time, more than
+2 GiB beyond what the process began with, a dead process, a motion with a number that is none. Mutation k of a format is
+the same in every run of one seed. Exit code 1 if there was a fault; the files at fault go to --keep.
 """
 
 from __future__ import annotations
