@@ -69,7 +69,7 @@ def test_the_number_of_workers_changes_no_byte(folder: Path, tmp_path: Path) -> 
 
 def test_a_killed_worker_costs_one_file(tmp_path: Path) -> None:
     for number in range(24):
-        save_clip(tmp_path / "in" / f"{number:02d}.npz", standing(frames=400))
+        save_clip(tmp_path / "in" / f"{number:02d}.npz", standing(frames=200))
     killed = []
 
     def kill_one(_label: str, done: int, _total: int) -> None:
@@ -77,7 +77,7 @@ def test_a_killed_worker_costs_one_file(tmp_path: Path) -> None:
             killed.append(multiprocessing.active_children()[0])
             os.kill(killed[0].pid, signal.SIGKILL)
 
-    result = evaluate([tmp_path / "in"], EvaluateConfig(workers=2), kill_one)
+    result = evaluate([tmp_path / "in"], replace(SERIAL, workers=2), kill_one)
     assert killed
     assert len(result.rows) == 23
     assert len(result.failed) == 1
@@ -90,7 +90,7 @@ def test_ctrl_c_leaves_no_worker_and_no_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for number in range(24):
-        save_clip(tmp_path / "in" / f"{number:02d}.npz", standing(frames=400))
+        save_clip(tmp_path / "in" / f"{number:02d}.npz", standing(frames=200))
 
     @contextmanager
     def interrupting() -> Iterator[Callable[[str, int, int], None]]:
