@@ -22,7 +22,7 @@ from .files import read_npy, read_npz
 from .readers import read_motions
 from .readers.values import FPS_KEYS
 from .robot import Robot
-from .skeleton import DEFAULT_SKELETON
+from .skeleton import DEFAULT_SKELETON, HUMANML3D_JOINTS
 from .skeleton_maps import MAPS, PositionMap, find_map
 
 MAX_ROOT_SPEED = 15.0
@@ -44,9 +44,11 @@ QUATERNIONS = ("rotations", "body_quat_w", "root_rot", "root_quat_xyzw", "pose_q
 MOTION_KEYS = (
     *("root_pos", "offsets", "positions", "joints", "poses", "trans", "pose_body", "root_orient", "smpl_poses"),
     *("smpl_trans", "posed_joints", "root_positions", "global_rot_mats", "joint_pos", "body_pos_w", "dof", "dof_pos"),
-    *("root_trans_offset", "frames", *QUATERNIONS),
+    *("root_trans_offset", "frames", "array", *QUATERNIONS),
 )
 """Arrays that hold the motion, whatever the layout; others may hold NaN and mean it."""
+NAMED_BODIES = ("mjlab", "gmr")
+"""Formats whose joint tracks are a robot's bodies under their own names."""
 TIME_KEYS = ("timestamps", "timestamp", "times", "time", "t")
 _FIELDS = r"fps|frame time|frames?|joints?|bones?|poses|trans|channels?|quaternion|rotations?|meta|schema|keys|line \d+"
 
@@ -150,7 +152,9 @@ def _known_names(motion: Clip | JointTrack) -> dict[str, int] | None:
     """Index of each default joint that the motion has under some known name; None for an unknown skeleton."""
     names = motion.skeleton.names if isinstance(motion, Clip) else motion.names
     own = {name: j for j, name in enumerate(names) if name in DEFAULT_SKELETON.names}
-    if isinstance(motion, JointTrack) or {"pelvis", "head", "left_ankle"} <= own.keys():
+    if isinstance(motion, JointTrack):
+        return own if set(HUMANML3D_JOINTS) <= own.keys() else None
+    if {"pelvis", "head", "left_ankle"} <= own.keys():
         return own
     try:
         known = find_map(motion.skeleton, motion.name)
@@ -181,7 +185,7 @@ def _axis_problems(motion: Clip | JointTrack, where: str, known: dict[str, int] 
 def _array_problems(path: Path) -> list[Problem]:
     """Problems of the arrays of an npz or npy, each by itself; none where the file cannot be opened."""
     try:
-        arrays: dict[str, np.ndarray] = read_npz(path) if path.suffix.lower() == ".npz" else {"joints": read_npy(path)}
+        arrays = read_npz(path) if path.suffix.lower() == ".npz" else {"array": read_npy(path)}
     except MotionError:
         return []
     found: list[Problem] = []
