@@ -95,14 +95,13 @@ def motion_problems(motion: Clip | JointTrack, where: str, robot: Robot | None =
     """What can be wrong with a motion that a reader took."""
     found: list[Problem] = []
     known = _known_names(motion)
-    robotic = robot is not None or "robot" in motion.provenance.notes
-    if known is None and isinstance(motion, Clip) and not robotic:
-        names = ", ".join(motion.skeleton.names[:4])
-        found.append(
-            Problem(where, "joints", f"the joints of one of: {'; '.join(m.name for m in MAPS)}", f"{names} ...")
-        )
+    notes = motion.provenance.notes
+    if known is None and robot is None and "robot" not in notes and notes.get("format") not in NAMED_BODIES:
+        names = ", ".join((motion.skeleton.names if isinstance(motion, Clip) else motion.names)[:4])
+        wanted = "; ".join(m.name for m in MAPS) if isinstance(motion, Clip) else "HumanML3D"
+        found.append(Problem(where, "joints", f"the joints of one of: {wanted}", f"{names} ..."))
     reach = float(np.median(np.linalg.norm(motion.positions - motion.positions[:, :1], axis=-1).max(axis=1)))
-    own_unit = motion.provenance.notes.get("length_unit") == "unknown"
+    own_unit = notes.get("length_unit") == "unknown"
     scale = _DEFAULT_REACH / max(reach, 1e-9) if own_unit else 1.0
     found += _size_problems(motion, where, reach, own_unit)
     found += _speed_problems(motion, where, scale)
