@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
@@ -113,9 +113,35 @@ def robot_named(spec: str | None) -> Robot | None:
     """The robot that `--body` names, None without one. MotionError for a body that is no robot."""
     if spec is None:
         return None
+    if not spec.lower().endswith(".xml"):
+        raise MotionError(f"--body {spec}: not a robot, expected the MJCF (.xml) of one")
     from morphloop.sim import RobotBody, load_body
 
-    body = load_body(spec) if spec.lower().endswith(".xml") else None
-    if not isinstance(body, RobotBody):
-        raise MotionError(f"--body {spec}: not a robot, expected the MJCF (.xml) of one")
+    body = load_body(spec)
+    assert isinstance(body, RobotBody)  # what load_body makes of an MJCF
     return body.robot
+
+
+def told(path: Path, error: Exception) -> dict[str, str]:
+    """A file that could not be used: one line on stderr, and its row of the JSON file."""
+    reason = one_line(str(error)).removeprefix(f"{path}: ")
+    print(f"morphloop: {path}: {reason}", file=sys.stderr)
+    return {"path": str(path), "reason": reason}
+
+
+def files_below(paths: Iterable[Path], failed: list[dict[str, str]]) -> dict[Path, Path]:
+    """Motion files of all paths, each with its subfolder below the path it was found under; a path with none becomes a
+    row of `failed` and the rest goes on. MotionError where no path is given."""
+    from morphloop.motion import find_motions
+
+    files: dict[Path, Path] = {}
+    paths = list(paths)
+    if not paths:
+        raise MotionError("no motion file given, expected files or folders")
+    for path in paths:
+        try:
+            for file in find_motions(path):
+                files.setdefault(file, file.parent.relative_to(path) if path.is_dir() else Path())
+        except MotionError as error:
+            failed.append(told(path, error))
+    return files

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from .console import BAD_INPUT, DONE, one_line, progress_bars, robot_named, writable_folder
+from .console import BAD_INPUT, DONE, files_below, progress_bars, robot_named, told, writable_folder
 
 if TYPE_CHECKING:
     from morphloop.motion import Clip, JointTrack
@@ -31,11 +30,6 @@ class _Batch:
     clips: list[dict[str, Any]] = field(default_factory=list)
     failed: list[dict[str, str]] = field(default_factory=list)
     written: dict[Path, Path] = field(default_factory=dict)
-
-    def fail(self, path: Path, error: Exception) -> None:
-        reason = one_line(str(error)).removeprefix(f"{path}: ")
-        self.failed.append({"path": str(path), "reason": reason})
-        print(f"morphloop: {path}: {reason}", file=sys.stderr)
 
 
 @dataclass(frozen=True)
@@ -73,9 +67,9 @@ class Convert:
         if self.json is not None:
             writable_folder(self.json.parent)
         robot = robot_named(self.body)
-        files = _find(self.paths, batch)
+        files = files_below(self.paths, batch.failed)
         with progress_bars() as watch:
-            for done, (path, below) in enumerate(files, 1):
+            for done, (path, below) in enumerate(files.items(), 1):
                 for name, read in read_motions(path, self.fps, robot):
                     self._one(path, out / below / _file_name(name), read, robot, batch)
                 watch("converting", done, len(files))
@@ -95,7 +89,7 @@ class Convert:
             made = prepare(motion, self.to, self.out_fps, robot)
             write_motion(target, made, self.to, robot)
         except MotionError as error:
-            batch.fail(path, error)
+            batch.failed.append(told(path, error))
             return
         batch.written[target] = path
         batch.clips.append(
@@ -109,22 +103,6 @@ class Convert:
                 "carries": FORMATS[self.to].carries,
             }
         )
-
-
-def _find(paths: tuple[Path, ...], batch: _Batch) -> list[tuple[Path, Path]]:
-    """Motion files with the subfolder that each goes to; a path with none becomes a failure and the rest goes on."""
-    from morphloop.motion import MotionError, find_motions
-
-    if not paths:
-        raise MotionError("no motion file given, expected files or folders")
-    found: dict[Path, Path] = {}
-    for path in paths:
-        try:
-            for file in find_motions(path):
-                found.setdefault(file, file.parent.relative_to(path) if path.is_dir() else Path())
-        except MotionError as error:
-            batch.fail(path, error)
-    return list(found.items())
 
 
 def _file_name(name: str) -> str:

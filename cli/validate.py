@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from .console import BAD_INPUT, DONE, FAILED, one_line, progress_bars, robot_named, writable_folder
+from .console import BAD_INPUT, DONE, FAILED, files_below, progress_bars, robot_named, told, writable_folder
 
 if TYPE_CHECKING:
     from morphloop.motion.problems import Problem
@@ -25,11 +24,6 @@ class _Batch:
 
     files: list[dict[str, Any]] = field(default_factory=list)
     failed: list[dict[str, str]] = field(default_factory=list)
-
-    def fail(self, path: Path, error: Exception) -> None:
-        reason = one_line(str(error)).removeprefix(f"{path}: ")
-        self.failed.append({"path": str(path), "reason": reason})
-        print(f"morphloop: {path}: {reason}", file=sys.stderr)
 
 
 @dataclass(frozen=True)
@@ -56,23 +50,15 @@ class Validate:
     """Write every problem here."""
 
     def run(self) -> int:
-        from morphloop.motion import MotionError, find_motions, write_json
+        from morphloop.motion import MotionError, write_json
 
         if self.fix and self.out is None:
             raise MotionError("--fix writes new files: give their folder with --out DIR")
-        if not self.paths:
-            raise MotionError("no motion file given, expected files or folders")
         if self.json is not None:
             writable_folder(self.json.parent)
         out = writable_folder(self.out) if self.fix and self.out is not None else None
         robot, batch = robot_named(self.body), _Batch()
-        files: dict[Path, Path] = {}
-        for path in self.paths:
-            try:
-                for file in find_motions(path):
-                    files.setdefault(file, file.parent.relative_to(path) if path.is_dir() else Path())
-            except MotionError as error:
-                batch.fail(path, error)
+        files = files_below(self.paths, batch.failed)
         with progress_bars() as watch:
             for done, (file, below) in enumerate(files.items(), 1):
                 self._one(file, None if out is None else out / below, robot, batch)
@@ -96,7 +82,7 @@ class Validate:
             try:
                 made = repair(path, out, problems, self.fps, robot)
             except MotionError as error:
-                batch.fail(path, error)
+                batch.failed.append(told(path, error))
             else:
                 problems, row["mended"] = made.left, _rows(made.mended)
                 row["out"] = None if made.out is None else str(made.out)

@@ -32,18 +32,20 @@ BLIND = 0.02
 """A reading that moves by less than this share of itself at every frame rate does not see the defect."""
 QUIET = 1e-3
 """Readings under this, in the definition's unit, count as 0: what is left of rounding and of the filter's ends."""
+SLIDE = (
+    "slide_mean_mm_s",
+    "slide_ratio",
+    "physdiff_skate_mm",
+    "physdiff_skate_mm as fed",
+    "gmd_skating_ratio",
+    "gmd_skating_ratio as fed",
+    "edge_pfc",
+    "edge_pfc as fed",
+    "naive slide",
+)
 MEANT: dict[str, tuple[str, ...]] = {
-    "slide": (
-        "slide_mean_mm_s",
-        "slide_ratio",
-        "physdiff_skate_mm",
-        "physdiff_skate_mm as fed",
-        "gmd_skating_ratio",
-        "gmd_skating_ratio as fed",
-        "edge_pfc",
-        "edge_pfc as fed",
-        "naive slide",
-    ),
+    "slide": SLIDE,
+    "slide for a while": SLIDE,
     "float": ("float_mean_mm", "physdiff_float_mm", "physdiff_phys_err_mm", "gmd_skating_ratio", "edge_pfc"),
     "penetration": ("penetration_mean_mm", "physdiff_penetrate_mm", "physdiff_phys_err_mm", "gmd_skating_ratio"),
     "sink for a while": ("penetration_mean_mm", "penetration_max_mm", "penetration_ratio", "physdiff_penetrate_mm"),

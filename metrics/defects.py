@@ -87,6 +87,14 @@ def slide(clip: Clip, speed: float, direction: float = 0.5) -> Clip:
     return replace(clip, root_pos=clip.root_pos + speed * seconds(clip)[:, None] * way)
 
 
+def slide_for_a_while(clip: Clip, speed: float, direction: float = 0.5) -> Clip:
+    """As `slide`, in the middle of the clip alone: the speed rises and falls as the height of `hover` does."""
+    way = np.array([np.cos(direction), np.sin(direction), 0.0])
+    speeds = hover_height(clip, speed)
+    moved = np.concatenate([[0.0], np.cumsum(0.5 * (speeds[1:] + speeds[:-1])) / clip.fps])
+    return replace(clip, root_pos=clip.root_pos + moved[:, None] * way)
+
+
 def lift(clip: Clip, height: float) -> Clip:
     """The whole clip raised by `height` metres; lowered, and so sunk into the ground, where it is negative."""
     return clip.moved(np.array([0.0, 0.0, height]))
@@ -145,6 +153,19 @@ def _slid(_clip: Clip, speed: float, _resting: np.ndarray) -> Expected:
         "physdiff_skate_mm": skate,
         "physdiff_phys_err_mm": skate,
         "gmd_skating_ratio": float(speed > MM * GMD_SPEED),
+    }
+
+
+def _slid_in_part(clip: Clip, speed: float, _resting: np.ndarray) -> Expected:
+    """Where both feet stand throughout: every frame counts, with the speed that it has."""
+    speeds = hover_height(clip, speed)
+    skate = float(speeds.mean() / PHYSDIFF_HZ)
+    return {
+        "slide_mean_mm_s": float(speeds.mean()),
+        "slide_ratio": float((speeds > MM * SLIDE_FAST).mean()),
+        "physdiff_skate_mm": skate,
+        "physdiff_phys_err_mm": skate,
+        "gmd_skating_ratio": float((speeds > MM * GMD_SPEED).mean()),
     }
 
 
@@ -216,6 +237,16 @@ DEFECTS = _listed(
             (20.0, 100.0, 300.0, 700.0),
             lambda clip, size, _: slide(clip, size / MM),
             _slid,
+            "slide_mean_mm_s",
+            gated=True,
+        ),
+        Defect(
+            "slide for a while",
+            "mm/s",
+            ("stand",),
+            (100.0, 700.0),
+            lambda clip, size, _: slide_for_a_while(clip, size / MM),
+            _slid_in_part,
             "slide_mean_mm_s",
             gated=True,
         ),

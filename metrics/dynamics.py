@@ -17,7 +17,7 @@ import numpy as np
 from morphloop.motion.rotations import quat_to_matrix
 from morphloop.sim.body import Body
 
-GRAVITY = np.array([0.0, 0.0, -9.81])
+from .plausibility import GRAVITY
 
 
 @dataclass(frozen=True, eq=False)

@@ -34,6 +34,7 @@ def _mm(metres: float) -> str:
 DESIGN = "morphloop's measurement contract"
 PHC = "PHC (arXiv 2305.06456)"
 GRID = {"low-pass": f"{signals.LOWPASS_HZ:g} Hz zero phase", "grid": f"{signals.GRID_HZ:g} Hz"}
+BETWEEN = {"looked at": f"{signals.FINE_HZ:g} Hz or more, modified Akima between frames"}
 CONTACT = GRID | {
     "enter": _mm(contact.ENTER_M),
     "leave": _mm(contact.LEAVE_M),
@@ -61,22 +62,28 @@ _ALL = (
         "height that `robust` (with ground `lowest`: that choice) takes off to put the motion on the ground",
         DESIGN,
         better="",
-        thresholds={"percentile": f"{points.ROBUST_PERCENTILE:g}"},
+        thresholds=BETWEEN | {"percentile": f"{points.ROBUST_PERCENTILE:g}"},
     ),
-    Metric("penetration_mean_mm", "mm", "mean of max(0, -h), h the height of the lowest point", DESIGN),
-    Metric("penetration_max_mm", "mm", "largest max(0, -h)", DESIGN),
+    Metric(
+        "penetration_mean_mm",
+        "mm",
+        "mean of max(0, -h), h the height of the lowest point",
+        DESIGN,
+        thresholds=BETWEEN,
+    ),
+    Metric("penetration_max_mm", "mm", "largest max(0, -h)", DESIGN, thresholds=BETWEEN),
     Metric(
         "penetration_ratio",
         "",
-        "share of frames deeper than the threshold",
+        "share of the time deeper than the threshold",
         DESIGN,
-        thresholds={"deep": _mm(plausibility.DEEP_M)},
+        thresholds=BETWEEN | {"deep": _mm(plausibility.DEEP_M)},
     ),
-    Metric("float_mean_mm", "mm", "mean of max(0, h)", DESIGN),
+    Metric("float_mean_mm", "mm", "mean of max(0, h)", DESIGN, thresholds=BETWEEN),
     Metric(
         "unsupported_ratio",
         "",
-        "share of frames with h over the threshold (joints: each joint's height less its clearance) whose centre of "
+        "share of the time with h over the threshold (joints: each joint's height less its clearance) whose centre of "
         "mass is not in free fall; airborne stretches too short for the fit are left out",
         DESIGN,
         thresholds={
@@ -309,7 +316,8 @@ def markdown() -> str:
         "# Metrics",
         "",
         "Made from `metrics/registry.py`. The same contract measures before and after, kinematic clips and rollouts.",
-        "`surface`: the body's geoms decide; `joints`: positions alone; a result says which and never mixes them.",
+        "`surface`: the body's geoms, or the mesh where the body is a SMPL model file; `joints`: positions alone.",
+        "A result says which, and whose surface (`docs/bodies.md`), and never mixes them.",
         "",
         "| name | unit | definition | thresholds | variants | source |",
         "|---|---|---|---|---|---|",

@@ -20,8 +20,8 @@ from scipy.optimize import nnls
 from morphloop.sim.body import Body
 
 from .context import Context
-from .dynamics import GRAVITY, Segments, built_pose, external_wrench, segments
-from .plausibility import AIRBORNE_M
+from .dynamics import Segments, built_pose, external_wrench, segments
+from .plausibility import AIRBORNE_M, GRAVITY
 from .signals import GRID_HZ, on_grid
 
 FRICTION = 1.0

@@ -22,7 +22,7 @@ from .files import read_npy, read_npz
 from .readers import read_motions
 from .readers.values import FPS_KEYS
 from .robot import Robot
-from .skeleton import DEFAULT_SKELETON
+from .skeleton import DEFAULT_SKELETON, HUMANML3D_JOINTS
 from .skeleton_maps import MAPS, PositionMap, find_map
 
 MAX_ROOT_SPEED = 15.0
@@ -44,9 +44,11 @@ QUATERNIONS = ("rotations", "body_quat_w", "root_rot", "root_quat_xyzw", "pose_q
 MOTION_KEYS = (
     *("root_pos", "offsets", "positions", "joints", "poses", "trans", "pose_body", "root_orient", "smpl_poses"),
     *("smpl_trans", "posed_joints", "root_positions", "global_rot_mats", "joint_pos", "body_pos_w", "dof", "dof_pos"),
-    *("root_trans_offset", "frames", *QUATERNIONS),
+    *("root_trans_offset", "frames", "array", *QUATERNIONS),
 )
 """Arrays that hold the motion, whatever the layout; others may hold NaN and mean it."""
+NAMED_BODIES = ("mjlab", "gmr")
+"""Formats whose joint tracks are a robot's bodies under their own names."""
 TIME_KEYS = ("timestamps", "timestamp", "times", "time", "t")
 _FIELDS = r"fps|frame time|frames?|joints?|bones?|poses|trans|channels?|quaternion|rotations?|meta|schema|keys|line \d+"
 
@@ -93,14 +95,13 @@ def motion_problems(motion: Clip | JointTrack, where: str, robot: Robot | None =
     """What can be wrong with a motion that a reader took."""
     found: list[Problem] = []
     known = _known_names(motion)
-    robotic = robot is not None or "robot" in motion.provenance.notes
-    if known is None and isinstance(motion, Clip) and not robotic:
-        names = ", ".join(motion.skeleton.names[:4])
-        found.append(
-            Problem(where, "joints", f"the joints of one of: {'; '.join(m.name for m in MAPS)}", f"{names} ...")
-        )
+    notes = motion.provenance.notes
+    if known is None and robot is None and "robot" not in notes and notes.get("format") not in NAMED_BODIES:
+        names = ", ".join((motion.skeleton.names if isinstance(motion, Clip) else motion.names)[:4])
+        wanted = "; ".join(m.name for m in MAPS) if isinstance(motion, Clip) else "HumanML3D"
+        found.append(Problem(where, "joints", f"the joints of one of: {wanted}", f"{names} ..."))
     reach = float(np.median(np.linalg.norm(motion.positions - motion.positions[:, :1], axis=-1).max(axis=1)))
-    own_unit = motion.provenance.notes.get("length_unit") == "unknown"
+    own_unit = notes.get("length_unit") == "unknown"
     scale = _DEFAULT_REACH / max(reach, 1e-9) if own_unit else 1.0
     found += _size_problems(motion, where, reach, own_unit)
     found += _speed_problems(motion, where, scale)
@@ -150,7 +151,9 @@ def _known_names(motion: Clip | JointTrack) -> dict[str, int] | None:
     """Index of each default joint that the motion has under some known name; None for an unknown skeleton."""
     names = motion.skeleton.names if isinstance(motion, Clip) else motion.names
     own = {name: j for j, name in enumerate(names) if name in DEFAULT_SKELETON.names}
-    if isinstance(motion, JointTrack) or {"pelvis", "head", "left_ankle"} <= own.keys():
+    if isinstance(motion, JointTrack):
+        return own if set(HUMANML3D_JOINTS) <= own.keys() else None
+    if {"pelvis", "head", "left_ankle"} <= own.keys():
         return own
     try:
         known = find_map(motion.skeleton, motion.name)
@@ -181,7 +184,7 @@ def _axis_problems(motion: Clip | JointTrack, where: str, known: dict[str, int] 
 def _array_problems(path: Path) -> list[Problem]:
     """Problems of the arrays of an npz or npy, each by itself; none where the file cannot be opened."""
     try:
-        arrays: dict[str, np.ndarray] = read_npz(path) if path.suffix.lower() == ".npz" else {"joints": read_npy(path)}
+        arrays = read_npz(path) if path.suffix.lower() == ".npz" else {"array": read_npy(path)}
     except MotionError:
         return []
     found: list[Problem] = []

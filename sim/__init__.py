@@ -6,7 +6,7 @@ from .gl import gl_available
 from .kinematics import JointState, Kinematics
 from .mjcf_body import RobotBody
 from .physics import CpuPhysics, Physics
-from .render import Video, ffmpeg_available, render_strip, render_video, video_bytes
+from .render import Video, ffmpeg_available, render_strip, render_video, strip_bytes, video_bytes
 from .replay import CONTACT_FORCE, Certificate, Recorder, certify, simulator_name
 from .smpl_body import SmplBody
 
@@ -38,6 +38,7 @@ __all__ = [
     "render_strip",
     "render_video",
     "simulator_name",
+    "strip_bytes",
     "video_bytes",
     "worn",
 ]

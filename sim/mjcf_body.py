@@ -16,6 +16,7 @@ import mujoco
 import numpy as np
 
 from morphloop.motion import Clip, MotionError, Skeleton
+from morphloop.motion.readers.timing import read_text
 from morphloop.motion.robot import Hinge, Robot
 from morphloop.motion.rotations import quat_to_matrix
 from morphloop.motion.skeleton import forward_kinematics
@@ -122,6 +123,7 @@ class RobotBody(Body):
 
 def _compile(path: Path) -> tuple[mujoco.MjModel, np.ndarray]:
     """The model, its robot with a free root, and MuJoCo's indices of the robot's bodies."""
+    read_text(path)  # names in another encoding would fail much later
     try:
         spec = mujoco.MjSpec.from_file(str(path))
         model = spec.compile()

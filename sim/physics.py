@@ -41,7 +41,8 @@ class Physics(Protocol):
     """N copies of one body, advanced together by control steps.
 
     body: the model; num_envs: N; device: where the tensors live
-    qpos: (N, nq), qvel: (N, nv) state, float64 with `mujoco.batch`, float32 with `mujoco_warp`; ctrl: (N, nu) PD targets, written before `step`
+    qpos: (N, nq), qvel: (N, nv) state, float64 with `mujoco.batch`, float32 with `mujoco_warp`
+    ctrl: (N, nu) PD targets, written before `step`
     models: what differs from env to env, None if nothing does; lost: the last states before a divergence
     foot_force: (N, 2) normal force on left and right foot during the last substep, newtons
     diverged: how many environments were put back to rest because their state was not finite, so far

@@ -1,4 +1,4 @@
-"""Models that differ from environment to environment: friction, mass, gains and shape drawn from ranges, or many bodies.
+"""Models that differ from environment to environment: friction, mass, gains and size drawn from ranges, or many bodies.
 
 What follows from a drawn value (subtree masses, inverse weights, bounding boxes) is computed by MuJoCo itself
 (`mj_setConst`) once for both backends, so that they run the very same models.

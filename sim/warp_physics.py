@@ -20,7 +20,8 @@ from morphloop.motion import MotionError
 
 from .body import SUBSTEPS, Body
 from .physics import LostStates
-from .variation import ModelFields
+from .variation import DERIVED, ModelFields
+from .warp_contacts import align_capsules
 
 log = logging.getLogger("morphloop.physics")
 wp.config.log_level = wp.LOG_WARNING  # no banner and no line a kernel on standard output
@@ -30,8 +31,6 @@ STATE_BOUND = mujoco.mjMAXVAL
 OVERFLOW_LOOK = 100
 """Control steps between two looks at the overflow counter, each of which waits for the device once."""
 _GEOM = mujoco.mjtGeom
-PLANE, CAPSULE = wp.constant(int(_GEOM.mjGEOM_PLANE)), wp.constant(int(_GEOM.mjGEOM_CAPSULE))
-SMALLEST = wp.constant(1e-6)
 MOST_CONTACTS = {
     (_GEOM.mjGEOM_PLANE, _GEOM.mjGEOM_SPHERE): 1,
     (_GEOM.mjGEOM_PLANE, _GEOM.mjGEOM_CAPSULE): 2,
@@ -86,47 +85,6 @@ def _may_touch(model: mujoco.MjModel, a: int, b: int) -> bool:
     return bool(bits) and weld[0] != weld[1] and not filtered and not excluded
 
 
-@wp.kernel(enable_backward=False)
-def _align_capsules(
-    found: wp.array(dtype=wp.int32),
-    kinds: wp.array(dtype=wp.int32),
-    geoms: wp.array(dtype=wp.vec2i),
-    worlds: wp.array(dtype=wp.int32),
-    turns: wp.array2d(dtype=wp.mat33),
-    frames: wp.array(dtype=wp.mat33),
-):
-    """Lay the first tangent of contacts between a plane and a capsule along the capsule, as MuJoCo does.
-
-    mujoco_warp 3.17 does so only for a capsule within 60 degrees of the plane, and a friction pyramid that is turned
-    gives another motion: up to 27 rad/s apart after one control step in falls.
-    """
-    k = wp.tid()
-    if k >= found[0]:
-        return
-    pair = geoms[k]
-    if pair[0] < 0 or pair[1] < 0 or kinds[pair[0]] != PLANE or kinds[pair[1]] != CAPSULE:
-        return
-    turn = turns[worlds[k], pair[1]]
-    axis = wp.vec3(turn[0, 2], turn[1, 2], turn[2, 2])
-    normal = frames[k][0]
-    along = axis - wp.dot(axis, normal) * normal
-    if wp.length(along) < SMALLEST:
-        return
-    along = wp.normalize(along)
-    across = wp.cross(normal, along)
-    frames[k] = wp.matrix_from_rows(normal, along, across)
-
-
-def _align(model: Any, data: Any) -> None:
-    """mujoco_warp's hook after collision detection."""
-    contact = data.contact
-    wp.launch(
-        _align_capsules,
-        dim=data.naconmax,
-        inputs=[data.nacon, model.geom_type, contact.geom, contact.worldid, data.geom_xmat, contact.frame],
-    )
-
-
 def _device(name: str) -> Any:
     """Warp's device of that name, or MotionError with what there is."""
     found = [device.alias for device in wp.get_devices()]
@@ -169,9 +127,7 @@ class WarpPhysics:
         self._touch = torch.as_tensor(body.touch_ids, device=self.device)
         self._rest = self.qpos[:1].clone()
         self._overflow = torch.zeros((), dtype=torch.long, device=self.device)
-        self._buffers = int(mjw.OverflowType.ALL) & ~int(
-            mjw.OverflowType.ITERATIONS | mjw.OverflowType.LS_ITERATIONS
-        )
+        self._buffers = int(mjw.OverflowType.ALL) & ~int(mjw.OverflowType.ITERATIONS | mjw.OverflowType.LS_ITERATIONS)
         self._reported = 0
         self._graph = self._capture() if self._place.is_cuda else None
         self.lost = LostStates(self.qpos, self.qvel, self.ctrl)
@@ -221,12 +177,10 @@ class WarpPhysics:
         fields = dict(self.models.fields) if self.models else {}
         if self.models:
             self.models.check(self.num_envs)
-        known = {item.name: item.type for item in dataclasses.fields(mjw.Model)}
-        shared = [name for name in fields if getattr(known.get(name), "shape", ("",))[0] != "*"]
-        fixed = [name for name in shared if name in known]
+        own = {name: values for name, values in fields.items() if name in _batched()}
+        fixed = sorted(fields.keys() - own.keys() - set(DERIVED))
         if fixed:
             raise MotionError(f"mujoco_warp cannot vary {', '.join(fixed)} from environment to environment")
-        own = {name: fields[name] for name in fields if name not in shared}
         try:
             model = mjw.put_model(self.body.model, batch_sizes=dict.fromkeys(own, self.num_envs))
         except (NotImplementedError, ValueError) as error:
@@ -234,7 +188,7 @@ class WarpPhysics:
         for name, values in own.items():
             array = getattr(model, name)
             array.assign(np.asarray(values, np.float32).reshape(array.numpy().shape))
-        model.callback.contactfilter = _align
+        model.callback.contactfilter = align_capsules
         model.opt.warn_overflow = 0  # counted here; the kernels' own lines would flood
         return model
 
@@ -270,6 +224,13 @@ class WarpPhysics:
         self.qpos.copy_(torch.where(rows, self._rest, self.qpos))
         for values in (self.qvel, self.ctrl, *self._cold):
             values.masked_fill_(which.reshape(-1, *[1] * (values.ndim - 1)), 0.0)
+
+
+def _batched() -> set[str]:
+    """Model fields of which mujoco_warp takes a row an environment. Of the derived ones it lacks only those that
+    sleeping bodies and visualisation need."""
+    shapes = {item.name: getattr(item.type, "shape", ()) for item in dataclasses.fields(mjw.Model)}
+    return {name for name, shape in shapes.items() if shape and shape[0] == "*"}
 
 
 def _sizes(model: mujoco.MjModel, contacts: int | None) -> tuple[int, int]:

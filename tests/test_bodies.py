@@ -209,6 +209,7 @@ BODY = '<mujoco><worldbody><body name="a" pos="0 0 1">{}</body></worldbody></muj
     [
         ("<mujoco><worldbody><body/></mujoco>", "MuJoCo does not compile it"),
         ("not xml", "MuJoCo does not compile it"),
+        (robot_xml().replace("left_knee", "left_kn\xe9e"), "not a text file"),
         ("<mujoco><worldbody/></mujoco>", "no bodies, expected a robot"),
         (BODY.format('<freejoint/><inertial pos="0 0 0" mass="1" diaginertia="1 1 1"/>'), "have no geoms"),
         (BODY.format('<freejoint/><geom size=".1" pos="0 .2 0"/>'), "no two feet"),
@@ -236,7 +237,7 @@ BODY = '<mujoco><worldbody><body name="a" pos="0 0 1">{}</body></worldbody></muj
 )
 def test_robot_that_cannot_be_measured_on_is_refused_in_one_line(tmp_path: Path, xml: str, message: str) -> None:
     path = tmp_path / "bad.xml"
-    path.write_text(xml)
+    path.write_bytes(xml.encode("latin-1"))
     with pytest.raises(MotionError, match=message) as error:
         load_body(path)
     assert "\n" not in str(error.value)

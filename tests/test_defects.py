@@ -26,6 +26,7 @@ from morphloop.metrics.defects import (
     lift,
     seconds,
     slide,
+    slide_for_a_while,
     time_warp,
 )
 from morphloop.metrics.points import Points, motion_points
@@ -110,6 +111,14 @@ def test_slide_goes_the_way_it_is_told() -> None:
     clip = clean_motion("stand", 30.0)
     moved = slide(clip, 0.2, direction=np.pi / 2).root_pos - clip.root_pos
     np.testing.assert_allclose(moved[-1], [0.0, 0.2 * clip.duration, 0.0], atol=1e-12)
+
+
+def test_slide_for_a_while_is_that_fast_in_the_middle_and_still_elsewhere() -> None:
+    clip = slide_for_a_while(clean_motion("stand"), 0.1)
+    times = seconds(clip)[:-1]
+    speed = np.linalg.norm(np.diff(clip.root_pos - clean_motion("stand").root_pos, axis=0), axis=1) * clip.fps
+    np.testing.assert_allclose(speed[(times > 1.95) & (times < 3.05)], 0.1, atol=1e-9)
+    assert speed[(times < 1.45) | (times > 3.55)].max() < 1e-9
 
 
 @pytest.mark.parametrize("height", [0.03, -0.012])

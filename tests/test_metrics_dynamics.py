@@ -13,8 +13,9 @@ import pytest
 
 from morphloop.metrics import METRICS, measure, measure_rollout, track_errors
 from morphloop.metrics.context import context
-from morphloop.metrics.dynamics import GRAVITY, external_wrench, segments
+from morphloop.metrics.dynamics import external_wrench, segments
 from morphloop.metrics.joint_limits import TOLERANCE_DEG
+from morphloop.metrics.plausibility import GRAVITY
 from morphloop.metrics.self_penetration import axis_distance, deepest, geom_pairs
 from morphloop.metrics.wrench import NO_WRENCH, body_height, explain
 from morphloop.motion import DEFAULT_SKELETON, HUMANML3D_JOINTS, Clip, JointTrack, make_corpus, read_motion, to_default
@@ -393,7 +394,7 @@ def test_every_row_of_the_contract_is_registered_and_measured() -> None:
             assert measured[needs][name] is not None, name
 
 
-def test_gravity_is_one() -> None:
+def test_gravity_is_the_simulators() -> None:
     assert default_body().model.opt.gravity == pytest.approx(GRAVITY)
 
 

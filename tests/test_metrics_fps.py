@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -74,6 +73,37 @@ def disagreements(clip: Clip, variant: str) -> list[str]:
     return bad
 
 
+@pytest.mark.parametrize("fps", [*RATES, 24.0, 25.0, 29.97, 50.0, 100.0])
+@pytest.mark.parametrize("frequency", [0.5, 2.0, 5.0])
+def test_the_low_pass_is_one_filter_at_every_rate(fps: float, frequency: float) -> None:
+    """Sine waves that fit into the clip, on the grid and at the clip's own rate; beside them a steady drift."""
+    frames = round(4.0 * fps) + 1
+    times = np.arange(frames) / fps
+    exact = 0.5 * round(2 * frequency * times[-1]) / times[-1]
+    wave = np.sin(2 * np.pi * exact * times)[:, None] * [1.0, 3.0]
+    expected = response(np.array(exact)) * wave
+    assert np.abs(lowpass(wave + times[:, None], fps) - times[:, None] - expected).max() < 1e-9
+    grid = on_grid(wave, fps)
+    at = np.arange(len(grid)) / 30.0
+    assert len(grid) == int(times[-1] * 30 + 1e-6) + 1
+    error = grid - response(np.array(exact)) * np.sin(2 * np.pi * exact * at)[:, None] * [1.0, 3.0]
+    assert np.abs(error).max() < 0.005
+
+
+def test_between_frames_finds_peaks_and_does_not_ring() -> None:
+    times = np.arange(41) / 20.0
+    wave = np.sin(2 * np.pi * (times[:, None] + np.array([0.0, 0.0125, 0.025])))
+    assert wave.max() == 1.0
+    dense = between_frames(wave, 20.0)
+    assert len(dense) == 6 * 40 + 1
+    assert np.array_equal(dense[::6], wave)
+    assert (1.0 - dense.max(axis=0)).max() < 0.004
+    jump = np.where(times[:, None] < 1.0, 0.0, 1.0)
+    assert between_frames(jump, 20.0).min() >= 0.0
+    assert between_frames(jump, 20.0).max() <= 1.0
+    assert between_frames(wave, 120.0) is wave
+
+
 CORPUS = make_corpus(8, seed=3)
 
 
@@ -91,7 +121,16 @@ def captured(name: str) -> Clip:
     return clip.slice(0, min(clip.num_frames, 601))
 
 
+FALL_SHORT = {
+    ("02_03.amc", "surface"): {"penetration_max_mm", "penetration_ratio", "unsupported_ratio"},
+    ("02_03.amc", "joints"): {"unsupported_ratio"},
+}
+"""What 20 fps does not hold on a run: dips and flights of two or three frames (docs/frame_rates.md).
+The test holds that it is no more than this, and no less."""
+
+
 @pytest.mark.parametrize("variant", ["surface", "joints"])
 @pytest.mark.parametrize("name", ["02_01.amc", "bvh/12_01.bvh", "02_03.amc", "11_01.amc"])
 def test_captured_motion_under_6_hz_reads_the_same_at_every_rate(name: str, variant: str) -> None:
-    assert disagreements(slow(captured(name)), variant) == []
+    found = disagreements(slow(captured(name)), variant)
+    assert {line.split()[1].rstrip(":") for line in found} == FALL_SHORT.get((name, variant), set()), found

@@ -92,7 +92,7 @@ def test_nan_frames_are_counted(tmp_path):
     joints = np.load(written(tmp_path, "humanml3d-joints"))
     joints[7] = np.inf
     np.save(tmp_path / "a.npy", joints)
-    one(tmp_path / "a.npy", "joints", "in 1 of", "frame 7", fps=20.0)
+    one(tmp_path / "a.npy", "array", "in 1 of", "frame 7", fps=20.0)
     path = written(tmp_path, "bvh")
     lines = path.read_text().splitlines()
     lines[-2] = "nan " + lines[-2].partition(" ")[2]
@@ -170,6 +170,11 @@ def test_joint_names(tmp_path):
         tmp_path / "a.npz", replace(CLIP, skeleton=Skeleton(names, CLIP.skeleton.parents, CLIP.skeleton.offsets))
     )
     one(path, "joints", "thing_0", "SMPL joint names")
+
+
+def test_joint_names_of_a_track(tmp_path):
+    track = JointTrack(20.0, ("a", "b"), np.array([[[0, 0, 0.9], [0, 0, 1.7]]]))
+    one(save_clip(tmp_path / "a.npz", track), "joints", "a, b", "HumanML3D")
 
 
 def test_empty_and_damaged(tmp_path):

@@ -15,7 +15,7 @@ from ..points import Variant
 from ..signals import LOWPASS_HZ
 
 SHOWN: Variant = "surface"
-SHOWN_MOTIONS = ("step", "jump")
+SHOWN_MOTIONS = ("step", "stand", "jump")
 """The motion that the tables of the page show of each defect: the first of these that the defect is injected into."""
 RATES_TEXT = ", ".join(f"{fps:g}" for fps in RATES)
 
@@ -55,11 +55,11 @@ def _head(picture: str) -> str:
 Made by `morphloop bench metrics --markdown docs/defect_bench.md`; `--json FILE` holds every figure. Exit code 1 if the
 gate below fails.
 
-Clean motion is made in code ({motions}): planted feet stand still, soles touch z = 0, the flight of the jump is a
-parabola. Into it goes a defect whose size is known, in continuous time; both are sampled finely and thinned, so that
-the clips at {RATES_TEXT} fps are one motion and not each other's interpolations. Then every definition is asked: ours,
-the published ones at the rate that they assume, and the published ones as people run them, fed the frames of a file
-whatever their rate ("as fed").
+Clean motion is made in code ({motions}):
+planted feet stand still, soles touch z = 0, the flight of the jump is a parabola. Into it goes a defect whose size is
+known, in continuous time; both are sampled finely and thinned, so that the clips at {RATES_TEXT} fps are one
+motion and not each other's interpolations. Then every definition is asked: ours, the published ones at the rate that
+they assume, and the published ones as people run them, fed the frames of a file whatever their rate ("as fed").
 
 ![Readings over the frame rate]({picture})
 
@@ -131,7 +131,8 @@ def _gate_table(cases: Sequence[Case]) -> str:
         f"Slide, float and penetration of ours within {SHARE:.0%} or {LEAST:g} mm (mm/s) of the truth, whichever is "
         "larger, at every frame rate and in both variants. A joint lies inside the flesh: the lowest stands some 25 mm "
         "over the sole, so the joints variant should read that much more float and less penetration. Slide is gated "
-        f"where planted feet are exactly still ({', '.join(STILL_FEET)}); the soles of `walk` are stiff boxes that tip.",
+        f"where planted feet are exactly still ({', '.join(STILL_FEET)}). The soles of `walk` are stiff boxes that tip "
+        "from heel to toe: its clean slide is not 0, and what is injected adds to it as a vector.",
         "",
         f"| injected | motion | surface: true | read at {rates} fps | joints: true | read | worst error | |",
         "|---|---|---|---|---|---|---|---|",
@@ -153,7 +154,8 @@ def _definitions() -> str:
     rows = [f"- `{name}`: {text}" for name, (_, text) in AS_FED.items()]
     return (
         "## Definition by definition\n\n"
-        f"Surface variant; motion `{SHOWN_MOTIONS[0]}`, and `{SHOWN_MOTIONS[1]}` for the time-warp. A definition is "
+        f"Surface variant; in the motion {', '.join(f'`{name}`' for name in SHOWN_MOTIONS)} that comes first of those "
+        "that the defect is injected into. A definition is "
         f"fps-dependent if the largest reading is more than {DEPENDENT:g} times the smallest ({JERK_DEPENDENT:g} for "
         f"jerk), blind if no reading moves by more than {BLIND:.0%}. A dash: null, or nothing follows from the size "
         "alone. Definitions of ours and of the papers: [metrics.md](metrics.md). As fed, and common shortcuts:\n\n"

@@ -62,7 +62,8 @@ def reach(values: np.ndarray, marked: Sequence[float | None]) -> tuple[float, fl
     """Bounds of an axis: the bulk of the values and all that is marked; zero is always in view."""
     if not len(values):
         return 0.0, 1.0
-    low, high = np.percentile(values, [100.0 - SHOWN_SHARE, SHOWN_SHARE])
+    low = np.percentile(values, 100.0 - SHOWN_SHARE, method="higher")
+    high = np.percentile(values, SHOWN_SHARE, method="lower")
     if len(values) <= DOTS:
         low, high = values.min(), values.max()
     known = [value for value in marked if value is not None]

@@ -62,6 +62,7 @@ class Evaluation:
     body_hash: str
     rows: Spool = field(default_factory=Spool)
     failed: list[dict[str, str]] = field(default_factory=list)
+    _summaries: dict[tuple[str, str], dict[str, Summary]] = field(default_factory=dict, repr=False)
 
     @property
     def label(self) -> str:
@@ -74,16 +75,23 @@ class Evaluation:
         return sorted(self.rows.variants)
 
     def summary(self, variant: str, side: str = "metrics") -> dict[str, Summary]:
-        """Mean, median and interval of each metric over the clips of a variant; side: metrics, before or frozen."""
+        """Mean, median and interval of each metric over the clips of a variant; side: metrics, before or frozen.
+
+        Like `change` it is computed once: the rows of a finished evaluation do not change.
+        """
         rows = self.rows.variants[variant]
-        return {name: summarise_values(rows.column(name, side)) for name in rows.names(side)}
+        if (variant, side) not in self._summaries:
+            found = {name: summarise_values(rows.column(name, side)) for name in rows.names(side)}
+            self._summaries[variant, side] = found
+        return self._summaries[variant, side]
 
     def change(self, variant: str) -> dict[str, Summary]:
         """Paired difference, clip minus what it was before, of the clips that have both."""
         rows = self.rows.variants[variant]
-        return {
-            name: summarise_values(rows.column(name) - rows.column(name, "before")) for name in rows.names("before")
-        }
+        if (variant, "change") not in self._summaries:
+            found = {n: summarise_values(rows.column(n) - rows.column(n, "before")) for n in rows.names("before")}
+            self._summaries[variant, "change"] = found
+        return self._summaries[variant, "change"]
 
 
 def evaluate(

@@ -30,6 +30,7 @@ SHOWN_FAILURES = 200
 SHOWN_NAMES = 30
 NEAR_ZERO = 0.02
 """A control under this share of the size at which the fault is plain is as good as none: no multiple of it is told."""
+NONE = Summary(mean=None, median=None, ci95=None)
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class Headline:
     gauge: Markup
     controls: list[tuple[str, str]]
     times: str
+    before: str
+    tone: str
 
 
 @dataclass(frozen=True)
@@ -150,7 +153,7 @@ def _view(result: Evaluation, variant: str, labelled: bool, tick: Callable[[], N
         paired=bool(before),
         frozen=bool(frozen),
         absent=[name for name in METRICS if name in summary and not _known(summary, name)],
-        headlines=[_headline(metric, summary, frozen, clean) for metric in known if metric in HEADLINES],
+        headlines=[_headline(result, variant, metric, clean) for metric in known if metric in HEADLINES],
         plots=[_plot(result, variant, metric, frozen, clean) for metric in known],
         table=_table(result, variant, summary, before, frozen, clean),
         cards=worst_cards(result, variant, WORST, tick),
@@ -163,22 +166,22 @@ def _known(summary: Mapping[str, Summary], name: str) -> bool:
     return name in summary and summary[name]["mean"] is not None
 
 
-def _headline(
-    metric: KeyMetric, summary: Mapping[str, Summary], frozen: Mapping[str, Summary], clean: Mapping[str, float]
-) -> Headline:
-    found = summary[metric.name]
-    mean = found["mean"] or 0.0
-    control = frozen[metric.name]["mean"] if metric.name in frozen else None
-    best = clean.get(metric.name)
-    markers = [Marker("clean", best), Marker("frozen", control)]
+def _headline(result: Evaluation, variant: str, metric: KeyMetric, clean: Mapping[str, float]) -> Headline:
+    found, frozen, before = (
+        result.summary(variant, side).get(metric.name, NONE) for side in ("metrics", "frozen", "before")
+    )
+    mean, best = found["mean"] or 0.0, clean.get(metric.name)
+    markers = [Marker("clean", best), Marker("frozen", frozen["mean"]), Marker("was", before["mean"])]
     return Headline(
         metric=metric,
         unit=METRICS[metric.name].unit,
         mean=number(mean),
         interval=span(found["ci95"]),
         gauge=Markup(gauge(mean, found["ci95"], markers)),
-        controls=[(marker.style, number(marker.value)) for marker in markers if marker.value is not None],
+        controls=[(marker.style, number(marker.value)) for marker in markers[:2] if marker.value is not None],
         times=f"{number(mean / best)} × clean" if best and metric.plain and best > NEAR_ZERO * metric.plain else "",
+        before="" if before["mean"] is None else number(before["mean"]),
+        tone=tone(metric.name, result.change(variant).get(metric.name)),
     )
 
 

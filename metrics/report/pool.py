@@ -13,6 +13,7 @@ import signal
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -108,7 +109,7 @@ def _start(work: Work) -> _Worker:
         context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs, work), daemon=True)
-    with _one_thread_each():
+    with _one_thread_each(), _deaf_to_ctrl_c():
         process.start()
     theirs.close()
     worker = _Worker(process, ours)
@@ -126,16 +127,14 @@ def _start(work: Work) -> _Worker:
 
 def _serve(pipe: Connection, work: Work) -> None:
     """A worker's life: a task in, its messages and DONE out, until the parent is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    pipe.send_bytes(json.dumps(READY).encode())
-    while True:
-        try:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle, also where masks do not exist
+    with suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        pipe.send_bytes(json.dumps(READY).encode())
+        while True:
             task = json.loads(pipe.recv_bytes())
             for message in work(task):
                 pipe.send_bytes(json.dumps(message, allow_nan=False).encode())
             pipe.send_bytes(json.dumps(DONE).encode())
-        except (EOFError, BrokenPipeError, ConnectionResetError):
-            return
 
 
 def _death(process: BaseProcess) -> str:
@@ -157,3 +156,17 @@ def _one_thread_each() -> Iterator[None]:
     finally:
         for name in ours:
             del os.environ[name]
+
+
+@contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Processes that are started inside do not get Ctrl-C, not even while they still import; ours waits until then."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # it is started once, and lifts the mask when it does
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

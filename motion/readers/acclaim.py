@@ -15,8 +15,10 @@ from scipy.spatial.transform import Rotation
 
 from ..clip import MAX_FRAMES, Clip, Provenance
 from ..errors import MotionError
+from ..files import LARGEST
 from ..skeleton import Y_UP_TO_Z_UP, Skeleton
 from .timing import read_text, resolve_fps
+from .values import bounded
 
 INCH = 0.0254
 
@@ -126,7 +128,10 @@ def _parse_asf(path: Path) -> _Skeleton:
 
 
 def _axes(angles: list, order: str, degrees: bool) -> Rotation:
-    return Rotation.from_euler(order.lower(), [float(a) for a in angles], degrees=degrees)
+    values = np.array([float(a) for a in angles])
+    if values.shape != (3,) or not (np.abs(values) < LARGEST).all():
+        raise ValueError(f"axis {' '.join(str(a)[:20] for a in angles)}")
+    return Rotation.from_euler(order.lower(), values, degrees=degrees)
 
 
 def _parse_bones(rows: list[list[str]], degrees: bool) -> list[_Bone]:
@@ -140,6 +145,8 @@ def _parse_bones(rows: list[list[str]], degrees: bool) -> list[_Bone]:
             if direction.shape != (3,) or not np.isfinite(direction).all():
                 raise ValueError(f"direction of {fields['name'][0]}")
             end = direction * float(fields["length"][0])
+            if not (np.abs(end) < LARGEST).all():
+                raise ValueError(f"length of {fields['name'][0]}")
             axes = _axes(fields["axis"][:3], fields["axis"][3], degrees)
             dofs = tuple(word.lower() for word in fields.get("dof", []))
             if any(len(dof) != 2 or dof[0] not in "rt" or dof[1] not in "xyz" for dof in dofs if dof != "l"):
@@ -204,5 +211,6 @@ def _parse_amc(path: Path, skeleton: _Skeleton) -> list[np.ndarray]:
         if not np.isfinite(table).all():
             bad = int(np.argmax(~np.isfinite(table).all(axis=1)))
             raise MotionError(f"{path}: NaN or infinity at frame {bad}, expected finite numbers")
+        bounded(table, f"{path}: bone '{bone.name}'")
         values.append(table if len(table) else np.zeros((frames, len(bone.dofs))))
     return values

@@ -136,8 +136,9 @@ def _batch(values: Values, fps: float | None, path: Path) -> Many:
     notes = {"format": "action2motion joints, Y down", "ground": "unknown: the file begins with the pelvis at 0"}
 
     def read(index: int) -> JointTrack:
-        positions = numbers({"joints": joints[index]}, "joints", (None, 24, 3), path)[:, :JOINTS]
-        track = _track(positions, _Y_DOWN_TO_Z_UP, values, fps, path, notes)
+        where = path.with_name(f"{path.name}:{index}")
+        positions = numbers({"joints": joints[index]}, "joints", (None, 24, 3), where)[:, :JOINTS]
+        track = _track(positions, _Y_DOWN_TO_Z_UP, values, fps, where, notes)
         return replace(track, name=f"{path.stem}:{index}")
 
     return {str(index): partial(read, index) for index in range(len(joints))}

@@ -16,10 +16,12 @@ from scipy.spatial.transform import Rotation
 
 from ..clip import MAX_FRAMES, Clip, Provenance
 from ..errors import MotionError
+from ..files import LARGEST
 from ..rotations import quat_mul, quat_rotate
 from ..skeleton import SMPL_JOINTS, SMPL_PARENTS, Y_UP_TO_Z_UP, Skeleton
 from ..skeleton_maps import SIDES, SkeletonMap, find_map
 from .timing import read_text, resolve_fps
+from .values import bounded
 
 MAX_JOINTS = 1000
 UNITS = {"m": 1.0, "inch": 0.0254, "CMU unit (inch / 0.45)": 0.0254 / 0.45, "cm": 0.01, "mm": 0.001}
@@ -103,8 +105,8 @@ def _number(word: str, path: Path, number: int) -> float:
         value = float(word)
     except ValueError:
         value = np.nan
-    if not np.isfinite(value):
-        raise MotionError(f"{path}: line {number + 1}: '{word[:40]}' is not a finite number")
+    if not abs(value) <= LARGEST:
+        raise MotionError(f"{path}: line {number + 1}: '{word[:40]}' is not a finite number up to {LARGEST:g}")
     return value
 
 
@@ -148,7 +150,7 @@ def _parse_motion(lines: list[str], at: int, width: int, path: Path) -> tuple[np
     bad = ~np.isfinite(table).all(axis=1)
     if bad.any():
         raise MotionError(f"{path}: NaN or infinity at frame {int(np.argmax(bad))}, expected finite numbers")
-    return table, frame_time
+    return bounded(table, f"{path}: channels"), frame_time
 
 
 def _clip(joints: list[_Joint], table: np.ndarray, fps: float, path: Path) -> Clip:

@@ -27,6 +27,8 @@ from .pickle_values import CALLS, NAMES, SMPL_CALLS
 
 MAX_UNPACKED = 1 << 30
 """Bytes that a compressed file may unpack to: 1 GiB, about 16 hours of PHC's SMPL clips."""
+FREE_UNPACKED, UNPACKED_RATIO = 1 << 26, 100
+"""A file may unpack to 64 MiB and 100 times its own size beyond; motions pack by 2 to 10."""
 _MALFORMED = (IndexError, KeyError, ValueError, TypeError, AttributeError, OverflowError, struct.error, EOFError)
 _BAD_HEADER = (SyntaxError, TokenError)
 """What NumPy's header reader adds to those."""
@@ -93,13 +95,17 @@ def _behind_npy_header(data: bytes) -> int:
 
 
 def _unpacked(data: bytes, where: str) -> bytes:
+    limit = min(MAX_UNPACKED, FREE_UNPACKED + UNPACKED_RATIO * len(data))
     for magic, start in _UNPACKERS.items():
         if data.startswith(magic):
             try:
-                unpacked = start().decompress(data, MAX_UNPACKED + 1)
+                unpacker = start()
+                unpacked = unpacker.decompress(data, limit + 1)
             except (zlib.error, lzma.LZMAError, OSError, EOFError) as error:
                 raise MotionError(f"{where}: damaged compressed pickle ({error})") from None
-            if len(unpacked) > MAX_UNPACKED:
-                raise MotionError(f"{where}: unpacks to more than {MAX_UNPACKED >> 30} GiB")
+            if len(unpacked) > limit:
+                raise MotionError(f"{where}: unpacks to more than {limit >> 20} MiB, expected motions")
+            if not unpacker.eof:
+                raise MotionError(f"{where}: the compressed pickle ends early, truncated?")
             return unpacked
     return data

@@ -35,6 +35,8 @@ CLEARLY_UPRIGHT = 0.2
 """By how much the mean cosine of the root's tilt must be larger in one order of the quaternion to decide for it."""
 CLEARLY_STEADIER = 0.8
 """Where both stand upright: the lowest joint must move at most this share of what it does in the other order."""
+STEPPED_FRAMES = 3000
+"""Frames, the first, in which the lowest joint is followed."""
 BODY_TOLERANCE = 0.02
 """Metres that body positions in a file may differ, on average, from those of the robot in the same pose."""
 COMPARED_FRAMES = 300
@@ -140,7 +142,8 @@ def _either_order(
     best = max(up, key=lambda name: up[name])
     if abs(up["xyzw"] - up["wxyz"]) > CLEARLY_UPRIGHT:
         return orders[best], f"{best}, the upright one"
-    skid = {name: _lowest_travel(robot, root_pos, q, angles) for name, q in orders.items()}
+    some = slice(0, STEPPED_FRAMES)
+    skid = {name: _lowest_travel(robot, root_pos[some], q[some], angles[some]) for name, q in orders.items()}
     if skid["wxyz"] < CLEARLY_STEADIER * skid["xyzw"]:
         return orders["wxyz"], "wxyz, the feet stand"
     return orders["xyzw"], "xyzw, as published"

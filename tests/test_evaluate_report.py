@@ -1,0 +1,375 @@
+"""Batches: worker processes that may die, rows that stream, two batches compared, and the page that shows it all."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import re
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from morphloop.cli import main
+from morphloop.cli.evaluate import Evaluate
+from morphloop.metrics import measure, summarise
+from morphloop.metrics.contact import SLIDE_FAST
+from morphloop.metrics.report import EvaluateConfig, compare, evaluate, write_evaluation, write_evaluation_page
+from morphloop.metrics.report.charts import Marker, beyond, distribution, nice_range
+from morphloop.metrics.report.spool import Columns, Spool
+from morphloop.metrics.report.timeline_chart import timeline_html
+from morphloop.metrics.report.worst import rank
+from morphloop.metrics.timeline import timeline
+from morphloop.motion import DEFAULT_SKELETON, HUMANML3D_JOINTS, Clip, JointTrack, MotionError, Provenance, save_clip
+from morphloop.sim.table import SOLE_HEIGHT
+
+SERIAL = EvaluateConfig(workers=0, wrench=False)
+
+
+def standing(frames: int = 31, up: float = 0.0, speed: float = 0.0) -> Clip:
+    """Soles `up` metres over the ground, the whole body drifting forward at `speed` m/s."""
+    rotations = np.zeros((frames, 24, 4))
+    rotations[..., 0] = 1.0
+    times = np.arange(frames) / 30.0
+    root = np.stack([speed * times, 0 * times, 0 * times - SOLE_HEIGHT + up], axis=1)
+    return Clip(30.0, DEFAULT_SKELETON, root, rotations)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Six clips: three slide at 0, 0.1 and 0.2 m/s, one floats, one sinks, one is joints alone."""
+    for number, speed in enumerate((0.0, 0.1, 0.2)):
+        save_clip(tmp_path / "in" / f"slide_{number}.npz", standing(speed=speed))
+    save_clip(tmp_path / "in" / "floats.npz", standing(up=0.05))
+    save_clip(tmp_path / "in" / "sinks.npz", standing(up=-0.03))
+    track = JointTrack(30.0, HUMANML3D_JOINTS, standing().positions[:, :22])
+    save_clip(tmp_path / "in" / "joints.npz", track)
+    return tmp_path / "in"
+
+
+def names(found: dict) -> list[str]:
+    return [clip["name"] for clip in found["clips"]]
+
+
+def test_the_number_of_workers_changes_no_byte(folder: Path, tmp_path: Path) -> None:
+    (folder / "broken.npz").write_bytes(b"PK\x03\x04")
+    for workers in (0, 2):
+        write_evaluation(tmp_path / f"{workers}.json", evaluate([folder], replace(SERIAL, workers=workers)))
+    assert (tmp_path / "0.json").read_bytes() == (tmp_path / "2.json").read_bytes()
+    found = json.loads((tmp_path / "2.json").read_text())
+    assert names(found) == ["floats", "joints", "sinks", "slide_0", "slide_1", "slide_2"]
+    assert [row["path"] for row in found["failed"]] == [str(folder / "broken.npz")]
+
+
+def test_a_killed_worker_costs_one_file(tmp_path: Path) -> None:
+    for number in range(24):
+        save_clip(tmp_path / "in" / f"{number:02d}.npz", standing(frames=200))
+    killed = []
+
+    def kill_one(_label: str, done: int, _total: int) -> None:
+        if done == 3 and not killed:
+            killed.append(multiprocessing.active_children()[0])
+            os.kill(killed[0].pid, signal.SIGKILL)
+
+    result = evaluate([tmp_path / "in"], replace(SERIAL, workers=2), kill_one)
+    assert killed
+    assert len(result.rows) == 23
+    assert len(result.failed) == 1
+    assert "killed by SIGKILL" in result.failed[0]["reason"]
+    lost = Path(result.failed[0]["path"]).stem
+    assert sorted([lost, *(row["name"] for row in result.rows.rows("surface"))]) == [f"{k:02d}" for k in range(24)]
+
+
+def test_ctrl_c_leaves_no_worker_and_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(24):
+        save_clip(tmp_path / "in" / f"{number:02d}.npz", standing(frames=200))
+
+    @contextmanager
+    def interrupting() -> Iterator[Callable[[str, int, int], None]]:
+        yield lambda _label, done, _total: signal.raise_signal(signal.SIGINT) if done == 3 else None
+
+    monkeypatch.setattr("morphloop.cli.evaluate.progress_bars", interrupting)
+    outputs = ["--json", str(tmp_path / "out.json"), "--html", str(tmp_path / "out.html")]
+    assert main(["evaluate", str(tmp_path / "in"), "--workers", "2", *outputs]) == 130
+    assert "interrupted" in capsys.readouterr().err
+    assert multiprocessing.active_children() == []
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def test_many_motions_in_one_file_are_rows_of_their_own(tmp_path: Path) -> None:
+    joints = np.stack([standing(speed=speed).positions for speed in (0.0, 0.1, 0.2)])
+    joints[1, 5, 3] = np.nan
+    file = tmp_path / "batch.npz"
+    np.savez(file, joints=joints, classes=np.zeros(3))
+    for workers in (0, 1):
+        result = evaluate([file], replace(SERIAL, fps=30.0, workers=workers))
+        rows = list(result.rows.rows("joints"))
+        assert [(row["name"], row["path"]) for row in rows] == [(f"batch:{k}", f"{file}:{k}") for k in (0, 2)]
+        assert [row["path"] for row in result.failed] == [f"{file}:1"]
+        assert "NaN" in result.failed[0]["reason"]
+
+
+def test_columns_keep_their_rows_when_names_come_late() -> None:
+    columns = Columns()
+    columns.add({"a": 1.0})
+    columns.add({"b": 2.0, "a": None})
+    columns.add({})
+    assert columns.names == ["a", "b"]
+    np.testing.assert_array_equal(columns.column("a"), [1.0, np.nan, np.nan])
+    np.testing.assert_array_equal(columns.column("b"), [np.nan, 2.0, np.nan])
+    np.testing.assert_array_equal(columns.column("c"), [np.nan] * 3)
+
+
+def test_rows_are_read_in_the_order_of_their_keys() -> None:
+    spool = Spool()
+    for file, clip in ((2, 0), (0, 1), (1, 0), (0, 0)):
+        metrics = {"slide_mean_mm_s": float(10 * file + clip)}
+        row = {"name": f"{file}.{clip}", "variant": "joints", "frames": 30, "fps": 30.0, "metrics": metrics}
+        spool.add(file, clip, row, None)
+    assert [row["name"] for row in spool.rows("joints")] == ["0.0", "0.1", "1.0", "2.0"]
+    assert [json.loads(line)["name"] for line in spool.lines()] == ["0.0", "0.1", "1.0", "2.0"]
+    np.testing.assert_array_equal(spool.variants["joints"].column("slide_mean_mm_s"), [0.0, 1.0, 10.0, 20.0])
+    assert spool.variants["joints"].seconds == 4.0
+
+
+def test_summary_of_a_batch_is_that_of_its_rows(folder: Path) -> None:
+    result = evaluate([folder], SERIAL)
+    rows = [row["metrics"] for row in result.rows.rows("surface")]
+    assert result.summary("surface") == summarise(rows)
+
+
+def test_worst_first_and_why(folder: Path) -> None:
+    result = evaluate([folder], SERIAL)
+    rows = list(result.rows.rows("surface"))
+    ranking = rank(result.rows.variants["surface"])
+    order = [rows[place]["name"] for place in ranking.places]
+    assert order[0] == "floats"  # hangs throughout
+    assert order.index("slide_2") < order.index("slide_1") < order.index("slide_0")
+    assert ranking.score[-1] == pytest.approx(0.0, abs=1e-4)
+    assert (np.diff(ranking.score) <= 0).all()
+
+
+class Tags(HTMLParser):
+    """Every tag, and every address that a page would fetch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.addresses: list[str] = []
+        self.tags: dict[str, int] = {}
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags[tag] = self.tags.get(tag, 0) + 1
+        self.addresses += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "poster", "data")]
+
+
+def parsed(page: Path) -> tuple[str, Tags]:
+    text, tags = page.read_text(), Tags()
+    tags.feed(text)
+    return text, tags
+
+
+def test_page_is_one_file_that_fetches_nothing(folder: Path, tmp_path: Path) -> None:
+    save_clip(folder / "<script>alert(1)<" / "b&<i>.npz", standing(speed=0.4))
+    (folder / "bad<b>.npz").write_bytes(b"PK\x03\x04")
+    result = evaluate([folder], SERIAL)
+    text, tags = parsed(write_evaluation_page(tmp_path / "page.html", result))
+    assert [a for a in tags.addresses if not a.startswith(("data:", "#"))] == []
+    assert not re.search(r"url\(|@import|https?://(?!www\.w3\.org)", text.split("<main>")[0])
+    assert tags.tags["script"] == 1
+    assert "alert(1)" not in re.sub(r"&lt;script&gt;alert\(1\)", "", text)
+    assert "b&amp;&lt;i&gt;" in text
+    assert "bad&lt;b&gt;.npz" in text
+    for words in ("surface", "On the joints", "clean mocap walk", "frozen pose", "50 mm/s", result.body_hash, "mujoco"):
+        assert words in text
+    assert tags.tags["img"] == 7  # six of the surface, the joints' one
+
+
+def test_page_table_is_cut_and_says_so(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("morphloop.metrics.report.page.TABLE_ROWS", 2)
+    monkeypatch.setattr("morphloop.metrics.report.page.WORST", 1)
+    text, tags = parsed(write_evaluation_page(tmp_path / "page.html", evaluate([folder], SERIAL)))
+    assert "The worst 2 of 5 clips" in text
+    assert "holds all 5" in text
+    assert tags.tags["img"] == 2
+    assert text.count("<td title=") == 2
+
+
+def test_a_clip_that_cannot_be_drawn_says_why(folder: Path, tmp_path: Path) -> None:
+    result = evaluate([folder], SERIAL)
+    for file in folder.iterdir():
+        file.unlink()
+    text, tags = parsed(write_evaluation_page(tmp_path / "page.html", result))
+    assert "img" not in tags.tags
+    assert text.count("No picture: ") == 6
+    assert "no such file" in text
+
+
+def test_page_that_fails_leaves_the_old_one(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = tmp_path / "page.html"
+    page.write_text("old")
+    monkeypatch.setattr("morphloop.metrics.report.page.template", lambda source: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        write_evaluation_page(page, evaluate([folder], SERIAL))
+    assert page.read_text() == "old"
+    assert list(tmp_path.glob(".page*")) == []
+    blocked = tmp_path / "file"
+    blocked.write_text("in the way")
+    with pytest.raises(MotionError, match="cannot write"):
+        Evaluate(paths=(folder,), html=blocked / "page.html").run()
+
+
+def test_timeline_marks_the_frames_that_slide_float_and_sink() -> None:
+    half = standing(61)
+    root = half.root_pos.copy()
+    root[31:, 0] += 0.2 * np.arange(30) / 30.0
+    sliding = str(timeline_html(timeline(replace(half, root_pos=root))))
+    seen = timeline(replace(half, root_pos=root))
+    fast = np.nan_to_num(seen.slide_speed[:, 0]) > SLIDE_FAST
+    widths = [int(width) for width in re.findall(r'class="slides" x="\d+" width="(\d+)"', sliding)]
+    assert fast.any()
+    assert sum(widths) == fast.sum() + (np.nan_to_num(seen.slide_speed[:, 1]) > SLIDE_FAST).sum()
+    assert 'class="sinks"' not in sliding
+    assert 'class="hangs" x="0" width="61"' in str(timeline_html(timeline(standing(61, up=0.05))))
+    assert 'class="sinks" x="0" width="61"' in str(timeline_html(timeline(standing(61, up=-0.03))))
+    assert "<b>after</b>" in str(timeline_html(timeline(half), "after"))
+
+
+def test_every_clip_is_in_its_distribution() -> None:
+    values = np.concatenate([np.zeros(60), np.linspace(0.0, 30.0, 39), [1e6]])
+    svg = distribution("slide", values, [Marker("clean", 14.0), Marker("frozen", None)], np.zeros(0))
+    heights = np.array([float(h) for h in re.findall(r'class="bin"[^>]* height="([\d.]+)"', svg)])
+    shares = (heights / heights.max()) ** 2  # bars grow with the root of the count
+    assert shares.sum() == pytest.approx(100 / np.histogram(values, np.linspace(0.0, 40.0, 29))[0].max(), rel=0.05)
+    assert beyond(values, [Marker("clean", 14.0)]) == 1
+    assert svg.count('<line class="clean"') == 1
+    assert '<line class="frozen"' not in svg
+    few = distribution("slide", values[:7], [], values[90:95])
+    assert few.count('class="dot"') == 7
+    assert few.count('<circle class="was"') == 5
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 0.37), (-12.0, 5.0), (0.0, 999.0), (0.0, 0.0)])
+def test_axes_hold_what_they_show(low: float, high: float) -> None:
+    start, stop, step = nice_range(low, high)
+    assert start <= low <= high <= stop
+    assert 2 <= round((stop - start) / step) <= 8
+
+
+def test_reference_stands_as_before(tmp_path: Path) -> None:
+    save_clip(tmp_path / "reference" / "clip.npz", standing(up=0.05))
+    save_clip(tmp_path / "in" / "clip.npz", standing())
+    paths = (tmp_path / "in",)
+    command = Evaluate(
+        paths=paths, reference=tmp_path / "reference", json=tmp_path / "a.json", html=tmp_path / "a.html"
+    )
+    assert command.run() == 0
+    found = json.loads((tmp_path / "a.json").read_text())
+    assert found["clips"][0]["before"]["float_mean_mm"] == pytest.approx(50.0, abs=1e-3)
+    assert found["before"]["surface"]["change"]["float_mean_mm"]["mean"] == pytest.approx(-50.0, abs=1e-3)
+    assert "<b>before</b>" in (tmp_path / "a.html").read_text()
+
+
+def test_a_projection_brings_its_own_before(tmp_path: Path) -> None:
+    source = standing(up=0.05)
+    parent = Provenance(parent=replace(source).id, stage="project")
+    stranger = Provenance(parent="0123456789abcdef", stage="project")
+    for name, provenance in (("own", parent), ("other", stranger)):
+        save_clip(tmp_path / "out" / "sources" / f"{name}.npz", source)
+        save_clip(tmp_path / "out" / "references" / f"{name}.npz", source)
+        save_clip(tmp_path / "out" / "clips" / f"{name}.npz", replace(standing(), provenance=provenance))
+    result = evaluate([tmp_path / "out"], SERIAL)
+    rows = {row["name"]: row for row in result.rows.rows("surface")}
+    assert set(rows) == {"own", "other"}
+    assert rows["own"]["before"]["float_mean_mm"] == pytest.approx(50.0, abs=1e-3)
+    assert "before" not in rows["other"]
+    assert result.change("surface")["float_mean_mm"]["mean"] == pytest.approx(-50.0, abs=1e-3)
+
+
+def two_batches(tmp_path: Path) -> tuple[Path, Path]:
+    """Ten pairs whose slide falls by 50 to 95 mm/s, one clip more on either side, one of another variant."""
+    for number in range(10):
+        save_clip(tmp_path / "a" / f"{number}.npz", standing(speed=0.1 + 0.005 * number))
+        save_clip(tmp_path / "b" / f"{number}.npz", standing(speed=0.05))
+    save_clip(tmp_path / "a" / "lonely.npz", standing())
+    save_clip(tmp_path / "b" / "single.npz", standing())
+    save_clip(tmp_path / "a" / "mixed.npz", standing())
+    save_clip(tmp_path / "b" / "mixed.npz", JointTrack(30.0, HUMANML3D_JOINTS, standing().positions[:, :22]))
+    for copy in ("x", "y"):
+        save_clip(tmp_path / "a" / copy / "twice.npz", standing())
+    save_clip(tmp_path / "b" / "twice.npz", standing())
+    return tmp_path / "a", tmp_path / "b"
+
+
+def test_compare_pairs_by_name(tmp_path: Path) -> None:
+    a, b = two_batches(tmp_path)
+    found = compare(evaluate([a], SERIAL), evaluate([b], SERIAL))
+    change = found.change("surface")["slide_mean_mm_s"]
+    before, after = found.values("surface", "slide_mean_mm_s")
+    assert len(before) == 10
+    assert change["mean"] == pytest.approx(-72.5, abs=0.5)
+    assert change["mean"] == pytest.approx((after - before).mean())
+    assert change["ci95"] is not None
+    assert -82.0 < change["ci95"][0] < -72.5 < change["ci95"][1] < -63.0
+    unpaired = found.unpaired
+    assert (unpaired.only_a, unpaired.only_b) == (["lonely"], ["single"])
+    assert (unpaired.other_variant, unpaired.twice) == (["mixed"], ["twice"])
+
+
+def test_compare_in_both_forms_writes_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    a, b = two_batches(tmp_path)
+    flags = ["--no-wrench", "--workers", "0", "--html", str(tmp_path / "page.html"), "--json"]
+    assert main(["evaluate", str(a), "--compare", str(b), *flags, str(tmp_path / "one.json")]) == 0
+    out = capsys.readouterr().out
+    assert main(["evaluate", "--compare", str(a), str(b), *flags, str(tmp_path / "two.json")]) == 0
+    assert (tmp_path / "one.json").read_bytes() == (tmp_path / "two.json").read_bytes()
+    found = json.loads((tmp_path / "one.json").read_text())
+    assert found["compare"]["pairs"] == {"surface": 10}
+    assert found["compare"]["change"]["surface"]["slide_mean_mm_s"]["mean"] == pytest.approx(-72.5, abs=0.5)
+    assert found["compare"]["unpaired"]["only_a"] == {"count": 1, "names": ["lonely"]}
+    assert len(found["clips"]) == 14
+    assert len(found["clips_b"]) == 13
+    assert "better" in out
+    assert "lonely" in out
+    text = (tmp_path / "page.html").read_text()
+    assert "B against A" in text
+    assert "only in" in text
+
+
+@pytest.mark.parametrize("args", [("--compare", "x"), ("a", "--compare", "b", "c"), ("--compare", "a", "b", "c"), ()])
+def test_wrong_use_is_one_line(args: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", *args]) == 2
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+def test_unknown_body_and_missing_paths_are_one_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", str(folder), "--body", str(folder / "none.xml")]) == 2
+    assert "none.xml" in capsys.readouterr().err
+    assert main(["evaluate", str(folder / "absent")]) == 2
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+def test_no_wrench_leaves_it_out(folder: Path) -> None:
+    with_wrench = evaluate([folder / "sinks.npz"], EvaluateConfig(workers=0))
+    without = evaluate([folder / "sinks.npz"], SERIAL)
+    name = "residual_wrench_ratio"
+    assert next(with_wrench.rows.rows("surface"))["metrics"][name] == measure(standing(up=-0.03)).values[name]
+    assert next(without.rows.rows("surface"))["metrics"][name] is None
+
+
+@pytest.mark.parametrize("width", [80, 140])
+def test_tables_fit_the_terminal(folder: Path, width: int, capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    assert Evaluate(paths=(folder,), workers=0, wrench=False).run() == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(len(line) for line in lines) <= width
+    assert sum("variant surface" in line for line in lines) == 1
+    assert sum("variant joints" in line for line in lines) == 1
+    assert any("floats" in line and "hangs" in line for line in lines)

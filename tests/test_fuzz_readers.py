@@ -1,0 +1,126 @@
+"""Damaged files of every layout: refused in one line or taken whole, never anything else (a part of the benchmark)."""
+
+import importlib.util
+import json
+import signal
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from morphloop.motion import MotionError, read_motion
+
+BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
+COUNT = 60
+
+
+def module(name: str):
+    """A script of benchmarks/, which is no package; it finds its neighbours by name."""
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
+        assert spec is not None
+        assert spec.loader is not None
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
+
+
+fuzz_seeds, fuzz_mutations = module("fuzz_seeds"), module("fuzz_mutations")
+fuzz_readers = module("fuzz_readers")
+FORMATS = (
+    *("clip", "joint clip", "rollout", "joints npy", "joints npz", "joints batch", "humanml3d 263", "amass smpl-h"),
+    *("smpl 72", "amass smpl-x", "aist++ pkl", "phc pkl", "amp npy", "deepmimic json", "deepmimic npz", "kimodo npz"),
+    *("mjlab npz", "mjlab robot npz", "robot arrays npz", "gmr pkl", "asap pkl", "robot csv", "bvh", "amc", "asf"),
+    "smpl model pkl",
+)
+
+
+@pytest.fixture(scope="module")
+def seeds(tmp_path_factory):
+    return fuzz_seeds.make_seeds(tmp_path_factory.mktemp("seeds"))
+
+
+@pytest.fixture
+def alarm(monkeypatch):
+    """The handler that the worker installs; no bombs, which take seconds to make."""
+    monkeypatch.setattr(fuzz_mutations, "BOMB_CHANCE", 0.0)
+    before = signal.signal(signal.SIGPROF, fuzz_readers._alarm)
+    yield
+    signal.signal(signal.SIGPROF, before)
+
+
+def test_every_layout_is_here(seeds):
+    assert set(FORMATS) == set(seeds)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.filterwarnings("ignore")
+def test_damaged_files_are_refused_or_taken_whole(name, seeds, alarm, tmp_path):
+    assert fuzz_readers.try_one(seeds[name], seeds[name].data, tmp_path) == ("accepted", "")
+    verdicts = []
+    for index in range(COUNT):
+        verdict, said = fuzz_readers.try_one(seeds[name], fuzz_readers.mutated(seeds, name, index, 1), tmp_path)
+        assert verdict != "fault", f"{name} {index}: {said}"
+        verdicts.append(verdict)
+    assert verdicts.count("refused") >= 3
+
+
+def test_mutations_are_the_same_in_every_run(seeds, alarm):
+    made = [fuzz_readers.mutated(seeds, "bvh", k, 0) for k in range(20)]
+    assert made == [fuzz_readers.mutated(seeds, "bvh", k, 0) for k in range(20)]
+    assert len(set(made)) > 15
+    assert made != [fuzz_readers.mutated(seeds, "bvh", k, 1) for k in range(20)]
+
+
+def test_a_bomb_is_refused_unread(seeds, tmp_path, monkeypatch):
+    monkeypatch.setattr(fuzz_mutations, "BOMBS", ((3, 12_000_000),))
+    data = fuzz_mutations.bomb(np.random.default_rng(0), seeds["smpl 72"].data)
+    assert len(data) < 1 << 21
+    (tmp_path / "a.npz").write_bytes(data)
+    with pytest.raises(MotionError, match=r"unpacks to 27[45] MiB"):
+        read_motion(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize(
+    ("read", "said"),
+    [
+        (lambda path: 1 / 0, "ZeroDivisionError"),
+        (lambda path: (_ for _ in ()).throw(MotionError("a\nb")), "several lines"),
+        (lambda path: (_ for _ in ()).throw(MotionError("Unable to allocate 9 GiB")), "ran out of memory"),
+    ],
+)
+def test_faults_are_seen(alarm, tmp_path, read, said):
+    verdict, words = fuzz_readers.try_one(
+        fuzz_seeds.Seed(b"", ".x", lambda path: next(iter([read(path)])), {}), b"", tmp_path
+    )
+    assert verdict == "fault"
+    assert said in words
+
+
+def test_hangs_and_numbers_that_are_none_are_seen(alarm, tmp_path, seeds, monkeypatch):
+    monkeypatch.setattr(fuzz_readers, "SECONDS", 0.05)
+
+    def hang(path):
+        while True:
+            pass
+
+    assert fuzz_readers.try_one(fuzz_seeds.Seed(b"", ".x", hang, {}), b"", tmp_path)[0] == "fault"
+    clip = read_motion_of(seeds["clip"], tmp_path)
+    clip.root_pos[3] = np.nan
+    verdict, words = fuzz_readers.try_one(fuzz_seeds.Seed(b"", ".x", lambda path: [clip], {}), b"", tmp_path)
+    assert (verdict, words) == ("fault", "accepted with positions that are not finite")
+
+
+def read_motion_of(seed, folder: Path):
+    (folder / "a.npz").write_bytes(seed.data)
+    return read_motion(folder / "a.npz")
+
+
+def test_workers_report_every_mutation():
+    rows = fuzz_readers.run("asf", 5, 0)
+    assert [row["index"] for row in rows] == [0, 1, 2, 3, 4]
+    assert {row["verdict"] for row in rows} <= {"refused", "accepted"}
+    table = fuzz_readers.report({"asf": rows})
+    assert table.splitlines()[-1].startswith("| all | 5 |")
+    assert json.dumps(rows)
