@@ -19,11 +19,12 @@ SMOOTHING = 0.02
 class StartSampler:
     """Running failure rate of every one-second segment of every clip, and starts drawn from it.
 
-    library: the clips; generator: torch generator on the library's device.
+    library: the clips; generator: torch generator on the library's device; floor: share of the starts that is spread
+    evenly whatever failed, 1 for all of them.
     """
 
-    def __init__(self, library: MotionLibrary, generator: torch.Generator):
-        self.library, self.generator = library, generator
+    def __init__(self, library: MotionLibrary, generator: torch.Generator, floor: float = FLOOR):
+        self.library, self.generator, self.floor = library, generator, floor
         device = library.start.device
         counts = torch.clamp((library.length - 1) // SEGMENT_STEPS, min=1)
         self.clip = torch.repeat_interleave(torch.arange(len(counts), device=device), counts)
@@ -36,9 +37,14 @@ class StartSampler:
         """Forget every outcome."""
         self.failure = torch.full((len(self.clip),), 0.5, device=self.clip.device)
 
+    @property
+    def weights(self) -> torch.Tensor:
+        """(S,) probability that a start falls into each segment."""
+        return self.failure / self.failure.sum() * (1.0 - self.floor) + self.floor / len(self.failure)
+
     def draw(self, count: int) -> tuple[torch.Tensor, torch.Tensor]:
         """(count,) clips and (count,) frames to start from."""
-        weight = self.failure / self.failure.sum() * (1.0 - FLOOR) + FLOOR / len(self.failure)
+        weight = self.weights
         pick = torch.multinomial(weight, count, replacement=True, generator=self.generator)
         clip = self.clip[pick]
         jitter = torch.rand(count, generator=self.generator, device=weight.device)

@@ -20,7 +20,7 @@ from . import observations, rewards
 from .balance import Balance
 from .reference import MotionLibrary, build_library
 from .rewards import RewardConfig
-from .sampling import StartSampler
+from .sampling import FLOOR, StartSampler
 from .terminations import TRAINING_DISTANCE, mean_distance
 
 ACTION_SCALE = {
@@ -46,6 +46,8 @@ class TaskConfig:
     """Longest episode, control steps (10 s)."""
     random_start: bool = True
     """Start anywhere in a clip (reference-state initialisation), else at its first frame."""
+    start_floor: float = FLOOR
+    """Share of random starts that is spread evenly whatever failed; 1 turns failure weighting off."""
     push: float = 0.0
     """Standard deviation of what is added to the root's horizontal velocity at a random start, m/s, and twice that to
     its spin, rad/s: who is never pushed never learns to catch himself."""
@@ -167,7 +169,7 @@ class TrackingEnv:
         self.library = build_library(clips, body, device)
         self.observer = Observer(body, self.library, device)
         self.generator = torch.Generator(device=device).manual_seed(seed)
-        self.sampler = StartSampler(self.library, self.generator)
+        self.sampler = StartSampler(self.library, self.generator, self.config.start_floor)
         self.stiffness = torch.as_tensor(body.model.actuator_gainprm[:, 0], dtype=torch.float32, device=device)
         self.damping = torch.as_tensor(-body.model.actuator_biasprm[:, 2], dtype=torch.float32, device=device)
         self.limit = torch.as_tensor(body.model.actuator_forcerange[:, 1], dtype=torch.float32, device=device)
