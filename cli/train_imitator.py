@@ -5,18 +5,27 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
-LOGGED = ("env_steps", "reward", "error_mm", "slide_mm_s", "lost_per_s", "test_success", "test_skill")
+if TYPE_CHECKING:
+    from morphloop.imitator import ImitatorConfig
+
+LOGGED = ("env_steps", "steps_per_s", "reward", "error_mm", "slide_mm_s", "lost_per_s", "test_success", "test_skill")
 """What a line of progress tells."""
+POSITIVE = ("clips", "envs", "steps", "minutes", "checkpoint_minutes", "learning_rate", "prior_steps")
+NOT_NEGATIVE = ("held_out", "slide_price", "prior_weight")
 
 
 @dataclass(frozen=True)
 class TrainImitator:
-    """Train the imitator by PPO and write policy.safetensors, log.jsonl, weights.json and config.json."""
+    """Train the imitator by PPO; the same command on the same folder goes on from its last checkpoint.
+
+    Writes policy.safetensors, checkpoint.safetensors, log.jsonl (the curve), weights.json, config.json,
+    prior.safetensors if there is one, and TensorBoard's events. Under torchrun each process takes a GPU of its own.
+    """
 
     out: Path
-    """Folder to write to; a policy in it is gone on from."""
+    """Folder to write to; a checkpoint in it is gone on from, a policy without one is started from."""
     data: Path | None = None
     """Folder of motion files to track, a generator's output; without it the built-in corpus, with faults, is made."""
     clips: int = 400
@@ -25,46 +34,82 @@ class TrainImitator:
     """Clips of the corpus's test split that every checkpoint is evaluated on."""
     data_seed: int = 0
     """Of the corpus."""
+    start: Path | None = None
+    """Policy file to start from (a warm start), one that behaviour cloning made, say."""
     envs: int = 256
-    """Parallel environments."""
+    """Parallel environments; of every process under torchrun."""
     steps: int = 20_000_000
-    """Most control steps."""
+    """Most control steps, those before a restart included."""
     minutes: float = 60.0
-    """Most wall time; a run that it ends is not repeatable to the byte."""
+    """Most wall time, that before a restart included; a run that it ends is not repeatable to the byte."""
     checkpoint_minutes: float = 5.0
-    """Wall time between checkpoints."""
-    learning_rate: float = 2e-4
-    """Of Adam."""
+    """Wall time between checkpoints, each with an evaluation."""
+    learning_rate: float | None = None
+    """Of Adam; the trainer's own default if not given."""
     seed: int = 0
     """Of the weights, the starts and the exploration noise."""
+    prior: Literal["none", "vae", "adversarial"] = "none"
+    """Reward for moving as the clips do: Morph's motion VAE, AMP's discriminator, or none."""
+    prior_weight: float = 0.5
+    """Weight of the prior's reward; tracking gives at most 1."""
+    prior_steps: int = 2000
+    """Gradient steps of the VAE on the clips' transitions, before training."""
+    slide_price: float = 0.5
+    """Price of a loaded foot's sliding speed, s/m; 0 turns the contact term off."""
+    failure_weighting: bool = True
+    """Start more often in the seconds that fail, else evenly."""
+    trainer: Literal["sb3", "rsl"] = "sb3"
+    """sb3 on the CPU, rsl on CUDA."""
+    backend: Literal["cpu", "warp"] = "cpu"
+    """Physics: cpu is MuJoCo in double precision, warp is MuJoCo Warp."""
+    device: str | None = None
+    """Of backend warp: cuda:0 and so on, or cpu; the process's own GPU if not given."""
 
     def run(self) -> int:
         """Do the work; returns the exit code."""
-        from morphloop.imitator import ImitatorConfig, PpoConfig, train_imitator
+        from morphloop.imitator import train_imitator
         from morphloop.imitator.training import training_clips
         from morphloop.motion import MotionError
 
         from .console import DONE, writable_folder
 
-        for name in ("clips", "envs", "steps", "minutes", "checkpoint_minutes", "learning_rate"):
-            if not getattr(self, name) > 0:
-                raise MotionError(f"--{name.replace('_', '-')}: {getattr(self, name)}, expected more than 0")
-        if self.held_out < 0:
-            raise MotionError(f"--held-out: {self.held_out}, expected 0 or more")
+        for names, fits, expected in (
+            (POSITIVE, lambda x: x > 0, "more than 0"),
+            (NOT_NEGATIVE, lambda x: x >= 0, "0 or more"),
+        ):
+            for name in names:
+                value = getattr(self, name)
+                if value is not None and not fits(value):
+                    raise MotionError(f"--{name.replace('_', '-')}: {value}, expected {expected}")
         clips = training_clips(self.clips, self.data_seed, "train", self.data)
         held_out = training_clips(self.held_out, self.data_seed, "test", None)
         out = writable_folder(self.out)
-        config = ImitatorConfig(
+        policy = train_imitator(clips, held_out, out, self._config(), _tell)
+        print(f"{out / 'policy.safetensors'} {policy.hash}")
+        return DONE
+
+    def _config(self) -> ImitatorConfig:
+        """The flags as training takes them."""
+        from morphloop.envs import RewardConfig, TaskConfig
+        from morphloop.imitator import ImitatorConfig, PpoConfig, PriorConfig, RslConfig
+
+        rate = {} if self.learning_rate is None else {"learning_rate": self.learning_rate}
+        floor = {} if self.failure_weighting else {"start_floor": 1.0}
+        return ImitatorConfig(
             envs=self.envs,
             steps=self.steps,
             budget_s=60.0 * self.minutes,
             seed=self.seed,
             checkpoint_s=60.0 * self.checkpoint_minutes,
-            ppo=PpoConfig(learning_rate=self.learning_rate),
+            start=None if self.start is None else str(self.start),
+            trainer=self.trainer,
+            backend=self.backend,
+            device=self.device,
+            ppo=PpoConfig(**rate),
+            rsl=RslConfig(**rate),
+            task=TaskConfig(push=0.15, reward=RewardConfig(slide=self.slide_price), **floor),
+            prior=PriorConfig(self.prior, weight=self.prior_weight, steps=self.prior_steps, seed=self.seed),
         )
-        policy = train_imitator(clips, held_out, out, config, _tell)
-        print(f"{out / 'policy.safetensors'} {policy.hash}")
-        return DONE
 
 
 def _tell(row: dict[str, Any]) -> None:

@@ -2,24 +2,32 @@
 
 from .cloning import CloningConfig, evaluate_policy, update_policy
 from .policy import Policy, load_policy, new_policy
-from .ppo import PpoConfig, train_ppo
+from .ppo import PpoConfig, RslConfig, train_ppo
+from .priors import Prior, PriorConfig, load_prior, make_prior
 from .projection import Projection, ProjectionConfig, project_clips
 from .refiner import Refiner, RefinerConfig
 from .training import ImitatorConfig, train_imitator
+from .training_log import read_log
 
 __all__ = [
     "CloningConfig",
     "ImitatorConfig",
     "Policy",
     "PpoConfig",
+    "Prior",
+    "PriorConfig",
     "Projection",
     "ProjectionConfig",
     "Refiner",
     "RefinerConfig",
+    "RslConfig",
     "evaluate_policy",
     "load_policy",
+    "load_prior",
+    "make_prior",
     "new_policy",
     "project_clips",
+    "read_log",
     "train_imitator",
     "train_ppo",
     "update_policy",

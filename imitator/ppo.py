@@ -1,24 +1,24 @@
-"""Reinforcement learning of the policy: PPO from Stable-Baselines3 on the CPU backend."""
+"""PPO of Stable-Baselines3, the trainer on the CPU, and the options of both trainers (the other is `rsl`)."""
 
 from __future__ import annotations
 
 import time
-from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
-import numpy as np
 import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.policies import ActorCriticPolicy
 from torch import nn
 
-from morphloop.envs import StepResult, TrackingEnv
+from morphloop.envs import TrackingEnv
 from morphloop.envs.sb3_adapter import TrackingVecEnv
+from morphloop.motion import MotionError
 
+from .checkpoint import Tensors
 from .policy import Policy
+from .trainer import Trainer, check_finite
 
 
 @dataclass(frozen=True)
@@ -43,35 +43,96 @@ class PpoConfig:
     """Price of low entropy."""
 
 
-class Progress(BaseCallback):
-    """Collects what happened between updates, hands it out as a row, and stops at the deadline."""
+@dataclass(frozen=True)
+class RslConfig:
+    """Options of rsl_rl's PPO; defaults as mjlab has them for tracking at thousands of environments."""
 
-    def __init__(self, policy: Policy, deadline: float, on_update: Callable[[dict[str, float], Policy], None]):
-        super().__init__()
-        self.policy, self.deadline, self.on_update = policy, deadline, on_update
-        self.sums: dict[str, float] = defaultdict(float)
-        self.began = time.monotonic()
+    steps: int = 24
+    """Control steps of every environment between updates."""
+    minibatches: int = 4
+    """Parts that the samples of an update are split into."""
+    epochs: int = 5
+    """Passes over the samples of an update."""
+    learning_rate: float = 1e-3
+    """Of Adam, at first."""
+    desired_kl: float = 0.01
+    """Change of the policy in an update that the learning rate is steered to; 0 keeps the rate."""
+    gamma: float = 0.97
+    """Discount: about one second at 30 Hz."""
+    gae_lambda: float = 0.95
+    """Of the generalised advantage estimate."""
+    clip: float = 0.2
+    """Of the probability ratio."""
+    entropy: float = 0.005
+    """Price of low entropy."""
 
-    def see(self, result: StepResult) -> None:
-        """Add one control step's outcome."""
-        self.sums["steps"] += len(result.reward)
-        self.sums["reward"] += float(result.reward.sum())
-        self.sums["error_mm"] += 1000.0 * float(result.error.sum())
-        self.sums["slide_mm_s"] += 1000.0 * float(result.slide.sum())
-        self.sums["lost"] += float(result.terminated.sum())
 
-    def _on_step(self) -> bool:
-        return time.monotonic() < self.deadline
+LOSSES = {
+    "train/policy_gradient_loss": "policy_loss",
+    "train/value_loss": "value_loss",
+    "train/approx_kl": "kl",
+    "train/clip_fraction": "clip_fraction",
+    "train/explained_variance": "explained_variance",
+}
+"""Stable-Baselines3's names of what an update tells, and ours."""
 
-    def _on_rollout_end(self) -> None:
-        count = self.sums.pop("steps")
-        row = {name: value / count for name, value in self.sums.items()}
-        row["lost_per_s"] = 30.0 * row.pop("lost")
-        row |= {"env_steps": float(self.num_timesteps), "seconds": time.monotonic() - self.began}
-        self.sums.clear()
+
+class Sb3Trainer(Trainer):
+    """PPO of Stable-Baselines3, on the CPU.
+
+    policy: continued in place; env: the task; config: PPO's options; seed: of exploration and starts.
+    MotionError for a task on another device.
+    """
+
+    def __init__(self, policy: Policy, env: TrackingEnv, config: PpoConfig | None = None, seed: int = 0):
+        super().__init__(policy, env, seed)
+        if env.clip.device.type != "cpu":
+            raise MotionError(f"trainer 'sb3' runs on the CPU, got a task on {env.clip.device}; expected trainer 'rsl'")
+        config, hidden = config or PpoConfig(), list(policy.spec.hidden)
+        self.model = PPO(
+            "MlpPolicy",
+            TrackingVecEnv(env, policy.normalise, self.figures.see),
+            n_steps=config.steps,
+            batch_size=config.minibatch,
+            n_epochs=config.epochs,
+            learning_rate=config.learning_rate,
+            gamma=config.gamma,
+            gae_lambda=config.gae_lambda,
+            clip_range=config.clip,
+            ent_coef=config.entropy,
+            policy_kwargs={"net_arch": {"pi": hidden, "vf": hidden}, "activation_fn": nn.ELU},
+            seed=seed,
+            device="cpu",
+        )
+        give_to_sb3(policy, self.model)
+
+    def _improve(self) -> tuple[int, dict[str, float]]:
+        before = self.model.num_timesteps
+        try:
+            self.model.learn(1, reset_num_timesteps=False, log_interval=None)  # type: ignore[arg-type]  # None: never
+        except ValueError:  # torch refuses a distribution of NaN
+            check_finite(_actor_critic(self.model))
+            raise
         take_from_sb3(self.model, self.policy)
-        row["std"] = float(self.policy.log_std.detach().exp().mean())
-        self.on_update(row, self.policy)
+        told = self.model.logger.name_to_value
+        return self.model.num_timesteps - before, {ours: float(told[name]) for name, ours in LOSSES.items()}
+
+    def _optimiser(self) -> torch.optim.Optimizer:
+        return _actor_critic(self.model).optimizer
+
+    def _take_policy(self) -> None:
+        give_to_sb3(self.policy, self.model)
+
+    def _tensors(self) -> Tensors:
+        if self.model._last_obs is None:
+            raise MotionError("a training has nothing to keep before its first update")
+        starts = self.model._last_episode_starts
+        return {"obs": torch.as_tensor(self.model._last_obs), "starts": torch.as_tensor(starts)}
+
+    def _restore(self, tensors: Tensors) -> None:
+        self.model.num_timesteps = self.env_steps
+        self.model._last_obs = tensors["obs"].numpy()
+        self.model._last_episode_starts = tensors["starts"].numpy()
 
 
 def give_to_sb3(policy: Policy, model: BaseAlgorithm) -> None:
@@ -97,12 +158,13 @@ def _actor_critic(model: BaseAlgorithm) -> ActorCriticPolicy:
 def _paired_layers(policy: Policy, model: BaseAlgorithm) -> list[tuple[nn.Linear, nn.Linear]]:
     """Each linear layer of a policy with its like in a Stable-Baselines3 model."""
     net = _actor_critic(model)
-    actor = [*_linears(net.mlp_extractor.policy_net), *_linears(net.action_net)]
-    critic = [*_linears(net.mlp_extractor.value_net), *_linears(net.value_net)]
-    return list(zip([*_linears(policy.actor), *_linears(policy.critic)], actor + critic, strict=True))
+    actor = [*linear_layers(net.mlp_extractor.policy_net), *linear_layers(net.action_net)]
+    critic = [*linear_layers(net.mlp_extractor.value_net), *linear_layers(net.value_net)]
+    return list(zip([*linear_layers(policy.actor), *linear_layers(policy.critic)], actor + critic, strict=True))
 
 
-def _linears(net: nn.Module) -> list[nn.Linear]:
+def linear_layers(net: nn.Module) -> list[nn.Linear]:
+    """Linear layers of a network, first to last."""
     return [m for m in net.modules() if isinstance(m, nn.Linear)]
 
 
@@ -112,7 +174,7 @@ def fit_normaliser(policy: Policy, env: TrackingEnv, steps: int = 24, noise: flo
     seen = [env.reset()]
     for _ in range(steps):
         action = noise * torch.randn(env.num_envs, env.action_size, generator=generator)
-        seen.append(env.step(action).obs)
+        seen.append(env.step(action.to(env.clip.device)).obs)
     obs = torch.cat(seen)
     policy.mean.copy_(obs.mean(0))
     policy.std.copy_(obs.std(0).clamp(min=0.02))
@@ -127,33 +189,13 @@ def train_ppo(
     seed: int = 0,
     on_update: Callable[[dict[str, float], Policy], None] = lambda row, policy: None,
 ) -> Policy:
-    """Continue a policy with PPO until `total_steps` control steps or `budget_s` seconds.
+    """Continue a policy with PPO until `total_steps` control steps or `budget_s` seconds, whole updates.
 
     The given policy is updated in place and returned; `on_update` sees a row of figures after every update.
     """
-    config = config or PpoConfig()
-    progress = Progress(policy, time.monotonic() + budget_s, on_update)
-    vec = TrackingVecEnv(env, policy.normalise, progress.see)
-    options = asdict(config)
-    hidden = list(policy.spec.hidden)
-    model = PPO(
-        "MlpPolicy",
-        vec,
-        n_steps=options["steps"],
-        batch_size=options["minibatch"],
-        n_epochs=options["epochs"],
-        learning_rate=options["learning_rate"],
-        gamma=options["gamma"],
-        gae_lambda=options["gae_lambda"],
-        clip_range=options["clip"],
-        ent_coef=options["entropy"],
-        policy_kwargs={"net_arch": {"pi": hidden, "vf": hidden}, "activation_fn": nn.ELU},
-        seed=seed,
-        device="cpu",
-    )
-    give_to_sb3(policy, model)
-    model.learn(total_steps, callback=progress)
-    take_from_sb3(model, policy)
-    if not all(np.isfinite(p.detach().numpy()).all() for p in policy.parameters()):
-        raise FloatingPointError("PPO diverged: the policy holds NaN; lower the learning rate")
+    began = time.monotonic()
+    trainer = Sb3Trainer(policy, env, config, seed)
+    while trainer.env_steps < total_steps and time.monotonic() - began < budget_s:
+        row = trainer.update()
+        on_update(row | {"seconds": time.monotonic() - began}, policy)
     return policy

@@ -1,27 +1,37 @@
-"""Training an imitator on clips that the generator or the corpus made, with checkpoints and a log.
+"""Training an imitator on clips that the generator or the corpus made: one folder a training, killed or not.
 
-The folder holds `policy.safetensors` (the latest), `log.jsonl` (a row an update), `weights.json` (failure rate of every
-one-second segment) and `config.json`; a training that finds a policy there goes on from it.
+The folder holds `policy.safetensors` (the latest), `checkpoint.safetensors` and the one before it, `log.jsonl` (a row
+an update: the curve), `weights.json` (failure rate and weight of every one-second segment), `prior.safetensors` if
+there is a prior, `config.json` and TensorBoard's events. The same call on the same folder goes on where the last
+checkpoint was; a policy without a checkpoint is started from.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from morphloop.envs import TaskConfig, TrackingEnv, prepare
 from morphloop.motion import Clip, MotionError, find_motions, make_corpus, read_motion, to_default, write_json
 from morphloop.sim import Body, default_body
+from morphloop.sim.physics import Backend, make_physics
 
+from .checkpoint import Checkpoint, clear_leftovers, load_checkpoint, save_checkpoint
 from .cloning import evaluate_policy
 from .policy import Policy, load_policy, new_policy
-from .ppo import PpoConfig, fit_normaliser, train_ppo
+from .ppo import PpoConfig, RslConfig, Sb3Trainer, fit_normaliser
+from .priors import PriorConfig, make_prior
+from .trainer import Trainer, World
+from .training_log import TrainingLog
 
 POLICY_FILE = "policy.safetensors"
+PRIOR_FILE = "prior.safetensors"
+TrainerKind = Literal["sb3", "rsl"]
 
 
 @dataclass(frozen=True)
@@ -29,16 +39,30 @@ class ImitatorConfig:
     """How an imitator is trained."""
 
     envs: int = 256
-    """Parallel environments."""
+    """Parallel environments, of every process."""
     steps: int = 20_000_000
-    """Control steps at most."""
+    """Control steps at most, those before a restart included."""
     budget_s: float = 3600.0
-    """Seconds at most."""
+    """Seconds at most, evaluations and those before a restart included."""
     seed: int = 0
     checkpoint_s: float = 120.0
-    """Seconds between checkpoints."""
+    """Seconds between checkpoints, each with an evaluation."""
+    start: str | None = None
+    """Policy file to start from, a cloned one say."""
+    trainer: TrainerKind = "sb3"
+    """sb3 on the CPU, rsl on CUDA."""
+    backend: Backend = "cpu"
+    """Of the physics."""
+    device: str | None = None
+    """Of backend `warp`; the process's own GPU if None."""
     ppo: PpoConfig = field(default_factory=PpoConfig)
+    rsl: RslConfig = field(default_factory=RslConfig)
     task: TaskConfig = field(default_factory=lambda: TaskConfig(push=0.15))
+    prior: PriorConfig = field(default_factory=PriorConfig)
+
+
+BUDGET_FIELDS = ("steps", "budget_s", "checkpoint_s", "start", "device")
+"""What may differ when a training is taken up."""
 
 
 def train_imitator(
@@ -51,41 +75,157 @@ def train_imitator(
 ) -> Policy:
     """Train on `clips` by PPO, evaluate on `held_out` at each checkpoint, go on from what `out` holds.
 
-    Clips that cannot be prepared raise MotionError: a training set is chosen, not found.
+    Clips that cannot be prepared raise MotionError: a training set is chosen, not found. So does a checkpoint of
+    another configuration or other clips, naming what differs.
     """
     config, body, out = config or ImitatorConfig(), body or default_body(), Path(out)
-    env = TrackingEnv([prepare(c, body) for c in clips], body, config.envs, config.task, config.seed)
-    tests = [prepare(c, body) for c in held_out]
-    if (out / POLICY_FILE).exists():
-        policy = load_policy(out / POLICY_FILE, body)
-    else:
-        policy = new_policy(body, seed=config.seed)
-        fit_normaliser(policy, env)
-    write_json(out / "config.json", asdict(config))
-    saved = time.monotonic()
-
-    def checkpoint(row: dict[str, Any], policy: Policy) -> None:
-        policy.save(out / POLICY_FILE)
-        rates = env.sampler.failure.tolist()
-        write_json(out / "weights.json", {"clip": env.sampler.clip.tolist(), "failure": rates})
-        if tests:
-            row |= {f"test_{k}": v for k, v in evaluate_policy(policy, tests, body).items()}
-
-    def after_update(row: dict[str, float], policy: Policy) -> None:
-        nonlocal saved
-        full: dict[str, Any] = dict(row)
-        if time.monotonic() - saved > config.checkpoint_s:
-            checkpoint(full, policy)
-            saved = time.monotonic()
-        with (out / "log.jsonl").open("a") as log:
-            log.write(json.dumps(full) + "\n")
-        on_update(full)
-
-    policy = train_ppo(policy, env, config.steps, config.budget_s, config.ppo, config.seed, after_update)
-    final: dict[str, Any] = {}
-    checkpoint(final, policy)
-    on_update(final)
+    world = World.here()
+    out.mkdir(parents=True, exist_ok=True)
+    told = _description(config, clips)
+    found = load_checkpoint(out)
+    if found is not None:
+        _check_same(out, found.numbers["config"], told)
+    env = _task(clips, body, config, world)
+    policy = _first_policy(out, env, config, found)
+    if config.prior.kind != "none":
+        env.prior = make_prior(config.prior, env.library, found.part("prior") if found else None)
+    trainer = _trainer(policy, env, config)
+    if found is not None:
+        trainer.restore(found)
+    if not world.first:
+        return _follow(trainer, config)
+    clear_leftovers(out)
+    write_json(out / "config.json", told)
+    keeper = _Keeper(trainer, [prepare(c, body) for c in held_out], out, told, config.checkpoint_s, found)
+    stop = trainer.agreed(_over(trainer, config, keeper.seconds))
+    while not stop:
+        row = trainer.update() | {"seconds": keeper.seconds}
+        stop = trainer.agreed(_over(trainer, config, keeper.seconds))
+        on_update(keeper.keep(row, stop))
+    keeper.log.close()
     return policy
+
+
+def _over(trainer: Trainer, config: ImitatorConfig, seconds: float) -> bool:
+    return trainer.env_steps >= config.steps or seconds >= config.budget_s
+
+
+def _follow(trainer: Trainer, config: ImitatorConfig) -> Policy:
+    """The loop of a process that writes nothing and stops when the first one does."""
+    while not trainer.agreed(False):
+        trainer.update()
+    return trainer.policy
+
+
+class _Keeper:
+    """Evaluates, logs and keeps checkpoints of one training in its folder.
+
+    seconds: of the training so far, restarts included
+    """
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        tests: list[Clip],
+        out: Path,
+        told: dict[str, Any],
+        checkpoint_s: float,
+        found: Checkpoint | None,
+    ):
+        self.trainer, self.tests, self.out, self.told, self.every = trainer, tests, out, told, checkpoint_s
+        self.log = TrainingLog(out, trainer.env_steps)
+        self._began = time.monotonic() - (found.numbers["seconds"] if found else 0.0)
+        self._due = self.seconds  # at once: the first point of the curve
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._began
+
+    def keep(self, row: dict[str, Any], last: bool) -> dict[str, Any]:
+        """Log a row, and if it is time evaluate before it and save after it; returns the row."""
+        due = last or self.seconds >= self._due
+        if due and self.tests:
+            env = self.trainer.env
+            figures = evaluate_policy(self.trainer.policy.copy(), self.tests, env.body)
+            row |= {f"test_{name}": value for name, value in figures.items()}
+        self.log.add(row)
+        if due:
+            self._save()
+            self._due = self.seconds + self.every
+        return row
+
+    def _save(self) -> None:
+        """The checkpoint first: what a kill leaves is then never ahead of it but for the log, which is cut back."""
+        trainer, sampler = self.trainer, self.trainer.env.sampler
+        spec = trainer.policy.spec
+        numbers = {"config": self.told, "seconds": self.seconds, "hidden": list(spec.hidden), "notes": spec.notes}
+        save_checkpoint(self.out, trainer.checkpoint(numbers))
+        trainer.policy.save(self.out / POLICY_FILE)
+        if trainer.prior is not None:
+            trainer.prior.save(self.out / PRIOR_FILE)
+        table = {"clip": sampler.clip, "failure": sampler.failure, "weight": sampler.weights}
+        write_json(self.out / "weights.json", {name: values.tolist() for name, values in table.items()})
+        self.log.show_weights(sampler.weights, trainer.env_steps)
+
+
+def _task(clips: Sequence[Clip], body: Body, config: ImitatorConfig, world: World) -> TrackingEnv:
+    device = config.device
+    if config.backend == "warp" and device is None:
+        device = f"cuda:{world.local}"
+    physics = make_physics(body, config.envs, config.backend, device)
+    return TrackingEnv([prepare(c, body) for c in clips], body, config.envs, config.task, config.seed, physics)
+
+
+def _first_policy(out: Path, env: TrackingEnv, config: ImitatorConfig, found: Checkpoint | None) -> Policy:
+    """The policy that training begins with; a checkpoint's weights are put into it later."""
+    if found is not None:
+        policy = new_policy(env.body, found.numbers["hidden"])
+        policy.spec = replace(policy.spec, notes=found.numbers["notes"])
+        return policy
+    if config.start is not None:
+        return load_policy(config.start, env.body)
+    if (out / POLICY_FILE).exists():
+        return load_policy(out / POLICY_FILE, env.body)
+    policy = new_policy(env.body, seed=config.seed)
+    fit_normaliser(policy.to(env.clip.device), env)
+    return policy
+
+
+def _trainer(policy: Policy, env: TrackingEnv, config: ImitatorConfig) -> Trainer:
+    if config.trainer == "sb3":
+        return Sb3Trainer(policy, env, config.ppo, config.seed)
+    if config.trainer != "rsl":
+        raise MotionError(f"unknown trainer '{config.trainer}', expected 'sb3' or 'rsl'")
+    try:
+        from .rsl import RslTrainer  # loads rsl_rl, which only this trainer needs
+    except ImportError as error:
+        raise MotionError(f"trainer 'rsl' is not installed ({error}), expected: pip install 'morphloop[gpu]'") from None
+    return RslTrainer(policy, env, config.rsl, config.seed)
+
+
+def _description(config: ImitatorConfig, clips: Sequence[Clip]) -> dict[str, Any]:
+    """What a training is made of, as JSON holds it: its configuration and a hash of its clips."""
+    ids = hashlib.sha256("".join(clip.id for clip in clips).encode()).hexdigest()[:16]
+    return json.loads(json.dumps(asdict(config) | {"clips": ids}))
+
+
+def _check_same(out: Path, had: dict[str, Any], asked: dict[str, Any]) -> None:
+    """MotionError naming the first option in which a checkpoint's training differs from the one asked for."""
+    old, new = _flat(had), _flat(asked)
+    for name in sorted(old.keys() | new.keys()):
+        if name not in BUDGET_FIELDS and old.get(name) != new.get(name):
+            raise MotionError(
+                f"{out}: holds a training with {name} = {old.get(name)}, asked for {new.get(name)}; expected the same, "
+                "or another folder"
+            )
+
+
+def _flat(tree: dict[str, Any], above: str = "") -> dict[str, Any]:
+    """Leaves of nested objects by their dotted names."""
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        flat |= _flat(value, f"{above}{name}.") if isinstance(value, dict) else {above + name: value}
+    return flat
 
 
 def training_clips(count: int, seed: int, split: str, folder: Path | None) -> list[Clip]:

@@ -18,16 +18,13 @@ from morphloop.envs import Observer, TrackingEnv, build_library, observation_siz
 from morphloop.envs.sb3_adapter import TrackingVecEnv
 from morphloop.imitator import (
     CloningConfig,
-    ImitatorConfig,
     Policy,
-    PpoConfig,
     ProjectionConfig,
     Refiner,
     RefinerConfig,
     load_policy,
     new_policy,
     project_clips,
-    train_imitator,
     update_policy,
 )
 from morphloop.imitator.cloning import Demonstrations, clone, demonstrations
@@ -340,22 +337,6 @@ def test_a_clips_rollout_does_not_depend_on_its_company(body: Body, squat: Clip)
 
 
 # -- training --------------------------------------------------------------------------------------------------------
-
-
-def test_training_writes_its_folder_and_goes_on_from_it(body: Body, squat: Clip, tmp_path: Path):
-    rows = []
-    ppo = PpoConfig(steps=4, minibatch=16, epochs=1)
-    config = ImitatorConfig(envs=4, steps=32, budget_s=60.0, checkpoint_s=0.0, ppo=ppo)
-    first = train_imitator([squat], [squat], tmp_path, config, rows.append, body)
-    assert {p.name for p in tmp_path.iterdir()} == {"policy.safetensors", "log.jsonl", "weights.json", "config.json"}
-    assert load_policy(tmp_path / "policy.safetensors", body).hash == first.hash
-    logged = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert [row["env_steps"] for row in logged] == [16.0, 32.0]
-    assert {"reward", "error_mm", "lost_per_s", "test_success", "test_skill"} <= set(logged[0])
-    again = train_imitator([squat], [], tmp_path, replace(config, steps=16), rows.append, body)
-    assert torch.equal(again.mean, first.mean), "the normaliser of the first training stays"
-    assert again.hash != first.hash
-    assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 3
 
 
 def test_the_normaliser_is_fitted_to_what_the_task_shows(body: Body, squat: Clip):
