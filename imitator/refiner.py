@@ -1,113 +1,76 @@
-"""The training-free refiner: sampling-based tracking of one clip.
+"""The training-free refiner: sampling-based tracking of clips.
 
 Annealed sampling over PD targets in a receding horizon, in the line of DIAL-MPC (arXiv 2409.15610) and SPIDER
-(arXiv 2511.09484), written from their published figures. A plan is a set of knots of offsets on the reference's servo
-targets; candidates are rolled out together on the batch, weighed by exponentiated cost, and their mean becomes the next
-plan. Departures: legs, torso and shoulders alone are sampled, few numbers of a plan at a time; the best plans are kept
-as candidates; the capture point's error and loaded feet that slide cost; a policy may drive inside every candidate.
+(arXiv 2511.09484), written from their published figures. A plan is a set of knots of offsets on the servo targets that
+follow the clip and keep the balance; candidates are rolled out together, weighed by exponentiated cost, and their mean
+becomes the next plan. Departures: the clip's own targets go first, and where they are good enough over the horizon
+nothing is searched and no noise shakes the feet; few numbers of a plan are drawn at a time; the best plans are kept as
+candidates; a clip that is lost goes back and is searched harder; a policy may drive inside every candidate; candidates
+of several clips share one batch of simulations.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
-from morphloop.envs import MotionLibrary, Observer
-from morphloop.sim import CONTACT_FORCE, Body, CpuPhysics, JointState, Recorder
+from morphloop.envs import EVALUATION_DISTANCE, MotionLibrary, Observer
+from morphloop.envs.terminations import lost
+from morphloop.sim import Body, Recorder
 
+from .candidates import Candidates, Guidance, padded
+from .costs import CostWeights, TrackingCost
+from .plans import ZERO, PlanSpace
 from .policy import Policy
 
-SAMPLED_JOINTS = {
-    "hip": 1.0, "knee": 1.0, "ankle": 1.0, "foot": 0.5, "spine1": 0.6, "spine2": 0.4, "spine3": 0.4, "shoulder": 0.5,
-}  # fmt: skip
-"""Joints whose targets are searched, with their share of the noise."""
-
-SPARSITY = 0.3
-"""Share of a plan's numbers that a candidate changes: noise everywhere hides what helped and shakes the feet."""
-SHRUNK = 8
-"""Candidates of a round that are the plan made smaller, so that offsets that no longer help die out."""
-
-PENDULUM = 3.3
-"""Natural frequency of the body as an inverted pendulum, rad/s: square root of gravity over 0.9 m."""
-ELITES = 4
-"""Best plans that compete again in the next round."""
+DIVERGED_COST = 1e6
 
 
 @dataclass(frozen=True)
 class RefinerConfig:
     """How hard to search."""
 
-    samples: int = 64
-    """Candidates rolled out together."""
+    samples: int = 32
+    """Candidates of a clip that are rolled out together."""
+    clips: int = 8
+    """Clips that are searched together."""
     iterations: int = 2
     """Rounds of sampling a plan."""
-    first_iterations: int = 6
-    """Rounds for a clip's first plan."""
+    first_iterations: int = 4
+    """Rounds for the first plan of a clip, and after going back."""
     horizon: int = 16
     """Control steps looked ahead."""
     replan: int = 2
     """Control steps executed before planning anew."""
     knot: int = 4
     """Control steps between knots of a plan."""
-    noise: float = 0.2
-    """Standard deviation of the first round's noise, radians."""
+    noise: float = 0.15
+    """Standard deviation of the first round's noise where a clip is in need, radians."""
     decay: float = 0.5
     """Factor on the noise from one round to the next."""
     temperature: float = 0.4
     """Of the weights, relative to the spread of the costs."""
-    position_weight: float = 60.0
-    """On the mean squared joint position error, 1/m2."""
-    root_weight: float = 40.0
-    """On the squared root position error, 1/m2."""
-    rotation_weight: float = 0.5
-    """On the mean squared rotation difference (1 minus squared dot product) of joints."""
-    velocity_weight: float = 0.05
-    """On the mean squared joint velocity error, s2/m2."""
-    capture_weight: float = 40.0
-    """On the squared error of the horizontal capture point, where the body would have to step to stop, 1/m2."""
-    slide_weight: float = 6.0
-    """On the squared horizontal speed of a loaded foot, s2/m2."""
-    planted_weight: float = 1.0
-    """On the squared speed of a foot that the clip means to stand, s2/m2."""
-    effort_weight: float = 0.3
-    """On the mean squared offset of a plan's sampled targets, 1/rad2."""
-    rate_weight: float = 0.5
-    """On the mean squared change of those offsets from one control step to the next, 1/rad2."""
-    terminal_weight: float = 4.0
-    """Factor on the last quarter of the horizon."""
-    fall_distance: float = 0.5
-    """Mean joint error at which a clip is given up, metres (PHC's evaluation)."""
-
-
-def stage_cost(
-    state: JointState,
-    reference: JointState,
-    planted: torch.Tensor,
-    foot_force: torch.Tensor,
-    feet: torch.Tensor,
-    masses: torch.Tensor,
-    config: RefinerConfig,
-) -> torch.Tensor:
-    """(N,) cost of one control tick. reference: (N, J, .); planted: (N, 2) feet meant to stand; foot_force: (N, 2)
-    newtons; feet: (2, 2) ankle and toe joints of each foot; masses: (J,) shares of the body's mass. A foot's slower end
-    counts, so that rolling is free. The capture point is that of the linear inverted pendulum (Pratt et al. 2006)."""
-    gap = ((state.pos - reference.pos) ** 2).sum(-1)
-    dot = (state.rot * reference.rot).sum(-1)
-    rush = ((state.vel - reference.vel) ** 2).sum(-1)
-    lean = masses @ (state.pos - reference.pos)[..., :2] + masses @ (state.vel - reference.vel)[..., :2] / PENDULUM
-    slide = (state.vel[:, feet, :2] ** 2).sum(-1).amin(-1)
-    moving = (state.vel[:, feet] ** 2).sum(-1).amin(-1)
-    return (
-        config.position_weight * gap.mean(-1)
-        + config.root_weight * gap[:, 0]
-        + config.rotation_weight * (1.0 - dot**2).mean(-1)
-        + config.velocity_weight * rush.mean(-1)
-        + config.capture_weight * (lean**2).sum(-1)
-        + config.slide_weight * (slide * (foot_force > CONTACT_FORCE)).sum(-1)
-        + config.planted_weight * (moving * planted).sum(-1)
-    )
+    elites: int = 4
+    """Best plans that compete again in the next round."""
+    calm_cost: float = 0.3
+    """Mean cost of a tick under which the clip's own targets are good enough and nothing is searched."""
+    calm_replan: int = 6
+    """Control steps executed then before looking again."""
+    need_cost: float = 2.0
+    """Mean cost of a tick at which the noise is at its full size; it shrinks with the root of the cost."""
+    least_need: float = 0.3
+    """Least share of the noise."""
+    retries: int = 2
+    """How often a clip that was lost goes back and is searched harder."""
+    back: int = 24
+    """Control steps it goes back, the first time; twice as many the next."""
+    weights: CostWeights = field(default_factory=CostWeights)
+    """Prices of the cost."""
+    fall_distance: float = EVALUATION_DISTANCE
+    """Mean joint error at which a clip is lost, metres."""
 
 
 @dataclass(frozen=True)
@@ -131,8 +94,63 @@ class Track:
     completed: bool
 
 
+@dataclass(frozen=True)
+class Stretch:
+    """What to track: frames `frame` to `stop` (its end if None) of a library's clip.
+
+    state: integration state (S,) to start from, the reference's own if None; shake: standard deviation of noise on what
+    is executed, radians, while the labels stay clean (DART, Laskey et al. 2017); seed: of all noise.
+    """
+
+    clip: int
+    frame: int = 0
+    stop: int | None = None
+    state: np.ndarray | None = None
+    shake: float = 0.0
+    seed: int = 0
+
+
+@dataclass
+class _Search:
+    """Where the search of one stretch stands.
+
+    now: frame; plan: (K, D); elite: (E, K, D); last: (D,) offset executed last; states: integration state before each
+    executed tick, for going back; calm: nothing is searched; rounds: of sampling still to do before the next step;
+    round: done since the last step; need: share of the noise; attempt: how often it went back; lost: for good;
+    best: the longest attempt that was lost.
+    """
+
+    place: int
+    stretch: Stretch
+    end: int
+    recorder: Recorder
+    rng: np.random.Generator
+    now: int
+    plan: np.ndarray
+    elite: np.ndarray
+    last: np.ndarray
+    states: list[np.ndarray] = field(default_factory=list)
+    labels: list[Label] = field(default_factory=list)
+    calm: bool = True
+    rounds: int = 1
+    round: int = 0
+    need: float = 1.0
+    attempt: int = 0
+    lost: bool = False
+    best: Track | None = None
+
+    @property
+    def done(self) -> bool:
+        return self.lost or self.now >= self.end
+
+    @property
+    def guided(self) -> bool:
+        """Whether a policy drives: where it led astray, the next attempt goes without it."""
+        return self.attempt % 2 == 0
+
+
 class Refiner:
-    """Tracks clips of a library one at a time on `config.samples` parallel simulations.
+    """Tracks clips of a library, several at once, each with `config.samples` parallel simulations.
 
     body: the body; library: prepared clips; config: effort; seed: of the noise; policy: drives inside every candidate,
     so that the search looks for what to add to it; threads: 0 for all cores.
@@ -148,153 +166,207 @@ class Refiner:
         threads: int = 0,
     ):
         self.body, self.library, self.config, self.policy = body, library, config, policy
-        self.physics = CpuPhysics(body, config.samples, threads)
         self.observer = Observer(body, library)
-        self.kinematics = self.observer.kinematics
+        self.guidance = Guidance(self.observer, policy)
+        self.space = PlanSpace(body, config.horizon, config.knot)
+        self.cost = TrackingCost(body, library, config.weights, config.horizon)
+        self.threads, self.candidates = threads, Candidates(body, self.guidance, 2 * config.samples, threads)
         self.rng = np.random.default_rng(seed)
         self.steps_simulated = 0
-        names = body.skeleton.names
-        self.feet = torch.tensor([[names.index(f"{s}_{p}") for p in ("ankle", "foot")] for s in ("left", "right")])
-        scale = np.zeros((body.skeleton.num_joints - 1, 3))
-        for j, name in enumerate(names[1:]):
-            scale[j] = SAMPLED_JOINTS.get(name.removeprefix("left_").removeprefix("right_"), 0.0)
-        self.scale = scale.reshape(-1)
-        self.masses = torch.as_tensor(body.joint_masses / body.mass, dtype=torch.float32)
-        ticks = np.arange(config.horizon)
-        knots = -(-config.horizon // config.knot) + 1
-        low = ticks // config.knot
-        weight = (ticks % config.knot) / config.knot
-        self.blend = np.zeros((config.horizon, knots))
-        self.blend[ticks, low] = 1.0 - weight
-        self.blend[ticks, low + 1] += weight
-        self.shift = self._shift_matrix(knots)
-        late = ticks >= config.horizon - config.horizon // 4
-        self.tick_weight = torch.as_tensor(np.where(late, config.terminal_weight, 1.0), dtype=torch.float32)
-
-    def _shift_matrix(self, knots: int) -> np.ndarray:
-        """(K, K) that moves a plan `replan` ticks on; the last knot is repeated."""
-        at = np.minimum(np.arange(knots) + self.config.replan / self.config.knot, knots - 1)
-        low = np.minimum(at.astype(int), knots - 2)
-        matrix = np.zeros((knots, knots))
-        matrix[np.arange(knots), low] = 1.0 - (at - low)
-        matrix[np.arange(knots), low + 1] += at - low
-        return matrix
-
-    def _guidance(
-        self, qpos: torch.Tensor, qvel: torch.Tensor, force: torch.Tensor, clip: int, frame: int
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Servo targets (N, nu) in states (N, nq), (N, nv), (N, 2): the clip's with balance feedback, and what the
-        policy adds to them, zero without one."""
-        clips = torch.full((len(qpos),), clip)
-        frames = torch.full_like(clips, frame)
-        state = self.kinematics(qpos, qvel)
-        base = self.observer.base(state, clips, frames)
-        if self.policy is None:
-            return base.double(), torch.zeros_like(base, dtype=torch.double)
-        obs = self.observer.observe(state, qvel, force, clips, frames)
-        return base.double(), self.observer.offsets(self.policy.act(obs)).double()
-
-    def _rollout(
-        self, state: np.ndarray, force: np.ndarray, clip: int, frame: int, offsets: np.ndarray
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """States (N, H, nq), (N, H, nv) and foot forces (N, H, 2) under offsets (N, H, nu), feedback and policy in the
-        loop."""
-        physics, tape = self.physics, []
-        failed = torch.zeros(len(offsets), dtype=torch.bool)
-        physics.state[:] = state
-        feel = torch.from_numpy(np.tile(force, (len(offsets), 1)))
-        for tick in range(offsets.shape[1]):
-            base, guidance = self._guidance(physics.qpos, physics.qvel, feel, clip, frame + tick)
-            physics.ctrl[:] = base + guidance + torch.from_numpy(offsets[:, tick])
-            failed |= physics.step()
-            feel = physics.foot_force
-            tape.append((physics.qpos.clone(), physics.qvel.clone(), feel))
-        qpos, qvel, forces = (torch.stack(part, dim=1) for part in zip(*tape, strict=True))
-        qpos[failed] = torch.nan  # one that diverged was put to rest; it must not pass for one that stands
-        return qpos, qvel, forces
-
-    def _evaluate(self, recorder: Recorder, clip: int, frame: int, plans: np.ndarray) -> np.ndarray:
-        """(N,) cost of plans (N, K, nu) from where the recorder is."""
-        config = self.config
-        count, horizon = len(plans), config.horizon
-        offsets = np.einsum("hk,nkd->nhd", self.blend, plans)
-        qpos, qvel, force = self._rollout(recorder.state(), recorder.force[-1], clip, frame, offsets)
-        self.steps_simulated += count * horizon
-        rows = self.library.rows(torch.full((horizon,), clip), torch.arange(frame + 1, frame + 1 + horizon))
-        rows = rows.repeat(count)
-        reached = self.kinematics(qpos.reshape(count * horizon, -1), qvel.reshape(count * horizon, -1))
-        cost = stage_cost(
-            reached,
-            self.library.joints(rows),
-            self.library.planted[rows],
-            force.reshape(-1, 2),
-            self.feet,
-            self.masses,
-            config,
-        )
-        total = (cost.reshape(count, horizon) * self.tick_weight).sum(dim=1)
-        sampled = offsets[..., self.scale > 0]
-        effort = config.effort_weight * np.square(sampled).mean(axis=2).sum(axis=1)
-        rate = config.rate_weight * np.square(np.diff(sampled, axis=1)).mean(axis=2).sum(axis=1)
-        return torch.nan_to_num(total, nan=1e6, posinf=1e6).numpy() + effort + rate
 
     def track(
         self, clip: int, frame: int = 0, state: np.ndarray | None = None, stop: int | None = None, shake: float = 0.0
     ) -> Track:
-        """Roll a clip out from `frame` to frame `stop` (its end if None), or to where it is lost.
+        """Roll one clip out from `frame` to frame `stop`, or to where it is lost; see `Stretch`."""
+        seed = int(self.rng.integers(2**63))
+        return self.track_many([Stretch(clip, frame, stop, state, shake, seed)])[0]
 
-        state: integration state (S,) to start from, the reference's own if None; shake: standard deviation of noise
-        on what is executed, radians, while the labels stay clean (DART, Laskey et al. 2017).
+    def track_many(
+        self, stretches: Sequence[Stretch], on_done: Callable[[int, Track], None] = lambda place, track: None
+    ) -> list[Track]:
+        """Roll stretches out, `config.clips` of them at a time; what comes out of one does not depend on the others.
+
+        on_done: told of each track, by its place, as soon as it is there.
         """
-        config, library = self.config, self.library
-        row = int(library.start[clip]) + frame
-        recorder = Recorder(self.body, library.qpos[row].double().numpy(), library.qvel[row].double().numpy(), state)
-        end = int(library.length[clip]) - 1
-        end = end if stop is None else min(stop, end)
-        labels: list[Label] = []
-        plan = np.zeros((self.blend.shape[1], self.body.model.nu))
-        elite = np.zeros((0, *plan.shape))
-        for now in range(frame, end, config.replan):
-            rounds = config.iterations if now > frame else config.first_iterations
-            plan, elite = self._plan(recorder, clip, now, plan, elite, rounds)
-            offsets = self.blend @ plan
-            for tick in range(min(config.replan, end - now)):
-                here = (recorder.qpos[-1], recorder.qvel[-1], recorder.force[-1])
-                qpos, qvel, force = (torch.from_numpy(x[None]) for x in here)
-                base, guidance = (x[0].numpy() for x in self._guidance(qpos, qvel, force, clip, now + tick))
-                offset = guidance + offsets[tick]
-                labels.append(Label(clip, now + tick, *here, offset))
-                noise = shake * self.scale * self.rng.normal(size=len(self.scale)) if shake else 0.0
-                alive = recorder.step(base + offset + noise)
-                if not alive or self._lost(recorder, clip, now + tick + 1):
-                    return Track(recorder, labels, completed=False)
-            plan = self.shift @ plan
-            elite = np.einsum("kl,nld->nkd", self.shift, elite)
-        return Track(recorder, labels, completed=True)
+        tracks: dict[int, Track] = {}
+        waiting = list(enumerate(stretches))[::-1]
+        active: list[_Search] = []
+        wanted = padded(
+            2 * self.config.samples * min(self.config.clips, len(waiting))
+        )  # twice: harder after going back
+        if wanted > self.candidates.physics.num_envs:
+            self.candidates = Candidates(self.body, self.guidance, wanted, self.threads)
+        while waiting or active:
+            while waiting and len(active) < self.config.clips:
+                active.append(self._begin(*waiting.pop()))
+            self._plan([s for s in active if not s.done])
+            self._execute([s for s in active if not s.done])
+            for search in [s for s in active if s.done]:
+                active.remove(search)
+                tracks[search.place] = self._result(search)
+                on_done(search.place, tracks[search.place])
+        return [tracks[place] for place in range(len(stretches))]
 
-    def _plan(
-        self, recorder: Recorder, clip: int, frame: int, plan: np.ndarray, elite: np.ndarray, rounds: int
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Improve a plan (K, nu) from where the recorder is; returns it and the best candidates (E, K, nu)."""
+    def _begin(self, place: int, stretch: Stretch) -> _Search:
+        library = self.library
+        row = int(library.start[stretch.clip]) + stretch.frame
+        qpos, qvel = library.qpos[row].double().numpy(), library.qvel[row].double().numpy()
+        end = int(library.length[stretch.clip]) - 1
+        none = self.space.none()
+        return _Search(
+            place=place,
+            stretch=stretch,
+            end=end if stretch.stop is None else min(stretch.stop, end),
+            recorder=Recorder(self.body, qpos, qvel, stretch.state),
+            rng=np.random.default_rng(stretch.seed),
+            now=stretch.frame,
+            plan=none,
+            elite=np.zeros((0, *none.shape)),
+            last=np.zeros(none.shape[1]),
+        )
+
+    def _result(self, search: _Search) -> Track:
+        if not search.lost:
+            return Track(search.recorder, search.labels, completed=True)
+        assert search.best is not None  # what is lost has been tried
+        return search.best
+
+    def _plan(self, searches: list[_Search]) -> None:
+        """Find what each does next: its own targets where they are good enough, else the best plan of its rounds."""
+        busy = searches
+        while busy:
+            plans = [self._draw(search) for search in busy]
+            costs = self._evaluate(busy, plans)
+            for search, drawn, cost in zip(busy, plans, costs, strict=True):
+                self._improve(search, drawn, cost)
+            busy = [search for search in busy if search.rounds]
+
+    def _draw(self, search: _Search) -> np.ndarray:
+        """(N, K, D) plans to try: none but the clip's own targets while they were good enough so far."""
         config = self.config
-        for round_ in range(rounds):
-            sigma = config.noise * config.decay**round_ * self.scale
-            noise = self.rng.normal(size=(config.samples, *plan.shape)) * sigma
-            noise *= self.rng.random(noise.shape) < SPARSITY
-            plans = plan + noise
-            plans[0], plans[1] = plan, 0.0
-            plans[2 : 2 + len(elite)] = elite
-            plans[-SHRUNK:] = plan * np.linspace(0.2, 0.9, SHRUNK)[:, None, None]
-            cost = self._evaluate(recorder, clip, frame, plans)
-            order = np.argsort(cost)
-            spread = np.mean(cost[order[: len(cost) // 2]]) - cost[order[0]] + 1e-9
-            weight = np.exp(-(cost - cost[order[0]]) / (config.temperature * spread))
-            plan = np.einsum("n,nkd->kd", weight / weight.sum(), plans)
-            elite = plans[order[:ELITES]]
-        return plan, elite
+        if search.calm:
+            return self.space.none()[None]
+        sigma = config.noise * search.need * config.decay**search.round
+        count = config.samples * (2 if search.attempt else 1)
+        return self.space.candidates(search.plan, search.elite, count, sigma, search.rng)
 
-    def _lost(self, recorder: Recorder, clip: int, frame: int) -> bool:
-        state = self.kinematics(torch.from_numpy(recorder.data.qpos[None]), torch.from_numpy(recorder.data.qvel[None]))
-        row = self.library.rows(torch.tensor([clip]), torch.tensor([frame]))
-        gap = (state.pos - self.library.state.pos[row]).norm(dim=-1).mean()
-        return bool(gap > self.config.fall_distance)
+    def _evaluate(self, searches: list[_Search], plans: list[np.ndarray]) -> list[np.ndarray]:
+        """Mean cost of a tick of each search's plans (N, K, D), each (N,)."""
+        config, counts = self.config, [len(p) for p in plans]
+
+        def each(make: Callable[[_Search], object]) -> np.ndarray:
+            return np.repeat(np.array([make(s) for s in searches]), counts, axis=0)
+
+        offsets = self.space.offsets(np.concatenate(plans))
+        clip, frame = each(lambda s: s.stretch.clip), each(lambda s: s.now)
+        state, failed = self.candidates.rollout(
+            start=each(lambda s: s.recorder.state()),
+            force=each(lambda s: s.recorder.force[-1]),
+            clip=clip,
+            frame=frame,
+            guided=each(lambda s: s.guided),
+            offsets=self.space.spread(offsets),
+        )
+        self.steps_simulated += offsets.shape[0] * offsets.shape[1]
+        ticks = self.cost(state, torch.from_numpy(clip), torch.from_numpy(frame)).sum(dim=1).numpy().astype(float)
+        total = ticks + self.space.price(offsets, each(lambda s: s.last), config.weights.effort, config.weights.rate)
+        total = np.where(failed | ~np.isfinite(total), DIVERGED_COST, total) / self.cost.weight_sum
+        return np.split(total, np.cumsum(counts)[:-1])
+
+    def _improve(self, search: _Search, plans: np.ndarray, cost: np.ndarray) -> None:
+        """Take what the evaluated plans (N, K, D) with their costs (N,) tell."""
+        config = self.config
+        zero = cost[min(ZERO, len(cost) - 1)]
+        if search.calm:
+            search.calm = zero <= config.calm_cost
+            search.rounds = 0 if search.calm else config.first_iterations
+            search.need = self._need(zero)
+            return
+        order = np.argsort(cost, kind="stable")
+        best = cost[order[0]]
+        spread = np.mean(cost[order[: len(cost) // 2]]) - best + 1e-9
+        weight = np.exp(-(cost - best) / (config.temperature * spread))
+        search.plan = np.einsum("n,nkd->kd", weight / weight.sum(), plans)
+        search.elite = plans[order[: config.elites]]
+        search.need = self._need(best)
+        search.round += 1
+        search.rounds -= 1
+        if zero <= config.calm_cost:
+            search.calm, search.rounds = True, 0
+            search.plan, search.elite = self.space.none(), search.elite[:0]
+
+    def _need(self, cost: float) -> float:
+        """Share of the noise at a mean cost of a tick."""
+        return float(np.clip(np.sqrt(cost / self.config.need_cost), self.config.least_need, 1.0))
+
+    def _execute(self, searches: list[_Search]) -> None:
+        """Carry out the first steps of each plan."""
+        config = self.config
+        ticks = {id(s): config.calm_replan if s.calm else config.replan for s in searches}
+        offsets = {id(s): self.space.offsets(s.plan) for s in searches}
+        attempt = {id(s): s.attempt for s in searches}
+        for tick in range(max(ticks.values(), default=0)):
+            going = [s for s in searches if tick < ticks[id(s)] and not s.done and s.attempt == attempt[id(s)]]
+            if not going:
+                break
+            self._step(going, [offsets[id(s)][tick] for s in going])
+        for search in searches:
+            if search.attempt == attempt[id(search)]:
+                search.plan = self.space.moved_on(search.plan, ticks[id(search)])
+                search.elite = self.space.moved_on(search.elite, ticks[id(search)])
+                search.round, search.rounds = 0, 1 if search.calm else config.iterations
+
+    def _step(self, searches: list[_Search], offsets: list[np.ndarray]) -> None:
+        """One control step of each under its searched offset (D,); what is lost goes back."""
+        here = [(s.recorder.qpos[-1], s.recorder.qvel[-1], s.recorder.force[-1]) for s in searches]
+        clip = np.array([s.stretch.clip for s in searches])
+        frame = np.array([s.now for s in searches])
+        bases, added = self.guidance.alone(*(np.array(part) for part in zip(*here, strict=True)), clip, frame)
+        alive = []
+        for k, search in enumerate(searches):
+            offset = self.space.spread(offsets[k]) + (added[k] if search.guided else 0.0)
+            search.labels.append(Label(search.stretch.clip, search.now, *here[k], offset))
+            search.states.append(search.recorder.state())
+            search.last = offsets[k]
+            shake = search.stretch.shake
+            noise = shake * self.space.joint_scale * search.rng.normal(size=self.space.size) if shake else 0.0
+            alive.append(search.recorder.step(bases[k] + offset + noise))
+            search.now += 1
+        lost = self._lost(searches)
+        for search, ok, gone in zip(searches, alive, lost, strict=True):
+            if gone or not ok:
+                self._go_back(search)
+
+    def _lost(self, searches: list[_Search]) -> list[bool]:
+        """Whether each is further from its reference than it may be."""
+        qpos = torch.from_numpy(np.array([s.recorder.qpos[-1] for s in searches]))
+        qvel = torch.from_numpy(np.array([s.recorder.qvel[-1] for s in searches]))
+        clip, frame = (torch.tensor([f(s) for s in searches]) for f in (lambda s: s.stretch.clip, lambda s: s.now))
+        return lost(
+            self.observer.kinematics(qpos, qvel), self.observer.reference(clip, frame), self.config.fall_distance
+        ).tolist()
+
+    def _go_back(self, search: _Search) -> None:
+        """Start over some steps before a search was lost, with more effort; the longest attempt is kept."""
+        config, track = self.config, Track(search.recorder, search.labels, completed=False)
+        if search.best is None or len(track.recorder.ctrl) > len(search.best.recorder.ctrl):
+            search.best = track
+        if search.attempt == config.retries:
+            search.lost = True
+            return
+        search.attempt += 1
+        at = max(0, len(search.states) - config.back * 2 ** (search.attempt - 1))
+        search.recorder = _fork(search.recorder, at, search.states[at])
+        search.labels, search.states = search.labels[:at], search.states[:at]
+        search.now = search.stretch.frame + at
+        search.plan, search.elite, search.last = self.space.none(), search.elite[:0], 0.0 * search.last
+        search.calm, search.round, search.rounds, search.need = False, 0, 2 * config.first_iterations, 1.0
+
+
+def _fork(recorder: Recorder, at: int, state: np.ndarray) -> Recorder:
+    """A recorder that stands where another stood before its tick `at`, in integration state (S,)."""
+    twin = Recorder(recorder.body, recorder.qpos[at], recorder.qvel[at], state)
+    twin.start = recorder.start
+    twin.qpos, twin.qvel = recorder.qpos[: at + 1], recorder.qvel[: at + 1]
+    twin.ctrl, twin.force = recorder.ctrl[:at], recorder.force[: at + 1]
+    return twin
