@@ -1,0 +1,389 @@
+"""A refiner by optimal control: model-predictive iLQR over the servo targets of a body that tracks a clip.
+
+A time-varying LQR about the reference (Kuindersma et al. 2016 for legged robots) gives a feedback law and the value of
+what follows after a horizon. Every few ticks the plan of the horizon is improved along the physical rollout by iterative
+LQR (Tassa, Erez and Todorov 2012, with contacts as MuJoCo has them), and its first ticks are carried out under its own
+feedback gains. Beside the distance from the reference a plan pays for what standing feet travel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import mujoco
+import numpy as np
+import torch
+
+from morphloop.envs import EVALUATION_DISTANCE, MotionLibrary, Observer
+from morphloop.envs.terminations import lost
+from morphloop.sim import CONTACT_FORCE, SUBSTEPS, Body, Recorder
+
+from .candidates import Guidance
+from .linear_model import STATE, Lineariser, StageCost, backward
+from .refiner import Label, Stretch, Track
+
+Law = Callable[[int, np.ndarray, np.ndarray], np.ndarray]
+DIVERGED_COST = 1e12
+DIVERGED_SPEED = 100.0
+STEP_SIZES = (1.0, 0.5, 0.25, 0.1, 0.03)
+
+
+@dataclass(frozen=True)
+class IlqrConfig:
+    """How to plan, and the prices: halves of squared metres, radians, metres and radians a second, of every tick."""
+
+    horizon: int = 24
+    """Control ticks planned ahead."""
+    replan: int = 5
+    """Control ticks carried out before planning anew."""
+    iterations: int = 2
+    """Improvements of a plan."""
+    hard_iterations: int = 4
+    """Improvements where the plan costs more than `hard_cost`."""
+    hard_cost: float = 3.0
+    """Mean cost of a tick from which on a plan is hard."""
+    calm_cost: float = 0.0
+    """Mean cost of a tick under which a plan is carried out as it is."""
+    root_position: float = 100.0
+    root_rotation: float = 50.0
+    joints: float = 5.0
+    root_velocity: float = 1.0
+    root_spin: float = 0.3
+    joint_velocity: float = 0.02
+    effort: float = 5.0
+    """Of offsets on the servo targets that follow the clip, radians."""
+    slip: float = 0.0
+    """Of what a loaded foot's points travel in a tick, mean over the points, millimetres."""
+    loaded_height: float = 0.012
+    """A point of a loaded foot that is lower than this stands, metres."""
+    sink: float = 0.003
+    """How deep the reference is let into the ground for its linear model, so that its standing feet carry."""
+    terminal: float = 10.0
+    """Price of the clip's last tick, in ticks."""
+    law_bound: float = 0.6
+    """Largest offset that the reference's own feedback asks for, radians."""
+    bound: float = 1.0
+    """Largest offset of a plan, radians."""
+    window: int = 96
+    """Ticks of the reference whose linear model is held at a time."""
+    threads: int = 2
+    """That share the linear models."""
+    retries: int = 1
+    """How often a clip that was lost goes back and is planned harder."""
+    back: int = 30
+    """Control ticks that it goes back."""
+    fall_distance: float = EVALUATION_DISTANCE
+    """Mean joint error at which a clip is lost, metres."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A rollout of H ticks from one state.
+
+    states: (H + 1, S); ctrl: (H, nu); qpos: (H + 1, nq); qvel: (H + 1, nv); error: (H + 1, 2 nv) from the reference;
+    travel: (H, P, 2) metres of standing foot points in each tick, 0 where none stands; standing: (H, P) shares of the
+    points in the mean, which sum up to 1 for each standing foot; cost.
+    """
+
+    states: np.ndarray
+    ctrl: np.ndarray
+    qpos: np.ndarray
+    qvel: np.ndarray
+    error: np.ndarray
+    travel: np.ndarray
+    standing: np.ndarray
+    cost: float
+
+
+class _Reference:
+    """A clip as the planner sees it: where to be, which targets lead there, and LQR about it, window by window."""
+
+    def __init__(self, library: MotionLibrary, clip: int, model: mujoco.MjModel, config: IlqrConfig, line: Lineariser):
+        rows = slice(int(library.start[clip]), int(library.start[clip] + library.length[clip]))
+        self.qpos, self.qvel, self.target = (
+            x[rows].double().numpy() for x in (library.qpos, library.qvel, library.target)
+        )
+        self.frames = len(self.qpos)
+        self._model, self._config, self._line = model, config, line
+        c, rest = config, model.nv - 6
+        self.price = np.repeat(
+            [c.root_position, c.root_rotation, c.joints, c.root_velocity, c.root_spin, c.joint_velocity],
+            [3, 3, rest, 3, 3, rest],
+        )
+        self._windows: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+
+    def difference(self, frame: int, qpos: np.ndarray, qvel: np.ndarray) -> np.ndarray:
+        """(2 nv,) how far a state is from the reference's."""
+        return difference(self._model, self.qpos[frame], self.qvel[frame], qpos, qvel)
+
+    def value(self, frame: int) -> np.ndarray:
+        """(2 nv, 2 nv) price of being off at a frame, for all that follows."""
+        if frame == self.frames - 1:
+            return np.diag(self._config.terminal * self.price)
+        window, place = divmod(frame, self._config.window)
+        return self._window(window)[1][place]
+
+    def law(self, frame: int, qpos: np.ndarray, qvel: np.ndarray) -> np.ndarray:
+        """(nu,) targets of the reference's own feedback."""
+        window, place = divmod(frame, self._config.window)
+        offset = -self._window(window)[0][place] @ self.difference(frame, qpos, qvel)
+        return self.target[frame + 1] + np.clip(offset, -self._config.law_bound, self._config.law_bound)
+
+    def _window(self, window: int) -> tuple[np.ndarray, np.ndarray]:
+        """Gains and values of a window's ticks; those behind it are looked at for as long as the horizon."""
+        if window not in self._windows:
+            config, model = self._config, self._model
+            first, last = window * config.window, min((window + 1) * config.window, self.frames - 1)
+            stop = min(last + config.horizon, self.frames - 1)
+            data, states = mujoco.MjData(model), []
+            for frame in range(first, stop + 1):
+                data.qpos[:], data.qvel[:] = self.qpos[frame], self.qvel[frame]
+                data.qpos[2] -= config.sink
+                data.qacc_warmstart[:] = 0.0
+                data.ctrl[:] = self.target[min(frame + 1, stop)]
+                states.append(state_of(model, data))
+            linear = self._line(np.array(states), self.target[first + 1 : stop + 1])
+            effort, none = np.full(model.nu, config.effort), np.zeros(2 * model.nv)
+            cost = StageCost(self.price, none, effort, np.zeros(model.nu))
+            seed = np.diag(config.terminal * self.price)
+            _, gain, values, _ = backward(linear, [cost] * (stop - first), seed, none)
+            if len(self._windows) > 1:
+                del self._windows[min(self._windows)]
+            self._windows[window] = gain[: last - first], values[: last - first]
+        return self._windows[window]
+
+
+def difference(
+    model: mujoco.MjModel, from_qpos: np.ndarray, from_qvel: np.ndarray, qpos: np.ndarray, qvel: np.ndarray
+) -> np.ndarray:
+    """(2 nv,) tangent from one state to another."""
+    out = np.empty(2 * model.nv)
+    mujoco.mj_differentiatePos(model, out[: model.nv], 1.0, from_qpos, qpos)
+    out[model.nv :] = qvel - from_qvel
+    return out
+
+
+def state_of(model: mujoco.MjModel, data: mujoco.MjData) -> np.ndarray:
+    """(S,) integration state."""
+    state = np.empty(mujoco.mj_stateSize(model, STATE))
+    mujoco.mj_getState(model, data, state, STATE)
+    return state
+
+
+class _Planner:
+    """Plans along one clip."""
+
+    def __init__(self, body: Body, reference: _Reference, config: IlqrConfig, line: Lineariser):
+        self.body, self.model, self.reference, self.config, self.line = body, body.model, reference, config, line
+        self._data = mujoco.MjData(body.model)
+        self.ticks = 0
+
+    def rollout(self, start: np.ndarray, frame: int, horizon: int, law: Law) -> Plan:
+        """What comes of a law from integration state `start` at `frame`."""
+        model, data, reference, points = self.model, self._data, self.reference, self.line.points
+        mujoco.mj_setState(model, data, start, STATE)
+        mujoco.mj_kinematics(model, data)
+        states, ctrl, qpos, qvel = [start], [], [data.qpos.copy()], [data.qvel.copy()]
+        feet, force = [points.positions(data)], []
+        for tick in range(horizon):
+            data.ctrl[:] = law(tick, qpos[-1], qvel[-1])
+            ctrl.append(data.ctrl.copy())
+            mujoco.mj_step(model, data, SUBSTEPS)
+            states.append(state_of(model, data))
+            qpos.append(data.qpos.copy())
+            qvel.append(data.qvel.copy())
+            force.append(data.sensordata[self.body.touch_ids].sum(axis=1))
+            mujoco.mj_kinematics(model, data)
+            feet.append(points.positions(data))
+        self.ticks += horizon
+        error = np.array([reference.difference(frame + k, qpos[k], qvel[k]) for k in range(horizon + 1)])
+        standing = self._standing(np.array(feet), np.array(force))
+        travel = np.diff(np.array(feet)[..., :2], axis=0) * (standing > 0)[..., None]
+        plan = Plan(*(np.array(x) for x in (states, ctrl, qpos, qvel)), error, travel, standing, 0.0)
+        return replace(plan, cost=self._cost(plan, frame))
+
+    def _standing(self, feet: np.ndarray, force: np.ndarray) -> np.ndarray:
+        """(H, P) weight of each point in its foot's mean where it is low throughout a tick and its foot is loaded."""
+        foot, low = self.line.points.foot, feet[..., 2] < self.config.loaded_height
+        stands = low[1:] & low[:-1] & (force > CONTACT_FORCE)[:, foot]
+        count = np.stack([stands[:, foot == f].sum(axis=1) for f in (0, 1)], axis=1)
+        return stands / np.maximum(count, 1)[:, foot]
+
+    def _cost(self, plan: Plan, frame: int) -> float:
+        if not np.isfinite(plan.qpos).all() or not np.abs(plan.qvel).max() < DIVERGED_SPEED:
+            return DIVERGED_COST
+        end, reference, config = frame + len(plan.ctrl), self.reference, self.config
+        offset = plan.ctrl - reference.target[frame + 1 : end + 1]
+        slip = 1e6 * np.einsum("hp,hpi,hpi->", plan.standing, plan.travel, plan.travel)
+        ticks = np.square(plan.error[:-1]) @ reference.price
+        last = plan.error[-1] @ reference.value(end) @ plan.error[-1]
+        return 0.5 * float(ticks.sum() + config.effort * np.square(offset).sum() + config.slip * slip + last)
+
+    def improve(self, plan: Plan, frame: int) -> tuple[Plan, np.ndarray | None]:
+        """One iteration: a better plan and the gains (H, nu, 2 nv) of the old one; the old one if there is none."""
+        config, reference, model = self.config, self.reference, self.model
+        horizon = len(plan.ctrl)
+        linear = self.line(plan.states, plan.ctrl)
+        costs = [self._stage(plan, linear.a[k], linear.b[k], linear.feet, frame, k) for k in range(horizon)]
+        value = reference.value(frame + horizon)
+        step, gain, _, _ = backward(linear, costs, value, value @ plan.error[-1])
+        for size in STEP_SIZES:
+
+            def law(tick: int, qpos: np.ndarray, qvel: np.ndarray, size: float = size) -> np.ndarray:
+                off = difference(model, plan.qpos[tick], plan.qvel[tick], qpos, qvel)
+                wanted = plan.ctrl[tick] - size * step[tick] - gain[tick] @ off
+                middle = reference.target[frame + tick + 1]
+                return np.clip(wanted, middle - config.bound, middle + config.bound)
+
+            tried = self.rollout(plan.states[0], frame, horizon, law)
+            if tried.cost < plan.cost:
+                return tried, gain
+        return plan, gain
+
+    def _stage(self, plan: Plan, a: np.ndarray, b: np.ndarray, feet: np.ndarray, frame: int, tick: int) -> StageCost:
+        """Model of a tick's cost: tracking and effort are quadratic, slip by Gauss and Newton."""
+        config, price, nv = self.config, self.reference.price, self.model.nv
+        effort = np.full(self.model.nu, config.effort)
+        offset = plan.ctrl[tick] - self.reference.target[frame + tick + 1]
+        state_slope, effort_slope = price * plan.error[tick], effort * offset
+        on = np.flatnonzero(plan.standing[tick])
+        if not len(on) or not config.slip:
+            return StageCost(price, state_slope, effort, effort_slope)
+        scale = np.repeat(1e3 * np.sqrt(config.slip * plan.standing[tick, on]), 2)
+        after, before = feet[tick + 1, on].reshape(-1, nv), feet[tick, on].reshape(-1, nv)
+        c, d = after @ a[:nv], after @ b[:nv]
+        c[:, :nv] -= before
+        c, d = scale[:, None] * c, scale[:, None] * d
+        slip = scale * plan.travel[tick, on].reshape(-1)
+        return StageCost(price, state_slope + c.T @ slip, effort, effort_slope + d.T @ slip, c, d)
+
+
+class IlqrRefiner:
+    """Tracks clips of a library by model-predictive iLQR, one after the other.
+
+    body: the body; library: prepared clips; config: effort and prices; seed: of the noise that `track` may shake with.
+    """
+
+    def __init__(self, body: Body, library: MotionLibrary, config: IlqrConfig | None = None, seed: int = 0):
+        self.body, self.library, self.config = body, library, config or IlqrConfig()
+        self.observer = Observer(body, library)
+        self.guidance = Guidance(self.observer, None)
+        self.line = Lineariser(body, self.config.threads)
+        self.rng = np.random.default_rng(seed)
+        self.steps_simulated = 0
+
+    def track(
+        self, clip: int, frame: int = 0, state: np.ndarray | None = None, stop: int | None = None, shake: float = 0.0
+    ) -> Track:
+        """Roll one clip out from `frame` to frame `stop`, or to where it is lost; see `Stretch`."""
+        seed = int(self.rng.integers(2**63))
+        return self.track_many([Stretch(clip, frame, stop, state, shake, seed)])[0]
+
+    def track_many(
+        self, stretches: Sequence[Stretch], on_done: Callable[[int, Track], None] = lambda place, track: None
+    ) -> list[Track]:
+        """Roll stretches out; what comes out of one does not depend on the others.
+
+        on_done: told of each track, by its place, as soon as it is there.
+        """
+        tracks = []
+        for place, stretch in enumerate(stretches):
+            tracks.append(self._one(stretch))
+            self.steps_simulated += tracks[-1].steps
+            on_done(place, tracks[-1])
+        return tracks
+
+    def _one(self, stretch: Stretch) -> Track:
+        library, config = self.library, self.config
+        reference = _Reference(library, stretch.clip, self.body.model, config, self.line)
+        planner = _Planner(self.body, reference, config, self.line)
+        row = int(library.start[stretch.clip]) + stretch.frame
+        qpos, qvel = library.qpos[row].double().numpy(), library.qvel[row].double().numpy()
+        recorder = Recorder(self.body, qpos, qvel, stretch.state)
+        last = reference.frames - 1
+        end = last if stretch.stop is None else min(stretch.stop, last)
+        rng = np.random.default_rng(stretch.seed)
+        intended, completed = self._run(stretch, end, planner, recorder, rng)
+        labels = self._labels(stretch, recorder, intended)
+        return Track(recorder, labels, completed, planner.ticks)
+
+    def _run(
+        self, stretch: Stretch, end: int, planner: _Planner, recorder: Recorder, rng: np.random.Generator
+    ) -> tuple[list[np.ndarray], bool]:
+        """Plan and carry out to frame `end`: the controls meant at each tick, and whether it got there."""
+        config, now = self.config, stretch.frame
+        intended: list[np.ndarray] = []
+        rest: tuple[Plan, np.ndarray, int] | None = None
+        while now < end:
+            plan, gain = self._plan(planner, recorder.state(), now, rest)
+            steps = min(config.replan, end - now)
+            for tick in range(steps):
+                ctrl = self._feedback(plan, gain, tick, recorder.qpos[-1], recorder.qvel[-1])
+                intended.append(ctrl)
+                if not recorder.step(ctrl + (stretch.shake * rng.normal(size=len(ctrl)) if stretch.shake else 0.0)):
+                    return intended, False
+            rest, now = (plan, gain, steps), now + steps
+            if self._lost(stretch.clip, now, steps, recorder):
+                return intended, False
+        return intended, True
+
+    def _plan(
+        self, planner: _Planner, state: np.ndarray, now: int, rest: tuple[Plan, np.ndarray, int] | None
+    ) -> tuple[Plan, np.ndarray]:
+        """The best plan from a state on: what is left of the last one, or the reference's own law, improved."""
+        config, reference = self.config, planner.reference
+        horizon = min(config.horizon, reference.frames - 1 - now)
+
+        def own(tick: int, qpos: np.ndarray, qvel: np.ndarray) -> np.ndarray:
+            return reference.law(now + tick, qpos, qvel)
+
+        def left(tick: int, qpos: np.ndarray, qvel: np.ndarray) -> np.ndarray:
+            assert rest is not None
+            plan, gain, done = rest
+            if tick + done >= len(plan.ctrl):
+                return own(tick, qpos, qvel)
+            ctrl = self._feedback(plan, gain, tick + done, qpos, qvel)
+            middle = reference.target[now + tick + 1]
+            return np.clip(ctrl, middle - config.bound, middle + config.bound)
+
+        plan = planner.rollout(state, now, horizon, own)
+        if rest is not None:
+            plan = min(planner.rollout(state, now, horizon, left), plan, key=lambda p: p.cost)
+        gain: np.ndarray | None = None
+        for iteration in range(config.hard_iterations):
+            if iteration >= config.iterations and plan.cost < config.hard_cost * horizon:
+                break
+            better, gain = planner.improve(plan, now)
+            stuck = better.cost > 0.999 * plan.cost
+            plan = better
+            if stuck:
+                break
+        assert gain is not None
+        return plan, gain
+
+    def _feedback(self, plan: Plan, gain: np.ndarray, tick: int, qpos: np.ndarray, qvel: np.ndarray) -> np.ndarray:
+        """(nu,) targets of a plan at a state beside it."""
+        return plan.ctrl[tick] - gain[tick] @ difference(
+            self.body.model, plan.qpos[tick], plan.qvel[tick], qpos, qvel
+        )
+
+    def _lost(self, clip: int, now: int, steps: int, recorder: Recorder) -> bool:
+        """Whether one of the last ticks is further from its reference than it may be; what is lost is cut off."""
+        qpos, qvel = (torch.from_numpy(np.array(x[-steps:])) for x in (recorder.qpos, recorder.qvel))
+        frames = torch.arange(now - steps + 1, now + 1)
+        wanted = self.observer.reference(torch.full_like(frames, clip), frames)
+        return bool(lost(self.observer.kinematics(qpos, qvel), wanted, self.config.fall_distance).any())
+
+    def _labels(self, stretch: Stretch, recorder: Recorder, intended: list[np.ndarray]) -> list[Label]:
+        """A label a tick: offsets on what feedback alone would have asked for."""
+        count = len(recorder.ctrl)
+        if not count:
+            return []
+        qpos, qvel, force = (np.array(x[:count]) for x in (recorder.qpos, recorder.qvel, recorder.force))
+        frame = stretch.frame + np.arange(count)
+        base, _ = self.guidance.alone(qpos, qvel, force, np.full(count, stretch.clip), frame)
+        offsets = np.array(intended[:count]) - base
+        return [
+            Label(stretch.clip, int(frame[k]), qpos[k], qvel[k], force[k], offsets[k]) for k in range(count)
+        ]
