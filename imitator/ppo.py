@@ -18,7 +18,7 @@ from morphloop.motion import MotionError
 
 from .checkpoint import Tensors
 from .policy import Policy
-from .trainer import Trainer, check_finite
+from .trainer import Trainer, check_sound
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class Sb3Trainer(Trainer):
         try:
             self.model.learn(1, reset_num_timesteps=False, log_interval=None)  # type: ignore[arg-type]  # None: never
         except ValueError:  # torch refuses a distribution of NaN
-            check_finite(_actor_critic(self.model))
+            check_sound(_actor_critic(self.model))
             raise
         take_from_sb3(self.model, self.policy)
         told = self.model.logger.name_to_value

@@ -2,10 +2,12 @@
 
 `vae` is Morph's prior (arXiv 2411.14951, version 3): a light motion VAE learns the state differences of the training
 clips and is frozen; the reward is one minus the sigmoid of its reconstruction distance. The distance there is a plain
-norm, with which the sigmoid is at its end for every transition: here it is the root mean square over dimensions in
-standard deviations of the clips, over a temperature. `adversarial` is AMP (Peng et al., arXiv 2104.02180), as in
-Morph's first version: a least-squares discriminator on transitions with a gradient penalty, trained beside PPO on clips
-against what the policy does. AMP's buffer of older policies is left out: an update brings thousands of transitions.
+norm, with which the sigmoid is at its end for every transition: here it is the root mean square over dimensions, each
+over its spread in the clips, and its unit is the distance of the clips' own transitions when they are shaken by 5 mm.
+
+`adversarial` is AMP (Peng et al., arXiv 2104.02180), as in Morph's first version: a least-squares discriminator on
+transitions with a gradient penalty, trained beside PPO on clips against what the policy does. AMP's buffer of older
+policies is left out: an update brings thousands of transitions.
 
 All features are in the heading frame of the body before the step: where and which way it goes does not matter.
 """
@@ -14,7 +16,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,7 +29,7 @@ from morphloop.envs import MotionLibrary
 from morphloop.envs.observations import heading_frame
 from morphloop.motion import MotionError, write_atomic
 from morphloop.motion.rotations import quat_conj, quat_mul, quat_to_rotvec
-from morphloop.sim import JointState
+from morphloop.sim import CONTROL_HZ, JointState
 
 from .policy import mlp
 
@@ -36,7 +38,13 @@ SCHEMA = 1
 SPREAD_FLOOR = 1e-4
 """Least standard deviation of a feature that is divided by: a joint that no clip moves must not decide alone."""
 FEATURE_LIMIT = 20.0
-"""Features are cut here, standard deviations: a diverged body must not give infinity."""
+"""Features are cut here, in spreads of the clips: a diverged body must not give infinity."""
+CALIBRATION = 8192
+"""Transitions from which the features' mean and spread are taken."""
+TAILS = (0.01, 0.99)
+"""Quantiles at which features are cut for that: where a generator's clips jump, the spread would be all jumps."""
+SHAKE_M = 0.005
+"""What the vae's unit of distance is measured with, metres of every coordinate of every joint."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +55,7 @@ class PriorConfig:
     weight: float = 0.5
     """Largest reward is half of it with `vae`, all of it with `adversarial`; tracking gives at most 1."""
     temperature: float = 1.0
-    """Of the vae's sigmoid, in standard deviations of the clips' state differences."""
+    """Of the vae's sigmoid, in units of the median distance of clips whose joints are shaken by 5 mm."""
     steps: int = 2000
     """Gradient steps of the vae before training."""
     batch: int = 512
@@ -102,11 +110,17 @@ def clip_transitions(library: MotionLibrary, seed: int, most: int = POOL) -> tup
     return library.joints(first), library.joints(first + 1)
 
 
+def shaken(state: JointState, metres: float, generator: torch.Generator) -> JointState:
+    """A state whose joints are displaced at random, as by a shaky estimator, with the speed that this takes."""
+    noise = metres * torch.randn(state.pos.shape, generator=generator, device=state.pos.device)
+    return replace(state, pos=state.pos + noise, vel=state.vel + CONTROL_HZ * noise)
+
+
 class Prior(nn.Module, ABC):
     """A reward for transitions: (JointState before, after) to (N,). `learn` is called after every policy update.
 
-    config: what it was made with; size: D, numbers in a transition's features; mean, std: (D,) of the clips' features;
-    generator: of the minibatches.
+    config: what it was made with; size: D, numbers in a transition's features; mean, std: (D,) of the clips' features,
+    tails cut; generator: of the minibatches.
     """
 
     mean: torch.Tensor
@@ -120,8 +134,15 @@ class Prior(nn.Module, ABC):
         self.register_buffer("std", torch.ones(size))
         self._sums: list[torch.Tensor] = []
 
+    def fit_scale(self, features: torch.Tensor) -> None:
+        """Take mean and spread of the clips' features (K, D)."""
+        low, high = torch.quantile(features[:CALIBRATION], features.new_tensor(TAILS), dim=0)
+        cut = features.clamp(low, high)
+        self.mean.copy_(cut.mean(0))
+        self.std.copy_(cut.std(0).clamp(min=SPREAD_FLOOR))
+
     def scaled(self, features: torch.Tensor) -> torch.Tensor:
-        """(N, D) features in standard deviations of the clips."""
+        """(N, D) features in spreads of the clips."""
         return ((features - self.mean) / self.std).clamp(-FEATURE_LIMIT, FEATURE_LIMIT)
 
     @torch.no_grad()
@@ -186,19 +207,21 @@ class VaePrior(Prior):
     """Of the divergence from a standard normal, a dimension of the features; larger blurs the reconstruction."""
 
     features = staticmethod(state_difference)
+    unit: torch.Tensor
 
     def __init__(self, config: PriorConfig, size: int, device: torch.device):
         super().__init__(config, size, device)
+        self.register_buffer("unit", torch.ones(()))
         self.encoder = mlp([size, *self.HIDDEN, 2 * self.LATENT])
         self.decoder = mlp([self.LATENT, *reversed(self.HIDDEN), size])
 
     def distance(self, features: torch.Tensor) -> torch.Tensor:
-        """(N,) root mean square over dimensions of the reconstruction's error, standard deviations of the clips."""
+        """(N,) root mean square over dimensions of the reconstruction's error, in spreads of the clips."""
         centre = self.encoder(features)[:, : self.LATENT]
         return (self.decoder(centre) - features).square().mean(1).sqrt()
 
     def rate(self, features: torch.Tensor) -> torch.Tensor:
-        return 1.0 - torch.sigmoid(self.distance(features) / self.config.temperature)
+        return 1.0 - torch.sigmoid(self.distance(features) / (self.config.temperature * self.unit))
 
     def fit(self, clips: torch.Tensor) -> float:
         """Learn scaled state differences (K, D) in `config.steps` gradient steps; returns the last one's loss."""
@@ -216,6 +239,12 @@ class VaePrior(Prior):
             loss.backward()
             optimiser.step()
         return float(loss.detach())
+
+    @torch.no_grad()
+    def fit_unit(self, before: JointState, after: JointState) -> None:
+        """Take the unit of distance from the clips' transitions."""
+        spoilt = self.observe(before, shaken(after, SHAKE_M, self.generator))
+        self.unit.copy_(self.distance(spoilt[:CALIBRATION]).median())
 
 
 class AdversarialPrior(Prior):
@@ -295,20 +324,21 @@ def make_prior(config: PriorConfig, library: MotionLibrary, weights: dict[str, t
     if config.kind not in KINDS:
         raise MotionError(f"prior '{config.kind}' has nothing to learn, expected one of {', '.join(KINDS)}")
     kind, device = KINDS[config.kind], library.start.device
-    raw = kind.features(*clip_transitions(library, config.seed))
+    before, after = clip_transitions(library, config.seed)
+    raw = kind.features(before, after)
     with torch.random.fork_rng(devices=[]):  # the weights depend on the seed alone, and nobody's stream on them
         torch.manual_seed(config.seed)
         prior = kind(config, raw.shape[1], device).to(device)
     if weights is not None:
         _put_weights(prior, weights)
     else:
-        prior.mean.copy_(raw.mean(0))
-        prior.std.copy_(raw.std(0).clamp(min=SPREAD_FLOOR))
+        prior.fit_scale(raw)
     clips = prior.scaled(raw)
     if isinstance(prior, AdversarialPrior):
         prior.clips = clips
     elif weights is None:
         prior.fit(clips)
+        prior.fit_unit(before, after)
     return prior
 
 

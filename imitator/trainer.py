@@ -54,10 +54,13 @@ class World:
         return self.rank == 0
 
 
-def check_finite(net: nn.Module) -> None:
-    """MotionError if a network holds a number that is none."""
-    if not all(bool(torch.isfinite(p).all()) for p in net.parameters()):
-        raise MotionError("training diverged: the policy holds NaN; lower the learning rate")
+MAX_WEIGHT = 1e6
+
+
+def check_sound(net: nn.Module) -> None:
+    """MotionError if a network holds a number that is none, or larger than a network that learns ever does."""
+    if not all(bool((p.abs() < MAX_WEIGHT).all()) for p in net.parameters()):
+        raise MotionError(f"training diverged: a weight is NaN or over {MAX_WEIGHT:.0e}; lower the learning rate")
 
 
 class StepFigures:
@@ -104,7 +107,7 @@ class Trainer(ABC):
         steps, losses = self._improve()
         self.updates += 1
         self.env_steps += steps
-        check_finite(self.policy)
+        check_sound(self.policy)
         row = {"env_steps": float(self.env_steps), **self.figures.take(), **losses}
         row |= self._learn_prior()
         weights = self.env.sampler.weights
