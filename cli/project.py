@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -13,10 +13,15 @@ from rich.console import Console
 from rich.table import Table
 
 from .console import BAD_INPUT, DONE, FAILED, one_line, policy_file, progress_bars, writable_folder
+from .convert import _file_name
 
 if TYPE_CHECKING:
     from morphloop.motion import Clip
 
+    from .project_folder import ProjectFolder
+
+SMOOTH, HOLD_FEET, BALANCE = False, False, False
+"""What measures best (`benchmarks/projection.py`); the same as in `ProjectionConfig`, which a test holds."""
 REPORTED = ("physdiff_phys_err_mm", "slide_mean_mm_s", "penetration_mean_mm", "unsupported_ratio")
 
 
@@ -24,12 +29,13 @@ REPORTED = ("physdiff_phys_err_mm", "slide_mean_mm_s", "penetration_mean_mm", "u
 class Project:
     """Track motion in physics and write what the simulator did, with a verdict for every clip.
 
-    The policy goes first, the refiner takes what it failed. Exit code 1 if every clip was rejected, 2 if a file could
-    not be read; the others are done all the same.
+    The policy goes first, the refiner takes what it failed. Of a clip that is rejected the longest good stretch of a
+    second or more is kept as a clip of its own, NAME_rescued. Run it again to go on where it was interrupted. Exit code
+    1 if every clip was rejected, 2 if a file could not be read; the others are done all the same.
     """
 
     paths: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Motion files, or folders of them."""
+    """Motion files, or folders of them; a file may hold many motions."""
     out: Path
     """Folder for projected clips, rollouts and manifest.jsonl."""
     fps: float | None = None
@@ -38,69 +44,93 @@ class Project:
     """File of the imitator, `shipped`, or `none`."""
     projector: Literal["auto", "policy", "refiner"] = "auto"
     """Which projector; auto is the policy first and the refiner for what it failed."""
+    smooth: bool = SMOOTH
+    """Low-pass what is tracked."""
+    hold_feet: bool = HOLD_FEET
+    """Hold standing feet of what is tracked where they stand, on the ground, by inverse kinematics."""
+    balance_reference: bool = BALANCE
+    """Shift what is tracked so that its zero moment point stays over the standing feet."""
+    rescue: bool = True
+    """Keep the longest good stretch of a clip that is rejected."""
     seed: int = 0
     """Seed of the refiner."""
     json: Path | None = None
     """Write the figures here."""
 
     def run(self) -> int:
-        from morphloop.imitator import ProjectionConfig, load_policy, project_clips
+        from morphloop.imitator import load_policy, project_clips
         from morphloop.motion import find_motions, write_json, write_manifest
-        from morphloop.refinement_loop import SelectionConfig, evidence, judge, measured, save_projection, summaries
+        from morphloop.refinement_loop import summaries
 
         policy_path = None if self.projector == "refiner" else policy_file(self.policy)
         files = list(find_motions(self.paths))
         out = writable_folder(self.out)
         policy = None if policy_path is None else load_policy(policy_path)
-        models = {} if policy is None else {"policy": policy.hash}
-        config = ProjectionConfig(projector=self.projector, seed=self.seed)
-        records: list[dict[str, Any]] = []
+        folder = self._folder(out, {} if policy is None else {"policy": policy.hash})
         with progress_bars() as watch:
             clips, failed = read_all(files, self.fps, lambda done: watch("read", done, len(files)))
-
             if not clips:
                 return report_failures(failed)
+            done = {clip.name: rows for clip in clips if (rows := folder.finished(clip)) is not None}
+            watch("project", len(done), len(clips))
 
             def keep(projection: Any) -> None:
-                records.append(save_projection(out, projection))
-                watch("project", len(records), len(clips))
+                done[projection.source.name] = folder.keep(projection)
+                watch("project", len(done), len(clips))
 
-            watch("project", 0, len(clips))
-            project_clips(clips, policy, config, keep)
-            rows = []
-            for record in sorted(records, key=lambda record: record["name"]):
-                row = record | measured(out, record["name"])
-                rows.append(row | asdict(judge(evidence(row), SelectionConfig())))
-                watch("measure", len(rows), len(clips))
+            write_json(out / "config.json", folder.settings())
+            project_clips([clip for clip in clips if clip.name not in done], policy, folder.config, keep)
+        rows = [row for name in sorted(done) for row in done[name]]
         write_manifest(out, rows)
-        write_json(
-            out / "config.json",
-            {"projection": asdict(config), "selection": asdict(SelectionConfig()), "models": models},
-        )
         if self.json is not None:
-            write_json(self.json, {"schema": 1, "clips": rows, "summary": summaries(rows), "failed": failed})
+            whole, parts = _split(rows)
+            summary = summaries(whole) | ({"rescued": summaries(parts)["all"]} if parts else {})
+            write_json(self.json, {"schema": 1, "clips": rows, "summary": summary, "failed": failed})
         return _finish(rows, failed, out)
+
+    def _folder(self, out: Path, models: dict[str, str]) -> ProjectFolder:
+        """The folder and the rules that the flags ask for."""
+        from morphloop.envs.conditioning import ConditioningConfig
+        from morphloop.imitator import ProjectionConfig
+        from morphloop.imitator.rescue import RescueConfig
+        from morphloop.refinement_loop import SelectionConfig
+        from morphloop.sim import default_body
+
+        from .project_folder import ProjectFolder
+
+        ease = ConditioningConfig(smooth=self.smooth, hold_feet=self.hold_feet, balance=self.balance_reference)
+        config = ProjectionConfig(projector=self.projector, seed=self.seed, conditioning=ease)
+        selection = SelectionConfig()
+        cut = RescueConfig(max_slide_mm_s=selection.max_slide_mm_s) if self.rescue else None
+        return ProjectFolder(out, default_body(), models, config, selection, cut)
+
+
+def _split(rows: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Rows of whole clips, and of stretches that were rescued of them."""
+    return [r for r in rows if "rescued_of" not in r], [r for r in rows if "rescued_of" in r]
 
 
 def read_all(
     files: Sequence[Path], fps: float | None, tick: Callable[[int], None]
 ) -> tuple[list[Clip], list[dict[str, str]]]:
-    """Clips on the default skeleton, each with a name of its own, and the files that could not be read with reasons."""
-    from morphloop.motion import MotionError, read_motion, to_default
+    """Clips on the default skeleton, each with a name of its own, and what could not be read with reasons."""
+    from morphloop.imitator.rescue import SUFFIX
+    from morphloop.motion import MotionError, read_motions, to_default
 
     clips: list[Clip] = []
     failed: list[dict[str, str]] = []
     taken: set[str] = set()
     for done, path in enumerate(files, 1):
-        try:
-            clip = to_default(read_motion(path, fps))
-        except MotionError as error:
-            failed.append({"path": str(path), "reason": one_line(str(error))})
-        else:
-            name = path.stem
-            while name in taken:
+        for key, read in read_motions(path, fps):
+            try:
+                clip = to_default(read())
+            except MotionError as error:
+                failed.append({"path": str(path), "reason": one_line(str(error))})
+                continue
+            name = _file_name(key)
+            while {name, name + SUFFIX} & taken:  # what is rescued of a clip must not take another's name
                 name += "_2"
-            taken.add(name)
+            taken |= {name, name + SUFFIX}
             clips.append(replace(clip, name=name))
         tick(done)
     return clips, failed
@@ -122,7 +152,7 @@ def _finish(rows: list[dict[str, Any]], failed: list[dict[str, str]], out: Path)
     Console().print(table)
     if failed:
         return report_failures(failed)
-    return DONE if any(row["verdict"] == "accepted" for row in rows) else FAILED
+    return DONE if any(row["verdict"] in ("accepted", "rescued") for row in rows) else FAILED
 
 
 def _figure(value: float | None) -> str:

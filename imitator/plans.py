@@ -20,7 +20,8 @@ PLAN, ZERO = 0, 1
 
 
 class PlanSpace:
-    """Plans (K, D): K knots `knot` control steps apart of D offsets, radians, linear between knots.
+    """Plans (K, D): K knots `knot` control steps apart of D offsets, radians, linear between knots. Knots stay where
+    they are in time while the horizon moves over them, so that a plan that is moved on is still the same plan.
 
     body: the body; horizon: H control steps; knot: control steps between knots.
     """
@@ -33,20 +34,21 @@ class PlanSpace:
         self.joint_scale = scale.reshape(-1)
         self.own = np.flatnonzero(self.joint_scale)
         self.scale = self.joint_scale[self.own]
-        self.knot, self.knots = knot, -(-horizon // knot) + 1
-        ticks = np.arange(horizon)
+        self.knot, self.knots = knot, -(-(horizon + knot - 1) // knot) + 1
+        ticks = np.arange(horizon + knot - 1)
         low, weight = ticks // knot, (ticks % knot) / knot
-        self.blend = np.zeros((horizon, self.knots))
+        self.blend = np.zeros((len(ticks), self.knots))
         self.blend[ticks, low] = 1.0 - weight
         self.blend[ticks, low + 1] += weight
+        self.horizon = horizon
 
     def none(self) -> np.ndarray:
         """(K, D) the plan that adds nothing."""
         return np.zeros((self.knots, len(self.own)))
 
-    def offsets(self, plans: np.ndarray) -> np.ndarray:
-        """(..., H, D) offsets a control step of plans (..., K, D)."""
-        return np.einsum("hk,...kd->...hd", self.blend, plans)
+    def offsets(self, plans: np.ndarray, phase: int) -> np.ndarray:
+        """(..., H, D) offsets a control step of plans (..., K, D) whose first knot lies `phase` control steps back."""
+        return np.einsum("hk,...kd->...hd", self.blend[phase : phase + self.horizon], plans)
 
     def spread(self, offsets: np.ndarray) -> np.ndarray:
         """(..., nu) offsets on all servo targets of those (..., D) that are searched."""
@@ -54,12 +56,9 @@ class PlanSpace:
         out[..., self.own] = offsets
         return out
 
-    def moved_on(self, plans: np.ndarray, ticks: int) -> np.ndarray:
-        """Plans (..., K, D) as they stand `ticks` control steps later; the last knot is repeated."""
-        at = np.minimum(np.arange(self.knots) + ticks / self.knot, self.knots - 1)
-        low = np.minimum(at.astype(int), self.knots - 2)
-        weight = (at - low)[:, None]
-        return (1.0 - weight) * plans[..., low, :] + weight * plans[..., low + 1, :]
+    def moved_on(self, plans: np.ndarray, knots: int) -> np.ndarray:
+        """Plans (..., K, D) without their first `knots` knots; the last one is repeated."""
+        return plans[..., np.minimum(np.arange(self.knots) + knots, self.knots - 1), :]
 
     def candidates(
         self, plan: np.ndarray, elite: np.ndarray, count: int, sigma: float, rng: np.random.Generator
@@ -73,6 +72,6 @@ class PlanSpace:
         return plans
 
     def price(self, offsets: np.ndarray, before: np.ndarray, effort: float, rate: float) -> np.ndarray:
-        """(N,) price of offsets (N, H, D) that follow on offsets `before` (N, D): their size, and their change a step."""
+        """(N,) price of offsets (N, H, D) that follow on offsets `before` (N, D): of size, and of change a step."""
         steps = np.diff(np.concatenate([before[:, None], offsets], axis=1), axis=1)
         return effort * np.square(offsets).mean(axis=2).sum(axis=1) + rate * np.square(steps).mean(axis=2).sum(axis=1)

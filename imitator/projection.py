@@ -1,13 +1,15 @@
 """Projection: a clip goes in, what physics made of it comes out, with the evidence.
 
-The policy tracks all clips together on one batch; what it failed goes to the training-free refiner. The rollout that is
-kept ran on CPU in double precision and is replayed open loop before anything is claimed.
+The policy tracks clips together on one batch; what it failed goes to the training-free refiner, several clips at once.
+Both follow the reference as `ProjectionConfig.conditioning` eases it; errors are taken against the reference as it was
+prepared, and `before` figures on the untouched input. The rollout that is kept ran on CPU in double precision and is
+replayed open loop before anything is claimed. What comes out of a clip does not depend on the others.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -15,25 +17,34 @@ import numpy as np
 import torch
 
 from morphloop.envs import EVALUATION_DISTANCE, Observer, build_library, prepare
+from morphloop.envs.conditioning import ConditioningConfig, condition
+from morphloop.envs.reference import planted_feet
 from morphloop.envs.terminations import lost
 from morphloop.metrics import measure_rollout, track_errors
 from morphloop.motion import Clip, MotionError, Rollout
 from morphloop.sim import (
     CONTACT_FORCE,
     CONTROL_HZ,
+    FEET,
     SUBSTEPS,
     Body,
     Certificate,
-    CpuPhysics,
     certify,
     default_body,
     simulator_name,
 )
 
+from .candidates import Guidance, PartPhysics, padded
 from .policy import Policy
-from .refiner import Refiner, RefinerConfig
+from .refiner import Refiner, RefinerConfig, Stretch, Track
 
 Projector = Literal["auto", "policy", "refiner"]
+TAPE_ROWS = 100_000
+"""Ticks times clips that one batch of policy rollouts may hold: about 400 MB."""
+LIBRARY_FRAMES = 200_000
+"""Frames of references that the refiner holds at once."""
+MAX_BALANCED_S = 60.0
+"""Balancing a reference solves for all of its frames at once: time grows with the cube of its length."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +59,10 @@ class ProjectionConfig:
     """Let the policy drive inside the refiner's candidates, so that the search looks for what to add to it."""
     seed: int = 0
     """Of the refiner's noise."""
+    conditioning: ConditioningConfig = field(
+        default_factory=lambda: ConditioningConfig(smooth=False, hold_feet=False, balance=False)
+    )
+    """Which help the reference gets before it is tracked."""
     refiner: RefinerConfig = field(default_factory=RefinerConfig)
 
 
@@ -55,10 +70,10 @@ class ProjectionConfig:
 class Projection:
     """One clip's way through physics.
 
-    source: the untouched input; reference: what was tracked, None if it could not be prepared; clip: what physics did,
-    30 fps, up to where it was lost; rollout: how to do it again; projector: who made it; tracking: errors against the
-    reference; certificate: of the replay; reason: why there is nothing; wall_s: seconds spent; sim_metrics: contact as
-    the simulator saw it.
+    source: the untouched input; reference: what it is compared with, None if it could not be prepared; clip: what
+    physics did, 30 fps, up to where it was lost; rollout: how to do it again; projector: who made it; tracking: errors
+    against the reference; certificate: of the replay; reason: why there is nothing; wall_s: seconds spent, its share of
+    what a batch took; sim_metrics: contact as the simulator saw it.
     """
 
     source: Clip
@@ -79,6 +94,16 @@ class Projection:
         return (self.tracking.get("success") or 0.0, frames, self.tracking.get("skill") or -np.inf)
 
 
+@dataclass(frozen=True)
+class _Job:
+    """A clip on its way: its place, the input, the reference as prepared, and as it is tracked."""
+
+    place: int
+    source: Clip
+    reference: Clip
+    eased: Clip
+
+
 def project_clips(
     clips: Sequence[Clip],
     policy: Policy | None = None,
@@ -88,11 +113,11 @@ def project_clips(
 ) -> list[Projection]:
     """Project clips on the body's skeleton; one Projection a clip, in order, whatever happened to it.
 
-    on_done: called with each as it is final. MotionError if the projector asked for has no policy.
+    on_done: called with each as it is final. MotionError if the projector asked for has no policy, the policy is
+    another body's, or the body has no feet.
     """
     config, body = config or ProjectionConfig(), body or default_body()
-    if policy is None and config.projector == "policy":
-        raise MotionError("projector 'policy' needs a policy file, give --policy or choose 'refiner'")
+    _check(policy, config, body)
     done: dict[int, Projection] = {}
 
     def finish(place: int, projection: Projection) -> None:
@@ -100,44 +125,124 @@ def project_clips(
         if on_done is not None:
             on_done(projection)
 
-    prepared: dict[int, Clip] = {}
+    jobs: list[_Job] = []
     for place, clip in enumerate(clips):
         try:
-            prepared[place] = prepare(clip, body)
+            jobs.append(_job(place, clip, config, body))
         except MotionError as error:
             finish(place, Projection(clip, None, None, None, "none", {}, None, str(error), 0.0, {}))
     tried: dict[int, Projection] = {}
-    if policy is not None and config.projector != "refiner" and prepared:
-        began = time.monotonic()
-        rollouts = policy_rollouts(policy, list(prepared.values()), body)
-        share = (time.monotonic() - began) / len(prepared)
-        for place, rollout in zip(prepared, rollouts, strict=True):
-            tried[place] = _projection(clips[place], prepared[place], rollout, "policy", policy.hash, share, body)
-    for place, reference in prepared.items():
-        result = tried.get(place)
-        good = result is not None and result.tracking["success"] and (result.tracking["skill"] or 0) >= config.min_skill
-        if result is None or (config.projector == "auto" and not good):
-            refined = refine(clips[place], reference, config, policy, body)
-            if result is not None:
-                refined = replace(refined, wall_s=refined.wall_s + result.wall_s)
-                result = replace(result, wall_s=refined.wall_s)
-            result = refined if result is None else max(result, refined, key=lambda p: p.rank)
-        finish(place, result)
+    if policy is not None and config.projector != "refiner":
+        for job, result in _by_policy(jobs, policy, body):
+            tried[job.place] = result
+            if config.projector == "policy" or _good(result, config):
+                finish(job.place, result)
+    left = [job for job in jobs if job.place not in done]
+
+    def better(job: _Job, refined: Projection) -> None:
+        other = tried.get(job.place)
+        if other is not None:
+            wall_s = refined.wall_s + other.wall_s
+            refined = replace(max(other, refined, key=lambda p: p.rank), wall_s=wall_s)
+        finish(job.place, refined)
+
+    _by_refiner(left, policy if config.guided else None, config, body, better)
     return [done[place] for place in range(len(clips))]
 
 
-def refine(source: Clip, reference: Clip, config: ProjectionConfig, policy: Policy | None, body: Body) -> Projection:
-    """Project one prepared clip by the refiner, the policy in its loop if one is given and wanted.
+def _check(policy: Policy | None, config: ProjectionConfig, body: Body) -> None:
+    """MotionError for what no clip could be projected with."""
+    if policy is None and config.projector == "policy":
+        raise MotionError("projector 'policy' needs a policy file, give --policy or choose 'refiner'")
+    if policy is not None and policy.spec.body_hash != body.hash:
+        raise MotionError(
+            f"the policy was made for body '{policy.spec.body}' ({policy.spec.body_hash}), "
+            f"asked to drive '{body.name}' ({body.hash})"
+        )
+    wanted = [f"{side}_{part}" for side in FEET for part in ("ankle", "foot")]
+    missing = [name for name in wanted if name not in body.skeleton.names]
+    if missing:
+        raise MotionError(
+            f"body '{body.name}' has no {', '.join(missing)}; tracking needs feet, expected ankles and toes"
+        )
+
+
+def _job(place: int, source: Clip, config: ProjectionConfig, body: Body) -> _Job:
+    """Prepare and ease a clip. MotionError if that cannot be done."""
+    reference, ease = prepare(source, body), config.conditioning
+    if ease.balance and reference.duration > MAX_BALANCED_S:
+        raise MotionError(
+            f"{source.name}: {reference.duration:.0f} s long, a reference of at most {MAX_BALANCED_S:.0f} s can be "
+            "balanced, cut it or switch balancing off"
+        )
+    if not (ease.smooth or ease.hold_feet or ease.balance):
+        return _Job(place, source, reference, reference)
+    return _Job(place, source, reference, condition(reference, planted_feet(reference, body), body, ease))
+
+
+def _good(projection: Projection, config: ProjectionConfig) -> bool:
+    """Whether a policy's result needs no refiner."""
+    skill = projection.tracking["skill"] or 0.0
+    return bool(projection.tracking["success"]) and skill >= config.min_skill
+
+
+def _batches(jobs: Sequence[_Job], limit: int, together: bool) -> Iterator[list[_Job]]:
+    """Jobs in groups of at most `limit` frames (one at least); together: every job takes as many as the longest."""
+    group: list[_Job] = []
+    longest = total = 0
+    for job in jobs:
+        frames = job.eased.num_frames
+        longest, total = max(longest, frames), total + frames
+        if group and (longest * (len(group) + 1) if together else total) > limit:
+            yield group
+            group, longest, total = [], frames, frames
+        group.append(job)
+    if group:
+        yield group
+
+
+def _by_policy(jobs: Sequence[_Job], policy: Policy, body: Body) -> Iterator[tuple[_Job, Projection]]:
+    """What the policy makes of each job, batch by batch."""
+    for group in _batches(sorted(jobs, key=lambda job: job.eased.num_frames), TAPE_ROWS, together=True):
+        began = time.monotonic()
+        rollouts = policy_rollouts(policy, [job.eased for job in group], body)
+        share = (time.monotonic() - began) / len(group)
+        for job, rollout in zip(group, rollouts, strict=True):
+            yield job, _projection(job, rollout, "policy", policy.hash, share, body)
+
+
+def _by_refiner(
+    jobs: Sequence[_Job],
+    guide: Policy | None,
+    config: ProjectionConfig,
+    body: Body,
+    on_done: Callable[[_Job, Projection], None],
+) -> None:
+    """Refine jobs, the guide in the search's loop if one is given, and hand each over as it is done.
 
     The noise depends on the clip and the seed, not on the clip's place in a batch.
     """
-    began = time.monotonic()
-    guide = policy if config.guided else None
-    seed = config.seed + int(source.id[:7], 16)
-    refiner = Refiner(body, build_library([reference], body), config.refiner, seed, guide)
-    rollout = refiner.track(0).recorder.rollout(seed, source.name)
-    guide_hash = guide.hash if guide else None
-    return _projection(source, reference, rollout, "refiner", guide_hash, time.monotonic() - began, body)
+    guide_hash = None if guide is None else guide.hash
+    for group in _batches(jobs, LIBRARY_FRAMES, together=False):
+        began = time.monotonic()
+        refiner = Refiner(body, build_library([job.eased for job in group], body), config.refiner, policy=guide)
+        seeds = [config.seed + int(job.source.id[:7], 16) for job in group]
+
+        def tell(
+            place: int,
+            track: Track,
+            group: list[_Job] = group,
+            refiner: Refiner = refiner,
+            seeds: list[int] = seeds,
+            began: float = began,
+        ) -> None:
+            job = group[place]
+            rollout = track.recorder.rollout(seeds[place], job.source.name)
+            share = track.steps / max(refiner.steps_simulated, 1)
+            wall_s = share * (time.monotonic() - began)
+            on_done(job, _projection(job, rollout, "refiner", guide_hash, wall_s, body))
+
+        refiner.track_many([Stretch(place, seed=seed) for place, seed in enumerate(seeds)], tell)
 
 
 @torch.no_grad()
@@ -145,30 +250,33 @@ def policy_rollouts(policy: Policy, references: Sequence[Clip], body: Body) -> l
     """Track prepared clips with a policy, all on one batch, each to its end or to where it is lost."""
     library = build_library(references, body)
     count = len(references)
-    physics, observer = CpuPhysics(body, count), Observer(body, library)
-    clip = torch.arange(count)
-    frame = torch.zeros(count, dtype=torch.long)
-    physics.set_state(clip, library.qpos[library.start], library.qvel[library.start])
+    physics, observer = PartPhysics(body, padded(count)), Observer(body, library)
+    guidance = Guidance(observer, policy)
+    clip = torch.arange(padded(count)).clamp(max=count - 1)  # rows after `count` are padding
+    frame = torch.zeros_like(clip)
+    first = library.start[clip]
+    physics.set_state(torch.arange(len(clip)), library.qpos[first], library.qvel[first])
     start = physics.state.copy()
     alive = library.length > 1
     lived = torch.ones(count, dtype=torch.long)
-    tape = [(physics.qpos.numpy().copy(), physics.qvel.numpy().copy(), np.zeros((count, 2)))]
+    force = torch.zeros(len(clip), 2, dtype=torch.double)
+    tape = [(physics.qpos.numpy().copy(), physics.qvel.numpy().copy(), force.numpy().copy())]
     controls: list[np.ndarray] = []
     while alive.any():
         state = observer.kinematics(physics.qpos, physics.qvel)
-        force = torch.from_numpy(tape[-1][2])
-        action = policy.act(observer.observe(state, physics.qvel, force, clip, frame))
-        physics.ctrl[:] = observer.controls(action, state, clip, frame).double()
+        base, added = guidance(state, physics.qvel, force, clip, frame)
+        physics.ctrl[:] = base + added
         controls.append(physics.ctrl.numpy().copy())
-        diverged = physics.step()
-        frame += 1
-        tape.append((physics.qpos.numpy().copy(), physics.qvel.numpy().copy(), physics.foot_force.numpy()))
+        diverged = torch.from_numpy(physics.step_first(count))
+        frame[:count] += 1
+        force[:count] = physics.foot_force[:count]
+        tape.append((physics.qpos.numpy().copy(), physics.qvel.numpy().copy(), force.numpy().copy()))
         alive &= ~diverged
         lived += alive
         here = observer.kinematics(physics.qpos, physics.qvel)
-        alive &= ~lost(here, observer.reference(clip, frame), EVALUATION_DISTANCE)
-        alive &= frame < library.length - 1
-    qpos, qvel, force = (np.stack(part, axis=1) for part in zip(*tape, strict=True))
+        alive &= ~lost(here, observer.reference(clip, frame), EVALUATION_DISTANCE)[:count]
+        alive &= frame[:count] < library.length - 1
+    qpos, qvel, forces = (np.stack(part, axis=1) for part in zip(*tape, strict=True))
     ctrl = np.stack(controls, axis=1) if controls else np.zeros((count, 0, body.model.nu))
     return [
         Rollout(
@@ -180,8 +288,8 @@ def policy_rollouts(policy: Policy, references: Sequence[Clip], body: Body) -> l
             qpos=qpos[i, :n],
             qvel=qvel[i, :n],
             ctrl=ctrl[i, : n - 1],
-            foot_contact=force[i, :n] > CONTACT_FORCE,
-            foot_force=force[i, :n],
+            foot_contact=forces[i, :n] > CONTACT_FORCE,
+            foot_force=forces[i, :n],
             simulator=simulator_name(),
             seed=0,
             name=references[i].name,
@@ -191,8 +299,9 @@ def policy_rollouts(policy: Policy, references: Sequence[Clip], body: Body) -> l
 
 
 def _projection(
-    source: Clip, reference: Clip, rollout: Rollout, projector: str, policy_hash: str | None, wall_s: float, body: Body
+    job: _Job, rollout: Rollout, projector: str, policy_hash: str | None, wall_s: float, body: Body
 ) -> Projection:
+    source, reference = job.source, job.reference
     clip = body.clip_from_qpos(rollout.qpos, rollout.fps, source.name)
     models = dict(source.provenance.models) | ({"policy": policy_hash} if policy_hash else {})
     provenance = replace(

@@ -12,7 +12,7 @@ of several clips share one batch of simulations.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -87,11 +87,13 @@ class Label:
 
 @dataclass(frozen=True)
 class Track:
-    """A tracked stretch: the recorder of what was executed, a label a tick, and whether it reached its end."""
+    """A tracked stretch: the recorder of what was executed, a label a tick, whether it reached its end, and how many
+    control steps of candidates that took."""
 
     recorder: Recorder
     labels: list[Label]
     completed: bool
+    steps: int = 0
 
 
 @dataclass(frozen=True)
@@ -114,10 +116,10 @@ class Stretch:
 class _Search:
     """Where the search of one stretch stands.
 
-    now: frame; plan: (K, D); elite: (E, K, D); last: (D,) offset executed last; states: integration state before each
-    executed tick, for going back; calm: nothing is searched; rounds: of sampling still to do before the next step;
-    round: done since the last step; need: share of the noise; attempt: how often it went back; lost: for good;
-    best: the longest attempt that was lost.
+    now: frame; plan: (K, D), its first knot `phase` steps back; elite: (E, K, D); last: (D,) offset executed last;
+    states: integration state before each executed tick, for going back; calm: nothing is searched; rounds: of sampling
+    still to do before the next step; round: done since the last step; need: share of the noise; attempt: how often it
+    went back; lost: for good; steps: control steps of candidates spent; best: the longest attempt that was lost.
     """
 
     place: int
@@ -131,12 +133,14 @@ class _Search:
     last: np.ndarray
     states: list[np.ndarray] = field(default_factory=list)
     labels: list[Label] = field(default_factory=list)
+    phase: int = 0
     calm: bool = True
     rounds: int = 1
     round: int = 0
     need: float = 1.0
     attempt: int = 0
     lost: bool = False
+    steps: int = 0
     best: Track | None = None
 
     @property
@@ -227,9 +231,9 @@ class Refiner:
 
     def _result(self, search: _Search) -> Track:
         if not search.lost:
-            return Track(search.recorder, search.labels, completed=True)
+            return Track(search.recorder, search.labels, completed=True, steps=search.steps)
         assert search.best is not None  # what is lost has been tried
-        return search.best
+        return replace(search.best, steps=search.steps)
 
     def _plan(self, searches: list[_Search]) -> None:
         """Find what each does next: its own targets where they are good enough, else the best plan of its rounds."""
@@ -257,7 +261,7 @@ class Refiner:
         def each(make: Callable[[_Search], object]) -> np.ndarray:
             return np.repeat(np.array([make(s) for s in searches]), counts, axis=0)
 
-        offsets = self.space.offsets(np.concatenate(plans))
+        offsets = np.concatenate([self.space.offsets(p, s.phase) for s, p in zip(searches, plans, strict=True)])
         clip, frame = each(lambda s: s.stretch.clip), each(lambda s: s.now)
         state, failed = self.candidates.rollout(
             start=each(lambda s: s.recorder.state()),
@@ -267,7 +271,9 @@ class Refiner:
             guided=each(lambda s: s.guided),
             offsets=self.space.spread(offsets),
         )
-        self.steps_simulated += offsets.shape[0] * offsets.shape[1]
+        for search, count in zip(searches, counts, strict=True):
+            search.steps += count * config.horizon
+        self.steps_simulated += len(offsets) * config.horizon
         ticks = self.cost(state, torch.from_numpy(clip), torch.from_numpy(frame)).sum(dim=1).numpy().astype(float)
         total = ticks + self.space.price(offsets, each(lambda s: s.last), config.weights.effort, config.weights.rate)
         total = np.where(failed | ~np.isfinite(total), DIVERGED_COST, total) / self.cost.weight_sum
@@ -303,7 +309,7 @@ class Refiner:
         """Carry out the first steps of each plan."""
         config = self.config
         ticks = {id(s): config.calm_replan if s.calm else config.replan for s in searches}
-        offsets = {id(s): self.space.offsets(s.plan) for s in searches}
+        offsets = {id(s): self.space.offsets(s.plan, s.phase) for s in searches}
         attempt = {id(s): s.attempt for s in searches}
         for tick in range(max(ticks.values(), default=0)):
             going = [s for s in searches if tick < ticks[id(s)] and not s.done and s.attempt == attempt[id(s)]]
@@ -312,8 +318,9 @@ class Refiner:
             self._step(going, [offsets[id(s)][tick] for s in going])
         for search in searches:
             if search.attempt == attempt[id(search)]:
-                search.plan = self.space.moved_on(search.plan, ticks[id(search)])
-                search.elite = self.space.moved_on(search.elite, ticks[id(search)])
+                knots, search.phase = divmod(search.phase + ticks[id(search)], config.knot)
+                search.plan = self.space.moved_on(search.plan, knots)
+                search.elite = self.space.moved_on(search.elite, knots)
                 search.round, search.rounds = 0, 1 if search.calm else config.iterations
 
     def _step(self, searches: list[_Search], offsets: list[np.ndarray]) -> None:

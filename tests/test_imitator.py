@@ -1,4 +1,4 @@
-"""Policies and their file, the bridge to Stable-Baselines3, the refiner, projection, cloning and training."""
+"""Policies and their file, the bridge to Stable-Baselines3, the refiner, cloning and training."""
 
 from __future__ import annotations
 
@@ -19,24 +19,23 @@ from morphloop.envs.sb3_adapter import TrackingVecEnv
 from morphloop.imitator import (
     CloningConfig,
     Policy,
-    ProjectionConfig,
     Refiner,
     RefinerConfig,
     load_policy,
     new_policy,
-    project_clips,
     update_policy,
 )
 from morphloop.imitator.cloning import Demonstrations, clone, demonstrations
+from morphloop.imitator.costs import CostWeights, TrackingCost
+from morphloop.imitator.plans import SEARCHED, PlanSpace
 from morphloop.imitator.policy import OBSERVATION_CLIP
 from morphloop.imitator.ppo import fit_normaliser, give_to_sb3, take_from_sb3
-from morphloop.imitator.projection import policy_rollouts
 from morphloop.metrics import track_errors
-from morphloop.motion import DEFAULT_SKELETON, Clip, MotionError, make_corpus
-from morphloop.sim import Body, certify, default_body
+from morphloop.motion import Clip, MotionError, make_corpus
+from morphloop.sim import Body, JointState, certify, default_body
 
-SMALL = RefinerConfig(samples=32, iterations=1, first_iterations=3, horizon=12)
-"""An effort that a test can pay for."""
+SMALL = RefinerConfig(samples=32, iterations=1, first_iterations=3, horizon=12, calm_cost=0.0)
+"""An effort that a test can pay for, with a search at every step."""
 MOVING_MM = 20.0
 """A frozen pose must be further off than this, or tracking the clip shows nothing."""
 
@@ -216,7 +215,7 @@ def test_the_refiner_tracks_a_clip_that_moves(body: Body, squat: Clip, refined):
     assert errors["success"] == 1.0
     assert errors["skill"] > 0.4
     assert rollout.num_frames == reference.num_frames
-    assert refiner.steps_simulated >= 32 * 12 * 15
+    assert refiner.steps_simulated == track.steps == 32 * 12 * (15 + 2) + 12, "once calm, then thrice, then once a plan"
     assert certify(rollout, body).bit_equal
 
 
@@ -238,6 +237,70 @@ def test_labels_say_what_was_done_where(body: Body, squat: Clip, refined):
     base = observer.base(state, index, index + 7)[0].double().numpy()
     np.testing.assert_allclose(track.recorder.ctrl[7] - track.labels[7].offset, base, atol=1e-6)
     assert (np.abs(track.labels[7].offset) > 1e-6).any()
+
+
+def test_nothing_is_searched_where_the_clips_own_targets_are_good_enough(body: Body, squat: Clip):
+    library = build_library([prepare(squat, body)], body)
+    refiner = Refiner(body, library, replace(SMALL, calm_cost=1e9))
+    track = refiner.track(0)
+    assert track.completed
+    assert refiner.steps_simulated == 12 * 5, "one candidate every six steps"
+    assert all((label.offset == 0.0).all() for label in track.labels)
+
+
+def test_a_clip_that_is_lost_goes_back_and_is_searched_harder(body: Body, squat: Clip):
+    library = build_library([prepare(squat, body)], body)
+    config = replace(SMALL, horizon=4, fall_distance=0.02, retries=0)
+    given_up = Refiner(body, library, config).track(0)
+    tries = Refiner(body, library, replace(config, retries=2, back=6)).track(0)
+    assert not given_up.completed
+    assert tries.steps > given_up.steps
+    assert tries.completed or len(tries.labels) >= len(given_up.labels)
+    for track in (given_up, tries):
+        rollout = track.recorder.rollout(0)
+        assert [label.frame for label in track.labels] == list(range(rollout.num_frames - 1))
+        assert np.array_equal(np.array([label.qpos for label in track.labels]), rollout.qpos[:-1])
+        assert certify(rollout, body).bit_equal, "also where an attempt was cut off and another put on"
+
+
+# -- the refiner's cost and plans -------------------------------------------------------------------------------------
+
+
+def test_a_foot_that_slides_on_the_ground_costs_its_speed(body: Body):
+    clip = prepare(replace(make_corpus(1, seed=0)[0].slice(0, 1), name="still"), body)
+    library = build_library([clip.slice(0, 1)], body)
+    cost = TrackingCost(body, library, CostWeights(), horizon=1)
+    state = library.joints(torch.zeros(3, dtype=torch.long))
+    vel = torch.zeros_like(state.vel)
+    vel[1, :, 0] = 0.3
+    vel[2, :, 0] = 0.3
+    pos = state.pos.clone()
+    pos[2, :, 2] += 0.05
+    slide = cost.slide(JointState(pos, state.rot, vel, torch.zeros_like(state.ang)))
+    assert slide[0].max() == 0.0
+    np.testing.assert_allclose(slide[1], 0.29, atol=0.05)
+    assert slide[2].max() == 0.0, "in the air nothing slides"
+
+
+def test_a_plan_moves_on_in_time_and_its_price_counts_the_first_step(body: Body):
+    space = PlanSpace(body, horizon=8, knot=4)
+    rng = np.random.default_rng(0)
+    plan = rng.normal(size=space.none().shape)
+    offsets = space.offsets(plan, 0)
+    np.testing.assert_allclose(offsets[4], plan[1])
+    np.testing.assert_allclose(space.offsets(plan, 3)[:5], offsets[3:])
+    np.testing.assert_allclose(space.offsets(space.moved_on(plan, 1), 0)[:4], offsets[4:])
+    plans = space.candidates(plan, plan[None] + 1.0, 16, 0.1, rng)
+    assert np.array_equal(plans[0], plan)
+    assert not plans[1].any()
+    assert np.array_equal(plans[2], plan + 1.0)
+    flat = np.ones((1, 8, plan.shape[1]))
+    assert space.price(flat, flat[:, 0], effort=0.0, rate=1.0) == pytest.approx([0.0])
+    assert space.price(flat, 0.0 * flat[:, 0], effort=0.0, rate=1.0) == pytest.approx([1.0])
+    assert space.price(flat, flat[:, 0], effort=1.0, rate=0.0) == pytest.approx([8.0])
+    spread = space.spread(flat[0, 0])
+    names = [body.skeleton.names[1 + k // 3] for k in np.flatnonzero(spread)]
+    assert {name.removeprefix("left_").removeprefix("right_") for name in names} == set(SEARCHED)
 
 
 # -- cloning ---------------------------------------------------------------------------------------------------------
@@ -285,55 +348,6 @@ def test_an_update_reports_on_clips_that_it_did_not_learn_from(body: Body, squat
     assert student.hash == before, "the given policy stays as it is"
     with pytest.raises(MotionError, match="1 clips can be tracked, expected at least 2"):
         update_policy(student, clips[:1], 1.0, seed=0)
-
-
-# -- projection ------------------------------------------------------------------------------------------------------
-
-
-def test_projection_keeps_order_and_says_why_there_is_nothing(body: Body, squat: Clip):
-    other = replace(DEFAULT_SKELETON, offsets=DEFAULT_SKELETON.offsets * 1.2)
-    stranger = Clip(squat.fps, other, squat.root_pos, squat.rotations, name="stranger")
-    short = replace(squat.slice(0, 8), name="short")
-    done = []
-    config = ProjectionConfig(projector="refiner", refiner=replace(SMALL, samples=16, first_iterations=1))
-    results = project_clips([short, stranger, short], config=config, on_done=done.append, body=body)
-    assert [p.source.name for p in results] == ["short", "stranger", "short"]
-    assert sorted(map(id, done)) == sorted(map(id, results))
-    nothing = results[1]
-    assert nothing.clip is None
-    assert nothing.rollout is None
-    assert "skeleton differs" in str(nothing.reason)
-    for projection in (results[0], results[2]):
-        assert projection.certificate is not None
-        assert projection.certificate.passed
-        assert projection.projector == "refiner"
-        assert projection.source is short
-        assert projection.clip is not None
-        assert projection.clip.provenance.parent == short.id
-        assert projection.clip.provenance.projector == "refiner"
-        assert projection.reason is None
-
-
-def test_projection_by_policy_is_certified_and_names_its_policy(body: Body, squat: Clip):
-    policy = new_policy(body, hidden=(16,), seed=0)
-    (result,) = project_clips([squat], policy, ProjectionConfig(projector="policy"), body=body)
-    assert result.projector == "policy"
-    assert result.certificate is not None
-    assert result.certificate.bit_equal
-    assert result.clip is not None
-    assert result.clip.provenance.models["policy"] == policy.hash
-    with pytest.raises(MotionError, match="needs a policy file"):
-        project_clips([squat], None, ProjectionConfig(projector="policy"), body=body)
-
-
-def test_a_clips_rollout_does_not_depend_on_its_company(body: Body, squat: Clip):
-    policy = new_policy(body, hidden=(16,), seed=0)
-    squat = prepare(squat, body)
-    other = squat.slice(5, 15)
-    (alone,) = policy_rollouts(policy, [squat], body)
-    together = policy_rollouts(policy, [other, squat], body)
-    assert [r.num_frames for r in together] == [10, alone.num_frames]
-    np.testing.assert_allclose(together[1].qpos, alone.qpos, atol=1e-4)
 
 
 # -- training --------------------------------------------------------------------------------------------------------

@@ -1,0 +1,120 @@
+"""A folder of projected clips that can be killed and taken up: what is finished, what is kept, what was rescued.
+
+A clip is finished when its record carries the key of its input, of the config and of the code; the record is written
+last, after every other file of the clip, and each file atomically. What has another key is done anew.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from morphloop.imitator import Projection, ProjectionConfig
+from morphloop.imitator.rescue import SUFFIX, RescueConfig, rescue
+from morphloop.motion import Clip, save_clip, write_json
+from morphloop.refinement_loop import SelectionConfig, evidence, judge, load_record, measured, save_projection
+from morphloop.refinement_loop.records import CLIPS, RECORDS, REFERENCES, ROLLOUTS, SOURCES, Record
+from morphloop.refinement_loop.stages import CODE, hash_code, hash_json, versions
+from morphloop.sim import Body
+
+
+@dataclass(frozen=True)
+class ProjectFolder:
+    """Where projected clips go and by which rules.
+
+    folder: the place; body: what they are tracked on; models: hash of each model that has a hand in it; config: of the
+    projection; selection: of the verdict; cut: of the rescue, None for none.
+    """
+
+    folder: Path
+    body: Body
+    models: Mapping[str, str]
+    config: ProjectionConfig
+    selection: SelectionConfig
+    cut: RescueConfig | None
+
+    def settings(self) -> dict[str, Any]:
+        """Everything but the input that a result depends on, as plain JSON values."""
+        return {
+            "projection": asdict(self.config),
+            "selection": asdict(self.selection),
+            "rescue": None if self.cut is None else asdict(self.cut),
+            "models": dict(self.models),
+            "body": self.body.hash,
+            "code": hash_code(CODE["project"]),
+            "versions": versions(),
+        }
+
+    def key(self, clip: Clip) -> str:
+        """Hash of a clip and of all settings."""
+        said = {"texts": list(clip.texts), "prompt": clip.provenance.prompt, "parent": clip.provenance.parent}
+        return hash_json({"source": clip.id, "name": clip.name, "said": said} | self.settings())
+
+    def finished(self, clip: Clip) -> list[Record] | None:
+        """The rows of a clip that is done already under the same key, its own first; None if it has to be done."""
+        row = _read(self.folder, clip.name)
+        if row is None or row.get("key") != self.key(clip):
+            return None
+        kept = row["rescued_as"]
+        rows = [row] if kept is None else [row, _read(self.folder, kept)]
+        whole = all(r is not None and self._complete(r) for r in rows)
+        return [r for r in rows if r is not None] if whole else None
+
+    def _complete(self, row: Record) -> bool:
+        """Whether the files of a row are there."""
+        places = [SOURCES] if row["id"] is None else [SOURCES, CLIPS, ROLLOUTS]
+        return all((self.folder / place / f"{row['name']}.npz").is_file() for place in places)
+
+    def keep(self, projection: Projection) -> list[Record]:
+        """Write a projection, what can be rescued of it if it is rejected, and last its record; returns the rows."""
+        name = projection.source.name
+        for stale in (name, name + SUFFIX):
+            self._remove(stale)
+        row = self._written(projection)
+        part = None
+        if row["verdict"] == "rejected" and self.cut is not None:
+            part = self._rescued(projection)
+        row |= {"rescued_as": None if part is None else part["name"], "key": self.key(projection.source)}
+        write_json(self.folder / RECORDS / f"{name}.json", row)
+        return [row] if part is None else [row, part]
+
+    def _written(self, projection: Projection) -> Record:
+        """Write a projection's files; its row with figures and verdict."""
+        record = save_projection(self.folder, projection)
+        row = record | measured(self.folder, record["name"])
+        row |= asdict(judge(evidence(row), self.selection))
+        return row
+
+    def _rescued(self, projection: Projection) -> Record | None:
+        """The row of the stretch that was saved of a rejected clip, None if there is none that would be accepted."""
+        part = rescue(projection, self.body, self.cut)
+        if part is None:
+            return None
+        row = self._written(part)
+        if row["verdict"] != "accepted":
+            self._remove(part.source.name)
+            return None
+        assert part.clip is not None  # what was accepted was simulated
+        span = part.clip.provenance.notes["rescued"]
+        row |= {"verdict": "rescued", "rescued_of": span["of"], "from_s": span["from_s"], "to_s": span["to_s"]}
+        save_clip(self.folder / CLIPS / f"{row['name']}.npz", part.clip.with_provenance(verdict="rescued"))
+        write_json(self.folder / RECORDS / f"{row['name']}.json", row)
+        return row
+
+    def _remove(self, name: str) -> None:
+        """Take away what an earlier run left of a clip, its record first."""
+        (self.folder / RECORDS / f"{name}.json").unlink(missing_ok=True)
+        for place in (SOURCES, REFERENCES, CLIPS, ROLLOUTS):
+            (self.folder / place / f"{name}.npz").unlink(missing_ok=True)
+
+
+def _read(folder: Path, name: str) -> Record | None:
+    """A record, None if it is missing, damaged or of an older layout: then the clip is done again."""
+    try:
+        row = load_record(folder, name)
+    except (OSError, json.JSONDecodeError, UnicodeDecodeError):
+        return None
+    return row if isinstance(row, dict) and {"id", "name", "verdict"} <= row.keys() else None
