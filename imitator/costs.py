@@ -73,8 +73,8 @@ class TrackingCost:
         self.tick_weight = torch.as_tensor(np.where(late, weights.terminal, 1.0), dtype=torch.float32)
         self.weight_sum = float(self.tick_weight.sum())
 
-    def __call__(self, state: JointState, clip: torch.Tensor, frame: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Weighted ticks' cost (N, H) and mean joint error (N, H), metres.
+    def __call__(self, state: JointState, clip: torch.Tensor, frame: torch.Tensor) -> torch.Tensor:
+        """(N, H) weighted cost of each tick.
 
         state: of N candidates at H ticks, rows (N * H,) in that order; clip, frame: (N,) where they started.
         """

@@ -282,14 +282,14 @@ class Refiner:
     def _improve(self, search: _Search, plans: np.ndarray, cost: np.ndarray) -> None:
         """Take what the evaluated plans (N, K, D) with their costs (N,) tell."""
         config = self.config
-        zero = cost[min(ZERO, len(cost) - 1)]
+        zero = float(cost[min(ZERO, len(cost) - 1)])
         if search.calm:
             search.calm = zero <= config.calm_cost
             search.rounds = 0 if search.calm else config.first_iterations
             search.need = self._need(zero)
             return
         order = np.argsort(cost, kind="stable")
-        best = cost[order[0]]
+        best = float(cost[order[0]])
         spread = np.mean(cost[order[: len(cost) // 2]]) - best + 1e-9
         weight = np.exp(-(cost - best) / (config.temperature * spread))
         search.plan = np.einsum("n,nkd->kd", weight / weight.sum(), plans)
@@ -325,14 +325,17 @@ class Refiner:
 
     def _step(self, searches: list[_Search], offsets: list[np.ndarray]) -> None:
         """One control step of each under its searched offset (D,); what is lost goes back."""
-        here = [(s.recorder.qpos[-1], s.recorder.qvel[-1], s.recorder.force[-1]) for s in searches]
+        qpos, qvel, force = (
+            np.array([part(s.recorder)[-1] for s in searches])
+            for part in (lambda r: r.qpos, lambda r: r.qvel, lambda r: r.force)
+        )
         clip = np.array([s.stretch.clip for s in searches])
         frame = np.array([s.now for s in searches])
-        bases, added = self.guidance.alone(*(np.array(part) for part in zip(*here, strict=True)), clip, frame)
+        bases, added = self.guidance.alone(qpos, qvel, force, clip, frame)
         alive = []
         for k, search in enumerate(searches):
             offset = self.space.spread(offsets[k]) + (added[k] if search.guided else 0.0)
-            search.labels.append(Label(search.stretch.clip, search.now, *here[k], offset))
+            search.labels.append(Label(int(clip[k]), search.now, qpos[k], qvel[k], force[k], offset))
             search.states.append(search.recorder.state())
             search.last = offsets[k]
             shake = search.stretch.shake
