@@ -53,6 +53,10 @@ class IlqrConfig:
     joint_velocity: float = 0.02
     effort: float = 5.0
     """Of offsets on the servo targets that follow the clip, radians."""
+    dampings: tuple[float, ...] = (0.0, 1.0, 10.0)
+    """Prices of leaving the rollout that a linear model was taken along, in those of leaving the reference."""
+    progress: float = 0.9
+    """Share of a plan's cost under which an improvement needs no other damping."""
     slip: float = 0.0
     """Of what a loaded foot's points travel in a tick, mean over the points, millimetres."""
     loaded_height: float = 0.012
@@ -61,6 +65,8 @@ class IlqrConfig:
     """How deep the reference is let into the ground for its linear model, so that its standing feet carry."""
     terminal: float = 10.0
     """Price of the clip's last tick, in ticks."""
+    capture: float = 1000.0
+    fall_time: float = 0.32
     law_bound: float = 0.6
     """Largest offset that the reference's own feedback asks for, radians."""
     bound: float = 1.0
@@ -111,6 +117,12 @@ class _Reference:
             [c.root_position, c.root_rotation, c.joints, c.root_velocity, c.root_spin, c.joint_velocity],
             [3, 3, rest, 3, 3, rest],
         )
+        capture = np.diag(config.terminal * self.price)
+        pair, w = np.array([1.0, config.fall_time]), config.capture
+        for axis in (0, 1):
+            ids = [axis, model.nv + axis]
+            capture[np.ix_(ids, ids)] += w * np.outer(pair, pair)
+        self._capture = capture
         self._windows: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
     def difference(self, frame: int, qpos: np.ndarray, qvel: np.ndarray) -> np.ndarray:
@@ -119,6 +131,8 @@ class _Reference:
 
     def value(self, frame: int) -> np.ndarray:
         """(2 nv, 2 nv) price of being off at a frame, for all that follows."""
+        if self._config.capture:
+            return self._capture
         if frame == self.frames - 1:
             return np.diag(self._config.terminal * self.price)
         window, place = divmod(frame, self._config.window)
@@ -147,7 +161,7 @@ class _Reference:
             effort, none = np.full(model.nu, config.effort), np.zeros(2 * model.nv)
             cost = StageCost(self.price, none, effort, np.zeros(model.nu))
             seed = np.diag(config.terminal * self.price)
-            _, gain, values, _ = backward(linear, [cost] * (stop - first), seed, none)
+            _, gain, values = backward(linear, [cost] * (stop - first), seed, none)
             if len(self._windows) > 1:
                 del self._windows[min(self._windows)]
             self._windows[window] = gain[: last - first], values[: last - first]
@@ -222,24 +236,32 @@ class _Planner:
 
     def improve(self, plan: Plan, frame: int) -> tuple[Plan, np.ndarray | None]:
         """One iteration: a better plan and the gains (H, nu, 2 nv) of the old one; the old one if there is none."""
-        config, reference, model = self.config, self.reference, self.model
-        horizon = len(plan.ctrl)
+        reference, horizon = self.reference, len(plan.ctrl)
         linear = self.line(plan.states, plan.ctrl)
         costs = [self._stage(plan, linear.a[k], linear.b[k], linear.feet, frame, k) for k in range(horizon)]
         value = reference.value(frame + horizon)
-        step, gain, _, _ = backward(linear, costs, value, value @ plan.error[-1])
-        for size in STEP_SIZES:
+        best, gains = plan, None
+        for damping in self.config.dampings:
+            step, gain, _ = backward(linear, costs, value, value @ plan.error[-1], damping * reference.price)
+            gains = gain if gains is None else gains
+            for size in STEP_SIZES:
+                tried = self.rollout(plan.states[0], frame, horizon, self._law(plan, frame, size * step, gain))
+                if tried.cost < best.cost:
+                    best, gains = tried, gain
+            if best.cost < self.config.progress * plan.cost:
+                break
+        return best, gains
 
-            def law(tick: int, qpos: np.ndarray, qvel: np.ndarray, size: float = size) -> np.ndarray:
-                off = difference(model, plan.qpos[tick], plan.qvel[tick], qpos, qvel)
-                wanted = plan.ctrl[tick] - size * step[tick] - gain[tick] @ off
-                middle = reference.target[frame + tick + 1]
-                return np.clip(wanted, middle - config.bound, middle + config.bound)
+    def _law(self, plan: Plan, frame: int, step: np.ndarray, gain: np.ndarray) -> Law:
+        """A plan changed by -step (H, nu), with feedback."""
+        model, bound = self.model, self.config.bound
 
-            tried = self.rollout(plan.states[0], frame, horizon, law)
-            if tried.cost < plan.cost:
-                return tried, gain
-        return plan, gain
+        def law(tick: int, qpos: np.ndarray, qvel: np.ndarray) -> np.ndarray:
+            off = difference(model, plan.qpos[tick], plan.qvel[tick], qpos, qvel)
+            middle = self.reference.target[frame + tick + 1]
+            return np.clip(plan.ctrl[tick] - step[tick] - gain[tick] @ off, middle - bound, middle + bound)
+
+        return law
 
     def _stage(self, plan: Plan, a: np.ndarray, b: np.ndarray, feet: np.ndarray, frame: int, tick: int) -> StageCost:
         """Model of a tick's cost: tracking and effort are quadratic, slip by Gauss and Newton."""
@@ -316,7 +338,7 @@ class IlqrRefiner:
         intended: list[np.ndarray] = []
         rest: tuple[Plan, np.ndarray, int] | None = None
         while now < end:
-            plan, gain = self._plan(planner, recorder.state(), now, rest)
+            plan, gain = self._plan(planner, stretch.clip, recorder.state(), now, rest)
             steps = min(config.replan, end - now)
             for tick in range(steps):
                 ctrl = self._feedback(plan, gain, tick, recorder.qpos[-1], recorder.qvel[-1])
@@ -329,14 +351,16 @@ class IlqrRefiner:
         return intended, True
 
     def _plan(
-        self, planner: _Planner, state: np.ndarray, now: int, rest: tuple[Plan, np.ndarray, int] | None
+        self, planner: _Planner, clip: int, state: np.ndarray, now: int, rest: tuple[Plan, np.ndarray, int] | None
     ) -> tuple[Plan, np.ndarray]:
         """The best plan from a state on: what is left of the last one, or the reference's own law, improved."""
         config, reference = self.config, planner.reference
         horizon = min(config.horizon, reference.frames - 1 - now)
 
         def own(tick: int, qpos: np.ndarray, qvel: np.ndarray) -> np.ndarray:
-            return reference.law(now + tick, qpos, qvel)
+            frame = np.array([now + tick])
+            base, _ = self.guidance.alone(qpos[None], qvel[None], np.zeros((1, 2)), np.array([clip]), frame)
+            return base[0]
 
         def left(tick: int, qpos: np.ndarray, qvel: np.ndarray) -> np.ndarray:
             assert rest is not None
@@ -364,9 +388,7 @@ class IlqrRefiner:
 
     def _feedback(self, plan: Plan, gain: np.ndarray, tick: int, qpos: np.ndarray, qvel: np.ndarray) -> np.ndarray:
         """(nu,) targets of a plan at a state beside it."""
-        return plan.ctrl[tick] - gain[tick] @ difference(
-            self.body.model, plan.qpos[tick], plan.qvel[tick], qpos, qvel
-        )
+        return plan.ctrl[tick] - gain[tick] @ difference(self.body.model, plan.qpos[tick], plan.qvel[tick], qpos, qvel)
 
     def _lost(self, clip: int, now: int, steps: int, recorder: Recorder) -> bool:
         """Whether one of the last ticks is further from its reference than it may be; what is lost is cut off."""
@@ -384,6 +406,4 @@ class IlqrRefiner:
         frame = stretch.frame + np.arange(count)
         base, _ = self.guidance.alone(qpos, qvel, force, np.full(count, stretch.clip), frame)
         offsets = np.array(intended[:count]) - base
-        return [
-            Label(stretch.clip, int(frame[k]), qpos[k], qvel[k], force[k], offsets[k]) for k in range(count)
-        ]
+        return [Label(stretch.clip, int(frame[k]), qpos[k], qvel[k], force[k], offsets[k]) for k in range(count)]

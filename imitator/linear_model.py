@@ -86,9 +86,7 @@ class Lineariser:
         list(self._pool.map(lambda k: self._some(self._data[k], share[k], states, ctrl, out), range(len(share))))
         return out
 
-    def _some(
-        self, data: mujoco.MjData, ticks: range, states: np.ndarray, ctrl: np.ndarray, out: LinearModel
-    ) -> None:
+    def _some(self, data: mujoco.MjData, ticks: range, states: np.ndarray, ctrl: np.ndarray, out: LinearModel) -> None:
         n = 2 * self.model.nv
         a, b = np.empty((n, n)), np.empty((n, self.model.nu))
         for tick in ticks:
@@ -97,6 +95,8 @@ class Lineariser:
             mujoco.mj_forward(self.model, data)
             out.feet[tick] = self.points.motion(data)
             if tick < len(ctrl):
+                mujoco.mj_step(self.model, data, SUBSTEPS // 2)
+                mujoco.mj_forward(self.model, data)
                 mujoco.mjd_transitionFD(self.model, data, DIFFERENCE, False, a, b, None, None)
                 out.a[tick], out.b[tick] = chained(a, b, SUBSTEPS)
 
@@ -130,35 +130,43 @@ class StageCost:
 
 
 def backward(
-    model: LinearModel, costs: list[StageCost], value: np.ndarray, slope: np.ndarray, damping: float = 0.0
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+    model: LinearModel,
+    costs: list[StageCost],
+    value: np.ndarray,
+    slope: np.ndarray,
+    damping: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """iLQR's backward pass (Tassa et al. 2012): u = -step - gain x is the best change of the controls.
 
-    value (2 nv, 2 nv), slope (2 nv,): second-order model of the cost after the last tick; damping: added to the price
-    of controls. Returns step (T, nu), gain (T, nu, 2 nv), values (T, 2 nv, 2 nv) at each tick, and the expected gain.
+    value (2 nv, 2 nv), slope (2 nv,): second-order model of the cost after the last tick; damping (2 nv,): price of
+    leaving the nominal states, which keeps the step where the model holds (their section II F).
+    Returns step (T, nu), gain (T, nu, 2 nv) and values (T, 2 nv, 2 nv) at each tick.
     """
     ticks, n, nu = model.b.shape
     step, gain, values = np.empty((ticks, nu)), np.empty((ticks, nu, n)), np.empty((ticks, n, n))
-    expected, diagonal = 0.0, np.arange(nu)
     for tick in range(ticks - 1, -1, -1):
         a, b, cost = model.a[tick], model.b[tick], costs[tick]
         va, vb = value @ a, value @ b
         xx, ux, uu = a.T @ va, b.T @ va, b.T @ vb
         xx[np.arange(n), np.arange(n)] += cost.state
-        uu[diagonal, diagonal] += cost.effort
+        uu[np.arange(nu), np.arange(nu)] += cost.effort
         x, u = cost.state_slope + a.T @ slope, cost.effort_slope + b.T @ slope
         if cost.c is not None and cost.d is not None:
-            xx += cost.c.T @ cost.c
-            ux += cost.d.T @ cost.c
-            uu += cost.d.T @ cost.d
-        damped = uu.copy()
-        damped[diagonal, diagonal] += damping
-        solved = np.linalg.solve(damped, np.concatenate([u[:, None], ux], axis=1))
-        k, g = solved[:, 0], solved[:, 1:]
-        expected += u @ k - 0.5 * k @ uu @ k
-        cross = ux.T @ g
-        value = xx - cross - cross.T + g.T @ uu @ g if damping else xx - cross
+            xx, ux, uu = xx + cost.c.T @ cost.c, ux + cost.d.T @ cost.c, uu + cost.d.T @ cost.d
+        k, g = _best(uu, ux, u, a, b, damping)
+        cross = g.T @ ux
+        value = xx + g.T @ uu @ g - cross - cross.T
         value = 0.5 * (value + value.T)
-        slope = x - g.T @ u - ux.T @ k + g.T @ uu @ k if damping else x - g.T @ u
+        slope = x - g.T @ u - ux.T @ k + g.T @ (uu @ k)
         step[tick], gain[tick], values[tick] = k, g, value
-    return step, gain, values, float(expected)
+    return step, gain, values
+
+
+def _best(
+    uu: np.ndarray, ux: np.ndarray, u: np.ndarray, a: np.ndarray, b: np.ndarray, damping: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Step (nu,) and gain (nu, 2 nv) that are best for one tick, damped or not."""
+    if damping is not None:
+        uu, ux = uu + b.T @ (damping[:, None] * b), ux + b.T @ (damping[:, None] * a)
+    solved = np.linalg.solve(uu, np.concatenate([u[:, None], ux], axis=1))
+    return solved[:, 0], solved[:, 1:]
