@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -93,8 +93,11 @@ class TrainImitator:
         from morphloop.envs import RewardConfig, TaskConfig
         from morphloop.imitator import ImitatorConfig, PpoConfig, PriorConfig, RslConfig
 
-        rate = {} if self.learning_rate is None else {"learning_rate": self.learning_rate}
-        floor = {} if self.failure_weighting else {"start_floor": 1.0}
+        ppo, rsl = PpoConfig(), RslConfig()
+        if self.learning_rate is not None:
+            ppo = replace(ppo, learning_rate=self.learning_rate)
+            rsl = replace(rsl, learning_rate=self.learning_rate)
+        task = TaskConfig(push=0.15, reward=RewardConfig(slide=self.slide_price))
         return ImitatorConfig(
             envs=self.envs,
             steps=self.steps,
@@ -105,9 +108,9 @@ class TrainImitator:
             trainer=self.trainer,
             backend=self.backend,
             device=self.device,
-            ppo=PpoConfig(**rate),
-            rsl=RslConfig(**rate),
-            task=TaskConfig(push=0.15, reward=RewardConfig(slide=self.slide_price), **floor),
+            ppo=ppo,
+            rsl=rsl,
+            task=task if self.failure_weighting else replace(task, start_floor=1.0),
             prior=PriorConfig(self.prior, weight=self.prior_weight, steps=self.prior_steps, seed=self.seed),
         )
 

@@ -27,6 +27,8 @@ log = logging.getLogger("morphloop.training")
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
 PREVIOUS_FILE = "checkpoint.previous.safetensors"
+NEXT_FILE = "checkpoint.next.safetensors"
+"""A whole checkpoint that is about to take the latest one's place."""
 SCHEMA = 1
 
 Tensors = dict[str, torch.Tensor]
@@ -58,9 +60,10 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     header = json.dumps({"schema": SCHEMA, **checkpoint.numbers}, sort_keys=True)
     tensors = {key: value.detach().cpu().contiguous().clone() for key, value in sorted(checkpoint.tensors.items())}
     data = save(tensors, metadata={"checkpoint": header})
+    written = write_atomic(folder / NEXT_FILE, lambda stream: stream.write(data))
     if path.exists():
         os.replace(path, folder / PREVIOUS_FILE)
-    write_atomic(path, lambda stream: stream.write(data))
+    os.replace(written, path)
 
 
 def load_checkpoint(folder: Path) -> Checkpoint | None:
