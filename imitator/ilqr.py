@@ -1,9 +1,9 @@
 """A refiner by optimal control: model-predictive iLQR over the servo targets of a body that tracks a clip.
 
-A time-varying LQR about the reference (Kuindersma et al. 2016 for legged robots) gives a feedback law and the value of
-what follows after a horizon. Every few ticks the plan of the horizon is improved along the physical rollout by iterative
-LQR (Tassa, Erez and Todorov 2012, with contacts as MuJoCo has them), and its first ticks are carried out under its own
-feedback gains. Beside the distance from the reference a plan pays for what standing feet travel.
+Every few ticks the body rolls out a horizon under its own balance feedback, or under what is left of the last plan, and
+iterative LQR (Tassa, Erez and Todorov 2012, contacts as MuJoCo has them) improves that along the physical rollout; the
+first ticks are carried out under the plan's gains. Beside the distance from the reference a plan pays for what standing
+feet travel. Nothing is drawn at random unless the caller shakes.
 """
 
 from __future__ import annotations
@@ -21,9 +21,13 @@ from morphloop.sim import CONTACT_FORCE, SUBSTEPS, Body, Recorder
 
 from .candidates import Guidance
 from .linear_model import STATE, Lineariser, StageCost, backward
+from .plans import PlanSpace
 from .refiner import Label, Stretch, Track
 
 Law = Callable[[int, np.ndarray, np.ndarray], np.ndarray]
+GRAVITY = 9.81
+LOWEST_FALL = 0.2
+"""Least height of the root, metres, that a capture point is computed with."""
 DIVERGED_COST = 1e12
 DIVERGED_SPEED = 100.0
 STEP_SIZES = (1.0, 0.5, 0.25, 0.1, 0.03)
@@ -39,12 +43,10 @@ class IlqrConfig:
     """Control ticks carried out before planning anew."""
     iterations: int = 2
     """Improvements of a plan."""
-    hard_iterations: int = 4
-    """Improvements where the plan costs more than `hard_cost`."""
-    hard_cost: float = 3.0
-    """Mean cost of a tick from which on a plan is hard."""
-    calm_cost: float = 0.0
-    """Mean cost of a tick under which a plan is carried out as it is."""
+    hard_iterations: int = 5
+    """Improvements of one that still costs more than `hard_cost`."""
+    hard_cost: float = 2.0
+    """Mean cost of a tick."""
     root_position: float = 100.0
     root_rotation: float = 50.0
     joints: float = 5.0
@@ -61,24 +63,14 @@ class IlqrConfig:
     """Of what a loaded foot's points travel in a tick, mean over the points, millimetres."""
     loaded_height: float = 0.012
     """A point of a loaded foot that is lower than this stands, metres."""
-    sink: float = 0.003
-    """How deep the reference is let into the ground for its linear model, so that its standing feet carry."""
     terminal: float = 10.0
-    """Price of the clip's last tick, in ticks."""
-    capture: float = 1000.0
-    fall_time: float = 0.32
-    law_bound: float = 0.6
-    """Largest offset that the reference's own feedback asks for, radians."""
+    """Price of a plan's last tick, in ticks."""
+    capture_point: float = 1000.0
+    """Of its capture point there, metres."""
     bound: float = 1.0
     """Largest offset of a plan, radians."""
-    window: int = 96
-    """Ticks of the reference whose linear model is held at a time."""
     threads: int = 2
     """That share the linear models."""
-    retries: int = 1
-    """How often a clip that was lost goes back and is planned harder."""
-    back: int = 30
-    """Control ticks that it goes back."""
     fall_distance: float = EVALUATION_DISTANCE
     """Mean joint error at which a clip is lost, metres."""
 
@@ -103,69 +95,33 @@ class Plan:
 
 
 class _Reference:
-    """A clip as the planner sees it: where to be, which targets lead there, and LQR about it, window by window."""
+    """A clip as the planner sees it: where to be, which targets lead there, and what being off costs.
 
-    def __init__(self, library: MotionLibrary, clip: int, model: mujoco.MjModel, config: IlqrConfig, line: Lineariser):
+    price: (2 nv,) of the squared difference of a tick; terminal: (2 nv, 2 nv) of that after a plan, where the capture
+    point, which says where the body will come to stand or fall (Pratt et al. 2006), counts as well. The value function
+    of an LQR about the reference was tried in its place: about one that no body can follow it leads astray.
+    """
+
+    def __init__(self, library: MotionLibrary, clip: int, model: mujoco.MjModel, config: IlqrConfig):
         rows = slice(int(library.start[clip]), int(library.start[clip] + library.length[clip]))
         self.qpos, self.qvel, self.target = (
             x[rows].double().numpy() for x in (library.qpos, library.qvel, library.target)
         )
-        self.frames = len(self.qpos)
-        self._model, self._config, self._line = model, config, line
-        c, rest = config, model.nv - 6
+        self.frames, self._model, rest = len(self.qpos), model, model.nv - 6
+        c = config
         self.price = np.repeat(
             [c.root_position, c.root_rotation, c.joints, c.root_velocity, c.root_spin, c.joint_velocity],
             [3, 3, rest, 3, 3, rest],
         )
-        capture = np.diag(config.terminal * self.price)
-        pair, w = np.array([1.0, config.fall_time]), config.capture
+        self.terminal = np.diag(config.terminal * self.price)
+        capture = np.array([1.0, np.sqrt(max(float(self.qpos[:, 2].mean()), LOWEST_FALL) / GRAVITY)])
         for axis in (0, 1):
-            ids = [axis, model.nv + axis]
-            capture[np.ix_(ids, ids)] += w * np.outer(pair, pair)
-        self._capture = capture
-        self._windows: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+            own = [axis, model.nv + axis]
+            self.terminal[np.ix_(own, own)] += config.capture_point * np.outer(capture, capture)
 
     def difference(self, frame: int, qpos: np.ndarray, qvel: np.ndarray) -> np.ndarray:
         """(2 nv,) how far a state is from the reference's."""
         return difference(self._model, self.qpos[frame], self.qvel[frame], qpos, qvel)
-
-    def value(self, frame: int) -> np.ndarray:
-        """(2 nv, 2 nv) price of being off at a frame, for all that follows."""
-        if self._config.capture:
-            return self._capture
-        if frame == self.frames - 1:
-            return np.diag(self._config.terminal * self.price)
-        window, place = divmod(frame, self._config.window)
-        return self._window(window)[1][place]
-
-    def law(self, frame: int, qpos: np.ndarray, qvel: np.ndarray) -> np.ndarray:
-        """(nu,) targets of the reference's own feedback."""
-        window, place = divmod(frame, self._config.window)
-        offset = -self._window(window)[0][place] @ self.difference(frame, qpos, qvel)
-        return self.target[frame + 1] + np.clip(offset, -self._config.law_bound, self._config.law_bound)
-
-    def _window(self, window: int) -> tuple[np.ndarray, np.ndarray]:
-        """Gains and values of a window's ticks; those behind it are looked at for as long as the horizon."""
-        if window not in self._windows:
-            config, model = self._config, self._model
-            first, last = window * config.window, min((window + 1) * config.window, self.frames - 1)
-            stop = min(last + config.horizon, self.frames - 1)
-            data, states = mujoco.MjData(model), []
-            for frame in range(first, stop + 1):
-                data.qpos[:], data.qvel[:] = self.qpos[frame], self.qvel[frame]
-                data.qpos[2] -= config.sink
-                data.qacc_warmstart[:] = 0.0
-                data.ctrl[:] = self.target[min(frame + 1, stop)]
-                states.append(state_of(model, data))
-            linear = self._line(np.array(states), self.target[first + 1 : stop + 1])
-            effort, none = np.full(model.nu, config.effort), np.zeros(2 * model.nv)
-            cost = StageCost(self.price, none, effort, np.zeros(model.nu))
-            seed = np.diag(config.terminal * self.price)
-            _, gain, values = backward(linear, [cost] * (stop - first), seed, none)
-            if len(self._windows) > 1:
-                del self._windows[min(self._windows)]
-            self._windows[window] = gain[: last - first], values[: last - first]
-        return self._windows[window]
 
 
 def difference(
@@ -214,7 +170,16 @@ class _Planner:
         error = np.array([reference.difference(frame + k, qpos[k], qvel[k]) for k in range(horizon + 1)])
         standing = self._standing(np.array(feet), np.array(force))
         travel = np.diff(np.array(feet)[..., :2], axis=0) * (standing > 0)[..., None]
-        plan = Plan(*(np.array(x) for x in (states, ctrl, qpos, qvel)), error, travel, standing, 0.0)
+        plan = Plan(
+            states=np.array(states),
+            ctrl=np.array(ctrl),
+            qpos=np.array(qpos),
+            qvel=np.array(qvel),
+            error=error,
+            travel=travel,
+            standing=standing,
+            cost=0.0,
+        )
         return replace(plan, cost=self._cost(plan, frame))
 
     def _standing(self, feet: np.ndarray, force: np.ndarray) -> np.ndarray:
@@ -231,7 +196,7 @@ class _Planner:
         offset = plan.ctrl - reference.target[frame + 1 : end + 1]
         slip = 1e6 * np.einsum("hp,hpi,hpi->", plan.standing, plan.travel, plan.travel)
         ticks = np.square(plan.error[:-1]) @ reference.price
-        last = plan.error[-1] @ reference.value(end) @ plan.error[-1]
+        last = plan.error[-1] @ reference.terminal @ plan.error[-1]
         return 0.5 * float(ticks.sum() + config.effort * np.square(offset).sum() + config.slip * slip + last)
 
     def improve(self, plan: Plan, frame: int) -> tuple[Plan, np.ndarray | None]:
@@ -239,15 +204,16 @@ class _Planner:
         reference, horizon = self.reference, len(plan.ctrl)
         linear = self.line(plan.states, plan.ctrl)
         costs = [self._stage(plan, linear.a[k], linear.b[k], linear.feet, frame, k) for k in range(horizon)]
-        value = reference.value(frame + horizon)
-        best, gains = plan, None
+        best, gains, end = plan, None, reference.terminal
         for damping in self.config.dampings:
-            step, gain, _ = backward(linear, costs, value, value @ plan.error[-1], damping * reference.price)
+            step, gain, _ = backward(linear, costs, end, end @ plan.error[-1], damping * reference.price)
             gains = gain if gains is None else gains
             for size in STEP_SIZES:
                 tried = self.rollout(plan.states[0], frame, horizon, self._law(plan, frame, size * step, gain))
                 if tried.cost < best.cost:
                     best, gains = tried, gain
+                elif best is not plan:
+                    break
             if best.cost < self.config.progress * plan.cost:
                 break
         return best, gains
@@ -318,7 +284,7 @@ class IlqrRefiner:
 
     def _one(self, stretch: Stretch) -> Track:
         library, config = self.library, self.config
-        reference = _Reference(library, stretch.clip, self.body.model, config, self.line)
+        reference = _Reference(library, stretch.clip, self.body.model, config)
         planner = _Planner(self.body, reference, config, self.line)
         row = int(library.start[stretch.clip]) + stretch.frame
         qpos, qvel = library.qpos[row].double().numpy(), library.qvel[row].double().numpy()
@@ -335,6 +301,7 @@ class IlqrRefiner:
     ) -> tuple[list[np.ndarray], bool]:
         """Plan and carry out to frame `end`: the controls meant at each tick, and whether it got there."""
         config, now = self.config, stretch.frame
+        scale = stretch.shake * PlanSpace(self.body, 1, 1).joint_scale
         intended: list[np.ndarray] = []
         rest: tuple[Plan, np.ndarray, int] | None = None
         while now < end:
@@ -343,11 +310,11 @@ class IlqrRefiner:
             for tick in range(steps):
                 ctrl = self._feedback(plan, gain, tick, recorder.qpos[-1], recorder.qvel[-1])
                 intended.append(ctrl)
-                if not recorder.step(ctrl + (stretch.shake * rng.normal(size=len(ctrl)) if stretch.shake else 0.0)):
+                alive = recorder.step(ctrl + scale * rng.normal(size=len(ctrl)) if stretch.shake else ctrl)
+                now += 1
+                if not alive or self._lost(stretch.clip, now, recorder):
                     return intended, False
-            rest, now = (plan, gain, steps), now + steps
-            if self._lost(stretch.clip, now, steps, recorder):
-                return intended, False
+            rest = plan, gain, steps
         return intended, True
 
     def _plan(
@@ -390,12 +357,11 @@ class IlqrRefiner:
         """(nu,) targets of a plan at a state beside it."""
         return plan.ctrl[tick] - gain[tick] @ difference(self.body.model, plan.qpos[tick], plan.qvel[tick], qpos, qvel)
 
-    def _lost(self, clip: int, now: int, steps: int, recorder: Recorder) -> bool:
-        """Whether one of the last ticks is further from its reference than it may be; what is lost is cut off."""
-        qpos, qvel = (torch.from_numpy(np.array(x[-steps:])) for x in (recorder.qpos, recorder.qvel))
-        frames = torch.arange(now - steps + 1, now + 1)
-        wanted = self.observer.reference(torch.full_like(frames, clip), frames)
-        return bool(lost(self.observer.kinematics(qpos, qvel), wanted, self.config.fall_distance).any())
+    def _lost(self, clip: int, now: int, recorder: Recorder) -> bool:
+        """Whether the body is further from its reference than it may be."""
+        qpos, qvel = (torch.from_numpy(x[-1][None]) for x in (recorder.qpos, recorder.qvel))
+        wanted = self.observer.reference(torch.tensor([clip]), torch.tensor([now]))
+        return bool(lost(self.observer.kinematics(qpos, qvel), wanted, self.config.fall_distance))
 
     def _labels(self, stretch: Stretch, recorder: Recorder, intended: list[np.ndarray]) -> list[Label]:
         """A label a tick: offsets on what feedback alone would have asked for."""

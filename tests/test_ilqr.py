@@ -1,0 +1,222 @@
+"""The refiner by optimal control: linear models, the backward pass, and what it makes of clips."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import mujoco
+import numpy as np
+import pytest
+import torch
+from scipy.linalg import solve_discrete_are
+
+from morphloop.envs import Observer, build_library, prepare
+from morphloop.imitator.candidates import Guidance
+from morphloop.imitator.ilqr import IlqrConfig, IlqrRefiner, difference, state_of
+from morphloop.imitator.linear_model import Lineariser, LinearModel, StageCost, backward, chained
+from morphloop.imitator.refiner import Stretch
+from morphloop.motion import Clip, make_corpus
+from morphloop.sim import SUBSTEPS, Body, certify, default_body
+
+QUICK = IlqrConfig(horizon=10, iterations=1, hard_iterations=1, dampings=(0.0,))
+
+
+@pytest.fixture(scope="module")
+def body() -> Body:
+    torch.set_num_threads(1)
+    return default_body()
+
+
+@pytest.fixture(scope="module")
+def walk(body: Body) -> Clip:
+    """A second of a walk."""
+    clip = next(c for c in make_corpus(24, seed=4) if c.provenance.notes["action"] == "walk")
+    return replace(prepare(clip, body).slice(20, 51), name="walk")
+
+
+def moved(body: Body, state: np.ndarray, ctrl: np.ndarray, change: np.ndarray, more: np.ndarray) -> np.ndarray:
+    """(nq + nv,) where a tick leads from a state changed by `change` (2 nv,) under `ctrl + more`."""
+    model, data = body.model, mujoco.MjData(body.model)
+    mujoco.mj_setState(model, data, state, mujoco.mjtState.mjSTATE_INTEGRATION)
+    qpos = data.qpos.copy()
+    mujoco.mj_integratePos(model, qpos, change[: model.nv], 1.0)
+    data.qpos[:] = qpos
+    data.qvel[:] += change[model.nv :]
+    data.ctrl[:] = ctrl + more
+    mujoco.mj_step(model, data, SUBSTEPS)
+    return np.concatenate([data.qpos, data.qvel])
+
+
+def standing(body: Body, height: float) -> np.ndarray:
+    """(S,) at rest, soles at a height."""
+    data = mujoco.MjData(body.model)
+    data.qpos[2] += height
+    mujoco.mj_forward(body.model, data)
+    return state_of(body.model, data)
+
+
+def test_chained_is_the_product() -> None:
+    rng = np.random.default_rng(0)
+    a, b = np.eye(4) + 0.1 * rng.normal(size=(4, 4)), rng.normal(size=(4, 2))
+    for steps in range(1, 12):
+        whole_a, whole_b = np.eye(4), np.zeros((4, 2))
+        for _ in range(steps):
+            whole_a, whole_b = a @ whole_a, a @ whole_b + b
+        got = chained(a, b, steps)
+        np.testing.assert_allclose(got[0], whole_a, rtol=1e-12)
+        np.testing.assert_allclose(got[1], whole_b, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("height", "tolerance"), [(0.3, 0.02), (-0.004, 0.25)])
+def test_a_linear_model_foretells_a_tick(body: Body, height: float, tolerance: float) -> None:
+    """In the air to two per cent; on the ground to a quarter, for contacts are bent within a tick."""
+    model, rng = body.model, np.random.default_rng(1)
+    state, ctrl = standing(body, height), np.zeros(model.nu)
+    line = Lineariser(body)(np.array([state, state]), ctrl[None])
+    change, more = 1e-4 * rng.normal(size=2 * model.nv), 1e-3 * rng.normal(size=model.nu)
+    change[2] = 0.0
+    still = moved(body, state, ctrl, 0 * change, 0 * more)
+    there = moved(body, state, ctrl, change, more)
+    true = difference(model, *np.split(still, [model.nq]), *np.split(there, [model.nq]))
+    told = line.a[0] @ change + line.b[0] @ more
+    assert np.linalg.norm(told - true) < tolerance * np.linalg.norm(true)
+
+
+def test_feet_move_with_the_body(body: Body) -> None:
+    model = body.model
+    state = standing(body, 0.0)
+    lineariser = Lineariser(body)
+    motion = lineariser(np.array([state, state]), np.zeros((1, model.nu))).feet[0]
+    data, change = mujoco.MjData(model), 1e-6 * np.random.default_rng(2).normal(size=model.nv)
+    mujoco.mj_forward(model, data)
+    before = lineariser.points.positions(data)
+    mujoco.mj_integratePos(model, data.qpos, change, 1.0)
+    mujoco.mj_kinematics(model, data)
+    after = lineariser.points.positions(data)
+    # the material point lies a radius under the centre, so centres are compared where there is no radius
+    flat = np.flatnonzero(np.isclose(body.surface.radius[body.surface.foot >= 0], 0.0))
+    assert len(flat)
+    np.testing.assert_allclose(motion[flat] @ change, (after - before)[flat, :2], atol=1e-10)
+
+
+def test_threads_change_nothing(body: Body, walk: Clip) -> None:
+    library = build_library([walk], body)
+    data, states = mujoco.MjData(body.model), []
+    for row in range(4):
+        data.qpos[:], data.qvel[:] = library.qpos[row].numpy(), library.qvel[row].numpy()
+        states.append(state_of(body.model, data))
+    ctrl = library.target[1:4].double().numpy()
+    one, three = (Lineariser(body, threads)(np.array(states), ctrl) for threads in (1, 3))
+    assert one.a.tobytes() == three.a.tobytes()
+    assert one.b.tobytes() == three.b.tobytes()
+    assert one.feet.tobytes() == three.feet.tobytes()
+
+
+def test_backward_comes_to_the_regulator() -> None:
+    """Far from the end the gain is that of the algebraic Riccati equation; with cross terms the step is Newton's."""
+    rng = np.random.default_rng(3)
+    a, b = np.eye(4) + 0.1 * rng.normal(size=(4, 4)), rng.normal(size=(4, 2))
+    price, effort = np.array([1.0, 2.0, 0.5, 1.0]), np.array([0.3, 0.7])
+    value = solve_discrete_are(a, b, np.diag(price), np.diag(effort))
+    want = np.linalg.solve(np.diag(effort) + b.T @ value @ b, b.T @ value @ a)
+    model = LinearModel(np.array([a] * 400), np.array([b] * 400), np.zeros((401, 0, 2, 0)))
+    cost = StageCost(price, np.zeros(4), effort, np.zeros(2))
+    step, gain, values = backward(model, [cost] * 400, np.eye(4), np.zeros(4))
+    np.testing.assert_allclose(gain[0], want, rtol=1e-9)
+    np.testing.assert_allclose(values[0], value, rtol=1e-9)
+    assert not step.any()
+
+
+def test_backward_finds_the_least_cost() -> None:
+    """Over two ticks with slopes and slip rows, against the whole problem solved at once."""
+    rng = np.random.default_rng(4)
+    a, b = rng.normal(size=(2, 3, 3)), rng.normal(size=(2, 3, 2))
+    costs = [
+        StageCost(rng.random(3), rng.normal(size=3), rng.random(2) + 0.5, rng.normal(size=2),
+                  rng.normal(size=(2, 3)), rng.normal(size=(2, 2)))
+        for _ in range(2)
+    ]  # fmt: skip
+    end, slope = np.eye(3), rng.normal(size=3)
+
+    def cost(controls: np.ndarray) -> float:
+        x, total = np.zeros(3), 0.0
+        for k, u in enumerate(controls.reshape(2, 2)):
+            stage = costs[k]
+            assert stage.c is not None
+            assert stage.d is not None
+            rows = stage.c @ x + stage.d @ u
+            total += 0.5 * (stage.state @ x**2 + stage.effort @ u**2 + rows @ rows)
+            total += stage.state_slope @ x + stage.effort_slope @ u
+            x = a[k] @ x + b[k] @ u
+        return total + 0.5 * x @ end @ x + slope @ x
+
+    step, gain, _ = backward(LinearModel(a, b, np.zeros((3, 0, 2, 0))), costs, end, slope)
+    first = -step[0]
+    best = np.concatenate([first, -step[1] - gain[1] @ (b[0] @ first)])
+    least = cost(best)
+    assert all(cost(best + 1e-3 * rng.normal(size=4)) > least for _ in range(50))
+    damped, _, _ = backward(LinearModel(a, b, np.zeros((3, 0, 2, 0))), costs, end, slope, np.full(3, 1e6))
+    assert np.abs(b[1] @ damped[1]).max() < 1e-3 * np.abs(b[1] @ step[1]).max()
+
+
+def test_a_walk_is_tracked_and_certified(body: Body, walk: Clip) -> None:
+    library = build_library([walk], body)
+    first, again = (IlqrRefiner(body, library, QUICK).track(0) for _ in range(2))
+    assert first.completed
+    assert len(first.labels) == walk.num_frames - 1
+    rollout = first.recorder.rollout(0)
+    assert certify(rollout, body).bit_equal
+    assert rollout.qpos.tobytes() == again.recorder.rollout(0).qpos.tobytes()
+    assert np.linalg.norm(rollout.qpos[:, :3] - walk.root_pos, axis=1).max() < 0.05
+    guidance = Guidance(Observer(body, library), None)
+    for label, ctrl in zip(first.labels[::10], rollout.ctrl[::10], strict=True):
+        base, _ = guidance.alone(
+            label.qpos[None], label.qvel[None], label.force[None], np.array([0]), np.array([label.frame])
+        )
+        np.testing.assert_allclose(base[0] + label.offset, ctrl, atol=1e-12)
+
+
+def test_stretches_start_and_stop_where_they_should(body: Body, walk: Clip) -> None:
+    refiner = IlqrRefiner(body, build_library([walk], body), QUICK)
+    start = refiner.track(0, stop=6)
+    assert start.completed
+    assert len(start.recorder.ctrl) == 6
+    told = {}
+    stretches = [Stretch(0, 6, 10, start.recorder.state()), Stretch(0, 6, 10, start.recorder.state(), 0.1, seed=1)]
+    quiet, shaken = refiner.track_many(stretches, lambda place, track: told.update({place: track}))
+    assert told == {0: quiet, 1: shaken}
+    np.testing.assert_array_equal(quiet.recorder.qpos[0], start.recorder.qpos[-1])
+    assert [label.frame for label in shaken.labels] == [6, 7, 8, 9]
+    # the first tick is meant alike, what is carried out is not
+    np.testing.assert_array_equal(quiet.labels[0].offset, shaken.labels[0].offset)
+    assert not np.array_equal(quiet.recorder.ctrl[0], shaken.recorder.ctrl[0])
+
+
+def test_what_cannot_be_followed_is_lost(body: Body, walk: Clip) -> None:
+    away = walk.root_pos + np.where(np.arange(walk.num_frames) < 8, 0.0, 3.0)[:, None] * [1.0, 0.0, 0.0]
+    jump = replace(walk, root_pos=away, name="jump")
+    track = IlqrRefiner(body, build_library([jump], body), QUICK).track(0)
+    assert not track.completed
+    assert len(track.labels) == len(track.recorder.ctrl) == 8
+    assert certify(track.recorder.rollout(0), body).bit_equal
+
+
+def test_slip_is_paid_for(body: Body, walk: Clip) -> None:
+    """A reference that drifts over the ground is followed with less slip where slip has a price."""
+    stand = replace(
+        walk,
+        root_pos=np.repeat(walk.root_pos[:1], 16, axis=0) + 0.01 * np.arange(16)[:, None] * [1.0, 0.0, 0.0],
+        rotations=np.tile([1.0, 0.0, 0.0, 0.0], (16, 24, 1)),
+        name="drift",
+    )
+    library = build_library([prepare(stand, body)], body)
+    travelled = []
+    for slip in (0.0, 1.0):
+        track = IlqrRefiner(body, library, replace(QUICK, slip=slip)).track(0)
+        data, points, tape = mujoco.MjData(body.model), Lineariser(body, 1).points, []
+        for qpos in track.recorder.qpos:
+            data.qpos[:] = qpos
+            mujoco.mj_kinematics(body.model, data)
+            tape.append(points.positions(data)[:, :2].mean(axis=0))
+        travelled.append(np.linalg.norm(np.diff(tape, axis=0), axis=1).sum())
+    assert travelled[1] < 0.5 * travelled[0]
