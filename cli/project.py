@@ -67,6 +67,7 @@ class Project:
         out = writable_folder(self.out)
         policy = None if policy_path is None else load_policy(policy_path)
         folder = self._folder(out, {} if policy is None else {"policy": policy.hash})
+        folder.sweep()
         with progress_bars() as watch:
             clips, failed = read_all(files, self.fps, lambda done: watch("read", done, len(files)))
             if not clips:

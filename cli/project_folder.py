@@ -68,6 +68,12 @@ class ProjectFolder:
         places = [SOURCES] if row["id"] is None else [SOURCES, CLIPS, ROLLOUTS]
         return all((self.folder / place / f"{row['name']}.npz").is_file() for place in places)
 
+    def sweep(self) -> None:
+        """Take away what a run that was killed had half written."""
+        for place in (".", SOURCES, REFERENCES, CLIPS, ROLLOUTS, RECORDS):
+            for leftover in (self.folder / place).glob(".*.tmp"):
+                leftover.unlink()
+
     def keep(self, projection: Projection) -> list[Record]:
         """Write a projection, what can be rescued of it if it is rejected, and last its record; returns the rows."""
         name = projection.source.name
