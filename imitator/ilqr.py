@@ -41,11 +41,11 @@ class IlqrConfig:
     """Control ticks planned ahead."""
     replan: int = 5
     """Control ticks carried out before planning anew."""
-    iterations: int = 2
+    iterations: int = 1
     """Improvements of a plan."""
     hard_iterations: int = 5
     """Improvements of one that still costs more than `hard_cost`."""
-    hard_cost: float = 2.0
+    hard_cost: float = 0.5
     """Mean cost of a tick."""
     root_position: float = 100.0
     root_rotation: float = 50.0

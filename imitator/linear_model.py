@@ -1,21 +1,25 @@
 """Linear models of the body's physics along a trajectory, and the backward pass that makes plans of them.
 
-A control tick is `SUBSTEPS` steps of physics under one control. Its derivative is chained from that of its first step,
-taken by finite differences in C (`mjd_transitionFD`) on several threads. Beside it stand the ground points of the feet
-and how they move with the body, so that a plan can be made to leave a standing foot where it is.
+A control tick is `SUBSTEPS` steps of physics under one control. Its derivative is chained from that of its middle step:
+with positions by finite differences, with velocities and controls in closed form, on several threads. Beside it stand
+the ground points of the feet and how they move with the body, so that a plan can leave a standing foot where it is.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import mujoco
 import numpy as np
+from mujoco.rollout import Rollout
 
 from morphloop.sim import SUBSTEPS, Body
 
 STATE = mujoco.mjtState.mjSTATE_INTEGRATION
+PLAIN_STATE = mujoco.mjtState.mjSTATE_FULLPHYSICS
+"""Time, qpos, qvel: what `mujoco.rollout` starts from."""
 DIFFERENCE = 1e-4
 """Step of the finite differences, radians, metres and their rates."""
 
@@ -64,7 +68,7 @@ class FootPoints:
 
 
 class Lineariser:
-    """Makes linear models of a body's control ticks.
+    """Makes linear models of a body's control ticks, each about the middle of its tick.
 
     body: the body; threads: that share the work, each with an MjData of its own; the result does not depend on them.
     """
@@ -72,33 +76,108 @@ class Lineariser:
     def __init__(self, body: Body, threads: int = 2):
         self.model, self.points = body.model, FootPoints(body)
         self._data = [mujoco.MjData(body.model) for _ in range(threads)]
-        self._pool = ThreadPoolExecutor(threads)
+        self._pool, self._rollout = ThreadPoolExecutor(threads), Rollout(nthread=threads)
 
     def __call__(self, states: np.ndarray, ctrl: np.ndarray) -> LinearModel:
         """Models of ticks that start in integration states (T + 1, S) under controls (T, nu)."""
-        n, ticks = 2 * self.model.nv, len(ctrl)
+        nv, ticks = self.model.nv, len(ctrl)
         out = LinearModel(
-            a=np.empty((ticks, n, n)),
-            b=np.empty((ticks, n, self.model.nu)),
-            feet=np.empty((ticks + 1, len(self.points.foot), 2, self.model.nv)),
+            a=np.empty((ticks, 2 * nv, 2 * nv)),
+            b=np.empty((ticks, 2 * nv, self.model.nu)),
+            feet=np.empty((ticks + 1, len(self.points.foot), 2, nv)),
         )
-        share = [range(k, ticks + 1, len(self._data)) for k in range(len(self._data))]
-        list(self._pool.map(lambda k: self._some(self._data[k], share[k], states, ctrl, out), range(len(share))))
-        return out
+        plain = mujoco.mj_stateSize(self.model, PLAIN_STATE)
+        starts, ends = np.empty((ticks, nv + 1, plain)), np.empty((ticks, nv + 1, plain))
+        warm = np.empty((ticks, nv))
 
-    def _some(self, data: mujoco.MjData, ticks: range, states: np.ndarray, ctrl: np.ndarray, out: LinearModel) -> None:
-        n = 2 * self.model.nv
-        a, b = np.empty((n, n)), np.empty((n, self.model.nu))
-        for tick in ticks:
+        def before(data: mujoco.MjData, tick: int) -> None:
             mujoco.mj_setState(self.model, data, states[tick], STATE)
-            data.ctrl[:] = ctrl[min(tick, len(ctrl) - 1)]
+            data.ctrl[:] = ctrl[min(tick, ticks - 1)]
             mujoco.mj_forward(self.model, data)
             out.feet[tick] = self.points.motion(data)
-            if tick < len(ctrl):
+            if tick < ticks:
                 mujoco.mj_step(self.model, data, SUBSTEPS // 2)
                 mujoco.mj_forward(self.model, data)
-                mujoco.mjd_transitionFD(self.model, data, DIFFERENCE, False, a, b, None, None)
-                out.a[tick], out.b[tick] = chained(a, b, SUBSTEPS)
+                warm[tick] = data.qacc_warmstart
+                rates, controls = velocity_derivatives(self.model, data)
+                out.a[tick, :, nv:], out.b[tick] = rates, controls
+                self._shifted(data, starts[tick])
+
+        def after(data: mujoco.MjData, tick: int) -> None:
+            out.a[tick, :, :nv] = self._position_derivatives(ends[tick])
+            out.a[tick], out.b[tick] = chained(out.a[tick], out.b[tick], SUBSTEPS)
+
+        self._share(before, ticks + 1)
+        self._rollout.rollout(
+            self.model,
+            self._data,
+            starts.reshape(-1, plain),
+            np.repeat(ctrl, nv + 1, axis=0)[:, None],
+            initial_warmstart=np.repeat(warm, nv + 1, axis=0),
+            state=ends.reshape(-1, 1, plain),
+        )
+        self._share(after, ticks)
+        return out
+
+    def _share(self, work: Callable[[mujoco.MjData, int], None], count: int) -> None:
+        """Do 0 .. count - 1 on all threads."""
+        threads = len(self._data)
+
+        def some(thread: int) -> None:
+            for tick in range(thread, count, threads):
+                work(self._data[thread], tick)
+
+        list(self._pool.map(some, range(threads)))
+
+    def _shifted(self, data: mujoco.MjData, out: np.ndarray) -> None:
+        """Write the state, and the state with each degree of freedom moved on by itself, into out (nv + 1, s)."""
+        model, qpos, change = self.model, data.qpos.copy(), np.zeros(self.model.nv)
+        for row in range(model.nv + 1):
+            if row:
+                change[:] = 0.0
+                change[row - 1] = DIFFERENCE
+                data.qpos[:] = qpos
+                mujoco.mj_integratePos(model, data.qpos, change, 1.0)
+            mujoco.mj_getState(model, data, out[row], PLAIN_STATE)
+
+    def _position_derivatives(self, ends: np.ndarray) -> np.ndarray:
+        """(2 nv, nv) from states (nv + 1, s) after a step, the first of which nothing was changed before."""
+        model, nv = self.model, self.model.nv
+        out = np.empty((nv, 2 * nv))
+        qpos, qvel = ends[:, 1 : 1 + model.nq], ends[:, 1 + model.nq : 1 + model.nq + model.nv]
+        for row in range(nv):
+            mujoco.mj_differentiatePos(model, out[row, :nv], DIFFERENCE, qpos[0], qpos[row + 1])
+        out[:, nv:] = (qvel[1:] - qvel[0]) / DIFFERENCE
+        return out.T
+
+
+def velocity_derivatives(model: mujoco.MjModel, data: mujoco.MjData) -> tuple[np.ndarray, np.ndarray]:
+    """Derivatives of a step with the velocities (2 nv, nv) and the controls (2 nv, nu), in closed form.
+
+    MuJoCo's contacts with pyramidal cones are linear as long as the same ones carry: with the inertia M, the active
+    rows J of the constraints, their weights D and damping b, a force f accelerates by (M + J' D J)^-1 (f + J' D aref),
+    where aref falls by b J v. `implicitfast` then takes the servos' and joints' damping C at the step's end:
+    v' = v + h (M + h C)^-1 (f + constraint force). What Coriolis forces change with velocity is left out: beside the
+    servos' damping it is small (`tests/test_ilqr.py`). data: forward computed.
+    """
+    nv, h = model.nv, model.opt.timestep
+    mass, moment, rows = np.empty((nv, nv)), np.empty((model.nu, nv)), np.zeros((data.nefc, nv))
+    mujoco.mj_fullM(model, data, mass)
+    mujoco.mju_sparse2dense(moment, data.actuator_moment, data.moment_rownnz, data.moment_rowadr, data.moment_colind)
+    if data.nefc:
+        mujoco.mju_sparse2dense(rows, data.efc_J, data.efc_J_rownnz, data.efc_J_rowadr, data.efc_J_colind)
+    carries = data.efc_state == mujoco.mjtConstraintState.mjCNSTRSTATE_QUADRATIC
+    rows, weight, braking = rows[carries], data.efc_D[carries], data.efc_KBIP[carries, 1]
+    free = np.abs(data.actuator_force) < model.actuator_forcerange[:, 1]
+    damping = np.diag(model.dof_damping) + moment.T @ ((-model.actuator_biasprm[:, 2] * free)[:, None] * moment)
+    drive = moment.T * (model.actuator_gainprm[:, 0] * free)
+    stiff = np.linalg.solve(
+        mass + rows.T @ (weight[:, None] * rows),
+        np.concatenate([-damping - rows.T @ ((weight * braking)[:, None] * rows), drive], axis=1),
+    )
+    change = h * np.linalg.solve(mass + h * damping, mass @ stiff)
+    rates, controls = np.eye(nv) + change[:, :nv], change[:, nv:]
+    return np.concatenate([h * rates, rates]), np.concatenate([h * controls, controls])
 
 
 def chained(a: np.ndarray, b: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray]:

@@ -16,6 +16,7 @@ from morphloop.imitator.ilqr import IlqrConfig, IlqrRefiner, difference, state_o
 from morphloop.imitator.linear_model import Lineariser, LinearModel, StageCost, backward, chained
 from morphloop.imitator.refiner import Stretch
 from morphloop.motion import Clip, make_corpus
+from morphloop.motion.rotations import quat_from_rotvec
 from morphloop.sim import SUBSTEPS, Body, certify, default_body
 
 QUICK = IlqrConfig(horizon=10, iterations=1, hard_iterations=1, dampings=(0.0,))
@@ -148,7 +149,7 @@ def test_backward_finds_the_least_cost() -> None:
             total += 0.5 * (stage.state @ x**2 + stage.effort @ u**2 + rows @ rows)
             total += stage.state_slope @ x + stage.effort_slope @ u
             x = a[k] @ x + b[k] @ u
-        return total + 0.5 * x @ end @ x + slope @ x
+        return float(total + 0.5 * x @ end @ x + slope @ x)
 
     step, gain, _ = backward(LinearModel(a, b, np.zeros((3, 0, 2, 0))), costs, end, slope)
     first = -step[0]
@@ -202,21 +203,21 @@ def test_what_cannot_be_followed_is_lost(body: Body, walk: Clip) -> None:
 
 
 def test_slip_is_paid_for(body: Body, walk: Clip) -> None:
-    """A reference that drifts over the ground is followed with less slip where slip has a price."""
-    stand = replace(
-        walk,
-        root_pos=np.repeat(walk.root_pos[:1], 16, axis=0) + 0.01 * np.arange(16)[:, None] * [1.0, 0.0, 0.0],
-        rotations=np.tile([1.0, 0.0, 0.0, 0.0], (16, 24, 1)),
-        name="drift",
-    )
-    library = build_library([prepare(stand, body)], body)
-    travelled = []
+    """Feet that the reference drags apart travel less where that has a price; friction holds most of it anyway."""
+    angle = 0.15 * np.sin(np.linspace(0.0, np.pi, 16)) ** 2
+    rotations = np.tile([1.0, 0.0, 0.0, 0.0], (16, walk.skeleton.num_joints, 1))
+    for name, sign in (("left_hip", 1.0), ("right_hip", -1.0)):
+        rotations[:, walk.skeleton.index(name)] = quat_from_rotvec(sign * angle[:, None] * [1.0, 0.0, 0.0])
+    root = np.repeat([[0.0, 0.0, 1.0]], 16, axis=0)
+    drag = prepare(replace(walk, root_pos=root, rotations=rotations, name="drag"), body)
+    library, feet = build_library([drag], body), Lineariser(body, 1).points
+    travel = []
     for slip in (0.0, 1.0):
         track = IlqrRefiner(body, library, replace(QUICK, slip=slip)).track(0)
-        data, points, tape = mujoco.MjData(body.model), Lineariser(body, 1).points, []
+        data, tape = mujoco.MjData(body.model), []
         for qpos in track.recorder.qpos:
             data.qpos[:] = qpos
             mujoco.mj_kinematics(body.model, data)
-            tape.append(points.positions(data)[:, :2].mean(axis=0))
-        travelled.append(np.linalg.norm(np.diff(tape, axis=0), axis=1).sum())
-    assert travelled[1] < 0.5 * travelled[0]
+            tape.append(feet.positions(data)[:, :2])
+        travel.append(np.linalg.norm(np.diff(tape, axis=0), axis=-1).mean())
+    assert travel[1] < 0.85 * travel[0], travel
