@@ -22,7 +22,7 @@ from morphloop.sim import CONTACT_FORCE, SUBSTEPS, Body, Recorder
 from .candidates import Guidance
 from .linear_model import STATE, Lineariser, StageCost, backward
 from .plans import PlanSpace
-from .refiner import Label, Stretch, Track
+from .refiner import Label, Stretch, Track, _fork
 
 Law = Callable[[int, np.ndarray, np.ndarray], np.ndarray]
 GRAVITY = 9.81
@@ -69,6 +69,10 @@ class IlqrConfig:
     """Of its capture point there, metres."""
     bound: float = 1.0
     """Largest offset of a plan, radians."""
+    retries: int = 1
+    """How often a clip that was lost goes back and is planned harder: `hard_iterations` wherever they help."""
+    back: int = 30
+    """Control ticks that it goes back, the first time; twice as many the next."""
     threads: int = 2
     """That share the linear models."""
     fall_distance: float = EVALUATION_DISTANCE
@@ -247,6 +251,20 @@ class _Planner:
         return StageCost(price, state_slope + c.T @ slip, effort, effort_slope + d.T @ slip, c, d)
 
 
+@dataclass(frozen=True)
+class _Attempt:
+    """What was carried out so far, with the state (S,) before each tick and the controls (nu,) that were meant."""
+
+    recorder: Recorder
+    states: list[np.ndarray]
+    ctrl: list[np.ndarray]
+
+    def back(self, ticks: int) -> _Attempt:
+        """Where it stood so many ticks ago."""
+        at = max(0, len(self.states) - ticks)
+        return _Attempt(_fork(self.recorder, at, self.states[at]), self.states[:at], self.ctrl[:at])
+
+
 class IlqrRefiner:
     """Tracks clips of a library by model-predictive iLQR, one after the other.
 
@@ -283,45 +301,51 @@ class IlqrRefiner:
         return tracks
 
     def _one(self, stretch: Stretch) -> Track:
+        """The first attempt that gets to the end, else the longest."""
         library, config = self.library, self.config
-        reference = _Reference(library, stretch.clip, self.body.model, config)
-        planner = _Planner(self.body, reference, config, self.line)
         row = int(library.start[stretch.clip]) + stretch.frame
         qpos, qvel = library.qpos[row].double().numpy(), library.qvel[row].double().numpy()
-        recorder = Recorder(self.body, qpos, qvel, stretch.state)
-        last = reference.frames - 1
-        end = last if stretch.stop is None else min(stretch.stop, last)
-        rng = np.random.default_rng(stretch.seed)
-        intended, completed = self._run(stretch, end, planner, recorder, rng)
-        labels = self._labels(stretch, recorder, intended)
-        return Track(recorder, labels, completed, planner.ticks)
+        attempt, ticks = _Attempt(Recorder(self.body, qpos, qvel, stretch.state), [], []), 0
+        rng, best, completed = np.random.default_rng(stretch.seed), attempt, False
+        for turn in range(config.retries + 1):
+            reference = _Reference(library, stretch.clip, self.body.model, config)
+            planner = _Planner(self.body, reference, config, self.line)
+            completed = self._run(stretch, planner, attempt, rng)
+            ticks += planner.ticks
+            if completed or len(attempt.recorder.ctrl) > len(best.recorder.ctrl) or turn == 0:
+                best = attempt
+            if completed:
+                break
+            attempt = attempt.back(config.back * 2**turn)
+            config = replace(config, iterations=config.hard_iterations, hard_cost=0.0)
+        return Track(best.recorder, self._labels(stretch, best), completed, ticks)
 
-    def _run(
-        self, stretch: Stretch, end: int, planner: _Planner, recorder: Recorder, rng: np.random.Generator
-    ) -> tuple[list[np.ndarray], bool]:
-        """Plan and carry out to frame `end`: the controls meant at each tick, and whether it got there."""
-        config, now = self.config, stretch.frame
+    def _run(self, stretch: Stretch, planner: _Planner, attempt: _Attempt, rng: np.random.Generator) -> bool:
+        """Plan and carry out to the stretch's end; whether that was reached."""
+        recorder, last = attempt.recorder, planner.reference.frames - 1
+        end = last if stretch.stop is None else min(stretch.stop, last)
+        now = stretch.frame + len(attempt.ctrl)
         scale = stretch.shake * PlanSpace(self.body, 1, 1).joint_scale
-        intended: list[np.ndarray] = []
         rest: tuple[Plan, np.ndarray, int] | None = None
         while now < end:
             plan, gain = self._plan(planner, stretch.clip, recorder.state(), now, rest)
-            steps = min(config.replan, end - now)
+            steps = min(planner.config.replan, end - now)
             for tick in range(steps):
                 ctrl = self._feedback(plan, gain, tick, recorder.qpos[-1], recorder.qvel[-1])
-                intended.append(ctrl)
+                attempt.states.append(recorder.state())
+                attempt.ctrl.append(ctrl)
                 alive = recorder.step(ctrl + scale * rng.normal(size=len(ctrl)) if stretch.shake else ctrl)
                 now += 1
                 if not alive or self._lost(stretch.clip, now, recorder):
-                    return intended, False
+                    return False
             rest = plan, gain, steps
-        return intended, True
+        return True
 
     def _plan(
         self, planner: _Planner, clip: int, state: np.ndarray, now: int, rest: tuple[Plan, np.ndarray, int] | None
     ) -> tuple[Plan, np.ndarray]:
         """The best plan from a state on: what is left of the last one, or the reference's own law, improved."""
-        config, reference = self.config, planner.reference
+        config, reference = planner.config, planner.reference
         horizon = min(config.horizon, reference.frames - 1 - now)
 
         def own(tick: int, qpos: np.ndarray, qvel: np.ndarray) -> np.ndarray:
@@ -363,13 +387,14 @@ class IlqrRefiner:
         wanted = self.observer.reference(torch.tensor([clip]), torch.tensor([now]))
         return bool(lost(self.observer.kinematics(qpos, qvel), wanted, self.config.fall_distance))
 
-    def _labels(self, stretch: Stretch, recorder: Recorder, intended: list[np.ndarray]) -> list[Label]:
+    def _labels(self, stretch: Stretch, attempt: _Attempt) -> list[Label]:
         """A label a tick: offsets on what feedback alone would have asked for."""
+        recorder = attempt.recorder
         count = len(recorder.ctrl)
         if not count:
             return []
         qpos, qvel, force = (np.array(x[:count]) for x in (recorder.qpos, recorder.qvel, recorder.force))
         frame = stretch.frame + np.arange(count)
         base, _ = self.guidance.alone(qpos, qvel, force, np.full(count, stretch.clip), frame)
-        offsets = np.array(intended[:count]) - base
+        offsets = np.array(attempt.ctrl[:count]) - base
         return [Label(stretch.clip, int(frame[k]), qpos[k], qvel[k], force[k], offsets[k]) for k in range(count)]
