@@ -18,6 +18,7 @@ import torch
 from morphloop.envs import EVALUATION_DISTANCE, MotionLibrary, Observer
 from morphloop.envs.terminations import lost
 from morphloop.sim import CONTACT_FORCE, SUBSTEPS, Body, Recorder
+from morphloop.sim.physics import DIVERGED
 
 from .candidates import Guidance
 from .linear_model import STATE, Lineariser, StageCost, backward
@@ -29,7 +30,7 @@ GRAVITY = 9.81
 LOWEST_FALL = 0.2
 """Least height of the root, metres, that a capture point is computed with."""
 DIVERGED_COST = 1e12
-DIVERGED_SPEED = 100.0
+"""Of a rollout that MuJoCo gave up and reset."""
 STEP_SIZES = (1.0, 0.5, 0.25, 0.1, 0.03)
 
 
@@ -156,6 +157,7 @@ class _Planner:
     def rollout(self, start: np.ndarray, frame: int, horizon: int, law: Law) -> Plan:
         """What comes of a law from integration state `start` at `frame`."""
         model, data, reference, points = self.model, self._data, self.reference, self.line.points
+        mujoco.mj_resetData(model, data)  # forgets the warnings of the last one
         mujoco.mj_setState(model, data, start, STATE)
         mujoco.mj_kinematics(model, data)
         states, ctrl, qpos, qvel = [start], [], [data.qpos.copy()], [data.qvel.copy()]
@@ -184,7 +186,8 @@ class _Planner:
             standing=standing,
             cost=0.0,
         )
-        return replace(plan, cost=self._cost(plan, frame))
+        diverged = any(data.warning[kind].number for kind in DIVERGED)
+        return replace(plan, cost=DIVERGED_COST if diverged else self._cost(plan, frame))
 
     def _standing(self, feet: np.ndarray, force: np.ndarray) -> np.ndarray:
         """(H, P) weight of each point in its foot's mean where it is low throughout a tick and its foot is loaded."""
@@ -194,8 +197,7 @@ class _Planner:
         return stands / np.maximum(count, 1)[:, foot]
 
     def _cost(self, plan: Plan, frame: int) -> float:
-        if not np.isfinite(plan.qpos).all() or not np.abs(plan.qvel).max() < DIVERGED_SPEED:
-            return DIVERGED_COST
+        """Cost of a rollout that did not diverge."""
         end, reference, config = frame + len(plan.ctrl), self.reference, self.config
         offset = plan.ctrl - reference.target[frame + 1 : end + 1]
         slip = 1e6 * np.einsum("hp,hpi,hpi->", plan.standing, plan.travel, plan.travel)
