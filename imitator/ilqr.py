@@ -21,7 +21,7 @@ from morphloop.sim import CONTACT_FORCE, SUBSTEPS, Body, Recorder
 from morphloop.sim.physics import DIVERGED
 
 from .candidates import Guidance
-from .linear_model import STATE, Lineariser, StageCost, backward
+from .linear_model import STATE, Lineariser, StageCost, backward, state_of
 from .plans import PlanSpace
 from .refiner import Label, Stretch, Track, _fork
 
@@ -137,13 +137,6 @@ def difference(
     mujoco.mj_differentiatePos(model, out[: model.nv], 1.0, from_qpos, qpos)
     out[model.nv :] = qvel - from_qvel
     return out
-
-
-def state_of(model: mujoco.MjModel, data: mujoco.MjData) -> np.ndarray:
-    """(S,) integration state."""
-    state = np.empty(mujoco.mj_stateSize(model, STATE))
-    mujoco.mj_getState(model, data, state, STATE)
-    return state
 
 
 class _Planner:

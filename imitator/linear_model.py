@@ -24,6 +24,13 @@ DIFFERENCE = 1e-4
 """Step of the finite differences, radians, metres and their rates."""
 
 
+def state_of(model: mujoco.MjModel, data: mujoco.MjData) -> np.ndarray:
+    """(S,) integration state."""
+    state = np.empty(mujoco.mj_stateSize(model, STATE))
+    mujoco.mj_getState(model, data, state, STATE)
+    return state
+
+
 @dataclass(frozen=True)
 class LinearModel:
     """x' = A x + B u for small changes x (2 nv) = (qpos, qvel) in the tangent space and u (nu), at T ticks.

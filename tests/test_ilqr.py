@@ -12,8 +12,8 @@ from scipy.linalg import solve_discrete_are
 
 from morphloop.envs import Observer, build_library, prepare
 from morphloop.imitator.candidates import Guidance
-from morphloop.imitator.ilqr import IlqrConfig, IlqrRefiner, difference, state_of
-from morphloop.imitator.linear_model import Lineariser, LinearModel, StageCost, backward, chained
+from morphloop.imitator.ilqr import IlqrConfig, IlqrRefiner, difference
+from morphloop.imitator.linear_model import Lineariser, LinearModel, StageCost, backward, chained, state_of
 from morphloop.imitator.refiner import Stretch
 from morphloop.motion import Clip, make_corpus
 from morphloop.motion.rotations import quat_from_rotvec
