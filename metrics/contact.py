@@ -116,7 +116,7 @@ def _segments(points: Points, near: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     """Of the segments carried by the joints `near` (S,): height (T', S) of the lowest point, and horizontal speed
     (T', S) of the mean of the material points near the ground."""
     own = np.flatnonzero(np.isin(points.joint, near))
-    centres = on_grid(points.track(own), points.fps)
+    centres = points.grid_track(own)
     heights = centres[..., 2] - points.radius[own] - points.clearance[own]
     flow = velocity(centres)[..., :2] if len(centres) > 1 else np.zeros((*heights.shape, 2))
     round_ = np.unique(points.joint[own][points.radius[own] > 0])
