@@ -24,6 +24,7 @@ import numpy as np
 from morphloop.metrics import METRICS, Contacts, contact_frames
 from morphloop.metrics.contact import slide
 from morphloop.metrics.report import EvaluateConfig, Evaluation, evaluate
+from morphloop.metrics.report.bench_page import figure
 from morphloop.metrics.summary import RESAMPLES, SEED
 from morphloop.motion import (
     HUMANML3D_JOINTS,
@@ -272,12 +273,6 @@ def own_joints(clip: Clip | JointTrack) -> JointTrack:
     names = tuple(name for name in HUMANML3D_JOINTS if name in known.joints)
     places = [clip.skeleton.index(known.joints[name]) for name in names]
     return JointTrack(clip.fps, names, scale * clip.positions[:, places])
-
-
-def figure(value: float) -> str:
-    """Three digits that matter, three decimals at most."""
-    value = 0.0 if abs(value) < 5e-4 else value
-    return f"{value:.0f}" if abs(value) >= 100 else f"{float(f'{value:.3g}'):.3f}".rstrip("0").rstrip(".")
 
 
 def page(columns: Sequence[Column], pairs: Sequence[Pair], commit: str, command: str) -> str:
