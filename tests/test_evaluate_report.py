@@ -78,6 +78,7 @@ def test_killed_workers_cost_the_file_in_hand_and_no_other(tmp_path: Path) -> No
             killed.extend(multiprocessing.active_children())
             for process in killed:
                 os.kill(process.pid, signal.SIGKILL)
+                process.join()
 
     result = evaluate([tmp_path / "in"], replace(SERIAL, workers=2), kill_all)
     assert len(killed) == 2

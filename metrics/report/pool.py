@@ -132,7 +132,7 @@ def _start(work: Work) -> _Worker:
 def _serve(pipe: Connection, work: Work) -> None:
     """A worker's life: a task in, its messages out, until the parent is gone.
 
-    The last message of a task says that it is the last, so a task whose worker dies came whole or is known to lack some.
+    The last message of a task says that it is the last: a task whose worker dies came whole or is known to lack some.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle, also where masks do not exist
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
