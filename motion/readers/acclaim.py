@@ -105,9 +105,9 @@ def _parse_asf(path: Path) -> _Skeleton:
     for line in read_text(path).splitlines():
         text = line.split("#")[0].strip()
         if text.startswith(":"):
-            key, _, rest = text[1:].partition(" ")
+            key, *rest = text[1:].split() or [""]
             current = key.lower()
-            sections[current] = [rest.split()] if rest.split() else []
+            sections[current] = [rest] if rest else []
         elif text and current:
             sections[current].append(text.split())
     try:
