@@ -40,7 +40,7 @@ PUSH = 2.0
 EVERY = 3
 """Control steps before the first state that is taken from a rollout, and between two."""
 LEAST_CONTACTS = 2
-ROLLOUTS, TICKS = 48, 75
+ROLLOUTS, TICKS, CLIPS = 24, 75, 60
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def contact_states(body: Body, count: int, seed: int) -> States:
 
     Raises MotionError if the rollouts hold fewer than `count` states with `LEAST_CONTACTS`.
     """
-    clips = [clip for clip in make_corpus(4 * ROLLOUTS, seed) if clip.name.split("_train")[0] in GAITS]
+    clips = [clip for clip in make_corpus(CLIPS, seed) if clip.name.split("_train")[0] in GAITS]
     library = build_library([prepare(clip, body) for clip in clips], body)
     clip = torch.arange(ROLLOUTS) % len(clips)
     rng = torch.Generator().manual_seed(seed)

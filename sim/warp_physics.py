@@ -155,11 +155,11 @@ class WarpPhysics:
         return count
 
     def step(self) -> torch.Tensor:
-        self.lost.remember(self.qpos, self.qvel)
         self._run()
         failed = ~self._sound()
         self.lost.add(failed, self.ctrl)
         self._reset(failed)
+        self.lost.remember(self.qpos, self.qvel)
         self._overflow += ((self._overflowed & self._buffers) != 0).sum()
         self._overflowed.zero_()
         if self.lost.steps % OVERFLOW_LOOK == 0:
@@ -171,6 +171,7 @@ class WarpPhysics:
         self.ctrl[ids] = 0.0
         for values in self._cold:
             values[ids] = 0.0
+        self.lost.remember(self.qpos[ids], self.qvel[ids], ids)
 
     def _put_model(self) -> Any:
         """The model on the device, with a row an environment of what varies."""
