@@ -29,7 +29,16 @@ import numpy as np
 from .clip import Clip, JointTrack
 from .errors import MotionError
 from .fit import DEFAULT_LEG, TOE_HEIGHT, fit_joints
-from .rotations import linear_velocity, quat_between, quat_from_matrix, quat_from_rotvec, quat_mul, quat_rotate
+from .limb_turns import hinge_toes, share_forearm_turns, turn_feet_over, turns_from_positions
+from .rotations import (
+    linear_velocity,
+    quat_between,
+    quat_conj,
+    quat_from_matrix,
+    quat_from_rotvec,
+    quat_mul,
+    quat_rotate,
+)
 from .skeleton import DEFAULT_SKELETON, HUMANML3D_JOINTS, Skeleton, local_rotations
 from .skeleton_maps import SIDES, SkeletonMap, find_map
 
@@ -41,8 +50,8 @@ HEEL_BEHIND = 0.06
 TOE_AHEAD, TOE_HALF_WIDTH, TOE_RADIUS = 0.055, 0.030, 0.020
 """Metres: the default body's toes are a capsule across, this far ahead of the toe joint."""
 TOE_OVER_FLOOR = (0.0, 0.060)
-"""Metres that standing toe joints may be over the floor: exporters put them at 0, CMU's and Bandai Namco's level captures
-have them at 20 to 60 mm."""
+"""Metres that standing toe joints may be over the floor: exporters put them at 0, level captures of CMU and of
+Bandai Namco have them at 20 to 60 mm."""
 STANDING_SPEED = 0.15
 """Metres a second under which ankle and toe of a foot on the floor are standing."""
 STANDING_S = 0.1
@@ -53,6 +62,8 @@ REACH = 0.9995
 """Share of the straight leg that inverse kinematics may use."""
 MAX_DROP = 0.03
 """Metres by which the pelvis may be lowered, once for the clip, so that straight legs reach their feet."""
+RIGID_PELVIS = np.radians(15.0)
+"""Median angle between the hips' line and where the pelvis has it at rest; beyond it the rotations say nothing."""
 T_POSE_JUMP = 0.6
 """Radians that some joint turns between frame 0 and frame 1 where frame 0 is a T-pose put before the motion."""
 T_POSE_RESIDUE = 0.45
@@ -103,8 +114,15 @@ def retarget(clip: Clip, known: SkeletonMap, keep_floor: bool = False) -> Clip:
     source, notes = clip, dict(clip.provenance.notes)
     if known.t_pose and _starts_in_t_pose(clip):
         source, notes["dropped_frames"] = clip.slice(1, clip.num_frames), "frame 0, a T-pose"
-    world = _world_rotations(source, known)
     at = {joint: source.positions[:, source.skeleton.index(name)] for joint, name in known.joints.items()}
+    turns = None
+    if _hips_turn(source, known):
+        rest = {joint: source.skeleton.rest_positions[source.skeleton.index(n)] for joint, n in known.joints.items()}
+        turns, notes["rotations"] = turns_from_positions(at, rest), "from positions: the hips turn against the pelvis"
+    world = _world_rotations(source, known, turns)
+    turn_feet_over(world)
+    hinge_toes(world)
+    share_forearm_turns(world)
     scale = DEFAULT_LEG / _rest_leg(source.skeleton, known)
     feet = _Feet(*(np.stack([scale * at[f"{side}_{part}"] for side in SIDES], 1) for part in ("hip", "ankle", "foot")))
     floor, ankle_rest = _floor(feet)
@@ -155,6 +173,15 @@ def _starts_in_t_pose(clip: Clip) -> bool:
     return bool(angle.max() < T_POSE_RESIDUE and turn.max() > T_POSE_JUMP)
 
 
+def _hips_turn(clip: Clip, known: SkeletonMap) -> bool:
+    """Whether the line of the hips moves in the pelvis, as it does where bones were placed one by one."""
+    left, right, pelvis = (clip.skeleton.index(known.joints[joint]) for joint in ("left_hip", "right_hip", "pelvis"))
+    line = quat_rotate(quat_conj(clip.global_rotations[:, pelvis]), clip.positions[:, left] - clip.positions[:, right])
+    rest = clip.skeleton.rest_positions[left] - clip.skeleton.rest_positions[right]
+    lengths = np.linalg.norm(line, axis=-1) * np.linalg.norm(rest)
+    return bool(np.median(line @ rest / np.maximum(lengths, 1e-12)) < np.cos(RIGID_PELVIS))
+
+
 def _rest_leg(skeleton: Skeleton, known: SkeletonMap) -> float:
     rest = skeleton.rest_positions
     total = 0.0
@@ -166,14 +193,15 @@ def _rest_leg(skeleton: Skeleton, known: SkeletonMap) -> float:
     return total
 
 
-def _world_rotations(source: Clip, known: SkeletonMap) -> np.ndarray:
-    """(T, 24, 4) world rotations of the default joints."""
+def _world_rotations(source: Clip, known: SkeletonMap, turns: np.ndarray | None) -> np.ndarray:
+    """(T, 24, 4) world rotations of the default joints; turns: (T, 24, 4) those of the source's joints that they
+    follow, where they are not the file's."""
     world = np.zeros((source.num_frames, DEFAULT_SKELETON.num_joints, 4))
     for j, joint in enumerate(DEFAULT_SKELETON.names):
         if joint not in known.joints:
             world[:, j] = world[:, DEFAULT_SKELETON.parents[j]]
             continue
-        own = source.global_rotations[:, source.skeleton.index(known.joints[joint])]
+        own = source.global_rotations[:, source.skeleton.index(known.joints[joint])] if turns is None else turns[:, j]
         world[:, j] = quat_mul(own, np.broadcast_to(_constant(joint, source.skeleton, known), own.shape))
     return world
 
@@ -182,13 +210,33 @@ def _constant(joint: str, skeleton: Skeleton, known: SkeletonMap) -> np.ndarray:
     """C of one joint, (4,)."""
     frame = quat_from_matrix(known.frames.get(joint, np.eye(3)))
     side, _, base = joint.rpartition("_")
-    if known.feet_with_shins and base in ("ankle", "foot"):
-        return quat_between(np.array([0.0, 0.0, -1.0]), _bone(skeleton, known, f"{side}_knee", f"{side}_ankle"))
+    if base in ("ankle", "foot"):
+        if known.feet_with_shins:
+            shin = _bone(skeleton, known, f"{side}_knee", f"{side}_ankle")
+            frame = quat_between(np.array([0.0, 0.0, -1.0]), shin)
+        return quat_mul(frame, _foot_splay(frame, skeleton, known, side))
+    if base == "wrist":
+        return quat_mul(_laid(f"{side}_elbow", f"{side}_wrist", skeleton, known), frame)
     if base not in ALIGNED:
         return frame
-    child = f"{side}_{ALIGNED[base]}"
+    return quat_mul(_laid(joint, f"{side}_{ALIGNED[base]}", skeleton, known), frame)
+
+
+def _laid(joint: str, child: str, skeleton: Skeleton, known: SkeletonMap) -> np.ndarray:
+    """(4,) the smallest turn that lays the default bone, under F of its joint, on the source's."""
+    frame = quat_from_matrix(known.frames.get(joint, np.eye(3)))
     bone = DEFAULT_SKELETON.offsets[DEFAULT_SKELETON.index(child)]
-    return quat_mul(quat_between(quat_rotate(frame, bone), _bone(skeleton, known, joint, child)), frame)
+    return quat_between(quat_rotate(frame, bone), _bone(skeleton, known, joint, child))
+
+
+def _foot_splay(frame: np.ndarray, skeleton: Skeleton, known: SkeletonMap, side: str) -> np.ndarray:
+    """(4,) the turn about a foot's own vertical that brings the default toe joint, which is 12 degrees outward of
+    ahead, where the source's is: else the ankles come 30 to 60 mm nearer to each other than they were."""
+    ankle_frame = frame if known.feet_with_shins else quat_from_matrix(known.frames.get(f"{side}_ankle", np.eye(3)))
+    theirs = quat_rotate(quat_conj(ankle_frame), _bone(skeleton, known, f"{side}_ankle", f"{side}_foot"))
+    ours = DEFAULT_SKELETON.offsets[DEFAULT_SKELETON.index(f"{side}_foot")]
+    angle = np.arctan2(theirs[1], theirs[0]) - np.arctan2(ours[1], ours[0])
+    return quat_from_rotvec(np.array([0.0, 0.0, angle]))
 
 
 def _bone(skeleton: Skeleton, known: SkeletonMap, joint: str, child: str) -> np.ndarray:

@@ -50,7 +50,7 @@ def _both_sides(rows: dict[str, str], left: str, right: str) -> dict[str, str]:
 
 _ASF = SkeletonMap(
     "CMU ASF",
-    {"pelvis": "root", "spine1": "lowerback", "spine2": "upperback", "spine3": "thorax", "neck": "lowerneck"}
+    {"pelvis": "root", "spine1": "lowerback", "spine2": "upperback", "spine3": "thorax", "neck": "upperneck"}
     | {"head": "head"}
     | _both_sides(
         {"hip": "*femur", "knee": "*tibia", "ankle": "*foot", "foot": "*toes", "collar": "*clavicle"}
@@ -62,7 +62,7 @@ _ASF = SkeletonMap(
 )
 _CGSPEED = SkeletonMap(
     "CMU BVH (cgspeed, MotionBuilder)",
-    {"pelvis": "Hips", "spine1": "LowerBack", "spine2": "Spine", "spine3": "Spine1", "neck": "Neck", "head": "Head"}
+    {"pelvis": "Hips", "spine1": "LowerBack", "spine2": "Spine", "spine3": "Spine1", "neck": "Neck1", "head": "Head"}
     | _both_sides(
         {"hip": "*UpLeg", "knee": "*Leg", "ankle": "*Foot", "foot": "*ToeBase", "collar": "*Shoulder"}
         | {"shoulder": "*Arm", "elbow": "*ForeArm", "wrist": "*FingerBase"},
@@ -74,7 +74,7 @@ _CGSPEED = SkeletonMap(
 )
 _CGSPEED_MAX = SkeletonMap(
     "CMU BVH (cgspeed, 3ds Max)",
-    {"pelvis": "Hips", "spine1": "lowerback", "spine2": "Chest", "spine3": "Chest2", "neck": "lowerneck"}
+    {"pelvis": "Hips", "spine1": "lowerback", "spine2": "Chest", "spine3": "Chest2", "neck": "Neck"}
     | {"head": "Head", "left_wrist": "lhand", "right_wrist": "rhand"}
     | _both_sides(
         {"hip": "*Hip", "knee": "*Knee", "ankle": "*Ankle", "foot": "*Toe", "collar": "*Collar"}
@@ -121,16 +121,23 @@ _HUMANOID15 = SkeletonMap(
 
 _FLAT_FOOT = np.radians(39.6)
 """How far Bandai Namco's foot bone points down in a flat foot (median over stance frames of six walks)."""
+_FLAT_TOES = np.radians(22.9)
+"""How far its toe bone does (median of both feet over 22 clips of both sets)."""
+
+
+def _sole_frame(pitch: float) -> np.ndarray:
+    """F of a left foot or its toes whose bone points down by `pitch` where the sole is flat."""
+    s, c = np.sin(pitch), np.cos(pitch)
+    return np.array([[s, 0, c], [c, 0, -s], [0, 1, 0]])
 
 
 def _bandai_frames() -> dict[str, np.ndarray]:
     """F of Bandai Namco's skeleton: every joint's X (our Y) runs along its bone, away from it on the right arm."""
-    s, c = np.sin(_FLAT_FOOT), np.cos(_FLAT_FOOT)
     hips = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
     up = np.array([[0.0, 1, 0], [0, 0, 1], [1, 0, 0]])
     frames = {"pelvis": hips} | dict.fromkeys(("spine1", "spine2", "spine3", "neck", "head"), up)
     leg = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
-    foot, toes = np.array([[s, 0, c], [c, 0, -s], [0, 1, 0]]), np.array([[0.0, 0, 1], [1, 0, 0], [0, 1, 0]])
+    foot, toes = _sole_frame(_FLAT_FOOT), _sole_frame(_FLAT_TOES)
     for base, left in {"hip": leg, "knee": leg, "ankle": foot, "foot": toes}.items():
         frames[f"left_{base}"] = left
         frames[f"right_{base}"] = np.diag([-1.0, -1.0, 1.0]) @ left
