@@ -68,7 +68,7 @@ class View:
     label: str
     variant: str
     clips: int
-    minutes: str
+    length: str
     paired: bool
     frozen: bool
     absent: list[str]
@@ -149,7 +149,7 @@ def _view(result: Evaluation, variant: str, labelled: bool, tick: Callable[[], N
         label=result.label if labelled else "",
         variant=variant,
         clips=len(rows),
-        minutes=number(rows.seconds / 60.0),
+        length=f"{rows.seconds / 60.0:.1f} min" if rows.seconds > 100.0 else f"{rows.seconds:.1f} s",
         paired=bool(before),
         frozen=bool(frozen),
         absent=[name for name in METRICS if name in summary and not _known(summary, name)],
