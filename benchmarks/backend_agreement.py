@@ -24,8 +24,7 @@ import warp as wp
 
 from morphloop.envs import build_library, prepare
 from morphloop.motion import MotionError, make_corpus, write_json
-from morphloop.sim import SUBSTEPS, Body, CpuPhysics
-from morphloop.sim.variation import ModelFields, Variation
+from morphloop.sim import SUBSTEPS, Body, CpuPhysics, ModelFields, Variation
 from morphloop.sim.warp_physics import WarpPhysics
 
 ITERATIONS, LINE_SEARCH, TOLERANCE = 50, 50, 1e-10

@@ -214,6 +214,14 @@ class CpuPhysics:
         self.lost.remember(self.qpos[ids], self.qvel[ids], ids)
 
 
+def model_values(physics: Physics, name: str) -> torch.Tensor:
+    """(N or 1, ...) float32 values of a field of mjModel as each environment has them, one row where it does not vary,
+    on the device of the physics."""
+    own = physics.models.fields.get(name) if physics.models else None
+    values = getattr(physics.body.model, name)[None] if own is None else own
+    return torch.as_tensor(np.asarray(values), dtype=torch.float32, device=physics.device)
+
+
 def make_physics(
     body: Body,
     num_envs: int,

@@ -155,7 +155,7 @@ class WarpPhysics:
         return count
 
     def step(self) -> torch.Tensor:
-        self._run()
+        self.advance()
         failed = ~self._sound()
         self.lost.add(failed, self.ctrl)
         self._reset(failed)
@@ -165,6 +165,16 @@ class WarpPhysics:
         if self.lost.steps % OVERFLOW_LOOK == 0:
             _ = self.overflow
         return failed
+
+    def advance(self) -> None:
+        """The bare control step, `SUBSTEPS` steps of mujoco_warp: no look at what diverged or overflowed. On torch's own
+        stream, so that its writes before and its reads after need no waiting."""
+        if self._graph is not None:
+            wp.capture_launch(self._graph, stream=wp.stream_from_torch(self.device))
+            return
+        with wp.ScopedDevice(self._place):
+            for _ in range(SUBSTEPS):
+                mjw.step(self.model, self.data)
 
     def set_state(self, ids: torch.Tensor, qpos: torch.Tensor, qvel: torch.Tensor) -> None:
         self.qpos[ids], self.qvel[ids] = qpos.to(self.qpos), qvel.to(self.qvel)
@@ -192,15 +202,6 @@ class WarpPhysics:
         model.callback.contactfilter = align_capsules
         model.opt.warn_overflow = 0  # counted here; the kernels' own lines would flood
         return model
-
-    def _run(self) -> None:
-        """SUBSTEPS steps on torch's own stream, so that its writes before and its reads after need no waiting."""
-        if self._graph is not None:
-            wp.capture_launch(self._graph, stream=wp.stream_from_torch(self.device))
-            return
-        with wp.ScopedDevice(self._place):
-            for _ in range(SUBSTEPS):
-                mjw.step(self.model, self.data)
 
     def _capture(self) -> Any:
         """The control step as a CUDA graph. A first step outside it compiles the kernels; its traces are cleared."""

@@ -11,9 +11,18 @@ import pytest
 import torch
 
 from morphloop.motion import DEFAULT_SKELETON, MotionError, Skeleton
-from morphloop.sim import SUBSTEPS, Body, CpuPhysics, Physics, default_body
-from morphloop.sim.physics import make_physics
-from morphloop.sim.variation import ModelFields, Variation, many_bodies
+from morphloop.sim import (
+    SUBSTEPS,
+    Body,
+    CpuPhysics,
+    ModelFields,
+    Physics,
+    Variation,
+    default_body,
+    make_physics,
+    many_bodies,
+    model_values,
+)
 
 BACKENDS = [
     "cpu",
@@ -157,6 +166,17 @@ def test_bodies_of_other_shapes_run_side_by_side_as_each_would_alone():
         alone.step()
         np.testing.assert_array_equal(physics.qpos[env], alone.qpos[0])
     assert not torch.equal(physics.qpos[0], physics.qpos[1])
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_model_values_are_each_environments_own(backend: str):
+    body = default_body()
+    physics = physics_on(backend, body, Variation(stiffness=(0.8, 1.2)).sample(body, 3, seed=0))
+    gains = model_values(physics, "actuator_gainprm")[..., 0]
+    assert gains.shape == (3, body.model.nu)
+    drawn = physics.models.drawn["stiffness"][:, None]
+    np.testing.assert_allclose(gains, drawn * body.model.actuator_gainprm[:, 0], rtol=1e-6)
+    assert model_values(physics, "actuator_forcerange").shape == (1, body.model.nu, 2)
 
 
 def test_bad_variations_are_refused():

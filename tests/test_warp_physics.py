@@ -17,9 +17,8 @@ pytest.importorskip("mujoco_warp")
 
 from morphloop.envs import TaskConfig, TrackingEnv, prepare
 from morphloop.motion import MotionError, make_corpus
-from morphloop.sim import Body, CpuPhysics, default_body
-from morphloop.sim.physics import KEEP_LOST, LostStates, make_physics
-from morphloop.sim.variation import Variation
+from morphloop.sim import Body, CpuPhysics, Variation, default_body, make_physics
+from morphloop.sim.physics import KEEP_LOST, LostStates
 from morphloop.sim.warp_physics import WarpPhysics, buffer_sizes
 
 EVERYTHING = Variation((0.5, 1.5), (0.8, 1.2), (0.9, 1.1), (0.8, 1.2), (0.8, 1.2), (0.95, 1.05))
