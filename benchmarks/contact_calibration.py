@@ -3,7 +3,7 @@
     python benchmarks/contact_calibration.py DATA UNPACKED
 
 DATA is the folder of development data, UNPACKED what its `tools/unpack_data.py` wrote (`cmu`, `asap`, `bandai_namco`).
-Prints the tables of docs/contact.md. A capture's
+Prints the tables of docs/contact.md and the control of `metrics/controls.py`. A capture's
 feet do not slide, so where a foot of it moves slower than 0.2 m/s within 60 mm of the floor it stands: that is the
 truth that contact by height is compared with. It is no definition for general use, for it asks the very speed that
 slide measures. CMU's floors are tilted by up to 17 mm a metre; `levelled` takes out the line that the standing feet
@@ -22,6 +22,7 @@ import numpy as np
 
 from morphloop.metrics.as_fed import NAIVE_BAND_M, naive_slide
 from morphloop.metrics.contact import SHORTEST_S, SLIDE_FAST, find_contacts, slide
+from morphloop.metrics.controls import clean_walk
 from morphloop.metrics.points import Points, ground_offset, joint_points, surface_points
 from morphloop.metrics.signals import GRID_HZ, keep_long, on_grid, velocity
 from morphloop.motion import HUMANML3D_JOINTS, Clip, JointTrack, read_motion, to_default
@@ -240,6 +241,8 @@ def main() -> None:
     print("## Clean walks\n\n" + walks_table(cases))
     print("## Joints against the surface\n\n" + joints_table(args.data, args.unpacked, cases))
     print("## Pinned contacts\n\n" + pinned_table(args.data))
+    walks = [case.clip for case in cases if case.name.startswith(BANDAI)]
+    print("## The control of `metrics/controls.py`\n\n" + json.dumps(clean_walk(walks), indent=4))
 
 
 if __name__ == "__main__":

@@ -24,6 +24,8 @@ SETTLED_SPEED = 0.05
 VERTICAL_SPEED = 0.15
 """m/s; a part that has come down slower than the first is on the ground, one that rises or falls faster than the second
 is passing. The first is calibrated: a heel skims the last 100 ms of its swing under 10 mm (`docs/contact.md`)."""
+SUNK_M = 0.010
+"""A part deeper in the ground than this touches it however fast it rises or falls (a joint: the joint itself)."""
 SHORTEST_S = 0.1
 LANDING = 3
 LEAVING = 2
@@ -89,7 +91,7 @@ def find_contacts(points: Points) -> Contacts:
     height, speed = _segments(points, near)
     touching, settled = np.zeros(height.shape, bool), np.zeros(height.shape, bool)
     for s in range(len(near)):
-        touching[:, s] = touches(height[:, s])
+        touching[:, s] = touches(height[:, s], float(points.clearance[points.joint == near[s]].max()))
         settled[:, s] = shrink(touching[:, s], LANDING, LEAVING)
     foot = np.array([points.foot[points.joint == j].max() for j in near], int)
     return Contacts(
@@ -103,12 +105,17 @@ def find_contacts(points: Points) -> Contacts:
     )
 
 
-def touches(height: np.ndarray) -> np.ndarray:
-    """(T',) bool from the height of a segment's lowest point over the ground on the 30 Hz grid, metres."""
+def touches(height: np.ndarray, clearance: float = 0.0) -> np.ndarray:
+    """(T',) bool from the height of a segment's lowest point over the ground, less its clearance, on the 30 Hz grid.
+
+    clearance: how far that point may be below its usual height before it is in the ground itself; metres both.
+    """
     if len(height) < 2:
         return np.zeros(len(height), bool)
-    speed = np.abs(velocity(height))
-    low = latch(on=(height < ENTER_M) & (speed < SETTLED_SPEED), off=(height > LEAVE_M) | (speed >= VERTICAL_SPEED))
+    speed, sunk = np.abs(velocity(height)), height < -SUNK_M - clearance
+    enters = (height < ENTER_M) & (speed < SETTLED_SPEED)
+    leaves = (height > LEAVE_M) | (speed >= VERTICAL_SPEED)
+    low = latch(on=enters | sunk, off=leaves & ~sunk)
     return keep_long(low, round(SHORTEST_S * GRID_HZ))
 
 
