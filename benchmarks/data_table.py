@@ -2,8 +2,9 @@
 
     python benchmarks/data_table.py DATA UNPACKED [--g1 MJCF] [--g1-23 MJCF] [--out docs/data_table.md] [--most N]
 
-DATA is the folder of the sets (`../shared/data`), UNPACKED what `../shared/tools/unpack_data.py` wrote. Nothing of them
-is copied here, only figures. `--most` takes that many files of a set, evenly spread, for a quick look.
+DATA is the folder of the sets (`../shared/data`), UNPACKED what `../shared/tools/unpack_data.py` wrote. The G1 is the
+Python package mjlab's `unitree_g1/xmls/g1.xml`; with 23 joints, the same without the six wrist joints. Nothing of the
+sets is copied here, only figures. `--most` takes that many files of a set, evenly spread, for a quick look.
 """
 
 from __future__ import annotations
