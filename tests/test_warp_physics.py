@@ -17,7 +17,7 @@ pytest.importorskip("mujoco_warp")
 
 from morphloop.envs import TaskConfig, TrackingEnv, prepare
 from morphloop.motion import MotionError, make_corpus
-from morphloop.sim import Body, CpuPhysics, Variation, default_body, make_physics
+from morphloop.sim import SUBSTEPS, Body, CpuPhysics, Variation, default_body, make_physics
 from morphloop.sim.physics import KEEP_LOST, LostStates
 from morphloop.sim.warp_physics import WarpPhysics, buffer_sizes
 
@@ -184,6 +184,8 @@ def test_a_diverging_world_is_reset_counted_and_kept_and_others_are_untouched(st
     assert torch.equal(bad.qvel[others], good.qvel[others])
     np.testing.assert_allclose(bad.qpos[lost], body.model.qpos0, atol=1e-6)
     assert not bad.qvel[lost].any()
+    assert not bad.foot_force[lost].any()
+    assert torch.equal(bad.foot_force[others], good.foot_force[others])
     (kept,) = bad.lost.states()
     assert (kept.env, kept.step) == (lost, 2)
     np.testing.assert_array_equal(kept.qpos, before[0])
@@ -281,6 +283,18 @@ def test_set_state_forgets_what_was_before_and_leaves_others(states):
     fresh.step()
     assert torch.equal(used.qpos[ids], fresh.qpos[ids])
     assert torch.equal(used.qvel[ids], fresh.qvel[ids])
+
+
+def test_the_captured_step_is_the_steps_one_by_one(states):
+    captured, launched = WarpPhysics(default_body(), 4, "cpu"), WarpPhysics(default_body(), 4, "cpu")
+    for physics in (captured, launched):
+        put(physics, states)
+    captured.advance()
+    for _ in range(SUBSTEPS):
+        agreement.mjw.step(launched.model, launched.data)
+    assert torch.equal(captured.qpos, launched.qpos)
+    assert torch.equal(captured.qvel, launched.qvel)
+    assert not torch.equal(captured.qpos, states.qpos[:4])
 
 
 def test_tensors_are_views_of_warps_arrays():
