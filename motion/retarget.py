@@ -29,6 +29,7 @@ import numpy as np
 from .clip import Clip, JointTrack
 from .errors import MotionError
 from .fit import DEFAULT_LEG, TOE_HEIGHT, fit_joints
+from .leg_clearance import LegPaths, make_room
 from .limb_turns import hinge_toes, share_forearm_turns, turn_feet_over, turns_from_positions
 from .rotations import (
     linear_velocity,
@@ -50,12 +51,15 @@ HEEL_BEHIND = 0.06
 TOE_AHEAD, TOE_HALF_WIDTH, TOE_RADIUS = 0.055, 0.030, 0.020
 """Metres: the default body's toes are a capsule across, this far ahead of the toe joint."""
 TOE_OVER_FLOOR = (0.0, 0.060)
-"""Metres that standing toe joints may be over the floor: exporters put them at 0, level captures of CMU and of
-Bandai Namco have them at 20 to 60 mm."""
+"""Metres that standing toe joints may be over the floor: exporters put them at 0, level captures of CMU and of Bandai
+Namco have them at 20 to 60 mm."""
 STANDING_SPEED = 0.15
 """Metres a second under which ankle and toe of a foot on the floor are standing."""
 STANDING_S = 0.1
 """Seconds that a foot must stand in all for its sole to be levelled."""
+PLANTED_SPEED = 0.8
+"""Metres a second of the toe joint under which a foot near the floor is still held by it or just leaving; swinging
+toes go at 2 to 5."""
 MAX_SOLE_PITCH = np.radians(25.0)
 """A foot that stands steeper than this stands on its toes and means it."""
 REACH = 0.9995
@@ -137,8 +141,9 @@ def retarget(clip: Clip, known: SkeletonMap, keep_floor: bool = False) -> Clip:
     ]
     excess = [_excess(world, root, side, target) for side, target in zip(SIDES, targets, strict=True)]
     root[:, 2] -= np.clip(np.percentile(np.maximum(*excess), 98.0), 0.0, MAX_DROP)
+    planted = _planted(feet, floor, source.fps)
+    targets = _with_room(world, root, targets, planted, source.fps)
     for k, (side, target) in enumerate(zip(SIDES, targets, strict=True)):
-        _reach(world, root, side, target)
         clearance = np.minimum(feet.toes[:, k, 2] - floor[k], feet.ankles[:, k, 2] - ankle_rest[k])
         _lay_toes(world, target, np.minimum(clearance, 0.0), side)
     off = float(np.mean(floor - np.clip(floor, *TOE_OVER_FLOOR)))
@@ -312,6 +317,44 @@ def _lay_toes(world: np.ndarray, ankle: np.ndarray, level: np.ndarray, side: str
     bend = np.where(up > 0, np.maximum(lowest - np.arctan2(forward, up), 0.0), 0.0)
     axis = np.array([0.0, 1.0, 0.0])
     world[:, joint] = quat_mul(world[:, joint], quat_from_rotvec(-bend[:, None] * axis))
+
+
+def _planted(feet: _Feet, floor: np.ndarray, fps: float) -> np.ndarray:
+    """(T, 2) bool: the toes are on the floor and stay."""
+    speed = np.linalg.norm(linear_velocity(feet.toes, fps), axis=-1)
+    return (feet.toes[..., 2] < floor + SAME_FLOOR) & (speed < PLANTED_SPEED)
+
+
+def _with_room(
+    world: np.ndarray, root: np.ndarray, targets: list[np.ndarray], planted: np.ndarray, fps: float
+) -> list[np.ndarray]:
+    """Legs put, in place, where their ankles reach the targets, (T, 3) each, or as near to them as the other leg leaves
+    room; returns where the ankles are sent."""
+    hips = np.stack([_hip(world, root, side) for side in SIDES], axis=1)
+    moved = list(targets)
+
+    def solve(moves: np.ndarray) -> LegPaths:
+        legs = []
+        for k, side in enumerate(SIDES):
+            moved[k] = targets[k] + moves[:, k]
+            _reach(world, root, side, moved[k])
+            legs.append(_leg_path(world, hips[:, k], side))
+        knees, ankles, toes = (np.stack(part, axis=1) for part in zip(*legs, strict=True))
+        return LegPaths(hips, knees, ankles, toes, planted)
+
+    make_room(solve(np.zeros_like(hips)), solve, fps)
+    return moved
+
+
+def _leg_path(world: np.ndarray, hip: np.ndarray, side: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Knee, ankle and toe joint, (T, 3) each. hip: (T, 3)."""
+    at, path = hip, []
+    for joint, child in (("hip", "knee"), ("knee", "ankle"), ("ankle", "foot")):
+        bone = DEFAULT_SKELETON.offsets[DEFAULT_SKELETON.index(f"{side}_{child}")]
+        turn = world[:, DEFAULT_SKELETON.index(f"{side}_{joint}")]
+        at = at + quat_rotate(turn, np.broadcast_to(bone, at.shape))
+        path.append(at)
+    return path[0], path[1], path[2]
 
 
 def _hip(world: np.ndarray, root: np.ndarray, side: str) -> np.ndarray:
