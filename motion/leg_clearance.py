@@ -12,8 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import sparse
-from scipy.sparse.linalg import spsolve
+from scipy.linalg import solveh_banded
 
 THIGH, SHIN, FOOT = 0.070, 0.050, 0.052
 """Radii, metres, of the capsules around the bones (`sim.table`); the foot's encloses its box but for the corners."""
@@ -27,6 +26,7 @@ ROUNDS = 8
 """Looks at what still meets after a move."""
 SMOOTH_S = 0.06
 """Seconds over which a move rises and falls."""
+MIN_FRAMES = 3
 NO_MOVE = 1e-5
 """Metres; a smaller move is none."""
 LOCK, EASE = 1e6, 0.05
@@ -96,11 +96,14 @@ def closest(a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray) -> tuple
 
 
 def make_room(legs: LegPaths, solve: Callable[[np.ndarray], LegPaths], fps: float) -> np.ndarray:
-    """(T, 2, 3) moves of the ankles, metres, under which the legs pass each other; zeros where they already do.
+    """(T, 2, 3) moves of the ankles, metres, under which the legs pass each other; zeros where they already do, and for
+    a clip too short to move in.
 
     legs: as they are; solve: as they are when their ankles are moved by (T, 2, 3).
     """
     out, moves = outward(legs.hips), np.zeros_like(legs.ankles)
+    if len(moves) < MIN_FRAMES:
+        return moves
     wanted = np.zeros(legs.planted.shape)
     for _ in range(ROUNDS):
         more = room_wanted(legs)
@@ -116,14 +119,16 @@ def _eased(wanted: np.ndarray, out: np.ndarray, planted: np.ndarray, fps: float)
     """(T, 2, 3) moves: what is wanted (T, 2) along `out` (T, 2, 3), smooth over time, a planted foot's the same in
     every frame that it stands, none where nothing is wanted far and wide. The least sum of squares of what is missed,
     of speeds and of accelerations."""
-    moves, frames = np.zeros_like(out), len(out)
-    speed = sparse.diags([-1.0, 1.0], [0, 1], shape=(frames - 1, frames)).tocsr()  # type: ignore[list-item]
-    bend = speed[1:] - speed[:-1]
+    moves, inner = np.zeros_like(out), np.ones(len(out) - 2)
     scale = SMOOTH_S * fps
+    stiff = EASE * scale**4
     for side in np.flatnonzero(wanted.any(axis=0)):
         weight = np.where(wanted[:, side] > 0, 1.0, EASE)
         held = np.where(planted[1:, side] & planted[:-1, side], LOCK, EASE * scale**2)
-        system = sparse.diags(weight) + speed.T @ sparse.diags(held) @ speed + EASE * scale**4 * (bend.T @ bend)
-        moves[:, side] = spsolve(system.tocsc(), weight[:, None] * wanted[:, side, None] * out[:, side])
+        bands = np.zeros((3, len(out)))
+        bands[2] = weight + np.convolve(held, [1.0, 1.0]) + stiff * np.convolve(inner, [1.0, 4.0, 1.0])
+        bands[1, 1:] = -held - stiff * np.convolve(inner, [2.0, 2.0])
+        bands[0, 2:] = stiff
+        moves[:, side] = solveh_banded(bands, weight[:, None] * wanted[:, side, None] * out[:, side])
     moves[np.abs(moves).max(axis=(1, 2)) < NO_MOVE] = 0.0
     return moves

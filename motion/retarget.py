@@ -77,6 +77,10 @@ ALIGNED = {"hip": "knee", "knee": "ankle", "shoulder": "elbow", "elbow": "wrist"
 """Joints whose bone, to the joint named, is laid on the source's."""
 
 
+MOST_KEPT = 64
+_KEPT: dict[tuple[str, tuple[str, ...], bytes], np.ndarray] = {}
+
+
 def _over_sole(joint: str) -> float:
     """Height of a default joint over the soles at rest, metres."""
     rest = DEFAULT_SKELETON.rest_positions[:, 2]
@@ -201,14 +205,33 @@ def _rest_leg(skeleton: Skeleton, known: SkeletonMap) -> float:
 def _world_rotations(source: Clip, known: SkeletonMap, turns: np.ndarray | None) -> np.ndarray:
     """(T, 24, 4) world rotations of the default joints; turns: (T, 24, 4) those of the source's joints that they
     follow, where they are not the file's."""
+    mapped = [j for j, joint in enumerate(DEFAULT_SKELETON.names) if joint in known.joints]
+    if turns is None:
+        follows = [source.skeleton.index(known.joints[DEFAULT_SKELETON.names[j]]) for j in mapped]
+        own = source.global_rotations[:, follows]
+    else:
+        own = turns[:, mapped]
     world = np.zeros((source.num_frames, DEFAULT_SKELETON.num_joints, 4))
-    for j, joint in enumerate(DEFAULT_SKELETON.names):
-        if joint not in known.joints:
+    world[:, mapped] = quat_mul(own, np.broadcast_to(_constants(source.skeleton, known)[mapped], own.shape))
+    for j in range(DEFAULT_SKELETON.num_joints):
+        if j not in mapped:
             world[:, j] = world[:, DEFAULT_SKELETON.parents[j]]
-            continue
-        own = source.global_rotations[:, source.skeleton.index(known.joints[joint])] if turns is None else turns[:, j]
-        world[:, j] = quat_mul(own, np.broadcast_to(_constant(joint, source.skeleton, known), own.shape))
     return world
+
+
+def _constants(skeleton: Skeleton, known: SkeletonMap) -> np.ndarray:
+    """(24, 4) C of every default joint, the identity where it has none; kept, since a set's clips share a skeleton."""
+    key = (known.name, skeleton.names, skeleton.offsets.tobytes())
+    if key not in _KEPT:
+        if len(_KEPT) >= MOST_KEPT:
+            _KEPT.clear()
+        turns = np.zeros((DEFAULT_SKELETON.num_joints, 4))
+        turns[:, 0] = 1.0
+        for j, joint in enumerate(DEFAULT_SKELETON.names):
+            if joint in known.joints:
+                turns[j] = _constant(joint, skeleton, known)
+        _KEPT[key] = turns
+    return _KEPT[key]
 
 
 def _constant(joint: str, skeleton: Skeleton, known: SkeletonMap) -> np.ndarray:
