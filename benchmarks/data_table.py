@@ -296,9 +296,13 @@ def page(columns: Sequence[Column], pairs: Sequence[Pair], commit: str, command:
 def _head(commit: str, command: str) -> str:
     return f"""# What every set scores
 
-Made by `{command}` on commit {commit}, {datetime.now(UTC):%Y-%m-%d}. Every metric of [metrics.md](metrics.md) that
-needs the motion alone. Each cell: the median over the clips of a set and its 95 % bootstrap interval; a dash where no
-clip has frames to speak of, and in parentheses the number of clips that have where some do not.
+Made on commit {commit}, {datetime.now(UTC):%Y-%m-%d}, by
+
+    {command}
+
+Every metric of [metrics.md](metrics.md) that needs the motion alone. Each cell: the median over the clips of a set and
+its 95 % bootstrap interval; a dash where no clip has frames to speak of, and in parentheses the number of clips that
+have where some do not. `--most N`: N clips of a larger set, evenly spread.
 
 Ground `as-is` is z = 0 of the file, `robust` the 5th percentile of the clip's lowest point; a metric that the ground
 does not change stands in the first table alone. Compare generators, which put their floor anywhere, under `robust`;
@@ -338,8 +342,7 @@ def _pairs(pairs: Sequence[Pair]) -> str:
         "",
         "Three clips of a style-transfer network before and after its author's foot fix (`generated/footfix_pairs`): "
         "`slide_mean_mm_s`, on the surface after retargeting to the default body, and on the file's own joints, "
-        "scaled. Contact frames are each clip's own, or those of the fixed clip in both. A dash: no contact settles; "
-        "in two of the raw clips the feet bob by more than 0.15 m/s wherever they are low.",
+        "scaled. Contact frames are each clip's own, or those of the fixed clip in both. A dash: no contact settles.",
         "",
         "| clip | variant | ground | contact frames | raw | fixed | |",
         "|---|---|---|---|---|---|---|",
