@@ -24,7 +24,7 @@ SETTLED_SPEED = 0.05
 VERTICAL_SPEED = 0.15
 """m/s; a part that has come down slower than the first is on the ground, one that rises or falls faster than the second
 is passing. The first is calibrated: a heel skims the last 100 ms of its swing under 10 mm (`docs/contact.md`)."""
-SUNK_M = 0.010
+SUNK_M = 0.025
 """A part deeper in the ground than this touches it however fast it rises or falls (a joint: the joint itself)."""
 SHORTEST_S = 0.1
 LANDING = 3
