@@ -35,8 +35,8 @@ LOCK, EASE = 1e6, 0.05
 
 @dataclass(frozen=True)
 class LegPaths:
-    """Both legs over time, left first, in the world. hips, knees, ankles, toes: (T, 2, 3) metres; planted: (T, 2) bool,
-    feet that the ground holds."""
+    """Both legs over time, left first, in the world. hips, knees, ankles, toes: (T, 2, 3) metres, toes where the
+    foot is to end; planted: (T, 2) bool, feet that the ground holds."""
 
     hips: np.ndarray
     knees: np.ndarray

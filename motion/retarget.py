@@ -370,14 +370,15 @@ def _with_room(
 
 
 def _leg_path(world: np.ndarray, hip: np.ndarray, side: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Knee, ankle and toe joint, (T, 3) each. hip: (T, 3)."""
+    """Knee, ankle and tip of the toes, (T, 3) each. hip: (T, 3)."""
     at, path = hip, []
-    for joint, child in (("hip", "knee"), ("knee", "ankle"), ("ankle", "foot")):
-        bone = DEFAULT_SKELETON.offsets[DEFAULT_SKELETON.index(f"{side}_{child}")]
+    for joint, child in (("hip", "knee"), ("knee", "ankle"), ("ankle", "foot"), ("foot", "")):
+        ahead = np.array([TOE_AHEAD, 0.0, 0.0])
+        bone = DEFAULT_SKELETON.offsets[DEFAULT_SKELETON.index(f"{side}_{child}")] if child else ahead
         turn = world[:, DEFAULT_SKELETON.index(f"{side}_{joint}")]
         at = at + quat_rotate(turn, np.broadcast_to(bone, at.shape))
         path.append(at)
-    return path[0], path[1], path[2]
+    return path[0], path[1], path[3]
 
 
 def _hip(world: np.ndarray, root: np.ndarray, side: str) -> np.ndarray:
