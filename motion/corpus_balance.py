@@ -192,16 +192,11 @@ def solve_plan(plan: Plan) -> tuple[np.ndarray, np.ndarray]:
 def _apart(plan: Plan, root: np.ndarray, root_rot: np.ndarray, ankles: np.ndarray, foot_rot: np.ndarray) -> Legs:
     """The legs as planned, but a swinging foot led around the other leg where they would meet. root: (T, 3); root_rot:
     (T, 4); ankles: (T, 2, 3); foot_rot: (T, 2, 4)."""
+    legs = solve_legs(root, root_rot, ankles, foot_rot, plan.feet.toe)
+    ball = legs.ankles + quat_rotate(foot_rot, np.broadcast_to(BALL, ankles.shape))
     planted = plan.feet.ground[..., 2] < ON_GROUND
-    ball = quat_rotate(foot_rot, np.broadcast_to(BALL, ankles.shape))
-
-    def solve(moves: np.ndarray) -> tuple[Legs, LegPaths]:
-        legs = solve_legs(root, root_rot, ankles + moves, foot_rot, plan.feet.toe)
-        return legs, LegPaths(legs.hips, legs.knees, legs.ankles, legs.ankles + ball, planted)
-
-    legs, paths = solve(np.zeros_like(ankles))
-    moves = make_room(paths, lambda moves: solve(moves)[1], FPS)
-    return solve(moves)[0] if moves.any() else legs
+    moves = make_room(LegPaths(legs.hips, legs.knees, legs.ankles, ball, planted), FPS)
+    return solve_legs(root, root_rot, ankles + moves, foot_rot, plan.feet.toe) if moves.any() else legs
 
 
 def _missing_moment(cop: np.ndarray, segments: np.ndarray) -> np.ndarray:

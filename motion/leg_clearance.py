@@ -8,14 +8,17 @@ moved as a whole or not at all, so that nothing slides.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import solveh_banded
 
-THIGH, SHIN, FOOT = 0.070, 0.050, 0.052
-"""Radii, metres, of the capsules around the bones (`sim.table`); the foot's encloses its box but for the corners."""
+RADII = np.array([0.070, 0.050, 0.052])
+"""Metres, of the capsules around thigh, shin and foot (`sim.table`); the foot's holds its box but for the corners."""
+SHARES = np.array([[0.0, 0.5], [0.5, 0.5], [1.0, 0.0]])
+"""How much of an ankle's sideways move the upper end of each makes, and how much more the lower end."""
+LEFT, RIGHT = np.array([(a, b) for a in range(3) for b in range(3) if a or b]).T
+"""(8,) and (8,) which part of one leg may meet which of the other; thighs do at rest."""
 ROOM = 0.003
 """Metres to leave between two legs."""
 MAX_ASIDE = 0.10
@@ -60,32 +63,49 @@ def room_wanted(legs: LegPaths) -> np.ndarray:
     out = outward(legs.hips)[:, 0]
     weight = np.where(legs.planted, 0.0, 1.0)
     weight = np.where(weight.sum(1, keepdims=True) > 0, weight / np.maximum(weight.sum(1, keepdims=True), 1), 0.5)
-    bones = (
-        (legs.hips, legs.knees, THIGH, (0.0, 0.5)),
-        (legs.knees, legs.ankles, SHIN, (0.5, 1.0)),
-        (legs.ankles, legs.toes, FOOT, (1.0, 1.0)),
-    )
-    wanted = np.zeros(len(out))
-    for a, (start, stop, radius, (low, high)) in enumerate(bones):
-        for b, (start_b, stop_b, radius_b, (low_b, high_b)) in enumerate(bones):
-            if a == b == 0:
-                continue
-            s, t = closest(start[:, 0], stop[:, 0], start_b[:, 1], stop_b[:, 1])
-            apart = start[:, 0] - start_b[:, 1] + s[:, None] * (stop - start)[:, 0]
-            apart -= t[:, None] * (stop_b - start_b)[:, 1]
-            lateral = (apart * out).sum(-1)
-            rest = (apart * apart).sum(-1) - lateral**2
-            need = np.sqrt(np.maximum((radius + radius_b + ROOM) ** 2 - rest, 0.0)) - lateral
-            need = np.where(rest < (radius + radius_b) ** 2, np.maximum(need, 0.0), 0.0)
-            share = weight[:, 0] * (low + s * (high - low)) + weight[:, 1] * (low_b + t * (high_b - low_b))
-            wanted = np.maximum(wanted, need / np.maximum(share, 0.3))
+    ends = np.stack([legs.hips, legs.knees, legs.ankles, legs.toes])
+    starts, bones = ends[:-1], ends[1:] - ends[:-1]
+    start, bone, start_b, bone_b = starts[LEFT, :, 0], bones[LEFT, :, 0], starts[RIGHT, :, 1], bones[RIGHT, :, 1]
+    s, t = closest(start, bone, start_b, bone_b)
+    apart = start - start_b + s[..., None] * bone - t[..., None] * bone_b
+    lateral = (apart * out).sum(-1)
+    rest = (apart * apart).sum(-1) - lateral**2
+    thick = (RADII[LEFT] + RADII[RIGHT])[:, None]
+    need = np.sqrt(np.maximum((thick + ROOM) ** 2 - rest, 0.0)) - lateral
+    need = np.where(rest < thick**2, np.maximum(need, 0.0), 0.0)
+    along, along_b = (SHARES[side, :1] + x * SHARES[side, 1:] for side, x in ((LEFT, s), (RIGHT, t)))
+    wanted = (need / np.maximum(weight[:, 0] * along + weight[:, 1] * along_b, 0.3)).max(axis=0)
     crossed = ((legs.ankles[:, 0] - legs.ankles[:, 1]) * out).sum(-1) < -CROSSED
     return np.where(crossed[:, None], 0.0, wanted[:, None] * weight)
 
 
-def closest(a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(T,) and (T,) shares along segments a b and c d, (T, 3) each, of their closest points (Ericson 2005, 5.1.9)."""
-    first, second, between = b - a, d - c, a - c
+def moved(legs: LegPaths, moves: np.ndarray) -> LegPaths:
+    """The legs with their ankles and toes moved by (T, 2, 3), as far as they reach, and knees bent as they were."""
+    thigh, shin = (
+        np.linalg.norm(x, axis=-1, keepdims=True) for x in (legs.knees - legs.hips, legs.ankles - legs.knees)
+    )
+    line = legs.ankles + moves - legs.hips
+    distance = np.maximum(np.linalg.norm(line, axis=-1, keepdims=True), 1e-6)
+    line = _unit(line)
+    bend = legs.knees - legs.hips
+    for straight in (_unit(legs.ankles - legs.hips), line):
+        bend = bend - (bend * straight).sum(-1, keepdims=True) * straight
+    bend = _unit(bend)
+    reached = np.minimum(distance, thigh + shin)
+    along = (thigh**2 + reached**2 - shin**2) / (2.0 * reached)
+    knees = legs.hips + along * line + np.sqrt(np.maximum(thigh**2 - along**2, 0.0)) * bend
+    ankles = legs.hips + reached * line
+    return LegPaths(legs.hips, knees, ankles, ankles + legs.toes - legs.ankles, legs.planted)
+
+
+def _unit(x: np.ndarray) -> np.ndarray:
+    return x / np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), 1e-6)
+
+
+def closest(a: np.ndarray, first: np.ndarray, c: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(...) and (...) shares along segments, from a by `first` and from c by `second`, (..., 3) each, of their closest
+    points (Ericson 2005, 5.1.9)."""
+    between = a - c
     aa, bb, ab = ((x * y).sum(-1) for x, y in ((first, first), (second, second), (first, second)))
     aa, bb = np.maximum(aa, 1e-12), np.maximum(bb, 1e-12)
     ac, bc = (first * between).sum(-1), (second * between).sum(-1)
@@ -95,23 +115,21 @@ def closest(a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray) -> tuple
     return np.clip((ab * t - ac) / aa, 0.0, 1.0), t
 
 
-def make_room(legs: LegPaths, solve: Callable[[np.ndarray], LegPaths], fps: float) -> np.ndarray:
+def make_room(legs: LegPaths, fps: float) -> np.ndarray:
     """(T, 2, 3) moves of the ankles, metres, under which the legs pass each other; zeros where they already do, and for
     a clip too short to move in.
-
-    legs: as they are; solve: as they are when their ankles are moved by (T, 2, 3).
     """
     out, moves = outward(legs.hips), np.zeros_like(legs.ankles)
     if len(moves) < MIN_FRAMES:
         return moves
-    wanted = np.zeros(legs.planted.shape)
+    wanted, now = np.zeros(legs.planted.shape), legs
     for _ in range(ROUNDS):
-        more = room_wanted(legs)
+        more = room_wanted(now)
         if not more.any():
             break
         wanted = np.minimum(wanted + more, MAX_ASIDE)
         moves = _eased(wanted, out, legs.planted, fps)
-        legs = solve(moves)
+        now = moved(legs, moves)
     return moves
 
 

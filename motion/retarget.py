@@ -353,32 +353,29 @@ def _with_room(
 ) -> list[np.ndarray]:
     """Legs put, in place, where their ankles reach the targets, (T, 3) each, or as near to them as the other leg leaves
     room; returns where the ankles are sent."""
-    hips = np.stack([_hip(world, root, side) for side in SIDES], axis=1)
-    moved = list(targets)
-
-    def solve(moves: np.ndarray) -> LegPaths:
-        legs = []
-        for k, side in enumerate(SIDES):
-            moved[k] = targets[k] + moves[:, k]
-            _reach(world, root, side, moved[k])
-            legs.append(_leg_path(world, hips[:, k], side))
-        knees, ankles, toes = (np.stack(part, axis=1) for part in zip(*legs, strict=True))
-        return LegPaths(hips, knees, ankles, toes, planted)
-
-    make_room(solve(np.zeros_like(hips)), solve, fps)
-    return moved
+    legs = []
+    for side, target in zip(SIDES, targets, strict=True):
+        _reach(world, root, side, target)
+        legs.append(_leg_path(world, _hip(world, root, side), side))
+    hips, knees, ankles, toes = (np.stack(part, axis=1) for part in zip(*legs, strict=True))
+    moves = make_room(LegPaths(hips, knees, ankles, toes, planted), fps)
+    targets = [target + moves[:, k] for k, target in enumerate(targets)]
+    for k, side in enumerate(SIDES):
+        if moves[:, k].any():
+            _reach(world, root, side, targets[k])
+    return targets
 
 
-def _leg_path(world: np.ndarray, hip: np.ndarray, side: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Knee, ankle and tip of the toes, (T, 3) each. hip: (T, 3)."""
-    at, path = hip, []
+def _leg_path(world: np.ndarray, hip: np.ndarray, side: str) -> tuple[np.ndarray, ...]:
+    """Hip, knee, ankle and tip of the toes, (T, 3) each. hip: (T, 3)."""
+    at, path = hip, [hip]
     for joint, child in (("hip", "knee"), ("knee", "ankle"), ("ankle", "foot"), ("foot", "")):
         ahead = np.array([TOE_AHEAD, 0.0, 0.0])
         bone = DEFAULT_SKELETON.offsets[DEFAULT_SKELETON.index(f"{side}_{child}")] if child else ahead
         turn = world[:, DEFAULT_SKELETON.index(f"{side}_{joint}")]
         at = at + quat_rotate(turn, np.broadcast_to(bone, at.shape))
         path.append(at)
-    return path[0], path[1], path[3]
+    return path[0], path[1], path[2], path[4]
 
 
 def _hip(world: np.ndarray, root: np.ndarray, side: str) -> np.ndarray:
