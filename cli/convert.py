@@ -79,14 +79,14 @@ class Convert:
         return BAD_INPUT if batch.failed else DONE
 
     def _one(self, path: Path, target: Path, read: Callable[[], Motion], robot: Robot | None, batch: _Batch) -> None:
-        """Read, prepare and write one motion; a MotionError becomes a failure."""
-        from morphloop.motion import FORMATS, MotionError, prepare, write_motion
+        """Read, fit to the layout and write one motion; a MotionError becomes a failure."""
+        from morphloop.motion import FORMATS, MotionError, as_format, write_motion
 
         target = target.with_name(target.name + FORMATS[self.to].suffix)
         try:
             _check_free(target, batch, self.overwrite)
             motion = read()
-            made = prepare(motion, self.to, self.out_fps, robot)
+            made = as_format(motion, self.to, self.out_fps, robot)
             write_motion(target, made, self.to, robot)
         except MotionError as error:
             batch.failed.append(told(path, error))

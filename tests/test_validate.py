@@ -15,10 +15,10 @@ from morphloop.motion import (
     JointTrack,
     MotionError,
     Skeleton,
+    as_format,
     find_motions,
     load_clip,
     make_corpus,
-    prepare,
     read_motion,
     save_clip,
     write_motion,
@@ -50,7 +50,7 @@ def changed(path: Path, meta: dict | None = None, **arrays) -> Path:
 
 
 def written(folder: Path, to: str, motion=CLIP) -> Path:
-    return write_motion(folder / f"a{FORMATS[to].suffix}", prepare(motion, to), to)
+    return write_motion(folder / f"a{FORMATS[to].suffix}", as_format(motion, to), to)
 
 
 @pytest.mark.parametrize("to", FORMATS)
@@ -59,7 +59,7 @@ def test_our_own_files_are_clean(tmp_path, to):
 
 
 def test_fitted_clips_are_clean(tmp_path):
-    track = prepare(make_corpus(1, 2)[0].slice(0, 40), "humanml3d-joints")
+    track = as_format(make_corpus(1, 2)[0].slice(0, 40), "humanml3d-joints")
     assert find_problems(written(tmp_path, "clip", track)) == []
 
 
@@ -148,7 +148,7 @@ def test_a_bvh_in_centimetres_is_no_problem_and_a_jump_in_it_is(tmp_path):
 def test_units(tmp_path):
     path = written(tmp_path, "amass")
     one(changed(path, trans=np.array([0.0, 0.0, 91.0]) + 0 * CLIP.root_pos), "root height", "centimetres")
-    track = prepare(CLIP, "humanml3d-joints")
+    track = as_format(CLIP, "humanml3d-joints")
     assert isinstance(track, JointTrack)
     write_motion(tmp_path / "cm.npy", replace(track, positions=100.0 * track.positions), "humanml3d-joints")
     fields = {p.field: str(p) for p in find_problems(tmp_path / "cm.npy", 20.0)}
@@ -156,7 +156,7 @@ def test_units(tmp_path):
 
 
 def test_y_up(tmp_path):
-    track = prepare(CLIP, "humanml3d-joints")
+    track = as_format(CLIP, "humanml3d-joints")
     assert isinstance(track, JointTrack)
     tipped = track.positions[..., [2, 0, 1]][..., [1, 2, 0]][..., [0, 2, 1]] * [1.0, 1.0, -1.0]
     lying = replace(track, positions=tipped)
