@@ -52,7 +52,7 @@ CLEAN_WALK: dict[str, dict[str, float]] = {
         "gmd_skating_ratio": 0.014,
         "edge_pfc": 0.17,
         "joint_speed_max_rad_s": 7.1,
-        "self_penetration_max_mm": 1.9,
+        "self_penetration_max_mm": 1.3,
         "joint_limit_ratio": 0.0,
         "residual_wrench_ratio": 0.011,
         "residual_force_ratio": 0.005,
