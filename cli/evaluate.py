@@ -36,7 +36,7 @@ class Evaluate:
     compare: tuple[Path, ...] = ()
     """A second folder, `evaluate A --compare B`, or both, `evaluate --compare A B`: B - A over clips of one name."""
     wrench: bool = True
-    """Measure the residual wrench, which takes a third of the time."""
+    """Measure the residual wrench, which takes half of the time."""
     workers: int | None = None
     """Worker processes; one a core if left out, 0 for none."""
     html: Path | None = None

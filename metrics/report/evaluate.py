@@ -85,6 +85,11 @@ class Evaluation:
             self._summaries[variant, side] = found
         return self._summaries[variant, side]
 
+    def clean(self, variant: str) -> dict[str, float]:
+        """What clean capture scores, by metric. It was measured on the built-in body: nothing for other surfaces."""
+        other_surface = variant == "surface" and self.body_hash != load_body().hash
+        return {} if other_surface else CLEAN_WALK.get(variant, {})
+
     def change(self, variant: str) -> dict[str, Summary]:
         """Paired difference, clip minus what it was before, of the clips that have both."""
         rows = self.rows.variants[variant]
@@ -99,10 +104,13 @@ def evaluate(
 ) -> Evaluation:
     """Measure every clip of these files and folders. What cannot be read or measured stands in `failed`.
 
-    watch: told the progress. Raises MotionError for no path, or a reference folder that is none. Worker processes
-    import the main script again, as Python's multiprocessing does: call this under `if __name__ == "__main__":`.
+    watch: told the progress. Raises MotionError for no path, workers under 0, or a reference folder that is none.
+    Worker processes import the main script again, as Python's multiprocessing does: call this under
+    `if __name__ == "__main__":`.
     """
     config = config or EvaluateConfig()
+    if config.workers is not None and config.workers < 0:
+        raise MotionError(f"{config.workers} workers, expected 0 for this process alone, or more")
     named = [Path(path) for path in paths]
     result = Evaluation(config, tuple(str(path) for path in named), load_body(config.body).hash)
     files = motion_files(named, result.failed)
@@ -235,7 +243,7 @@ def facts(result: Evaluation) -> dict[str, Any]:
                 for variant in variants
                 if result.rows.variants[variant].names("frozen")
             },
-            "clean_mocap": {variant: CLEAN_WALK.get(variant, {}) for variant in variants},
+            "clean_mocap": {variant: result.clean(variant) for variant in variants},
         },
         "set": {},
         "units": {name: metric.unit for name, metric in METRICS.items()},
