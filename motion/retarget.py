@@ -60,6 +60,8 @@ STANDING_S = 0.1
 PLANTED_SPEED = 0.8
 """Metres a second of the toe joint under which a foot near the floor is still held by it or just leaving; swinging
 toes go at 2 to 5."""
+STILL_SPEED = 0.3
+"""Metres a second under which it is held at any height: captured floors tilt by up to 20 mm a metre."""
 MAX_SOLE_PITCH = np.radians(25.0)
 """A foot that stands steeper than this stands on its toes and means it."""
 REACH = 0.9995
@@ -343,9 +345,9 @@ def _lay_toes(world: np.ndarray, ankle: np.ndarray, level: np.ndarray, side: str
 
 
 def _planted(feet: _Feet, floor: np.ndarray, fps: float) -> np.ndarray:
-    """(T, 2) bool: the toes are on the floor and stay."""
+    """(T, 2) bool: the toes are on the floor and stay, or are still at any height, as on a floor that tilts."""
     speed = np.linalg.norm(linear_velocity(feet.toes, fps), axis=-1)
-    return (feet.toes[..., 2] < floor + SAME_FLOOR) & (speed < PLANTED_SPEED)
+    return ((feet.toes[..., 2] < floor + SAME_FLOOR) & (speed < PLANTED_SPEED)) | (speed < STILL_SPEED)
 
 
 def _with_room(
