@@ -344,7 +344,17 @@ def test_compare_in_both_forms_writes_the_same(tmp_path: Path, capsys: pytest.Ca
     assert "only in" in text
 
 
-@pytest.mark.parametrize("args", [("--compare", "x"), ("a", "--compare", "b", "c"), ("--compare", "a", "b", "c"), ()])
+def test_nothing_that_pairs_up_is_told_and_no_success(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for side in ("a", "b"):
+        save_clip(tmp_path / side / f"{side}.npz", standing())
+    assert main(["evaluate", str(tmp_path / "a"), "--compare", str(tmp_path / "b"), "--workers", "0"]) == 2
+    assert capsys.readouterr().err == "morphloop: no clip of A pairs with one of B, expected one name and variant\n"
+
+
+@pytest.mark.parametrize(
+    "args",
+    [("--compare", "x"), ("a", "--compare", "b", "c"), ("--compare", "a", "b", "c"), (), ("a", "--workers", "-1")],
+)
 def test_wrong_use_is_one_line(args: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", *args]) == 2
     assert len(capsys.readouterr().err.strip().splitlines()) == 1

@@ -245,7 +245,7 @@ def test_fix_says_what_it_could_not_mend(tmp_path, capsys):
     assert "root_pos" in lines[0]
     assert "mended" not in lines[0]
     assert "mended in" in lines[1]
-    assert lines[-1] == "1 files: 0 clean, 1 with problems, 1 mended copies written"
+    assert lines[-1] == "1 file: 0 clean, 1 with problems, 1 mended copy written"
 
 
 @pytest.mark.parametrize("to", ["humanml3d-joints", "amass", "bvh"])
@@ -291,7 +291,7 @@ def test_exit_codes(tmp_path, capsys):
     folder = tmp_path / "in"
     written(folder, "clip")
     code, said, lines = run(capsys, folder)
-    assert (code, said, lines) == (0, "1 files: 1 clean, 0 with problems\n", [])
+    assert (code, said, lines) == (0, "1 file: 1 clean, 0 with problems\n", [])
     (folder / "bad.bvh").write_text("junk")
     code, said, _ = run(capsys, folder, "--json", tmp_path / "r.json")
     assert code == 1

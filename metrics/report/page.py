@@ -122,6 +122,7 @@ def write_evaluation_page(
         style=style(packaged("evaluate.css")),
         title=" and ".join(batch.label for batch in batches),
         result=result,
+        body="" if result.config.body is None else Path(result.config.body).name,
         views=views,
         comparison=None if comparison is None else _compare_view(comparison),
         failed=[row for batch in batches for row in batch.failed],
