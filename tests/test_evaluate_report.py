@@ -326,8 +326,9 @@ def test_compare_pairs_by_name(tmp_path: Path) -> None:
 
 def test_compare_in_both_forms_writes_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     a, b = two_batches(tmp_path)
-    flags = ["--no-wrench", "--workers", "0", "--html", str(tmp_path / "page.html"), "--json"]
-    assert main(["evaluate", str(a), "--compare", str(b), *flags, str(tmp_path / "one.json")]) == 0
+    flags = ["--no-wrench", "--workers", "0", "--json"]
+    page = ["--html", str(tmp_path / "page.html")]
+    assert main(["evaluate", str(a), "--compare", str(b), *page, *flags, str(tmp_path / "one.json")]) == 0
     out = capsys.readouterr().out
     assert main(["evaluate", "--compare", str(a), str(b), *flags, str(tmp_path / "two.json")]) == 0
     assert (tmp_path / "one.json").read_bytes() == (tmp_path / "two.json").read_bytes()

@@ -215,7 +215,7 @@ def test_folder_of_a_file_with_several_motions(tmp_path: Path) -> None:
     """As action2motion saves them: each is a clip of its own, and the bad one is named."""
     joints = np.stack([clip.positions[:40] for clip in make_corpus(3, 1)])
     joints[1, 7] = np.nan
-    np.savez(tmp_path / "batch.npz", joints=joints)
+    np.savez(tmp_path / "batch.npz", joints=joints, classes=np.zeros(3))
     generator = FolderGenerator(tmp_path, fps=20.0)
     assert generator.prompts == ["batch:0", "batch:2"]
     assert [Path(p).name for p in generator.failed] == ["batch:1.npz"]
