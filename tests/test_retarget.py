@@ -235,7 +235,7 @@ def test_toes_become_hinges_and_hands_share_their_turn_with_forearms():
 
 
 def straight_legs(gap: float, planted: np.ndarray) -> LegPaths:
-    """Legs with slightly bent knees, ankles `gap` metres apart half-way through 60 frames, where the right one passes."""
+    """Legs with slightly bent knees, ankles `gap` metres apart half-way in 60 frames, as the right one passes."""
     hips = np.zeros((60, 2, 3))
     hips[:, :, 1] = [0.09, -0.09]
     hips[..., 2] = 0.85
