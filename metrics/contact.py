@@ -11,10 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from morphloop.motion import Clip, JointTrack
-from morphloop.sim.body import Body
-
-from .points import Points, ground_offset, motion_points
+from .points import Points
 from .signals import GRID_HZ, keep_long, latch, on_grid, shrink, velocity
 
 ENTER_M = 0.010
@@ -76,16 +73,8 @@ class Contacts:
         return speeds
 
 
-def contact_frames(motion: Clip | JointTrack, body: Body | None = None, ground: str = "as-is") -> Contacts:
-    """Contact of a motion under the measurement contract; see `Contacts`. Needs two frames on the 30 Hz grid."""
-    points = motion_points(motion, body)
-    if ground != "as-is":
-        points = points.lowered(ground_offset(points, ground))
-    return find_contacts(points)
-
-
 def find_contacts(points: Points) -> Contacts:
-    """`contact_frames` of points whose ground is at z = 0."""
+    """Contact of points whose ground is at z = 0. Under two frames on the 30 Hz grid nothing touches."""
     clear = points.heights - points.clearance
     near = np.unique(points.joint[clear.min(axis=0) < NEAR_M])
     height, speed = _segments(points, near)

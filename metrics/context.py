@@ -72,3 +72,8 @@ def context(motion: Clip | JointTrack, body: Body | None = None, ground: str = "
         points = motion_points(motion, body)
     offset = ground_offset(points, ground)
     return Context(motion, body, ground, offset, points if ground == "as-is" else points.lowered(offset))
+
+
+def contact_frames(motion: Clip | JointTrack, body: Body | None = None, ground: str = "as-is") -> Contacts:
+    """Contact of a motion under the measurement contract; see `Contacts`. Arguments and errors as for `context`."""
+    return context(motion, body, ground).contacts
