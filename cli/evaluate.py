@@ -38,7 +38,7 @@ class Evaluate:
     wrench: bool = True
     """Measure the residual wrench, which takes half of the time."""
     workers: int | None = None
-    """Worker processes; one a core if left out, 0 for none."""
+    """Worker processes; one a core if left out (a handful of files: none), 0 for none."""
     html: Path | None = None
     """Write a page with plots, pictures and timelines here."""
     json: Path | None = None

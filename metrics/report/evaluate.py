@@ -32,6 +32,8 @@ FROZEN_CLIPS = 256
 batch does not take twice the time."""
 NOT_CLIPS = ("sources", "references", "rollouts")
 """Folders that `morphloop project` writes beside its `clips`; they are not results."""
+FEW_FILES = 8
+"""Files up to which starting workers takes longer than it saves: each imports for two to three seconds."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class EvaluateConfig:
     wrench: bool = True
     """Whether the residual wrench is measured."""
     workers: int | None = None
-    """Worker processes; None for one a core (a single file: none), 0 for none."""
+    """Worker processes; None for one a core (none for up to `FEW_FILES` files), 0 for none."""
 
 
 @dataclass
@@ -118,7 +120,7 @@ def evaluate(
     jobs = _jobs(files, references, config, result.failed)
     workers = config.workers
     if workers is None:
-        workers = min(os.cpu_count() or 1, len(jobs)) if len(jobs) > 1 else 0
+        workers = min(os.cpu_count() or 1, len(jobs)) if len(jobs) > FEW_FILES else 0
     failures: list[tuple[int, int, str, str]] = []
     done = 0
     for number, message in run_tasks(measure_file, (job.message() for job in jobs), workers):
