@@ -3,7 +3,7 @@
     python benchmarks/contact_calibration.py DATA UNPACKED
 
 DATA is the folder of development data, UNPACKED what its `tools/unpack_data.py` wrote (`cmu`, `asap`, `bandai_namco`).
-Prints the tables of docs/contact.md. A capture's
+Prints the tables of docs/contact.md and the control of `metrics/controls.py`. A capture's
 feet do not slide, so where a foot of it moves slower than 0.2 m/s within 60 mm of the floor it stands: that is the
 truth that contact by height is compared with. It is no definition for general use, for it asks the very speed that
 slide measures. CMU's floors are tilted by up to 17 mm a metre; `levelled` takes out the line that the standing feet
@@ -19,16 +19,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from scipy.stats import theilslopes
 
 from morphloop.metrics.as_fed import NAIVE_BAND_M, naive_slide
 from morphloop.metrics.contact import SHORTEST_S, SLIDE_FAST, find_contacts, slide
+from morphloop.metrics.controls import clean_walk
 from morphloop.metrics.points import Points, ground_offset, joint_points, surface_points
 from morphloop.metrics.signals import GRID_HZ, keep_long, on_grid, velocity
 from morphloop.motion import HUMANML3D_JOINTS, Clip, JointTrack, read_motion, to_default
 from morphloop.sim import default_body
 
 STANDING_SPEED, STANDING_HEIGHT = 0.2, 0.06
-OUTLIER_M = 0.010
 BANDAI = "dataset-2_walk_normal"
 BODY = default_body()
 
@@ -61,7 +62,7 @@ def standing(points: Points, below: float = STANDING_HEIGHT) -> np.ndarray:
 
 
 def levelled(clip: Clip) -> tuple[Clip, float]:
-    """The clip without the slope of its floor along its path, and that slope, metres a metre."""
+    """The clip without the slope of its floor along its path (Theil and Sen), and that slope, metres a metre."""
     points = surface_points(clip, BODY)
     points = points.lowered(ground_offset(points, "robust"))
     path = clip.root_pos[:, :2] - clip.root_pos[:, :2].mean(axis=0)
@@ -69,15 +70,10 @@ def levelled(clip: Clip) -> tuple[Clip, float]:
     feet = on_grid(clip.positions[:, [clip.skeleton.index(f"{side}_foot") for side in ("left", "right")]], clip.fps)
     stands, heights = standing(points, below=0.1), feet_heights(surface_points(clip, BODY))
     place, height = (feet[..., :2] @ along)[stands], heights[stands]
-    slope, level = 0.0, float(height.mean())
-    for _ in range(5):
-        slope, level = np.polyfit(place, height, 1)
-        error = np.abs(height - np.polyval((slope, level), place))
-        near = error <= max(OUTLIER_M, 2.0 * float(np.median(error)))
-        place, height = place[near], height[near]
+    slope, level = np.asarray(theilslopes(height, place))[:2].tolist()
     drop = np.zeros_like(clip.root_pos)
-    drop[:, 2] = np.polyval((slope, level), clip.root_pos[:, :2] @ along)
-    return replace(clip, root_pos=clip.root_pos - drop), float(slope)
+    drop[:, 2] = slope * (clip.root_pos[:, :2] @ along) + level
+    return replace(clip, root_pos=clip.root_pos - drop), slope
 
 
 def naive_sliding(points: Points) -> float | None:
@@ -240,6 +236,8 @@ def main() -> None:
     print("## Clean walks\n\n" + walks_table(cases))
     print("## Joints against the surface\n\n" + joints_table(args.data, args.unpacked, cases))
     print("## Pinned contacts\n\n" + pinned_table(args.data))
+    walks = [case.clip for case in cases if case.name.startswith(BANDAI)]
+    print("## The control of `metrics/controls.py`\n\n" + json.dumps(clean_walk(walks), indent=4))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""How much of raw `mujoco.batch` stepping is left as environment steps a second, and where the rest goes.
+"""How much of raw stepping of a physics backend is left as environment steps a second, and where the rest goes.
 
-    python benchmarks/env_speed.py [--envs 256] [--steps 40] [--json FILE]
+    python benchmarks/env_speed.py [--envs 256] [--steps 40] [--backend cpu|warp] [--device cuda:0] [--json FILE]
 
 Raw stepping replays the environment's own states and controls, because a body that fell is cheaper to step. Blocks of
 both take turns, so that the load of the machine weighs on both alike.
@@ -12,41 +12,65 @@ import argparse
 import os
 import time
 from collections import defaultdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import mujoco
-import numpy as np
 import torch
-from mujoco.batch import Batch
 
 from morphloop.envs import TrackingEnv, prepare
 from morphloop.motion import make_corpus, write_json
-from morphloop.sim import SUBSTEPS, CpuPhysics, default_body
+from morphloop.sim import SUBSTEPS, CpuPhysics, Physics, default_body, make_physics
 
 CLIPS = 16
 BLOCK = 10
 """Steps between a change from environment to replay and back."""
 ACTION = 0.3
 """Standard deviation of the random actions."""
+PACKAGES = {"cpu": "mujoco", "warp": "mujoco-warp"}
 PARTS = {"_state": "joint states", "_reward": "reward", "_observe": "observations", "_start": "resets"}
 
 
-class RecordingPhysics(CpuPhysics):
-    """Keeps state (N, S) and controls (N, nu) before each step; the time that takes is counted apart."""
+def wait(device: torch.device) -> float:
+    """The time, once the device has done what it was asked for."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
 
-    def __init__(self, *arguments: Any):
-        super().__init__(*arguments)
-        self.tape: list[np.ndarray] = []
+
+def live_state(physics: Any) -> list[torch.Tensor]:
+    """Views of all that a step starts from: state, controls and the solver's warm start, (N, .) each."""
+    if isinstance(physics, CpuPhysics):
+        return [torch.from_numpy(physics.state)]
+    import warp as wp  # there if the backend is
+
+    return [physics.qpos, physics.qvel, physics.ctrl, wp.to_torch(physics.data.qacc_warmstart)]
+
+
+def raw_step(physics: Any) -> None:
+    """One control step of the simulator alone."""
+    if isinstance(physics, CpuPhysics):
+        physics.batch.step(nstep=SUBSTEPS)
+    else:
+        physics.advance()
+
+
+class Tape:
+    """Keeps what every step of a backend started from; the seconds that takes are counted apart."""
+
+    def __init__(self, physics: Physics):
+        self.states: list[list[torch.Tensor]] = []
         self.keeping = self.stepping = 0.0
+        self.step, self.physics = physics.step, physics
+        physics.step = self.run  # pyright: ignore[reportAttributeAccessIssue]  # wrapped, to be timed
 
-    def step(self) -> torch.Tensor:
-        began = time.perf_counter()
-        self.tape.append(self.state.copy())
-        kept = time.perf_counter()
-        failed = super().step()
+    def run(self) -> torch.Tensor:
+        began = wait(self.physics.device)
+        self.states.append([values.clone() for values in live_state(self.physics)])
+        kept = wait(self.physics.device)
+        failed = self.step()
         self.keeping += kept - began
-        self.stepping += time.perf_counter() - kept
+        self.stepping += wait(self.physics.device) - kept
         return failed
 
 
@@ -57,64 +81,74 @@ def timed_parts(env: TrackingEnv) -> dict[str, float]:
         part = getattr(env, name)
 
         def run(*args: Any, part: Any = part, label: str = label) -> Any:
-            began = time.perf_counter()
+            began = wait(env.physics.device)
             result = part(*args)
-            spent[label] += time.perf_counter() - began
+            spent[label] += wait(env.physics.device) - began
             return result
 
         setattr(env, name, run)
     return spent
 
 
-def replay(batch: Batch, tape: list[np.ndarray]) -> float:
+def replay(physics: Physics, tape: list[list[torch.Tensor]]) -> float:
     """Seconds that raw stepping takes from each of the recorded states, which hold their controls."""
-    spent = 0.0
+    spent, live = 0.0, live_state(physics)
     for state in tape:
-        batch.state[:] = state
-        began = time.perf_counter()
-        batch.step(nstep=SUBSTEPS)
-        spent += time.perf_counter() - began
+        for values, recorded in zip(live, state, strict=True):
+            values.copy_(recorded)
+        began = wait(physics.device)
+        raw_step(physics)
+        spent += wait(physics.device) - began
     return spent
 
 
-def run(envs: int, steps: int) -> dict[str, Any]:
+def measure(env: TrackingEnv, raw: Physics, steps: int) -> tuple[float, float, dict[str, float]]:
+    """Seconds of `steps` environment steps, of as many raw ones, and of the parts of the former."""
+    device, tape = env.physics.device, Tape(env.physics)
+    generator = torch.Generator(device=device).manual_seed(0)
+    shape = (BLOCK, env.num_envs, env.action_size)
+    for action in ACTION * torch.randn(shape, generator=generator, device=device):
+        env.step(action)  # an episode's first steps are not typical
+    parts = timed_parts(env)
+    whole = bare = tape.stepping = 0.0
+    for _ in range(steps // BLOCK):
+        tape.states.clear()
+        tape.keeping = 0.0
+        actions = ACTION * torch.randn(shape, generator=generator, device=device)
+        began = wait(device)
+        for action in actions:
+            env.step(action)
+        whole += wait(device) - began - tape.keeping
+        bare += replay(raw, tape.states)
+    profile = {"physics": tape.stepping} | parts
+    return whole, bare, profile | {"rest": whole - sum(profile.values())}
+
+
+def run(envs: int, steps: int, backend: Any = "cpu", device: str | None = None) -> dict[str, Any]:
     """Measure; rates in steps a second, parts in milliseconds a step."""
     torch.set_num_threads(1)
     body = default_body()
     clips = [prepare(clip, body) for clip in make_corpus(CLIPS, seed=0, defects=True)]
-    physics = RecordingPhysics(body, envs)
+    physics, raw = (make_physics(body, envs, backend, device) for _ in range(2))
     env = TrackingEnv(clips, body, envs, seed=0, physics=physics)
     env.reset()
-    batch = Batch(body.model, envs)
-    batch.reset(stage=mujoco.mjtStage.mjSTAGE_NONE.value)
-    generator = torch.Generator().manual_seed(0)
-    for _ in range(BLOCK):  # an episode's first steps are not typical
-        env.step(ACTION * torch.randn(envs, env.action_size, generator=generator))
-    parts = timed_parts(env)
-    whole = raw = 0.0
-    physics.stepping = 0.0
-    for _ in range(max(1, steps // BLOCK)):
-        physics.tape.clear()
-        physics.keeping = 0.0
-        actions = ACTION * torch.randn(BLOCK, envs, env.action_size, generator=generator)
-        began = time.perf_counter()
-        for action in actions:
-            env.step(action)
-        whole += time.perf_counter() - began - physics.keeping
-        raw += replay(batch, physics.tape)
     count = BLOCK * max(1, steps // BLOCK)
-    profile = {"physics": physics.stepping} | parts
-    profile["rest"] = whole - sum(profile.values())
+    whole, bare, profile = measure(env, raw, count)
+    name = torch.cuda.get_device_name(physics.device) if physics.device.type == "cuda" else "cpu"
     return {
         "envs": envs,
+        "backend": backend,
+        "device": name,
         "cores": os.cpu_count(),
         "load": round(os.getloadavg()[0], 1),
-        "mujoco": mujoco.__version__,
+        "simulator": " ".join((PACKAGES[backend], version(PACKAGES[backend]))),
+        "diverged": physics.diverged,
+        "overflow": getattr(physics, "overflow", 0),
         "env_steps_per_s": envs * count / whole,
-        "raw_steps_per_s": envs * count / raw,
-        "ratio": raw / whole,
-        "ms_per_step": {name: 1e3 * seconds / count for name, seconds in profile.items()},
-        "share": {name: seconds / whole for name, seconds in profile.items()},
+        "raw_steps_per_s": envs * count / bare,
+        "ratio": bare / whole,
+        "ms_per_step": {part: 1e3 * seconds / count for part, seconds in profile.items()},
+        "share": {part: seconds / whole for part, seconds in profile.items()},
     }
 
 
@@ -122,10 +156,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--envs", type=int, default=256)
     parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--backend", choices=("cpu", "warp"), default="cpu")
+    parser.add_argument("--device", help="for --backend warp: cuda:0 if not given, cpu to see that it runs")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    result = run(args.envs, args.steps)
-    print(f"{result['envs']} environments, {result['cores']} cores, load {result['load']}, MuJoCo {result['mujoco']}")
+    result = run(args.envs, args.steps, args.backend, args.device)
+    print(
+        f"{result['envs']} environments, {result['simulator']} on {result['device']}, {result['cores']} cores, "
+        f"load {result['load']}, {result['diverged']} diverged, {result['overflow']} buffers overflowed"
+    )
     print(f"environment {result['env_steps_per_s']:8.0f} steps/s")
     print(f"raw         {result['raw_steps_per_s']:8.0f} steps/s")
     print(f"ratio       {result['ratio']:8.2f}")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from morphloop.motion import HUMANML3D_JOINTS, Clip, JointTrack, load_rollout, make_corpus, prepare, read_motions
+from morphloop.motion import HUMANML3D_JOINTS, Clip, JointTrack, as_format, load_rollout, make_corpus, read_motions
 from morphloop.motion.files import save_clip, save_rollout
 from morphloop.motion.readers.pickled import read_pickle
 from morphloop.motion.robot import Hinge, Robot
@@ -84,7 +84,7 @@ def _all_motions(fps: float | None = None, robot: Robot | None = None) -> Callab
 def make_seeds(folder: Path) -> dict[str, Seed]:
     """Every layout by name; `folder` is for files on the way."""
     clip = replace(make_corpus(1, 1)[0].slice(0, FRAMES), texts=("a person walks",))
-    track = prepare(clip, "humanml3d-joints")
+    track = as_format(clip, "humanml3d-joints")
     assert isinstance(track, JointTrack)
     told, needs_fps, robotic = _all_motions(), _all_motions(20.0), _all_motions(30.0, ROBOT)
 

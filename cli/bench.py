@@ -11,7 +11,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from .console import DONE, FAILED, progress_bars, writable_folder
+from .console import DONE, FAILED, progress_bars, writable_files
 
 if TYPE_CHECKING:
     from morphloop.metrics.bench import Case
@@ -37,9 +37,7 @@ class BenchMetrics:
         from morphloop.metrics.report.bench_page import draw, page
         from morphloop.motion import write_atomic, write_json
 
-        for path in (self.json, self.markdown):
-            if path is not None:
-                writable_folder(path.parent)
+        writable_files(self.json, self.markdown)
         with progress_bars() as watch:
             cases = run_bench(self.seed, watch=lambda done, total: watch("injecting", done, total))
         failed = failures(cases)

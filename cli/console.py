@@ -63,6 +63,17 @@ def writable_folder(path: Path) -> Path:
     return path
 
 
+def writable_files(*paths: Path | None) -> None:
+    """Make the folders of output files before the work begins; MotionError in one line where one cannot be written."""
+    for path in paths:
+        if path is None:
+            continue
+        if path.is_dir():
+            raise MotionError(f"{path}: is a folder, expected a file to write")
+        if not path.exists() or path.is_file():  # a device is written to and needs nothing beside it
+            writable_folder(path.parent)
+
+
 @contextmanager
 def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
     """Progress bars of a long command, one a label; yields `watch(label, done, total)`.

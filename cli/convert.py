@@ -11,7 +11,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from .console import BAD_INPUT, DONE, files_below, progress_bars, robot_named, told, writable_folder
+from .console import BAD_INPUT, DONE, files_below, progress_bars, robot_named, told, writable_files, writable_folder
 
 if TYPE_CHECKING:
     from morphloop.motion import Clip, JointTrack
@@ -64,8 +64,7 @@ class Convert:
         from morphloop.motion import read_motions, write_json
 
         out, batch = writable_folder(self.out), _Batch()
-        if self.json is not None:
-            writable_folder(self.json.parent)
+        writable_files(self.json)
         robot = robot_named(self.body)
         files = files_below(self.paths, batch.failed)
         with progress_bars() as watch:
@@ -79,14 +78,14 @@ class Convert:
         return BAD_INPUT if batch.failed else DONE
 
     def _one(self, path: Path, target: Path, read: Callable[[], Motion], robot: Robot | None, batch: _Batch) -> None:
-        """Read, prepare and write one motion; a MotionError becomes a failure."""
-        from morphloop.motion import FORMATS, MotionError, prepare, write_motion
+        """Read, fit to the layout and write one motion; a MotionError becomes a failure."""
+        from morphloop.motion import FORMATS, MotionError, as_format, write_motion
 
         target = target.with_name(target.name + FORMATS[self.to].suffix)
         try:
             _check_free(target, batch, self.overwrite)
             motion = read()
-            made = prepare(motion, self.to, self.out_fps, robot)
+            made = as_format(motion, self.to, self.out_fps, robot)
             write_motion(target, made, self.to, robot)
         except MotionError as error:
             batch.failed.append(told(path, error))
@@ -99,7 +98,7 @@ class Convert:
                 "out": str(target),
                 "frames": made.num_frames - (self.to == "humanml3d-263"),
                 "fps": made.fps,
-                "did": _changes(motion, made),
+                "did": _changes(motion, made, self.to),
                 "carries": FORMATS[self.to].carries,
             }
         )
@@ -120,7 +119,7 @@ def _check_free(target: Path, batch: _Batch, overwrite: bool) -> None:
         raise MotionError(f"{target} is there already, expected a free name or --overwrite")
 
 
-def _changes(before: Motion, made: Motion) -> list[str]:
+def _changes(before: Motion, made: Motion, to: str) -> list[str]:
     """What was done to a motion on its way into a layout, in words."""
     from morphloop.motion import Clip
 
@@ -135,10 +134,15 @@ def _changes(before: Motion, made: Motion) -> list[str]:
         )
     if abs(made.fps - before.fps) > 1e-9:
         did.append(f"resampled from {before.fps:g} to {made.fps:g} fps")
+    if to == "humanml3d-263":
+        did.append("put on HumanML3D's body, floor and heading; a frame less")
     return did
 
 
 def _print(batch: _Batch, out: Path, to: str) -> None:
+    """A row a file, nothing where none was written."""
+    if not batch.clips:
+        return
     table = Table("clip", "frames", "fps", "what was done to it", title=f"{len(batch.clips)} files as {to} in {out}")
     for row in batch.clips[:SHOWN]:
         table.add_row(row["name"], str(row["frames"]), f"{row['fps']:g}", "; ".join(row["did"]) or "nothing")

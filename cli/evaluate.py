@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from .console import BAD_INPUT, DONE, progress_bars, writable_folder
+from .console import BAD_INPUT, DONE, progress_bars, writable_files
 
 if TYPE_CHECKING:
     from morphloop.metrics.report import Comparison, Evaluation
@@ -20,7 +20,7 @@ class Evaluate:
     """Measure how bad motion is: foot slide, float, penetration, unsupported flight, and errors against a reference.
 
     Clips with rotations are measured on the body's surface, joint positions on the joints; the two are never mixed.
-    Exit code 2 if a file could not be read; the others are measured all the same.
+    Exit code 2 if a file could not be read, or nothing to compare pairs up; the others are measured all the same.
     """
 
     paths: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
@@ -36,9 +36,9 @@ class Evaluate:
     compare: tuple[Path, ...] = ()
     """A second folder, `evaluate A --compare B`, or both, `evaluate --compare A B`: B - A over clips of one name."""
     wrench: bool = True
-    """Measure the residual wrench, which takes a third of the time."""
+    """Measure the residual wrench, which takes half of the time."""
     workers: int | None = None
-    """Worker processes; one a core if left out, 0 for none."""
+    """Worker processes; one a core if left out (a handful of files: none), 0 for none."""
     html: Path | None = None
     """Write a page with plots, pictures and timelines here."""
     json: Path | None = None
@@ -48,9 +48,7 @@ class Evaluate:
         from morphloop.metrics import report
 
         paths, others = self._sides()
-        for output in (self.json, self.html):
-            if output is not None:
-                writable_folder(output.parent)
+        writable_files(self.json, self.html)
         config = report.EvaluateConfig(self.ground, self.fps, self.body, self.reference, self.wrench, self.workers)
         with progress_bars() as watch:
             result = report.evaluate(paths, config, watch)
@@ -66,6 +64,9 @@ class Evaluate:
         failed = result.failed + ([] if comparison is None else comparison.b.failed)
         for row in failed:
             print(f"morphloop: {row['path']}: {row['reason']}", file=sys.stderr)
+        if comparison is not None and not comparison.pairs:
+            print("morphloop: no clip of A pairs with one of B, expected one name and variant", file=sys.stderr)
+            return BAD_INPUT
         return BAD_INPUT if failed else DONE
 
     def _sides(self) -> tuple[tuple[Path, ...], tuple[Path, ...]]:

@@ -142,10 +142,11 @@ class TrainGenerator:
 
 def training_clips(source: TrainingData) -> list[Clip]:
     """Captioned clips of a folder or of the corpus's training split. MotionError names a file that cannot be used."""
-    from morphloop.motion import MotionError, find_motions, make_corpus, read_motion, to_default
+    from morphloop.motion import MotionError, find_motions, make_corpus, read_motions, to_default
 
     if source.data is not None:
-        clips = [to_default(read_motion(path)) for path in find_motions(source.data)]
+        motions = (read for path in find_motions(source.data) for _, read in read_motions(path))
+        clips = [to_default(read()) for read in motions]
         for clip in clips:
             if not clip.texts:
                 raise MotionError(f"{source.data}: clip '{clip.name}' has no caption, expected at least one text")

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from .console import BAD_INPUT, DONE, FAILED, files_below, progress_bars, robot_named, told, writable_folder
+from .console import (
+    BAD_INPUT,
+    DONE,
+    FAILED,
+    files_below,
+    progress_bars,
+    robot_named,
+    told,
+    writable_files,
+    writable_folder,
+)
 
 if TYPE_CHECKING:
     from morphloop.motion.problems import Problem
@@ -54,8 +64,7 @@ class Validate:
 
         if self.fix and self.out is None:
             raise MotionError("--fix writes new files: give their folder with --out DIR")
-        if self.json is not None:
-            writable_folder(self.json.parent)
+        writable_files(self.json)
         out = writable_folder(self.out) if self.fix and self.out is not None else None
         robot, batch = robot_named(self.body), _Batch()
         files = files_below(self.paths, batch.failed)
@@ -105,5 +114,6 @@ def _print(batch: _Batch) -> None:
         print(f"and {len(lines) - SHOWN} more (--json FILE holds all)")
     bad = sum(bool(row["problems"]) for row in batch.files)
     written = sum(row["out"] is not None for row in batch.files)
-    mended = f", {written} mended copies written" if written else ""
-    print(f"{len(batch.files)} files: {len(batch.files) - bad} clean, {bad} with problems{mended}")
+    mended = f", {written} mended cop{'y' if written == 1 else 'ies'} written" if written else ""
+    count = f"{len(batch.files)} file{'' if len(batch.files) == 1 else 's'}"
+    print(f"{count}: {len(batch.files) - bad} clean, {bad} with problems{mended}")

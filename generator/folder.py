@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
-from morphloop.motion import Clip, MotionError, find_motions, read_motion, to_default, write_json
+from morphloop.motion import Clip, MotionError, find_motions, read_motions, to_default, write_json
 
 from .motion_llm import KIND, MotionLLM
 from .protocol import FinetuneConfig, FinetuneReport, Generator, Seconds
@@ -38,18 +38,20 @@ class FolderGenerator:
 
     def _read(self) -> dict[str, Clip]:
         clips: dict[str, Clip] = {}
-        for path in self.paths:
+        motions = ((path, *motion) for path in self.paths for motion in read_motions(path, self.fps))
+        for path, name, read in motions:
             try:
-                clip = to_default(read_motion(path, fps=self.fps))
+                clip = to_default(read())
             except MotionError as error:
-                self.failed[str(path)] = str(error)
+                self.failed[str(path.with_name(name + path.suffix))] = str(error)
                 continue
-            name = path.relative_to(self.folder).with_suffix("").as_posix() if self.folder.is_dir() else path.stem
+            if self.folder.is_dir():
+                name = (path.parent.relative_to(self.folder) / name).as_posix()
             prompt = clip.texts[0] if clip.texts else name
             if prompt in clips:
                 prompt = f"{prompt} ({name})"
             clip = clip.with_provenance(stage="generate", source=str(path), prompt=prompt)
-            clips[prompt] = replace(clip, name=name.replace("/", "_"), texts=clip.texts or (prompt,))
+            clips[prompt] = replace(clip, name=name.replace("/", "_").replace(":", "_"), texts=clip.texts or (prompt,))
         return clips
 
     @property

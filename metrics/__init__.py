@@ -1,7 +1,7 @@
 """Metrics: what is measured, under one contract for before and after; pure functions over arrays."""
 
-from .contact import Contacts, contact_frames
-from .context import Context, context
+from .contact import Contacts
+from .context import Context, contact_frames, context
 from .controls import CLEAN_WALK, CLEAN_WALK_NAME
 from .measure import Measurement, measure
 from .registry import METRICS, Metric

@@ -11,10 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from morphloop.motion import Clip, JointTrack
-from morphloop.sim.body import Body
-
-from .points import Points, ground_offset, motion_points
+from .points import Points
 from .signals import GRID_HZ, keep_long, latch, on_grid, shrink, velocity
 
 ENTER_M = 0.010
@@ -24,6 +21,8 @@ SETTLED_SPEED = 0.05
 VERTICAL_SPEED = 0.15
 """m/s; a part that has come down slower than the first is on the ground, one that rises or falls faster than the second
 is passing. The first is calibrated: a heel skims the last 100 ms of its swing under 10 mm (`docs/contact.md`)."""
+SUNK_M = 0.025
+"""A part deeper in the ground than this touches it however fast it rises or falls (a joint: the joint itself)."""
 SHORTEST_S = 0.1
 LANDING = 3
 LEAVING = 2
@@ -74,22 +73,14 @@ class Contacts:
         return speeds
 
 
-def contact_frames(motion: Clip | JointTrack, body: Body | None = None, ground: str = "as-is") -> Contacts:
-    """Contact of a motion under the measurement contract; see `Contacts`. Needs two frames on the 30 Hz grid."""
-    points = motion_points(motion, body)
-    if ground != "as-is":
-        points = points.lowered(ground_offset(points, ground))
-    return find_contacts(points)
-
-
 def find_contacts(points: Points) -> Contacts:
-    """`contact_frames` of points whose ground is at z = 0."""
+    """Contact of points whose ground is at z = 0. Under two frames on the 30 Hz grid nothing touches."""
     clear = points.heights - points.clearance
     near = np.unique(points.joint[clear.min(axis=0) < NEAR_M])
     height, speed = _segments(points, near)
     touching, settled = np.zeros(height.shape, bool), np.zeros(height.shape, bool)
     for s in range(len(near)):
-        touching[:, s] = touches(height[:, s])
+        touching[:, s] = touches(height[:, s], float(points.clearance[points.joint == near[s]].max()))
         settled[:, s] = shrink(touching[:, s], LANDING, LEAVING)
     foot = np.array([points.foot[points.joint == j].max() for j in near], int)
     return Contacts(
@@ -103,12 +94,17 @@ def find_contacts(points: Points) -> Contacts:
     )
 
 
-def touches(height: np.ndarray) -> np.ndarray:
-    """(T',) bool from the height of a segment's lowest point over the ground on the 30 Hz grid, metres."""
+def touches(height: np.ndarray, clearance: float = 0.0) -> np.ndarray:
+    """(T',) bool from the height of a segment's lowest point over the ground, less its clearance, on the 30 Hz grid.
+
+    clearance: how far that point may be below its usual height before it is in the ground itself; metres both.
+    """
     if len(height) < 2:
         return np.zeros(len(height), bool)
-    speed = np.abs(velocity(height))
-    low = latch(on=(height < ENTER_M) & (speed < SETTLED_SPEED), off=(height > LEAVE_M) | (speed >= VERTICAL_SPEED))
+    speed, sunk = np.abs(velocity(height)), height < -SUNK_M - clearance
+    enters = (height < ENTER_M) & (speed < SETTLED_SPEED)
+    leaves = (height > LEAVE_M) | (speed >= VERTICAL_SPEED)
+    low = latch(on=enters | sunk, off=leaves & ~sunk)
     return keep_long(low, round(SHORTEST_S * GRID_HZ))
 
 
@@ -116,7 +112,7 @@ def _segments(points: Points, near: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     """Of the segments carried by the joints `near` (S,): height (T', S) of the lowest point, and horizontal speed
     (T', S) of the mean of the material points near the ground."""
     own = np.flatnonzero(np.isin(points.joint, near))
-    centres = on_grid(points.track(own), points.fps)
+    centres = points.grid_track(own)
     heights = centres[..., 2] - points.radius[own] - points.clearance[own]
     flow = velocity(centres)[..., :2] if len(centres) > 1 else np.zeros((*heights.shape, 2))
     round_ = np.unique(points.joint[own][points.radius[own] > 0])

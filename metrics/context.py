@@ -16,7 +16,6 @@ from morphloop.sim.body import Body, default_body
 
 from .contact import Contacts, find_contacts
 from .points import Points, ground_offset, motion_points
-from .signals import smooth_and_grid
 from .vertices import vertex_points
 
 
@@ -35,19 +34,15 @@ class Context:
     offset: float
     points: Points
 
-    @cached_property
-    def _joints(self) -> tuple[np.ndarray, np.ndarray]:
-        return smooth_and_grid(self.points.positions, self.points.fps)
-
     @property
     def smooth_joints(self) -> np.ndarray:
         """(T, J, 3) joint positions after the 6 Hz low-pass, at the clip's own rate, metres."""
-        return self._joints[0]
+        return self.points.smooth_and_grid[0]
 
     @property
     def grid_joints(self) -> np.ndarray:
         """(T', J, 3) joint positions on the 30 Hz grid, metres."""
-        return self._joints[1]
+        return self.points.smooth_and_grid[1]
 
     @cached_property
     def contacts(self) -> Contacts:
@@ -77,3 +72,8 @@ def context(motion: Clip | JointTrack, body: Body | None = None, ground: str = "
         points = motion_points(motion, body)
     offset = ground_offset(points, ground)
     return Context(motion, body, ground, offset, points if ground == "as-is" else points.lowered(offset))
+
+
+def contact_frames(motion: Clip | JointTrack, body: Body | None = None, ground: str = "as-is") -> Contacts:
+    """Contact of a motion under the measurement contract; see `Contacts`. Arguments and errors as for `context`."""
+    return context(motion, body, ground).contacts

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from .signals import GRID_HZ, on_grid, runs
@@ -89,9 +91,13 @@ def unsupported(clear: np.ndarray, com: np.ndarray | None, fps: float, dense: np
 
 def _fit_acceleration(x: np.ndarray, fps: float, samples: int) -> np.ndarray:
     """(T - samples + 1, 3) second derivative of the least-squares quadratic over each window of samples."""
-    times = (np.arange(samples) - (samples - 1) / 2) / fps
-    kernel = 2.0 * np.linalg.pinv(np.vander(times, 3))[0]
-    return np.lib.stride_tricks.sliding_window_view(x, samples, axis=0) @ kernel
+    return np.lib.stride_tricks.sliding_window_view(x, samples, axis=0) @ (_quadratic(samples) * fps**2)
+
+
+@lru_cache(maxsize=256)
+def _quadratic(samples: int) -> np.ndarray:
+    """(samples,) weights of the second derivative of a quadratic fitted to samples one apart."""
+    return 2.0 * np.linalg.pinv(np.vander(np.arange(samples) - (samples - 1) / 2, 3))[0]
 
 
 def smoothness(joints: np.ndarray, smooth: np.ndarray, grid: np.ndarray) -> Values:

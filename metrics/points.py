@@ -17,7 +17,7 @@ from morphloop.motion import Clip, JointTrack, MotionError
 from morphloop.motion.rotations import quat_to_matrix
 from morphloop.sim.body import Body, default_body
 
-from .signals import between_frames, resample_linear
+from .signals import between_frames, on_grid, resample_linear, smooth_and_grid
 
 Variant = Literal["surface", "joints"]
 GROUNDS = ("as-is", "lowest", "robust")
@@ -79,6 +79,11 @@ class Points:
         return (self.heights - self.clearance).min(axis=1)
 
     @cached_property
+    def smooth_and_grid(self) -> tuple[np.ndarray, np.ndarray]:
+        """(T, J, 3) and (T', J, 3) joints after the 6 Hz low-pass, at their own rate and on the 30 Hz grid, metres."""
+        return smooth_and_grid(self.positions, self.fps)
+
+    @cached_property
     def dense_lowest(self) -> np.ndarray:
         """(T',) h(t) between the frames too, at `dense_fps`, metres."""
         return lowest_between(self.heights, self.fps)
@@ -100,6 +105,12 @@ class Points:
         if self.matrices is not None:
             centres = centres + np.einsum("tpij,pj->tpi", self.matrices[:, joints], self.local[points])
         return centres
+
+    def grid_track(self, points: np.ndarray) -> np.ndarray:
+        """(T', K, 3) `track` after the 6 Hz low-pass on the 30 Hz grid."""
+        if self.matrices is None and self.variant == "joints":
+            return self.smooth_and_grid[1][:, self.joint[points]]
+        return on_grid(self.track(points), self.fps)
 
     def at(self, fps: float) -> Points:
         """Linearly resampled, for legacy metrics whose definition assumes a frame rate."""

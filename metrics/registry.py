@@ -40,6 +40,7 @@ CONTACT = GRID | {
     "leave": _mm(contact.LEAVE_M),
     "vertical speed to enter": f"{contact.SETTLED_SPEED:g} m/s",
     "to stay": f"{contact.VERTICAL_SPEED:g} m/s",
+    "any vertical speed": f"deeper than {_mm(contact.SUNK_M)}",
     "shortest": f"{contact.SHORTEST_S:g} s",
     "left out at a contact's beginning and end": f"{contact.LANDING} and {contact.LEAVING} samples",
     "toe joint over sole (joints)": _mm(points.TOE_CLEARANCE),

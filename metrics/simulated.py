@@ -7,7 +7,8 @@ import numpy as np
 from morphloop.motion import MotionError, Rollout
 from morphloop.sim.body import Body, default_body
 
-from .contact import SLIDE_FAST, contact_frames
+from .contact import SLIDE_FAST
+from .context import contact_frames
 from .plausibility import GRAVITY
 from .signals import GRID_HZ, grid_frames
 

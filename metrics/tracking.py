@@ -6,10 +6,12 @@ Errors as in PHC and PULSE (Luo et al., arXiv 2305.06456 and 2310.04582): at 30 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import overload
 
 import numpy as np
 
-from morphloop.motion import Clip, MotionError
+from morphloop.motion import Clip, JointTrack, MotionError
+from morphloop.motion.rotations import quat_from_heading, quat_rotate
 
 from .signals import grid_frames
 
@@ -63,8 +65,23 @@ def position_errors(ours: np.ndarray, theirs: np.ndarray) -> Values:
     }
 
 
-def frozen_pose(reference: Clip) -> Clip:
-    """The control that does nothing: the first pose carried along the reference's root position and orientation."""
+@overload
+def frozen_pose(reference: Clip) -> Clip: ...
+
+
+@overload
+def frozen_pose(reference: JointTrack) -> JointTrack: ...
+
+
+def frozen_pose(reference: Clip | JointTrack) -> Clip | JointTrack:
+    """The control that does nothing: the first pose carried along the reference's root position and orientation; of
+    joint positions, whose root tells no orientation, along the first joint and turned with the line of the hips."""
+    name = f"{reference.name}_frozen"
+    if isinstance(reference, JointTrack):
+        turn = quat_from_heading(reference.heading - reference.heading[0])[:, None]
+        root = reference.positions[:, :1]
+        pose = np.broadcast_to(reference.positions[:1] - root[:1], reference.positions.shape)
+        return replace(reference, positions=root + quat_rotate(turn, pose), name=name)
     rotations = np.repeat(reference.rotations[:1], reference.num_frames, axis=0)
     rotations[:, 0] = reference.rotations[:, 0]
-    return replace(reference, rotations=rotations, name=f"{reference.name}_frozen")
+    return replace(reference, rotations=rotations, name=name)

@@ -18,7 +18,7 @@ from .humanml3d import joints_from_features, joints_to_features, track_from_feat
 from .readers import find_motions, read_motion, read_motions
 from .retarget import to_default
 from .skeleton import DEFAULT_SKELETON, HUMANML3D_JOINTS, SMPL_JOINTS, Skeleton, forward_kinematics
-from .writers import FORMATS, prepare, write_motion
+from .writers import FORMATS, as_format, write_motion
 
 __all__ = [
     "DEFAULT_SKELETON",
@@ -33,6 +33,7 @@ __all__ = [
     "Rollout",
     "Skeleton",
     "action_names",
+    "as_format",
     "find_motions",
     "fit_joints",
     "forward_kinematics",
@@ -41,7 +42,6 @@ __all__ = [
     "load_clip",
     "load_rollout",
     "make_corpus",
-    "prepare",
     "read_manifest",
     "read_motion",
     "read_motions",

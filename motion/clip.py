@@ -203,6 +203,14 @@ class JointTrack:
     def num_frames(self) -> int:
         return len(self.positions)
 
+    @cached_property
+    def heading(self) -> np.ndarray:
+        """(T,) yaw of the front in radians, square to the line through the hips; zeros where the track has no hips."""
+        if not {"left_hip", "right_hip"} <= set(self.names):
+            return np.zeros(self.num_frames)
+        left, right = (self.positions[:, self.names.index(f"{side}_hip")] for side in ("left", "right"))
+        return np.arctan2(right[:, 0] - left[:, 0], left[:, 1] - right[:, 1])
+
     def resampled(self, fps: float) -> JointTrack:
         """The track at another frame rate by linear interpolation; the first frame stays."""
         if abs(fps - self.fps) < 1e-9:

@@ -29,7 +29,7 @@ def squat(draw: Draw) -> Score:
     pitch = (0.25 + 0.45 * depth) * bend
     tilt = np.stack([0 * t, pitch, 0 * t], axis=1)
     reach = draw.between(1.2, 1.5) * bend + pitch
-    arms = merge(*(arm(s, 0 * t + 0.12, reach, 0 * t, 0.25 + 0 * t) for s in (LEFT, RIGHT)))
+    arms = merge(*(arm(s, 0 * t + 0.16, reach, 0 * t, 0.25 + 0 * t) for s in (LEFT, RIGHT)))
     upper = trunk(0.25 * bend, 0 * t, 0 * t, -0.35 * bend) | arms
     words = {
         "count_squats": "one squat" if count == 1 else "two squats",

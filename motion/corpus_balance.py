@@ -16,6 +16,7 @@ import numpy as np
 from scipy.linalg import solve_banded
 from scipy.ndimage import gaussian_filter1d, minimum_filter1d
 
+from .leg_clearance import LegPaths, make_room
 from .leg_ik import (
     ANKLES,
     BALL,
@@ -42,6 +43,8 @@ REACH = 0.988
 ROUNDS, CORRECTED = 6, (2, 4)
 """Passes of fitting the pelvis to the centre of mass, and those before which the model is corrected for what swinging
 limbs do to the zero-moment point (the second stage of Kajita's generator)."""
+ON_GROUND = 1e-6
+"""Lift of the sole, metres, under which a foot stands."""
 MAX_SHIFT = 0.10
 """Largest such correction, metres."""
 
@@ -181,9 +184,19 @@ def solve_plan(plan: Plan) -> tuple[np.ndarray, np.ndarray]:
         root[:, :2] += target - centre[:, :2]
         if plan.rise is not None:
             root[:, 2] += standing + centre[0, 2] - root[0, 2] + plan.rise - centre[:, 2]
-    legs = solve_legs(root, rotations[:, 0], ankles, foot_rot, plan.feet.toe)
+    legs = _apart(plan, root, rotations[:, 0], ankles, foot_rot)
     rotations[:, LEG_JOINTS] = leg_rotations(legs, rotations[:, 0])
     return root, rotations
+
+
+def _apart(plan: Plan, root: np.ndarray, root_rot: np.ndarray, ankles: np.ndarray, foot_rot: np.ndarray) -> Legs:
+    """The legs as planned, but a swinging foot led around the other leg where they would meet. root: (T, 3); root_rot:
+    (T, 4); ankles: (T, 2, 3); foot_rot: (T, 2, 4)."""
+    legs = solve_legs(root, root_rot, ankles, foot_rot, plan.feet.toe)
+    ball = legs.ankles + quat_rotate(foot_rot, np.broadcast_to(BALL, ankles.shape))
+    planted = plan.feet.ground[..., 2] < ON_GROUND
+    moves = make_room(LegPaths(legs.hips, legs.knees, legs.ankles, ball, planted), FPS)
+    return solve_legs(root, root_rot, ankles + moves, foot_rot, plan.feet.toe) if moves.any() else legs
 
 
 def _missing_moment(cop: np.ndarray, segments: np.ndarray) -> np.ndarray:

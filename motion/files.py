@@ -33,8 +33,17 @@ LARGEST = 1e6
 
 
 def write_atomic(path: Path | str, write: Callable[[IO[bytes]], Any]) -> Path:
-    """Write a file under a temporary name in the same folder, then rename: never a half-written file."""
+    """Write a file under a temporary name in the same folder, then rename: never a half-written file.
+
+    A pipe or device, as `/dev/null` or `/dev/stdout`, is written to and not replaced. MotionError for a folder.
+    """
     path = Path(path)
+    if path.is_dir():
+        raise MotionError(f"{path}: is a folder, expected a file to write")
+    if path.exists() and not path.is_file():
+        with path.open("wb") as stream:
+            write(stream)
+        return path
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")

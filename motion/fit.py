@@ -183,7 +183,7 @@ def fit_joints(track: JointTrack) -> Clip:
 
 def solve(target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Root (T, 3) and local rotations (T, 24, 4) of the default skeleton nearest to targets (T, 22, 3), metres."""
-    state = _guess(target)
+    state = _State(*guess_rotations(target))
     for _ in range(ITERATIONS):
         smooth = _neighbours(state.local[:, _TURNING])
         for start in range(0, len(target), BLOCK):
@@ -277,8 +277,9 @@ def _turn(first: np.ndarray, second: np.ndarray, rest_first: np.ndarray, rest_se
     return quat_mul(_frame(first, second), rest)
 
 
-def _guess(target: np.ndarray) -> _State:
-    """Rotations from limb directions, the planes of hips and shoulders and the bend planes of knees and elbows."""
+def guess_rotations(target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Root (T, 3) and local rotations (T, 22, 4) from targets (T, 22, 3): limb directions, the planes of hips and
+    shoulders and the bend planes of knees and elbows."""
     at: Points = {name: target[:, j] for j, name in enumerate(HUMANML3D_JOINTS)}
     rest: Points = dict(zip(HUMANML3D_JOINTS, _BODY.rest_positions, strict=True))
     world = np.zeros((len(target), len(JOINTS), 4))
@@ -305,7 +306,7 @@ def _guess(target: np.ndarray) -> _State:
     for side, sign in (("left", 1.0), ("right", -1.0)):
         _guess_leg(side, at, rest, pelvis, put)
         _guess_arm(side, sign, at, rest, chest, put)
-    return _State(target[:, 0].copy(), local_rotations(_BODY, world))
+    return target[:, 0].copy(), local_rotations(_BODY, world)
 
 
 def _aim(base: np.ndarray, rest: np.ndarray, direction: np.ndarray) -> np.ndarray:

@@ -29,7 +29,17 @@ import numpy as np
 from .clip import Clip, JointTrack
 from .errors import MotionError
 from .fit import DEFAULT_LEG, TOE_HEIGHT, fit_joints
-from .rotations import linear_velocity, quat_between, quat_from_matrix, quat_from_rotvec, quat_mul, quat_rotate
+from .leg_clearance import LegPaths, make_room
+from .limb_turns import hinge_toes, share_forearm_turns, turn_feet_over, turns_from_positions
+from .rotations import (
+    linear_velocity,
+    quat_between,
+    quat_conj,
+    quat_from_matrix,
+    quat_from_rotvec,
+    quat_mul,
+    quat_rotate,
+)
 from .skeleton import DEFAULT_SKELETON, HUMANML3D_JOINTS, Skeleton, local_rotations
 from .skeleton_maps import SIDES, SkeletonMap, find_map
 
@@ -41,18 +51,25 @@ HEEL_BEHIND = 0.06
 TOE_AHEAD, TOE_HALF_WIDTH, TOE_RADIUS = 0.055, 0.030, 0.020
 """Metres: the default body's toes are a capsule across, this far ahead of the toe joint."""
 TOE_OVER_FLOOR = (0.0, 0.060)
-"""Metres that standing toe joints may be over the floor: exporters put them at 0, CMU's and Bandai Namco's level captures
-have them at 20 to 60 mm."""
+"""Metres that standing toe joints may be over the floor: exporters put them at 0, level captures of CMU and of Bandai
+Namco have them at 20 to 60 mm."""
 STANDING_SPEED = 0.15
 """Metres a second under which ankle and toe of a foot on the floor are standing."""
 STANDING_S = 0.1
 """Seconds that a foot must stand in all for its sole to be levelled."""
+PLANTED_SPEED = 0.8
+"""Metres a second of the toe joint under which a foot near the floor is still held by it or just leaving; swinging
+toes go at 2 to 5."""
+STILL_SPEED = 0.3
+"""Metres a second under which it is held at any height: captured floors tilt by up to 20 mm a metre."""
 MAX_SOLE_PITCH = np.radians(25.0)
 """A foot that stands steeper than this stands on its toes and means it."""
 REACH = 0.9995
 """Share of the straight leg that inverse kinematics may use."""
 MAX_DROP = 0.03
 """Metres by which the pelvis may be lowered, once for the clip, so that straight legs reach their feet."""
+RIGID_PELVIS = np.radians(15.0)
+"""Median angle between the hips' line and where the pelvis has it at rest; beyond it the rotations say nothing."""
 T_POSE_JUMP = 0.6
 """Radians that some joint turns between frame 0 and frame 1 where frame 0 is a T-pose put before the motion."""
 T_POSE_RESIDUE = 0.45
@@ -60,6 +77,10 @@ T_POSE_RESIDUE = 0.45
 
 ALIGNED = {"hip": "knee", "knee": "ankle", "shoulder": "elbow", "elbow": "wrist"}
 """Joints whose bone, to the joint named, is laid on the source's."""
+
+
+MOST_KEPT = 64
+_KEPT: dict[tuple[str, tuple[str, ...], bytes], np.ndarray] = {}
 
 
 def _over_sole(joint: str) -> float:
@@ -103,8 +124,15 @@ def retarget(clip: Clip, known: SkeletonMap, keep_floor: bool = False) -> Clip:
     source, notes = clip, dict(clip.provenance.notes)
     if known.t_pose and _starts_in_t_pose(clip):
         source, notes["dropped_frames"] = clip.slice(1, clip.num_frames), "frame 0, a T-pose"
-    world = _world_rotations(source, known)
     at = {joint: source.positions[:, source.skeleton.index(name)] for joint, name in known.joints.items()}
+    turns = None
+    if _hips_turn(source, known):
+        rest = {joint: source.skeleton.rest_positions[source.skeleton.index(n)] for joint, n in known.joints.items()}
+        turns, notes["rotations"] = turns_from_positions(at, rest), "from positions: the hips turn against the pelvis"
+    world = _world_rotations(source, known, turns)
+    turn_feet_over(world)
+    hinge_toes(world)
+    share_forearm_turns(world)
     scale = DEFAULT_LEG / _rest_leg(source.skeleton, known)
     feet = _Feet(*(np.stack([scale * at[f"{side}_{part}"] for side in SIDES], 1) for part in ("hip", "ankle", "foot")))
     floor, ankle_rest = _floor(feet)
@@ -119,8 +147,9 @@ def retarget(clip: Clip, known: SkeletonMap, keep_floor: bool = False) -> Clip:
     ]
     excess = [_excess(world, root, side, target) for side, target in zip(SIDES, targets, strict=True)]
     root[:, 2] -= np.clip(np.percentile(np.maximum(*excess), 98.0), 0.0, MAX_DROP)
+    planted = _planted(feet, floor, source.fps)
+    targets = _with_room(world, root, targets, planted, source.fps)
     for k, (side, target) in enumerate(zip(SIDES, targets, strict=True)):
-        _reach(world, root, side, target)
         clearance = np.minimum(feet.toes[:, k, 2] - floor[k], feet.ankles[:, k, 2] - ankle_rest[k])
         _lay_toes(world, target, np.minimum(clearance, 0.0), side)
     off = float(np.mean(floor - np.clip(floor, *TOE_OVER_FLOOR)))
@@ -155,6 +184,15 @@ def _starts_in_t_pose(clip: Clip) -> bool:
     return bool(angle.max() < T_POSE_RESIDUE and turn.max() > T_POSE_JUMP)
 
 
+def _hips_turn(clip: Clip, known: SkeletonMap) -> bool:
+    """Whether the line of the hips moves in the pelvis, as it does where bones were placed one by one."""
+    left, right, pelvis = (clip.skeleton.index(known.joints[joint]) for joint in ("left_hip", "right_hip", "pelvis"))
+    line = quat_rotate(quat_conj(clip.global_rotations[:, pelvis]), clip.positions[:, left] - clip.positions[:, right])
+    rest = clip.skeleton.rest_positions[left] - clip.skeleton.rest_positions[right]
+    lengths = np.linalg.norm(line, axis=-1) * np.linalg.norm(rest)
+    return bool(np.median(line @ rest / np.maximum(lengths, 1e-12)) < np.cos(RIGID_PELVIS))
+
+
 def _rest_leg(skeleton: Skeleton, known: SkeletonMap) -> float:
     rest = skeleton.rest_positions
     total = 0.0
@@ -166,29 +204,69 @@ def _rest_leg(skeleton: Skeleton, known: SkeletonMap) -> float:
     return total
 
 
-def _world_rotations(source: Clip, known: SkeletonMap) -> np.ndarray:
-    """(T, 24, 4) world rotations of the default joints."""
+def _world_rotations(source: Clip, known: SkeletonMap, turns: np.ndarray | None) -> np.ndarray:
+    """(T, 24, 4) world rotations of the default joints; turns: (T, 24, 4) those of the source's joints that they
+    follow, where they are not the file's."""
+    mapped = [j for j, joint in enumerate(DEFAULT_SKELETON.names) if joint in known.joints]
+    if turns is None:
+        follows = [source.skeleton.index(known.joints[DEFAULT_SKELETON.names[j]]) for j in mapped]
+        own = source.global_rotations[:, follows]
+    else:
+        own = turns[:, mapped]
     world = np.zeros((source.num_frames, DEFAULT_SKELETON.num_joints, 4))
-    for j, joint in enumerate(DEFAULT_SKELETON.names):
-        if joint not in known.joints:
+    world[:, mapped] = quat_mul(own, np.broadcast_to(_constants(source.skeleton, known)[mapped], own.shape))
+    for j in range(DEFAULT_SKELETON.num_joints):
+        if j not in mapped:
             world[:, j] = world[:, DEFAULT_SKELETON.parents[j]]
-            continue
-        own = source.global_rotations[:, source.skeleton.index(known.joints[joint])]
-        world[:, j] = quat_mul(own, np.broadcast_to(_constant(joint, source.skeleton, known), own.shape))
     return world
+
+
+def _constants(skeleton: Skeleton, known: SkeletonMap) -> np.ndarray:
+    """(24, 4) C of every default joint, the identity where it has none; kept, since a set's clips share a skeleton."""
+    key = (known.name, skeleton.names, skeleton.offsets.tobytes())
+    if key not in _KEPT:
+        if len(_KEPT) >= MOST_KEPT:
+            _KEPT.clear()
+        turns = np.zeros((DEFAULT_SKELETON.num_joints, 4))
+        turns[:, 0] = 1.0
+        for j, joint in enumerate(DEFAULT_SKELETON.names):
+            if joint in known.joints:
+                turns[j] = _constant(joint, skeleton, known)
+        _KEPT[key] = turns
+    return _KEPT[key]
 
 
 def _constant(joint: str, skeleton: Skeleton, known: SkeletonMap) -> np.ndarray:
     """C of one joint, (4,)."""
     frame = quat_from_matrix(known.frames.get(joint, np.eye(3)))
     side, _, base = joint.rpartition("_")
-    if known.feet_with_shins and base in ("ankle", "foot"):
-        return quat_between(np.array([0.0, 0.0, -1.0]), _bone(skeleton, known, f"{side}_knee", f"{side}_ankle"))
+    if base in ("ankle", "foot"):
+        if known.feet_with_shins:
+            shin = _bone(skeleton, known, f"{side}_knee", f"{side}_ankle")
+            frame = quat_between(np.array([0.0, 0.0, -1.0]), shin)
+        return quat_mul(frame, _foot_splay(frame, skeleton, known, side))
+    if base == "wrist":
+        return quat_mul(_laid(f"{side}_elbow", f"{side}_wrist", skeleton, known), frame)
     if base not in ALIGNED:
         return frame
-    child = f"{side}_{ALIGNED[base]}"
+    return quat_mul(_laid(joint, f"{side}_{ALIGNED[base]}", skeleton, known), frame)
+
+
+def _laid(joint: str, child: str, skeleton: Skeleton, known: SkeletonMap) -> np.ndarray:
+    """(4,) the smallest turn that lays the default bone, under F of its joint, on the source's."""
+    frame = quat_from_matrix(known.frames.get(joint, np.eye(3)))
     bone = DEFAULT_SKELETON.offsets[DEFAULT_SKELETON.index(child)]
-    return quat_mul(quat_between(quat_rotate(frame, bone), _bone(skeleton, known, joint, child)), frame)
+    return quat_between(quat_rotate(frame, bone), _bone(skeleton, known, joint, child))
+
+
+def _foot_splay(frame: np.ndarray, skeleton: Skeleton, known: SkeletonMap, side: str) -> np.ndarray:
+    """(4,) the turn about a foot's own vertical that brings the default toe joint, which is 12 degrees outward of
+    ahead, where the source's is: else the ankles come 30 to 60 mm nearer to each other than they were."""
+    ankle_frame = frame if known.feet_with_shins else quat_from_matrix(known.frames.get(f"{side}_ankle", np.eye(3)))
+    theirs = quat_rotate(quat_conj(ankle_frame), _bone(skeleton, known, f"{side}_ankle", f"{side}_foot"))
+    ours = DEFAULT_SKELETON.offsets[DEFAULT_SKELETON.index(f"{side}_foot")]
+    angle = np.arctan2(theirs[1], theirs[0]) - np.arctan2(ours[1], ours[0])
+    return quat_from_rotvec(np.array([0.0, 0.0, angle]))
 
 
 def _bone(skeleton: Skeleton, known: SkeletonMap, joint: str, child: str) -> np.ndarray:
@@ -264,6 +342,42 @@ def _lay_toes(world: np.ndarray, ankle: np.ndarray, level: np.ndarray, side: str
     bend = np.where(up > 0, np.maximum(lowest - np.arctan2(forward, up), 0.0), 0.0)
     axis = np.array([0.0, 1.0, 0.0])
     world[:, joint] = quat_mul(world[:, joint], quat_from_rotvec(-bend[:, None] * axis))
+
+
+def _planted(feet: _Feet, floor: np.ndarray, fps: float) -> np.ndarray:
+    """(T, 2) bool: the toes are on the floor and stay, or are still at any height, as on a floor that tilts."""
+    speed = np.linalg.norm(linear_velocity(feet.toes, fps), axis=-1)
+    return ((feet.toes[..., 2] < floor + SAME_FLOOR) & (speed < PLANTED_SPEED)) | (speed < STILL_SPEED)
+
+
+def _with_room(
+    world: np.ndarray, root: np.ndarray, targets: list[np.ndarray], planted: np.ndarray, fps: float
+) -> list[np.ndarray]:
+    """Legs put, in place, where their ankles reach the targets, (T, 3) each, or as near to them as the other leg leaves
+    room; returns where the ankles are sent."""
+    legs = []
+    for side, target in zip(SIDES, targets, strict=True):
+        _reach(world, root, side, target)
+        legs.append(_leg_path(world, _hip(world, root, side), side))
+    hips, knees, ankles, toes = (np.stack(part, axis=1) for part in zip(*legs, strict=True))
+    moves = make_room(LegPaths(hips, knees, ankles, toes, planted), fps)
+    targets = [target + moves[:, k] for k, target in enumerate(targets)]
+    for k, side in enumerate(SIDES):
+        if moves[:, k].any():
+            _reach(world, root, side, targets[k])
+    return targets
+
+
+def _leg_path(world: np.ndarray, hip: np.ndarray, side: str) -> tuple[np.ndarray, ...]:
+    """Hip, knee, ankle and tip of the toes, (T, 3) each. hip: (T, 3)."""
+    at, path = hip, [hip]
+    for joint, child in (("hip", "knee"), ("knee", "ankle"), ("ankle", "foot"), ("foot", "")):
+        ahead = np.array([TOE_AHEAD, 0.0, 0.0])
+        bone = DEFAULT_SKELETON.offsets[DEFAULT_SKELETON.index(f"{side}_{child}")] if child else ahead
+        turn = world[:, DEFAULT_SKELETON.index(f"{side}_{joint}")]
+        at = at + quat_rotate(turn, np.broadcast_to(bone, at.shape))
+        path.append(at)
+    return path[0], path[1], path[2], path[4]
 
 
 def _hip(world: np.ndarray, root: np.ndarray, side: str) -> np.ndarray:

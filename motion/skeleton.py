@@ -60,6 +60,14 @@ class Skeleton:
         return tuple(tuple(c for c, p in enumerate(self.parents) if p == j) for j in range(self.num_joints))
 
     @cached_property
+    def levels(self) -> tuple[list[int], ...]:
+        """Joints below the root, those of one depth together: what can be posed at once."""
+        depth = [0] * self.num_joints
+        for j, parent in enumerate(self.parents[1:], 1):
+            depth[j] = depth[parent] + 1
+        return tuple([j for j, d in enumerate(depth) if d == level] for level in range(1, max(depth) + 1))
+
+    @cached_property
     def rest_positions(self) -> np.ndarray:
         """(J, 3) joint positions at rest with the root at the origin, metres."""
         positions = np.zeros((self.num_joints, 3))
@@ -76,11 +84,15 @@ def forward_kinematics(skeleton: Skeleton, root_pos: Array, rotations: Array) ->
     """
     xp = array_namespace(root_pos, rotations)
     offsets = xp.asarray(skeleton.offsets, dtype=root_pos.dtype, device=root_pos.device)
-    positions, globals_ = [root_pos], [rotations[..., 0, :]]
-    for j, parent in enumerate(skeleton.parents[1:], 1):
-        offset = xp.broadcast_to(offsets[j], root_pos.shape)
-        positions.append(positions[parent] + quat_rotate(globals_[parent], offset))
-        globals_.append(quat_mul(globals_[parent], rotations[..., j, :]))
+    positions, globals_ = [root_pos] * skeleton.num_joints, [rotations[..., 0, :]] * skeleton.num_joints
+    for joints in skeleton.levels:
+        parents = [skeleton.parents[j] for j in joints]
+        turned = xp.stack([globals_[p] for p in parents], axis=-2)
+        offset = xp.broadcast_to(offsets[joints, :], (*turned.shape[:-1], 3))
+        placed = xp.stack([positions[p] for p in parents], axis=-2) + quat_rotate(turned, offset)
+        turned = quat_mul(turned, rotations[..., joints, :])
+        for k, j in enumerate(joints):
+            positions[j], globals_[j] = placed[..., k, :], turned[..., k, :]
     return xp.stack(positions, axis=-2), xp.stack(globals_, axis=-2)
 
 
@@ -89,8 +101,8 @@ def local_rotations(skeleton: Skeleton, global_rotations: np.ndarray) -> np.ndar
     from .rotations import quat_conj
 
     local = np.array(global_rotations, dtype=float)
-    for j, parent in enumerate(skeleton.parents[1:], 1):
-        local[..., j, :] = quat_mul(quat_conj(global_rotations[..., parent, :]), global_rotations[..., j, :])
+    parents = list(skeleton.parents[1:])
+    local[..., 1:, :] = quat_mul(quat_conj(global_rotations[..., parents, :]), global_rotations[..., 1:, :])
     return local
 
 

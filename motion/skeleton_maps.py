@@ -20,6 +20,7 @@ class SkeletonMap:
     joints: default joint to source joint; a default joint without one keeps its rest rotation. frames: default joint to
     F, (3, 3), identity where absent. feet_with_shins: F of ankles and toes is the turn of the resting shin from the
     vertical (a rest pose with spread legs has its feet turned with them). t_pose: frame 0 may be an added T-pose.
+    upright: the map holds only where the skeleton rests on its feet; some exporters lay the same joints along one axis.
     """
 
     name: str
@@ -27,6 +28,7 @@ class SkeletonMap:
     frames: dict[str, np.ndarray] = field(default_factory=dict)
     feet_with_shins: bool = False
     t_pose: bool = False
+    upright: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ def _both_sides(rows: dict[str, str], left: str, right: str) -> dict[str, str]:
 
 _ASF = SkeletonMap(
     "CMU ASF",
-    {"pelvis": "root", "spine1": "lowerback", "spine2": "upperback", "spine3": "thorax", "neck": "lowerneck"}
+    {"pelvis": "root", "spine1": "lowerback", "spine2": "upperback", "spine3": "thorax", "neck": "upperneck"}
     | {"head": "head"}
     | _both_sides(
         {"hip": "*femur", "knee": "*tibia", "ankle": "*foot", "foot": "*toes", "collar": "*clavicle"}
@@ -60,7 +62,7 @@ _ASF = SkeletonMap(
 )
 _CGSPEED = SkeletonMap(
     "CMU BVH (cgspeed, MotionBuilder)",
-    {"pelvis": "Hips", "spine1": "LowerBack", "spine2": "Spine", "spine3": "Spine1", "neck": "Neck", "head": "Head"}
+    {"pelvis": "Hips", "spine1": "LowerBack", "spine2": "Spine", "spine3": "Spine1", "neck": "Neck1", "head": "Head"}
     | _both_sides(
         {"hip": "*UpLeg", "knee": "*Leg", "ankle": "*Foot", "foot": "*ToeBase", "collar": "*Shoulder"}
         | {"shoulder": "*Arm", "elbow": "*ForeArm", "wrist": "*FingerBase"},
@@ -72,7 +74,7 @@ _CGSPEED = SkeletonMap(
 )
 _CGSPEED_MAX = SkeletonMap(
     "CMU BVH (cgspeed, 3ds Max)",
-    {"pelvis": "Hips", "spine1": "lowerback", "spine2": "Chest", "spine3": "Chest2", "neck": "lowerneck"}
+    {"pelvis": "Hips", "spine1": "lowerback", "spine2": "Chest", "spine3": "Chest2", "neck": "Neck"}
     | {"head": "Head", "left_wrist": "lhand", "right_wrist": "rhand"}
     | _both_sides(
         {"hip": "*Hip", "knee": "*Knee", "ankle": "*Ankle", "foot": "*Toe", "collar": "*Collar"}
@@ -85,16 +87,19 @@ _CGSPEED_MAX = SkeletonMap(
 )
 _SMPL = SkeletonMap("SMPL joint names", {name: name for name in SMPL_JOINTS})
 _SMPL_X = SkeletonMap("SMPL-X joint names", {name: name for name in HUMANML3D_JOINTS})
+_SOMA_TORSO = {"pelvis": "Hips", "spine1": "Spine1", "spine2": "Spine2", "spine3": "Chest", "neck": "Neck1"} | {
+    "head": "Head"
+}
+_SOMA_LIMBS = {"hip": "*Leg", "knee": "*Shin", "ankle": "*Foot", "foot": "*ToeBase", "collar": "*Shoulder"} | {
+    "shoulder": "*Arm",
+    "elbow": "*ForeArm",
+    "wrist": "*Hand",
+}
 _SOMA = SkeletonMap(
     "SOMA (Kimodo)",
-    {"pelvis": "Hips", "spine1": "Spine1", "spine2": "Spine2", "spine3": "Chest", "neck": "Neck1", "head": "Head"}
-    | _both_sides(
-        {"hip": "*Leg", "knee": "*Shin", "ankle": "*Foot", "foot": "*ToeBase", "collar": "*Shoulder"}
-        | {"shoulder": "*Arm", "elbow": "*ForeArm", "wrist": "*Hand"},
-        "Left",
-        "Right",
-    ),
+    _SOMA_TORSO | _both_sides(_SOMA_LIMBS, "Left", "Right"),
     feet_with_shins=True,
+    upright=True,
 )
 _ARMS_DOWN = {
     f"{side}_{joint}": np.array([[1.0, 0, 0], [0, 0, sign], [0, -sign, 0]])
@@ -116,16 +121,23 @@ _HUMANOID15 = SkeletonMap(
 
 _FLAT_FOOT = np.radians(39.6)
 """How far Bandai Namco's foot bone points down in a flat foot (median over stance frames of six walks)."""
+_FLAT_TOES = np.radians(22.9)
+"""How far its toe bone does (median of both feet over 22 clips of both sets)."""
+
+
+def _sole_frame(pitch: float) -> np.ndarray:
+    """F of a left foot or its toes whose bone points down by `pitch` where the sole is flat."""
+    s, c = np.sin(pitch), np.cos(pitch)
+    return np.array([[s, 0, c], [c, 0, -s], [0, 1, 0]])
 
 
 def _bandai_frames() -> dict[str, np.ndarray]:
     """F of Bandai Namco's skeleton: every joint's X (our Y) runs along its bone, away from it on the right arm."""
-    s, c = np.sin(_FLAT_FOOT), np.cos(_FLAT_FOOT)
     hips = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
     up = np.array([[0.0, 1, 0], [0, 0, 1], [1, 0, 0]])
     frames = {"pelvis": hips} | dict.fromkeys(("spine1", "spine2", "spine3", "neck", "head"), up)
     leg = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
-    foot, toes = np.array([[s, 0, c], [c, 0, -s], [0, 1, 0]]), np.array([[0.0, 0, 1], [1, 0, 0], [0, 1, 0]])
+    foot, toes = _sole_frame(_FLAT_FOOT), _sole_frame(_FLAT_TOES)
     for base, left in {"hip": leg, "knee": leg, "ankle": foot, "foot": toes}.items():
         frames[f"left_{base}"] = left
         frames[f"right_{base}"] = np.diag([-1.0, -1.0, 1.0]) @ left
@@ -171,10 +183,11 @@ _EXPORTS = (
         "Right",
     ),
 )
+_SOMA_POSITIONS = _position_map("SOMA (Kimodo), by positions", _SOMA_TORSO, _SOMA_LIMBS, "Left", "Right")
 MAPS: tuple[SkeletonMap | PositionMap, ...] = (
     *(_ASF, _CGSPEED, _CGSPEED_MAX, _BANDAI),
     *_EXPORTS,
-    *(_SMPL, _SMPL_X, _SOMA, _HUMANOID15),
+    *(_SMPL, _SMPL_X, _SOMA, _SOMA_POSITIONS, _HUMANOID15),
 )
 
 
@@ -182,7 +195,9 @@ def find_map(skeleton: Skeleton, where: str) -> SkeletonMap | PositionMap:
     """The map whose source joints are all there; MotionError naming joints of no map and the maps that are known."""
     for known in MAPS:
         sources = known.joints.keys() if isinstance(known, PositionMap) else known.joints.values()
-        if set(sources) <= set(skeleton.names):
+        if not set(sources) <= set(skeleton.names):
+            continue
+        if isinstance(known, PositionMap) or not known.upright or _rests_upright(skeleton, known):
             return known
     known_names = {n for m in MAPS for n in (*m.joints.keys(), *m.joints.values())}
     unknown = [name for name in skeleton.names if name not in known_names] or list(skeleton.names)
@@ -190,3 +205,13 @@ def find_map(skeleton: Skeleton, where: str) -> SkeletonMap | PositionMap:
         f"{where}: unknown joints {', '.join(unknown[:4])}{' ...' if len(unknown) > 4 else ''}, "
         f"expected a skeleton of: {'; '.join(m.name for m in MAPS)}"
     )
+
+
+def _rests_upright(skeleton: Skeleton, known: SkeletonMap) -> bool:
+    """Whether the resting ankles are under the hips by most of the legs' length."""
+    rest = skeleton.rest_positions
+    legs = [
+        rest[skeleton.index(known.joints[f"{side}_hip"])] - rest[skeleton.index(known.joints[f"{side}_ankle"])]
+        for side in SIDES
+    ]
+    return all(leg[2] > 0.8 * np.linalg.norm(leg) for leg in legs)

@@ -5,10 +5,11 @@ from .body import CONTROL_HZ, FEET, PHYSICS_HZ, SUBSTEPS, Body, SurfacePoints, d
 from .gl import gl_available
 from .kinematics import JointState, Kinematics
 from .mjcf_body import RobotBody
-from .physics import CpuPhysics, Physics
+from .physics import Backend, CpuPhysics, LostState, Physics, make_physics, model_values
 from .render import Video, ffmpeg_available, render_strip, render_video, strip_bytes, video_bytes
 from .replay import CONTACT_FORCE, Certificate, Recorder, certify, simulator_name
 from .smpl_body import SmplBody
+from .variation import ModelFields, Variation, many_bodies
 
 __all__ = [
     "CONTACT_FORCE",
@@ -16,22 +17,29 @@ __all__ = [
     "FEET",
     "PHYSICS_HZ",
     "SUBSTEPS",
+    "Backend",
     "Body",
     "Certificate",
     "CpuPhysics",
     "JointState",
     "Kinematics",
+    "LostState",
+    "ModelFields",
     "Physics",
     "Recorder",
     "RobotBody",
     "SmplBody",
     "SurfacePoints",
+    "Variation",
     "Video",
     "certify",
     "default_body",
     "ffmpeg_available",
     "gl_available",
     "load_body",
+    "make_physics",
+    "many_bodies",
+    "model_values",
     "motions_on_body",
     "on_body",
     "read_on_body",

@@ -123,17 +123,8 @@ def follow(motion: Clip | JointTrack, azimuth: float = 0.9, elevation: float = 0
     root = motion.root_pos if isinstance(motion, Clip) else motion.positions[:, 0]
     centre = gaussian_filter1d(root, 0.25 * motion.fps, axis=0, mode="nearest")
     centre[:, 2] = 0.88
-    return Camera(centre, _facing(motion) + np.pi + azimuth, elevation, span)
-
-
-def _facing(motion: Clip | JointTrack) -> float:
-    """Heading at the start, radians; of a track square to the line through its hips, 0 where it has none."""
-    if isinstance(motion, Clip):
-        return float(heading(motion.rotations[0, 0]))
-    if not {"left_hip", "right_hip"} <= set(motion.names):
-        return 0.0
-    across = motion.positions[0, motion.names.index("left_hip")] - motion.positions[0, motion.names.index("right_hip")]
-    return float(np.arctan2(-across[0], across[1]))
+    facing = float(heading(motion.rotations[0, 0]) if isinstance(motion, Clip) else motion.heading[0])
+    return Camera(centre, facing + np.pi + azimuth, elevation, span)
 
 
 def write_label(frames: np.ndarray, label: str) -> np.ndarray:

@@ -107,14 +107,16 @@ class LostStates:
         """Divergences so far."""
         return int(self._total)
 
-    def remember(self, qpos: torch.Tensor, qvel: torch.Tensor) -> None:
-        """Before a step: take the states (N, nq), (N, nv) that are finite as the last good ones."""
-        state = torch.cat([qpos, qvel], dim=1)
-        self._good = torch.where(torch.isfinite(state).all(dim=1, keepdim=True), state, self._good)
-        self.steps += 1
+    def remember(self, qpos: torch.Tensor, qvel: torch.Tensor, ids: torch.Tensor | None = None) -> None:
+        """Take the states (K, nq), (K, nv) of environments `ids` (K,), of all if None, as their last good ones."""
+        if ids is None:
+            torch.cat([qpos, qvel], dim=1, out=self._good)
+        else:
+            self._good[ids] = torch.cat([qpos, qvel], dim=1)
 
     def add(self, failed: torch.Tensor, ctrl: torch.Tensor) -> None:
         """After a step: keep what went before in environments `failed` (N,) bool under ctrl (N, nu)."""
+        self.steps += 1
         order = torch.cumsum(failed, 0) - 1 + self._total
         self._total = self._total + failed.sum()
         newest = failed & (order >= self._total - self.keep)
@@ -166,7 +168,6 @@ class CpuPhysics:
 
     def step(self) -> torch.Tensor:
         failed = np.zeros(self.num_envs, bool)
-        self.lost.remember(self.qpos, self.qvel)
         ctrl = self.ctrl.clone()
         self.batch.warning[:] = 0
         try:
@@ -174,9 +175,9 @@ class CpuPhysics:
         except SimulationError as error:
             failed[error.ids] = True
         failed |= self._warned() | ~np.isfinite(self.batch.state).all(axis=1)
-        if failed.any():
-            self.lost.add(torch.from_numpy(failed), ctrl)
-            self.batch.state[failed] = self._rest
+        self.lost.add(torch.from_numpy(failed), ctrl)
+        self.batch.state[failed] = self._rest
+        self.lost.remember(self.qpos, self.qvel)
         return torch.from_numpy(failed)
 
     def _warned(self) -> np.ndarray:
@@ -210,6 +211,15 @@ class CpuPhysics:
         rows = ids.numpy()
         self.batch.state[rows] = self._rest
         self.qpos[ids], self.qvel[ids] = qpos.to(self.qpos.dtype), qvel.to(self.qvel.dtype)
+        self.lost.remember(self.qpos[ids], self.qvel[ids], ids)
+
+
+def model_values(physics: Physics, name: str) -> torch.Tensor:
+    """(N or 1, ...) float32 values of a field of mjModel as each environment has them, one row where it does not vary,
+    on the device of the physics."""
+    own = physics.models.fields.get(name) if physics.models else None
+    values = getattr(physics.body.model, name)[None] if own is None else own
+    return torch.as_tensor(np.asarray(values), dtype=torch.float32, device=physics.device)
 
 
 def make_physics(

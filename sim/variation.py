@@ -59,10 +59,6 @@ class ModelFields:
             getattr(model, name)[:] = values[env].reshape(getattr(model, name).shape)
         return model
 
-    def values(self, body: Body, name: str) -> np.ndarray:
-        """(N or 1, ...) a model field as each environment has it: one row where it does not vary."""
-        return self.fields.get(name, getattr(body.model, name)[None])
-
 
 @dataclass(frozen=True)
 class Variation:

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import scipy.sparse
 
-from morphloop.metrics import measure
+from morphloop.metrics import contact_frames, measure, timeline
+from morphloop.metrics.contact import find_contacts
 from morphloop.metrics.points import motion_points
 from morphloop.metrics.vertices import VertexPoints, smplsim, vertex_points
 from morphloop.motion import DEFAULT_SKELETON, Clip, JointTrack, MotionError, Provenance, load_clip, save_clip
@@ -441,6 +442,16 @@ def test_smplsim_rules_as_published(tmp_path: Path) -> None:
     found = smplsim(points.lowered(floor))
     assert found["smplsim_penetration_mm"] == pytest.approx(np.mean(depth), rel=1e-4)
     assert found["smplsim_skate_mm"] == pytest.approx(np.mean(skate), rel=1e-4)
+
+
+def test_contact_on_a_mesh_is_that_of_its_vertices(tmp_path: Path) -> None:
+    body = load_body(write_model(tmp_path))
+    for depth in (0.1, 0.2, 0.4):
+        clip = smooth_clip(40).moved(np.array([0.0, 0.0, -depth]))
+        found, expected = contact_frames(clip, body), find_contacts(mesh(tmp_path, clip)[0])
+        np.testing.assert_array_equal(found.height, expected.height)
+        np.testing.assert_array_equal(found.group_touching(), timeline(clip, body).contact)
+    assert found.touching.any()
 
 
 def test_smplsim_rules_speak_of_a_mesh_alone(tmp_path: Path) -> None:

@@ -46,7 +46,10 @@ def test_every_layout_keeps_the_names_and_reports(tmp_path, clips, capsys, to):
         motion = read_motion(row["out"], 20 if to == "humanml3d-joints" else None)
         assert (row["frames"], row["fps"]) == (motion.num_frames, motion.fps)
         assert row["name"] == Path(row["path"]).stem
-        assert row["did"] == (["resampled from 30 to 20 fps"] if to.startswith("humanml3d") else [])
+        did = ["resampled from 30 to 20 fps"] if to.startswith("humanml3d") else []
+        if to == "humanml3d-263":
+            did.append("put on HumanML3D's body, floor and heading; a frame less")
+        assert row["did"] == did
 
 
 def test_bad_files_are_named_and_the_rest_goes_on(tmp_path, clips, capsys):
@@ -175,5 +178,5 @@ def test_a_write_that_fails_leaves_nothing(tmp_path, clips, capsys, monkeypatch)
 def test_words_for_what_was_done():
     clip = make_corpus(1, 1)[0]
     track = JointTrack(20.0, ("a",), np.zeros((2, 1, 3)))
-    assert convert._changes(clip, clip) == []
-    assert convert._changes(track, track.resampled(40.0)) == ["resampled from 20 to 40 fps"]
+    assert convert._changes(clip, clip, "bvh") == []
+    assert convert._changes(track, track.resampled(40.0), "humanml3d-joints") == ["resampled from 20 to 40 fps"]

@@ -67,23 +67,24 @@ def test_the_number_of_workers_changes_no_byte(folder: Path, tmp_path: Path) -> 
     assert [row["path"] for row in found["failed"]] == [str(folder / "broken.npz")]
 
 
-def test_a_killed_worker_costs_one_file(tmp_path: Path) -> None:
-    for number in range(24):
-        save_clip(tmp_path / "in" / f"{number:02d}.npz", standing(frames=200))
+def test_killed_workers_cost_the_file_in_hand_and_no_other(tmp_path: Path) -> None:
+    for number in range(8):
+        save_clip(tmp_path / "in" / f"{number}.npz", standing(frames=30_000 if number == 1 else 31))
     killed = []
 
-    def kill_one(_label: str, done: int, _total: int) -> None:
-        if done == 3 and not killed:
-            killed.append(multiprocessing.active_children()[0])
-            os.kill(killed[0].pid, signal.SIGKILL)
+    def kill_all(_label: str, _done: int, _total: int) -> None:
+        """At the first row one worker has just done file 0 and the other is at file 1, the long one."""
+        if not killed:
+            killed.extend(multiprocessing.active_children())
+            for process in killed:
+                os.kill(process.pid, signal.SIGKILL)
+                process.join()
 
-    result = evaluate([tmp_path / "in"], replace(SERIAL, workers=2), kill_one)
-    assert killed
-    assert len(result.rows) == 23
-    assert len(result.failed) == 1
+    result = evaluate([tmp_path / "in"], replace(SERIAL, workers=2), kill_all)
+    assert len(killed) == 2
+    assert [Path(row["path"]).stem for row in result.failed] == ["1"]
     assert "killed by SIGKILL" in result.failed[0]["reason"]
-    lost = Path(result.failed[0]["path"]).stem
-    assert sorted([lost, *(row["name"] for row in result.rows.rows("surface"))]) == [f"{k:02d}" for k in range(24)]
+    assert [row["name"] for row in result.rows.rows("surface")] == list("0234567")
 
 
 def test_ctrl_c_leaves_no_worker_and_no_file(
@@ -325,8 +326,9 @@ def test_compare_pairs_by_name(tmp_path: Path) -> None:
 
 def test_compare_in_both_forms_writes_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     a, b = two_batches(tmp_path)
-    flags = ["--no-wrench", "--workers", "0", "--html", str(tmp_path / "page.html"), "--json"]
-    assert main(["evaluate", str(a), "--compare", str(b), *flags, str(tmp_path / "one.json")]) == 0
+    flags = ["--no-wrench", "--workers", "0", "--json"]
+    page = ["--html", str(tmp_path / "page.html")]
+    assert main(["evaluate", str(a), "--compare", str(b), *page, *flags, str(tmp_path / "one.json")]) == 0
     out = capsys.readouterr().out
     assert main(["evaluate", "--compare", str(a), str(b), *flags, str(tmp_path / "two.json")]) == 0
     assert (tmp_path / "one.json").read_bytes() == (tmp_path / "two.json").read_bytes()
@@ -343,7 +345,17 @@ def test_compare_in_both_forms_writes_the_same(tmp_path: Path, capsys: pytest.Ca
     assert "only in" in text
 
 
-@pytest.mark.parametrize("args", [("--compare", "x"), ("a", "--compare", "b", "c"), ("--compare", "a", "b", "c"), ()])
+def test_nothing_that_pairs_up_is_told_and_no_success(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for side in ("a", "b"):
+        save_clip(tmp_path / side / f"{side}.npz", standing())
+    assert main(["evaluate", str(tmp_path / "a"), "--compare", str(tmp_path / "b"), "--workers", "0"]) == 2
+    assert capsys.readouterr().err == "morphloop: no clip of A pairs with one of B, expected one name and variant\n"
+
+
+@pytest.mark.parametrize(
+    "args",
+    [("--compare", "x"), ("a", "--compare", "b", "c"), ("--compare", "a", "b", "c"), (), ("a", "--workers", "-1")],
+)
 def test_wrong_use_is_one_line(args: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", *args]) == 2
     assert len(capsys.readouterr().err.strip().splitlines()) == 1

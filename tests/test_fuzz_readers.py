@@ -66,6 +66,14 @@ def test_damaged_files_are_refused_or_taken_whole(name, seeds, alarm, tmp_path):
     assert verdicts.count("refused") >= 3
 
 
+def test_a_colon_alone_in_an_asf(seeds, alarm, tmp_path):
+    """Found by the full run: two of 2,000 files."""
+    text = seeds["asf"].data.replace(b":bonedata", b":\n:bonedata")
+    assert fuzz_readers.try_one(seeds["asf"], text, tmp_path) == ("accepted", "")
+    text = seeds["asf"].data.replace(b":bonedata", b":")
+    assert fuzz_readers.try_one(seeds["asf"], text, tmp_path)[0] == "refused"
+
+
 def test_mutations_are_the_same_in_every_run(seeds, alarm):
     made = [fuzz_readers.mutated(seeds, "bvh", k, 0) for k in range(20)]
     assert made == [fuzz_readers.mutated(seeds, "bvh", k, 0) for k in range(20)]

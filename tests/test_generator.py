@@ -211,6 +211,18 @@ def test_folder_of_published_outputs(tmp_path: Path) -> None:
     assert all(clip.num_frames > 20 for clip in made)
 
 
+def test_folder_of_a_file_with_several_motions(tmp_path: Path) -> None:
+    """As action2motion saves them: each is a clip of its own, and the bad one is named."""
+    joints = np.stack([clip.positions[:40] for clip in make_corpus(3, 1)])
+    joints[1, 7] = np.nan
+    np.savez(tmp_path / "batch.npz", joints=joints, classes=np.zeros(3))
+    generator = FolderGenerator(tmp_path, fps=20.0)
+    assert generator.prompts == ["batch:0", "batch:2"]
+    assert [Path(p).name for p in generator.failed] == ["batch:1.npz"]
+    made = generator.generate(generator.prompts, seed=0)
+    assert [clip.name for clip in made] == ["batch_0", "batch_2"]
+
+
 def test_generate_command(model: MotionLLM, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model.save(tmp_path / "model")
     (tmp_path / "more.txt").write_text("a person squats\n\n")

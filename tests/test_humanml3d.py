@@ -138,3 +138,12 @@ def test_tracks_refused():
         track_to_features(replace(track, positions=np.zeros((5, 22, 3))))
     with pytest.raises(MotionError, match="22 in its order"):
         track_to_features(replace(track, names=HUMANML3D_JOINTS[::-1]))
+
+
+def test_features_of_our_clips_lie_where_the_data_sets_do():
+    folder = sample()[0].parent.parent
+    mean, std = np.load(folder / "Mean.npy"), np.load(folder / "Std.npy")
+    rows = [track_to_features(corpus_track(seed)) for seed in range(3)]
+    scores = np.abs((np.concatenate(rows) - mean) / std)
+    for name, columns in GROUPS.items():
+        assert scores[:, columns].mean() < 2.0, name

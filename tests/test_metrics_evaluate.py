@@ -13,6 +13,7 @@ from morphloop.cli.evaluate import Evaluate
 from morphloop.metrics import METRICS
 from morphloop.motion import DEFAULT_SKELETON, HUMANML3D_JOINTS, Clip, JointTrack, MotionError, save_clip
 from morphloop.motion.rotations import quat_from_rotvec
+from morphloop.sim import default_body
 from morphloop.sim.table import SOLE_HEIGHT
 
 
@@ -46,6 +47,7 @@ def test_json_holds_clips_summary_and_controls(tmp_path: Path) -> None:
     assert [clip["name"] for clip in found["clips"]] == ["fast", "slow", "track"]
     fast = found["clips"][0]
     assert (fast["frames"], fast["fps"], fast["variant"], fast["ground"]) == (61, 30.0, "surface", "as-is")
+    assert (fast["body"], found["clips"][2]["body"]) == (f"smpl24 {default_body().hash}", None)
     assert fast["metrics"]["slide_mean_mm_s"] == pytest.approx(300.0, abs=0.5)
     assert {name for name, metric in METRICS.items() if metric.needs == "motion"} == set(fast["metrics"])
     assert set(found["summary"]) == {"surface", "joints"}
@@ -54,7 +56,9 @@ def test_json_holds_clips_summary_and_controls(tmp_path: Path) -> None:
     assert found["summary"]["joints"]["slide_mean_mm_s"]["ci95"] is None
     assert set(found["controls"]["clean_mocap"]) == {"surface", "joints"}
     assert set(found["controls"]["clean_mocap"]["joints"]) < set(METRICS)
-    assert found["controls"]["frozen_pose"]["surface"]["slide_mean_mm_s"]["mean"] == pytest.approx(200.0, abs=0.5)
+    frozen = found["controls"]["frozen_pose"]
+    for variant in ("surface", "joints"):
+        assert frozen[variant]["slide_mean_mm_s"]["mean"] == pytest.approx(200.0, abs=0.5)
 
 
 def test_a_bad_file_is_named_and_the_rest_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -83,6 +87,9 @@ def test_a_result_that_cannot_be_written_is_refused_before_the_work(tmp_path: Pa
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(MotionError, match="cannot write"):
         Evaluate(paths=(tmp_path / "clip.npz",), json=tmp_path / "file" / "out.json").run()
+    with pytest.raises(MotionError, match="is a folder"):
+        Evaluate(paths=(tmp_path / "clip.npz",), json=tmp_path / "out.json", html=tmp_path).run()
+    assert not (tmp_path / "out.json").exists()
 
 
 def test_reference_gives_tracking_errors_and_the_frozen_control(tmp_path: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -57,8 +59,8 @@ def thinned(clip: Clip, fps: float, variant: str) -> Clip | JointTrack:
     return thin if variant == "surface" else JointTrack(fps, HUMANML3D_JOINTS, thin.positions[:, :22], name=clip.name)
 
 
-def disagreements(clip: Clip, variant: str) -> list[str]:
-    """Metrics whose readings at the four rates lie too far apart, with the readings."""
+def disagreements(clip: Clip, variant: str, allowed: Mapping[str, float] = MappingProxyType({})) -> list[str]:
+    """Metrics whose readings at the four rates lie too far apart, with the readings. allowed: more room, by name."""
     found = [measure(thinned(clip, fps, variant), wrench=False).values for fps in RATES]
     bad = []
     for name in MOTION:
@@ -68,7 +70,8 @@ def disagreements(clip: Clip, variant: str) -> list[str]:
             bad.append(f"{clip.name} {name}: {readings}")
         elif known:
             share = JERK_SHARE if name.startswith("jerk") else SHARE
-            if max(known) - min(known) > max(share * max(map(abs, known)), LEAST[METRICS[name].unit]):
+            least = allowed.get(name, LEAST[METRICS[name].unit])
+            if max(known) - min(known) > max(share * max(map(abs, known)), least):
                 bad.append(f"{clip.name} {name}: {readings}")
     return bad
 
@@ -121,16 +124,12 @@ def captured(name: str) -> Clip:
     return clip.slice(0, min(clip.num_frames, 601))
 
 
-FALL_SHORT = {
-    ("02_03.amc", "surface"): {"penetration_max_mm", "penetration_ratio", "unsupported_ratio"},
-    ("02_03.amc", "joints"): {"unsupported_ratio"},
-}
-"""What 20 fps does not hold on a run: dips and flights of two or three frames (docs/frame_rates.md).
-The test holds that it is no more than this, and no less."""
+FALLS_SHORT = {"unsupported_ratio": 0.08}
+"""What captures do not hold: a flight near 0.15 s, or near 3 m/s2 from free fall, is judged one way at one rate and the
+other way at another, which in a run of 1.4 s is worth this much of the time (docs/frame_rates.md)."""
 
 
 @pytest.mark.parametrize("variant", ["surface", "joints"])
 @pytest.mark.parametrize("name", ["02_01.amc", "bvh/12_01.bvh", "02_03.amc", "11_01.amc"])
 def test_captured_motion_under_6_hz_reads_the_same_at_every_rate(name: str, variant: str) -> None:
-    found = disagreements(slow(captured(name)), variant)
-    assert {line.split()[1].rstrip(":") for line in found} == FALL_SHORT.get((name, variant), set()), found
+    assert disagreements(slow(captured(name)), variant, FALLS_SHORT) == []

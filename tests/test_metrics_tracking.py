@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from morphloop.metrics import bootstrap_mean, frozen_pose, measure, paired_difference, summarise, track_errors
-from morphloop.motion import DEFAULT_SKELETON, Clip, MotionError, Skeleton
+from morphloop.motion import DEFAULT_SKELETON, Clip, JointTrack, MotionError, Skeleton
 from morphloop.motion.rotations import quat_from_rotvec
 
 
@@ -40,6 +40,15 @@ def test_frozen_pose_has_no_skill_though_it_succeeds(fps: float) -> None:
     assert errors["success"] == 1.0
     assert np.array_equal(frozen.rotations[:, 0], reference.rotations[:, 0])
     assert (frozen.rotations[:, 1:] == reference.rotations[:1, 1:]).all()
+
+
+def test_joint_positions_freeze_as_their_clip_does() -> None:
+    reference = waving()
+    track = JointTrack(reference.fps, reference.skeleton.names, reference.positions)
+    turned = 0.5 * np.arange(track.num_frames) / track.fps
+    np.testing.assert_allclose(track.heading - track.heading[0], turned, atol=1e-9)
+    assert track.heading[0] == pytest.approx(0.0, abs=0.03), "hips of the default skeleton are a degree off square"
+    np.testing.assert_allclose(frozen_pose(track).positions, frozen_pose(reference).positions, atol=1e-9)
 
 
 def test_a_reference_that_never_changes_its_pose_has_null_skill() -> None:

@@ -1,9 +1,12 @@
 """Rotations, skeleton, clip and clip files: identities, known answers, and files that must be refused or left whole."""
 
 import json
+import os
 import pickle
+import stat
 import zipfile
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -287,3 +290,15 @@ def test_manifest_round_trip_and_broken_line(tmp_path):
     (tmp_path / "manifest.jsonl").write_text('{"id": "a"}\n{"id": \n')
     with pytest.raises(MotionError, match="line 2"):
         read_manifest(tmp_path)
+
+
+def test_a_device_is_written_to_and_not_replaced(tmp_path: Path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    write_json(pipe, {"a": 1})
+    assert json.loads(os.read(reader, 100)) == {"a": 1}
+    os.close(reader)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    with pytest.raises(MotionError, match="is a folder"):
+        write_json(tmp_path, {})

@@ -26,7 +26,8 @@ from morphloop.motion.fit import DEFAULT_LEG
 from morphloop.motion.readers.humanoid15 import HUMANOID3D
 from morphloop.motion.readers.kimodo import TREES
 from morphloop.motion.readers.smpl import PHC_ORDER, SMPLX_REST
-from morphloop.motion.skeleton import SMPL_JOINTS, Y_UP_TO_Z_UP
+from morphloop.motion.skeleton import SMPL_JOINTS, Y_UP_TO_Z_UP, Skeleton
+from morphloop.motion.skeleton_maps import PositionMap, SkeletonMap, find_map
 
 SHARED = Path(os.environ.get("MORPHLOOP_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 RNG = np.random.default_rng(0)
@@ -290,6 +291,14 @@ def test_kimodo_joints_are_where_the_file_has_them(tmp_path, count):
     assert clip.skeleton.names == TREES[count][0]
     assert np.allclose(clip.positions, at @ Y_UP_TO_Z_UP.T, atol=1e-6)
     assert clip_of(path, 20).fps == 20.0
+
+
+def test_soma_joints_laid_along_one_axis_are_mapped_by_their_positions():
+    names, parents = TREES[77]
+    lying = Skeleton(names, parents, np.tile([0.1, 0.0, 0.0], (77, 1)))
+    standing = Skeleton(names, parents, np.where(np.char.find(names, "Sh") >= 0, -1.0, 0.1)[:, None] * np.eye(3)[2])
+    assert isinstance(find_map(lying, "x"), PositionMap)
+    assert isinstance(find_map(standing, "x"), SkeletonMap)
 
 
 def test_kimodo_refused(tmp_path):

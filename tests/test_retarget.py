@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from morphloop.metrics import measure
+from morphloop.metrics.self_penetration import deepest, geom_pairs
 from morphloop.motion import (
     DEFAULT_SKELETON,
     HUMANML3D_JOINTS,
@@ -18,8 +20,20 @@ from morphloop.motion import (
     read_motion,
     to_default,
 )
-from morphloop.motion.rotations import heading, quat_from_rotvec, quat_rotate, quat_to_rotvec
-from morphloop.motion.skeleton_maps import MAPS, SkeletonMap, find_map
+from morphloop.motion.leg_clearance import LegPaths, closest, make_room, moved, room_wanted
+from morphloop.motion.limb_turns import hinge_toes, share_forearm_turns, turn_feet_over
+from morphloop.motion.rotations import (
+    heading,
+    quat_angle,
+    quat_from_rotvec,
+    quat_mul,
+    quat_rotate,
+    quat_to_matrix,
+    quat_to_rotvec,
+)
+from morphloop.motion.skeleton import forward_kinematics, local_rotations
+from morphloop.motion.skeleton_maps import MAPS, SIDES, SkeletonMap, find_map
+from morphloop.sim import default_body
 
 SHARED = Path(os.environ.get("MORPHLOOP_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 FEET = ("left_foot", "right_foot")
@@ -144,6 +158,120 @@ def test_feet_gain_no_slide_and_keep_their_height(name, tmp_path):
         assert speeds[1] < speeds[0] + 0.005
         error = np.abs((after[:, 2] - TOE_HEIGHT) - (before[:, 2] - notes["floor_m"][k]))[contact]
         assert 1000 * error.mean() < 6.0
+
+
+def lateral_gap(clip: Clip, left: str, right: str, hips: tuple[str, str]) -> np.ndarray:
+    """(T,) distance of two joints along the level line of the hips."""
+    at = {name: clip.positions[:, clip.skeleton.index(name)] for name in (left, right, *hips)}
+    across = (at[hips[0]] - at[hips[1]]) * [1.0, 1.0, 0.0]
+    return ((at[left] - at[right]) * across).sum(-1) / np.linalg.norm(across, axis=-1)
+
+
+@pytest.mark.parametrize("name", WALKS)
+def test_ankles_keep_their_distance_and_legs_pass_each_other(name, tmp_path):
+    """The default toe joint lies 12 degrees outward of its foot: with the toes alone in place, the ankles of these
+    walks came 41 to 57 mm nearer to each other and the shins up to 76 mm into each other."""
+    source = source_of(name, tmp_path)
+    clip = to_default(source)
+    known = find_map(source.skeleton, name)
+    assert isinstance(known, SkeletonMap)
+    joints = {joint: known.joints[joint] for joint in ("left_ankle", "right_ankle", "left_hip", "right_hip")}
+    source = source.slice(source.num_frames - clip.num_frames, source.num_frames)
+    hips = (joints["left_hip"], joints["right_hip"])
+    before = clip.provenance.notes["scale"] * lateral_gap(source, joints["left_ankle"], joints["right_ankle"], hips)
+    after = lateral_gap(clip, "left_ankle", "right_ankle", ("left_hip", "right_hip"))
+    wider = np.median(after) - np.median(before)
+    assert -0.01 < wider < 0.03, "no nearer, and wider by no more than thicker shins need"
+    assert measure(clip, wrench=False).values["joint_limit_ratio"] == 0.0
+    assert leg_depth(clip) < 0.008
+
+
+def leg_depth(clip: Clip) -> float:
+    """Deepest that parts of the left leg stand in the right one, metres."""
+    body = default_body()
+    pairs = geom_pairs(body)
+    depth = deepest(body.model, pairs, clip.positions, quat_to_matrix(clip.global_rotations))
+    legs = [body.skeleton.index(f"{side}_{part}") for side in SIDES for part in ("hip", "knee", "ankle", "foot")]
+    both = np.isin(pairs.joint[pairs.first], legs) & np.isin(pairs.joint[pairs.second], legs)
+    return float(depth[both].max())
+
+
+def test_bones_that_were_placed_one_by_one_are_read_by_their_positions():
+    """These files' hips turn against the pelvis; by their rotations every frame was 80 degrees over some limit."""
+    for name in ("comp_3d_1_fixed.bvh", "demo_video_1_raw.bvh"):
+        clip = to_default(read_motion(shared("generated", "footfix_pairs", name)))
+        assert clip.provenance.notes["rotations"].startswith("from positions")
+        assert measure(clip, wrench=False).values["joint_limit_ratio"] == 0.0
+
+
+def test_a_foot_half_a_turn_about_its_bone_is_turned_back():
+    world = forward_kinematics(DEFAULT_SKELETON, np.zeros((4, 3)), t_pose_clip(4).rotations)[1]
+    spun = world.copy()
+    bone = DEFAULT_SKELETON.offsets[10] * [1.0, 1.0, 0.0]
+    half = quat_from_rotvec(np.pi * bone / np.linalg.norm(bone))
+    for joint in (7, 10):
+        spun[2:, joint] = quat_mul(spun[2:, joint], np.broadcast_to(half, (2, 4)))
+    turn_feet_over(spun)
+    assert quat_angle(spun, world).max() < 1e-6
+
+
+def test_toes_become_hinges_and_hands_share_their_turn_with_forearms():
+    rng = np.random.default_rng(3)
+    local = quat_from_rotvec(0.4 * rng.normal(size=(20, 24, 3)))
+    positions, world = forward_kinematics(DEFAULT_SKELETON, np.zeros((20, 3)), local)
+    wrist = world[:, [20, 21]].copy()
+    hinge_toes(world)
+    share_forearm_turns(world)
+    after = local_rotations(DEFAULT_SKELETON, world)
+    assert np.abs(quat_to_rotvec(after[:, [10, 11]])[..., [0, 2]]).max() < 1e-9
+    assert np.abs(quat_to_rotvec(after[:, [10, 11]])[..., 1]).max() > 0.1
+    moved = forward_kinematics(DEFAULT_SKELETON, np.zeros((20, 3)), after)[0]
+    assert np.abs(moved - positions)[:, :22].max() < 1e-9
+    assert quat_angle(world[:, [20, 21]], wrist).max() < 1e-6
+    for elbow, hand in ((18, 20), (19, 21)):
+        bone = DEFAULT_SKELETON.offsets[hand] / np.linalg.norm(DEFAULT_SKELETON.offsets[hand])
+        was, now = (2 * np.arctan2(q[:, hand, 1:] @ bone, q[:, hand, 0]) for q in (local, after))
+        assert np.abs(now - 0.5 * was).max() < 1e-6, elbow
+
+
+def straight_legs(gap: float, planted: np.ndarray) -> LegPaths:
+    """Legs with slightly bent knees, ankles `gap` metres apart half-way in 60 frames, as the right one passes."""
+    hips = np.zeros((60, 2, 3))
+    hips[:, :, 1] = [0.09, -0.09]
+    hips[..., 2] = 0.85
+    ankles = hips * [1.0, 0.0, 0.0]
+    ankles[:, :, 1] = [0.5 * gap, -0.5 * gap]
+    ankles[:, 1, 0] = np.linspace(-0.6, 0.6, 60)
+    knees = 0.5 * (hips + ankles) + np.array([0.08, 0.0, 0.0])
+    return LegPaths(hips, knees, ankles, ankles + np.array([0.17, 0.0, -0.06]), planted)
+
+
+def test_a_swinging_foot_is_led_around_the_standing_one():
+    planted = np.zeros((60, 2), dtype=bool)
+    planted[:, 0] = True
+    legs = straight_legs(0.05, planted)
+
+    assert room_wanted(legs).max() > 0.03
+    moves = make_room(legs, 30.0)
+    after = moved(legs, moves)
+    assert room_wanted(after).max() < 0.008
+    assert np.abs(after.ankles - legs.ankles - moves).max() < 1e-9
+    assert np.abs(moves[:, 0]).max() < 1e-6, "the standing foot stays"
+    assert 0.04 < -moves[:, 1, 1].min() < 0.11
+    assert np.abs(moves[[0, -1]]).max() < 0.012
+    assert np.abs(moves[..., [0, 2]]).max() < 1e-9
+    assert not make_room(straight_legs(0.3, planted), 30.0).any()
+
+
+def test_closest_points_of_segments():
+    rng = np.random.default_rng(0)
+    a, b, c, d = rng.normal(size=(4, 200, 3))
+    s, t = closest(a, b - a, c, d - c)
+    found = np.linalg.norm(a + s[:, None] * (b - a) - c - t[:, None] * (d - c), axis=-1)
+    grid = np.linspace(0.0, 1.0, 41)
+    first, second = (p[:, None] + grid[:, None] * (q - p)[:, None] for p, q in ((a, b), (c, d)))
+    best = np.linalg.norm(first[:, :, None] - second[:, None], axis=-1).min(axis=(1, 2))
+    assert (found <= best + 1e-9).all()
 
 
 def test_the_same_trial_as_amc_and_bvh_agrees(tmp_path):

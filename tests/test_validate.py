@@ -15,10 +15,10 @@ from morphloop.motion import (
     JointTrack,
     MotionError,
     Skeleton,
+    as_format,
     find_motions,
     load_clip,
     make_corpus,
-    prepare,
     read_motion,
     save_clip,
     write_motion,
@@ -50,7 +50,7 @@ def changed(path: Path, meta: dict | None = None, **arrays) -> Path:
 
 
 def written(folder: Path, to: str, motion=CLIP) -> Path:
-    return write_motion(folder / f"a{FORMATS[to].suffix}", prepare(motion, to), to)
+    return write_motion(folder / f"a{FORMATS[to].suffix}", as_format(motion, to), to)
 
 
 @pytest.mark.parametrize("to", FORMATS)
@@ -59,7 +59,7 @@ def test_our_own_files_are_clean(tmp_path, to):
 
 
 def test_fitted_clips_are_clean(tmp_path):
-    track = prepare(make_corpus(1, 2)[0].slice(0, 40), "humanml3d-joints")
+    track = as_format(make_corpus(1, 2)[0].slice(0, 40), "humanml3d-joints")
     assert find_problems(written(tmp_path, "clip", track)) == []
 
 
@@ -148,7 +148,7 @@ def test_a_bvh_in_centimetres_is_no_problem_and_a_jump_in_it_is(tmp_path):
 def test_units(tmp_path):
     path = written(tmp_path, "amass")
     one(changed(path, trans=np.array([0.0, 0.0, 91.0]) + 0 * CLIP.root_pos), "root height", "centimetres")
-    track = prepare(CLIP, "humanml3d-joints")
+    track = as_format(CLIP, "humanml3d-joints")
     assert isinstance(track, JointTrack)
     write_motion(tmp_path / "cm.npy", replace(track, positions=100.0 * track.positions), "humanml3d-joints")
     fields = {p.field: str(p) for p in find_problems(tmp_path / "cm.npy", 20.0)}
@@ -156,7 +156,7 @@ def test_units(tmp_path):
 
 
 def test_y_up(tmp_path):
-    track = prepare(CLIP, "humanml3d-joints")
+    track = as_format(CLIP, "humanml3d-joints")
     assert isinstance(track, JointTrack)
     tipped = track.positions[..., [2, 0, 1]][..., [1, 2, 0]][..., [0, 2, 1]] * [1.0, 1.0, -1.0]
     lying = replace(track, positions=tipped)
@@ -245,7 +245,7 @@ def test_fix_says_what_it_could_not_mend(tmp_path, capsys):
     assert "root_pos" in lines[0]
     assert "mended" not in lines[0]
     assert "mended in" in lines[1]
-    assert lines[-1] == "1 files: 0 clean, 1 with problems, 1 mended copies written"
+    assert lines[-1] == "1 file: 0 clean, 1 with problems, 1 mended copy written"
 
 
 @pytest.mark.parametrize("to", ["humanml3d-joints", "amass", "bvh"])
@@ -291,7 +291,7 @@ def test_exit_codes(tmp_path, capsys):
     folder = tmp_path / "in"
     written(folder, "clip")
     code, said, lines = run(capsys, folder)
-    assert (code, said, lines) == (0, "1 files: 1 clean, 0 with problems\n", [])
+    assert (code, said, lines) == (0, "1 file: 1 clean, 0 with problems\n", [])
     (folder / "bad.bvh").write_text("junk")
     code, said, _ = run(capsys, folder, "--json", tmp_path / "r.json")
     assert code == 1

@@ -18,9 +18,9 @@ from morphloop.motion import (
     JointTrack,
     MotionError,
     Skeleton,
+    as_format,
     find_motions,
     make_corpus,
-    prepare,
     read_motion,
     to_default,
     write_motion,
@@ -55,7 +55,7 @@ def errors(a: Clip, b: Clip) -> tuple[float, float]:
 
 def round_trip(tmp_path: Path, motion, to: str, robot: Robot | None = None):
     """What was written and what our reader makes of it."""
-    made = prepare(motion, to, robot=robot)
+    made = as_format(motion, to, robot=robot)
     path = write_motion(tmp_path / f"{motion.name}{FORMATS[to].suffix}", made, to, robot)
     return made, read_motion(path, 20 if to == "humanml3d-joints" else None, robot=robot)
 
@@ -139,8 +139,8 @@ def test_joints_file_is_y_up_as_the_data_set_has_it(tmp_path):
 
 def test_track_is_fitted_where_rotations_are_needed_and_says_so(tmp_path):
     clip = make_corpus(1, 7)[0]
-    track = prepare(clip, "humanml3d-joints")
-    made = prepare(track, "amass")
+    track = as_format(clip, "humanml3d-joints")
+    made = as_format(track, "amass")
     assert isinstance(made, Clip)
     assert made.provenance.stage == "fit"
     assert made.provenance.notes["fit_error_mm"] < 10
@@ -239,12 +239,12 @@ def test_refused(tmp_path):
     clip = make_corpus(1, 1)[0]
     robot = two_link_robot()
     for call, match in [
-        (lambda: prepare(clip, "fbx"), "no layout 'fbx', expected one of clip"),
-        (lambda: prepare(clip, "amass", robot=robot), "for a robot, expected one of clip, bvh, mjlab"),
-        (lambda: prepare(clip, "mjlab", robot=robot), "not a motion of robot 'two_link'"),
-        (lambda: prepare(clip, "humanml3d-263", 30.0), "at 30 fps, expected 20"),
-        (lambda: prepare(clip, "clip", -1.0), "-1 fps asked for"),
-        (lambda: write_motion(tmp_path / "a", prepare(clip, "humanml3d-joints"), "mjlab"), "expected rotations"),
+        (lambda: as_format(clip, "fbx"), "no layout 'fbx', expected one of clip"),
+        (lambda: as_format(clip, "amass", robot=robot), "for a robot, expected one of clip, bvh, mjlab"),
+        (lambda: as_format(clip, "mjlab", robot=robot), "not a motion of robot 'two_link'"),
+        (lambda: as_format(clip, "humanml3d-263", 30.0), "at 30 fps, expected 20"),
+        (lambda: as_format(clip, "clip", -1.0), "-1 fps asked for"),
+        (lambda: write_motion(tmp_path / "a", as_format(clip, "humanml3d-joints"), "mjlab"), "expected rotations"),
         (lambda: write_amass(tmp_path / "a", replace(clip, skeleton=robot.skeleton, rotations=clip.rotations[:, :3])),
          "to_default"),
     ]:  # fmt: skip
@@ -256,7 +256,7 @@ def test_refused(tmp_path):
 
 def test_resampling_is_said_and_keeps_the_lineage():
     clip = make_corpus(1, 1)[0]
-    made = prepare(clip, "clip", 60.0)
+    made = as_format(clip, "clip", 60.0)
     assert made.fps == 60.0
     assert (made.provenance.stage, made.provenance.parent) == ("convert", clip.id)
     assert made.provenance.notes["resampled_from_fps"] == clip.fps
@@ -274,7 +274,7 @@ def test_arrays_for_others_carry_texts_and_provenance_without_pickle(tmp_path, t
 
 
 def test_length_unit_of_a_bvh_is_not_called_metres_unless_its_legs_tell(tmp_path):
-    told = prepare(read_motion(shared("cmu", "bvh", "02_01.bvh")), "clip")
+    told = as_format(read_motion(shared("cmu", "bvh", "02_01.bvh")), "clip")
     untold = told.with_provenance(notes={**told.provenance.notes, "length_unit": "unknown"})
     for clip, words in ((told, "m, rad"), (untold, "length unit unknown, ")):
         path = write_motion(tmp_path / "a.npz", clip, "clip")

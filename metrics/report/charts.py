@@ -192,7 +192,7 @@ def whisker(mean: float, interval: tuple[float, float] | None) -> str:
 def scatter(title: str, x: np.ndarray, y: np.ndarray, names: tuple[str, str]) -> str:
     """Pairs (N,) as dots under and over the diagonal on which nothing changed; `names`: of the axes."""
     low, high, step = nice_range(*reach(np.concatenate([x, y]), []))
-    size, left = 220, 56
+    size, left = 220, 66
     across, up = Axis(low, high, step, left, size - 10), Axis(low, high, step, 10, size - 10)
     bottom = 10 + up.length
     parts = [f'<svg class="plot dist" viewBox="0 0 {left + size} {size + 40}" role="img" aria-label="{escape(title)}">']

@@ -32,6 +32,8 @@ FROZEN_CLIPS = 256
 batch does not take twice the time."""
 NOT_CLIPS = ("sources", "references", "rollouts")
 """Folders that `morphloop project` writes beside its `clips`; they are not results."""
+FEW_FILES = 8
+"""Files up to which starting workers takes longer than it saves: each imports for two to three seconds."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class EvaluateConfig:
     wrench: bool = True
     """Whether the residual wrench is measured."""
     workers: int | None = None
-    """Worker processes; None for one a core (a single file: none), 0 for none."""
+    """Worker processes; None for one a core (none for up to `FEW_FILES` files), 0 for none."""
 
 
 @dataclass
@@ -85,6 +87,11 @@ class Evaluation:
             self._summaries[variant, side] = found
         return self._summaries[variant, side]
 
+    def clean(self, variant: str) -> dict[str, float]:
+        """What clean capture scores, by metric. It was measured on the built-in body: nothing for other surfaces."""
+        other_surface = variant == "surface" and self.body_hash != load_body().hash
+        return {} if other_surface else CLEAN_WALK.get(variant, {})
+
     def change(self, variant: str) -> dict[str, Summary]:
         """Paired difference, clip minus what it was before, of the clips that have both."""
         rows = self.rows.variants[variant]
@@ -99,10 +106,13 @@ def evaluate(
 ) -> Evaluation:
     """Measure every clip of these files and folders. What cannot be read or measured stands in `failed`.
 
-    watch: told the progress. Raises MotionError for no path, or a reference folder that is none. Worker processes
-    import the main script again, as Python's multiprocessing does: call this under `if __name__ == "__main__":`.
+    watch: told the progress. Raises MotionError for no path, workers under 0, or a reference folder that is none.
+    Worker processes import the main script again, as Python's multiprocessing does: call this under
+    `if __name__ == "__main__":`.
     """
     config = config or EvaluateConfig()
+    if config.workers is not None and config.workers < 0:
+        raise MotionError(f"{config.workers} workers, expected 0 for this process alone, or more")
     named = [Path(path) for path in paths]
     result = Evaluation(config, tuple(str(path) for path in named), load_body(config.body).hash)
     files = motion_files(named, result.failed)
@@ -110,7 +120,7 @@ def evaluate(
     jobs = _jobs(files, references, config, result.failed)
     workers = config.workers
     if workers is None:
-        workers = min(os.cpu_count() or 1, len(jobs)) if len(jobs) > 1 else 0
+        workers = min(os.cpu_count() or 1, len(jobs)) if len(jobs) > FEW_FILES else 0
     failures: list[tuple[int, int, str, str]] = []
     done = 0
     for number, message in run_tasks(measure_file, (job.message() for job in jobs), workers):
@@ -235,7 +245,7 @@ def facts(result: Evaluation) -> dict[str, Any]:
                 for variant in variants
                 if result.rows.variants[variant].names("frozen")
             },
-            "clean_mocap": {variant: CLEAN_WALK.get(variant, {}) for variant in variants},
+            "clean_mocap": {variant: result.clean(variant) for variant in variants},
         },
         "set": {},
         "units": {name: metric.unit for name, metric in METRICS.items()},

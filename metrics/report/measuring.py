@@ -109,10 +109,11 @@ def _row(
         "fps": motion.fps,
         "format": motion.provenance.notes.get("format", Path(job.path).suffix.lower().removeprefix(".")),
         "variant": found.variant,
+        "body": found.body,
         "ground": found.ground,
         "metrics": dict(found.values),
     }
-    if job.frozen and isinstance(motion, Clip):
+    if job.frozen:
         frozen = dict(_measure(job, (frozen_pose(motion), body)).values)
     if job.reference is not None:
         if read_reference is None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from morphloop.metrics.controls import CLEAN_WALK, CLEAN_WALK_NAME
+from morphloop.metrics.controls import CLEAN_WALK_NAME
 from morphloop.metrics.registry import METRICS, Metric
 from morphloop.metrics.summary import Summary
 
@@ -68,8 +68,9 @@ class View:
     label: str
     variant: str
     clips: int
-    minutes: str
+    length: str
     paired: bool
+    clean: bool
     frozen: bool
     absent: list[str]
     headlines: list[Headline]
@@ -121,6 +122,7 @@ def write_evaluation_page(
         style=style(packaged("evaluate.css")),
         title=" and ".join(batch.label for batch in batches),
         result=result,
+        body="" if result.config.body is None else Path(result.config.body).name,
         views=views,
         comparison=None if comparison is None else _compare_view(comparison),
         failed=[row for batch in batches for row in batch.failed],
@@ -143,14 +145,15 @@ def _defined(batches: list[Evaluation]) -> list[Metric]:
 def _view(result: Evaluation, variant: str, labelled: bool, tick: Callable[[], None]) -> View:
     rows = result.rows.variants[variant]
     summary, frozen = result.summary(variant), result.summary(variant, "frozen")
-    before, clean = result.summary(variant, "before"), CLEAN_WALK.get(variant, {})
+    before, clean = result.summary(variant, "before"), result.clean(variant)
     known = [metric for metric in KEY_METRICS if _known(summary, metric.name)]
     return View(
         label=result.label if labelled else "",
         variant=variant,
         clips=len(rows),
-        minutes=number(rows.seconds / 60.0),
+        length=f"{rows.seconds / 60.0:.1f} min" if rows.seconds > 100.0 else f"{rows.seconds:.1f} s",
         paired=bool(before),
+        clean=bool(clean),
         frozen=bool(frozen),
         absent=[name for name in METRICS if name in summary and not _known(summary, name)],
         headlines=[_headline(result, variant, metric, clean) for metric in known if metric in HEADLINES],
@@ -201,7 +204,8 @@ def _plot(
         Marker("frozen", frozen[metric.name]["mean"] if metric.name in frozen else None),
         Marker("mean", float(values.mean())),
     ]
-    notes = [f"median {number(float(np.median(values)))}", f"largest {number(float(values.max()))}"]
+    ends = [f"smallest {number(float(values.min()))}"] if values.min() < 0.0 else []
+    notes = [f"median {number(float(np.median(values)))}", *ends, f"largest {number(float(values.max()))}"]
     if len(column) > len(values):
         notes.append(f"nothing to measure in {len(column) - len(values)}")
     far = beyond(shown, markers, metric.plain)
@@ -219,7 +223,7 @@ def _table(
     frozen: Mapping[str, Summary],
     clean: Mapping[str, float],
 ) -> list[tuple[Metric, list[Cell]]]:
-    """Every metric: (before), mean, median, (change), frozen pose, clean capture."""
+    """Every metric: (before), mean, median, (change), frozen pose, (clean capture)."""
     change = result.change(variant)
     table = []
     for name, metric in METRICS.items():
@@ -230,7 +234,9 @@ def _table(
         if before:
             cells.insert(0, cell(before.get(name)))
             cells.append(cell(change.get(name), tone(name, change.get(name))))
-        cells += [cell(frozen.get(name)), Cell(number(clean.get(name)))]
+        cells.append(cell(frozen.get(name)))
+        if clean:
+            cells.append(Cell(number(clean.get(name))))
         table.append((metric, cells))
     return table
 

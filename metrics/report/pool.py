@@ -23,8 +23,7 @@ from morphloop.motion import MotionError
 Message = dict[str, Any]
 Work = Callable[[Message], Iterator[Message]]
 """What is done with a task: a module's function, told by name to the workers."""
-DONE = {"done": True}
-READY = {"ready": True}
+READY = b"ready"
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """One thread a worker: as many workers as cores fill the machine already."""
 
@@ -67,37 +66,42 @@ def run_tasks(work: Work, tasks: Iterable[Message], workers: int) -> Iterator[tu
 def _share_out(
     work: Work, tasks: Iterator[tuple[int, Message]], crew: list[_Worker]
 ) -> Iterator[tuple[int, Message | None]]:
-    for worker in crew:
-        _feed(worker, tasks)
-    while busy := {worker.pipe: worker for worker in crew if worker.task is not None}:
+    for place in range(len(crew)):
+        _feed(work, tasks, crew, place)
+    while busy := {worker.pipe: place for place, worker in enumerate(crew) if worker.task is not None}:
         for pipe in wait(list(busy)):
-            worker = busy[pipe]  # type: ignore[index]  # wait() gives back what it was given
-            number = worker.task
+            place = busy[pipe]  # type: ignore[index]  # wait() gives back what it was given
+            number = crew[place].task
             assert number is not None
             try:
-                message = json.loads(worker.pipe.recv_bytes())
+                message, last = json.loads(crew[place].pipe.recv_bytes())
             except (EOFError, ConnectionResetError):
-                yield number, {"died": _death(worker.process)}
-                worker.stop()
-                crew.remove(worker)
-                worker = _start(work)
-                crew.append(worker)
-                message = DONE
-            if message != DONE:
+                message, last = {"died": _death(crew[place].process)}, True
+                _replace(work, crew, place)
+            if message is not None:
                 yield number, message
-                continue
-            yield number, None
-            _feed(worker, tasks)
+            if last:
+                yield number, None
+                _feed(work, tasks, crew, place)
 
 
-def _feed(worker: _Worker, tasks: Iterator[tuple[int, Message]]) -> None:
-    """Give an idle worker the next task, if there is one. A worker that died idle is found dead by the next read."""
-    worker.task = None
+def _feed(work: Work, tasks: Iterator[tuple[int, Message]], crew: list[_Worker], place: int) -> None:
+    """Give an idle worker the next task, if there is one; a worker that died idle is replaced first."""
+    crew[place].task = None
     for number, task in tasks:
-        worker.task = number
-        with suppress(BrokenPipeError):  # the pipe then reads as ended, and that says how the worker died
-            worker.pipe.send_bytes(json.dumps(task).encode())
+        data = json.dumps(task).encode()
+        try:
+            crew[place].pipe.send_bytes(data)
+        except (BrokenPipeError, ConnectionResetError):
+            _replace(work, crew, place)
+            crew[place].pipe.send_bytes(data)
+        crew[place].task = number
         return
+
+
+def _replace(work: Work, crew: list[_Worker], place: int) -> None:
+    crew[place].stop()
+    crew[place] = _start(work)
 
 
 def _start(work: Work) -> _Worker:
@@ -126,15 +130,24 @@ def _start(work: Work) -> _Worker:
 
 
 def _serve(pipe: Connection, work: Work) -> None:
-    """A worker's life: a task in, its messages and DONE out, until the parent is gone."""
+    """A worker's life: a task in, its messages out, until the parent is gone.
+
+    The last message of a task says that it is the last: a task whose worker dies came whole or is known to lack some.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle, also where masks do not exist
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
-        pipe.send_bytes(json.dumps(READY).encode())
+        pipe.send_bytes(READY)
         while True:
-            task = json.loads(pipe.recv_bytes())
-            for message in work(task):
-                pipe.send_bytes(json.dumps(message, allow_nan=False).encode())
-            pipe.send_bytes(json.dumps(DONE).encode())
+            waiting = None
+            for message in work(json.loads(pipe.recv_bytes())):
+                if waiting is not None:
+                    _send(pipe, waiting, last=False)
+                waiting = message
+            _send(pipe, waiting, last=True)
+
+
+def _send(pipe: Connection, message: Message | None, last: bool) -> None:
+    pipe.send_bytes(json.dumps([message, last], allow_nan=False).encode())
 
 
 def _death(process: BaseProcess) -> str:

@@ -7,7 +7,6 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from morphloop.metrics.controls import CLEAN_WALK
 from morphloop.metrics.registry import METRICS
 from morphloop.metrics.summary import Summary
 
@@ -73,13 +72,14 @@ def _print_figures(result: Evaluation, variant: str, console: Console) -> None:
     """A row a key figure: what it was before, mean, interval, median, and the controls."""
     rows = result.rows.variants[variant]
     summary, frozen = result.summary(variant), result.summary(variant, "frozen")
-    before, clean = result.summary(variant, "before"), CLEAN_WALK.get(variant, {})
+    before, clean = result.summary(variant, "before"), result.clean(variant)
     change = result.change(variant)
     clips = f"{len(rows)} clip{'' if len(rows) == 1 else 's'}, {rows.seconds / 60:.1f} min"
     table = _table(f"variant {variant}, ground {result.config.ground}, {clips}", "mean over clips")
-    table.caption = "derivatives: 6 Hz low-pass, 30 Hz grid; clean mocap: ground robust; -: nothing to measure"
+    control = "clean mocap: ground robust" if clean else "no clean mocap known for this body"
+    table.caption = f"derivatives: 6 Hz low-pass, 30 Hz grid; {control}; -: nothing to measure"
     headings = ("before", "after", "change, 95 %") if before else ("mean", "95 %", "median")
-    for name in (*headings, "frozen\npose", "clean\nmocap"):
+    for name in (*headings, "frozen\npose", *(["clean\nmocap"] if clean else [])):
         table.add_column(name, justify="right")
     for name in _shown(summary):
         found = summary[name]
@@ -88,8 +88,8 @@ def _print_figures(result: Evaluation, variant: str, console: Console) -> None:
             cells = [figure(was["mean"]) if was else "-", figure(found["mean"]), interval(change.get(name))]
         else:
             cells = [figure(found["mean"]), interval(found), figure(found["median"])]
-        control = frozen.get(name)
-        table.add_row(name, *cells, figure(control["mean"]) if control else "-", figure(clean.get(name)))
+        cells.append(figure(frozen[name]["mean"]) if name in frozen else "-")
+        table.add_row(name, *cells, *([figure(clean.get(name))] if clean else []))
     console.print(table)
 
 

@@ -17,7 +17,7 @@ from .charts import nice_range
 
 CURVE_POINTS = 400
 HEIGHT_MM = (-60.0, 120.0)
-"""Bounds of the height curve, unless the clip stays inside smaller ones."""
+"""Bounds of the height curve, unless the clip stays inside smaller ones or a tenth of it lies beyond."""
 LANE = 10
 
 
@@ -61,7 +61,9 @@ def timeline_html(seen: Timeline, title: str = "") -> Markup:
 def height_curve(seen: Timeline) -> tuple[float, float, str]:
     """Bounds in mm and an SVG of the lowest point's height, zero marked, what floats, hangs or sinks shaded."""
     mm = 1e3 * seen.lowest
-    low, high, _ = nice_range(max(HEIGHT_MM[0], min(-10.0, float(mm.min()))), min(HEIGHT_MM[1], max(20.0, mm.max())))
+    tenths = np.percentile(mm, (10, 90))
+    least, most = min(HEIGHT_MM[0], tenths[0]), max(HEIGHT_MM[1], tenths[1])
+    low, high, _ = nice_range(max(least, min(-10.0, float(mm.min()))), min(most, max(20.0, float(mm.max()))))
     count, scale = len(mm), 100.0 / (high - low)
     times, values = _thin(np.arange(count) + 0.5, np.clip(mm, low, high))
     points = " ".join(f"{t:.1f},{(high - v) * scale:.1f}" for t, v in zip(times, values, strict=True))

@@ -105,7 +105,7 @@ def _parse_asf(path: Path) -> _Skeleton:
     for line in read_text(path).splitlines():
         text = line.split("#")[0].strip()
         if text.startswith(":"):
-            key, *rest = text[1:].split()
+            key, *rest = text[1:].split() or [""]
             current = key.lower()
             sections[current] = [rest] if rest else []
         elif text and current:

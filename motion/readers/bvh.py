@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from ..clip import MAX_FRAMES, Clip, Provenance
 from ..errors import MotionError
@@ -158,6 +157,7 @@ def _clip(joints: list[_Joint], table: np.ndarray, fps: float, path: Path) -> Cl
     rotations = np.zeros((len(table), len(joints), 4))
     rotations[..., 0] = 1.0
     moves: dict[int, np.ndarray] = {}
+    angles: dict[str, dict[int, np.ndarray]] = {}
     start = 0
     for j, joint in enumerate(joints):
         columns = table[:, start : start + len(joint.channels)]
@@ -165,12 +165,16 @@ def _clip(joints: list[_Joint], table: np.ndarray, fps: float, path: Path) -> Cl
         turns = [k for k, channel in enumerate(joint.channels) if channel.endswith("rotation")]
         if turns:
             order = "".join(joint.channels[k][0] for k in turns).upper()
-            rotations[:, j] = _euler(order, columns[:, turns], path)
+            if len(set(order)) != len(order):
+                raise MotionError(f"{path}: rotation channels {order}, expected each axis once")
+            angles.setdefault(order, {})[j] = columns[:, turns]
         shifts = [k for k, channel in enumerate(joint.channels) if channel.endswith("position")]
         if shifts:
             moves[j] = np.tile(offsets[j], (len(table), 1))
             for k in shifts:
                 moves[j][:, "xyz".index(joint.channels[k][0])] = columns[:, k]
+    for order, degrees in angles.items():
+        rotations[:, list(degrees)] = _euler(order, np.stack(list(degrees.values()), axis=1))
     names, parents = [joint.name for joint in joints], [joint.parent for joint in joints]
     root = moves.pop(0, np.tile(offsets[0], (len(table), 1)))
     if 1 in moves and parents.count(0) == 1:
@@ -213,8 +217,12 @@ def length_unit(skeleton: Skeleton) -> str:
     return fitting[0] if fitting else "unknown"
 
 
-def _euler(order: str, degrees: np.ndarray, path: Path) -> np.ndarray:
-    """Quaternions w x y z of intrinsic rotations applied in the order of the channels."""
-    if len(set(order)) != len(order):
-        raise MotionError(f"{path}: rotation channels {order}, expected each axis once")
-    return Rotation.from_euler(order, degrees, degrees=True).as_quat(scalar_first=True)
+def _euler(order: str, degrees: np.ndarray) -> np.ndarray:
+    """Quaternions w x y z (T, J, 4) of intrinsic rotations (T, J, axes) applied in the order of the channels."""
+    half = np.radians(0.5 * degrees)
+    turn = np.broadcast_to([1.0, 0.0, 0.0, 0.0], (*degrees.shape[:2], 4))
+    for k, axis in enumerate(order):
+        about = np.zeros(turn.shape)
+        about[..., 0], about[..., 1 + "XYZ".index(axis)] = np.cos(half[..., k]), np.sin(half[..., k])
+        turn = quat_mul(turn, about)
+    return turn

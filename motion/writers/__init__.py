@@ -3,13 +3,13 @@
 from .amass import write_amass
 from .arrays import write_humanml3d_features, write_humanml3d_joints
 from .bvh import write_bvh
-from .formats import FORMATS, Format, prepare, write_motion
+from .formats import FORMATS, Format, as_format, write_motion
 from .mjlab import write_mjlab
 
 __all__ = [
     "FORMATS",
     "Format",
-    "prepare",
+    "as_format",
     "write_amass",
     "write_bvh",
     "write_humanml3d_features",

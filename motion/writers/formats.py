@@ -47,7 +47,7 @@ ROBOT_FORMATS = ("clip", "bvh", "mjlab")
 """Layouts that can hold a robot's motion."""
 
 
-def prepare(
+def as_format(
     motion: Clip | JointTrack, to: str, fps: float | None = None, robot: Robot | None = None
 ) -> Clip | JointTrack:
     """The motion as a layout needs it: fitted where it needs rotations and there are none, on the default skeleton or
@@ -85,7 +85,7 @@ def _on_skeleton(motion: Clip | JointTrack, skeleton: str) -> Clip | JointTrack:
 
 
 def write_motion(path: Path | str, motion: Clip | JointTrack, to: str, robot: Robot | None = None) -> Path:
-    """Write a motion that `prepare` made in the layout `to`; atomically, over a file of the same name.
+    """Write a motion that `as_format` made in the layout `to`; atomically, over a file of the same name.
 
     robot: whose hinges an mjlab file names, for a motion of a robot.
     """
@@ -94,5 +94,5 @@ def write_motion(path: Path | str, motion: Clip | JointTrack, to: str, robot: Ro
 
 def _clip(motion: Clip | JointTrack) -> Clip:
     if isinstance(motion, JointTrack):
-        raise MotionError(f"{motion.name}: joint positions only, expected rotations: fit them first (prepare)")
+        raise MotionError(f"{motion.name}: joint positions only, expected rotations: fit them first (as_format)")
     return motion
