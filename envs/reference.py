@@ -27,6 +27,8 @@ from .feedforward import feedforward_torques
 
 MAX_TILT = np.radians(10.0)
 """First-frame tilt of the root over the feet beyond which the whole clip is turned upright (Morph's release)."""
+LEVEL_M = 0.01
+"""How much more uneven the turn may make the ground."""
 GROUND_PERCENTILE = 5.0
 """The clip is shifted so that this percentile of the lowest surface point's height is the ground: a single deep frame
 must not lift all the others, as the minimum would."""
@@ -67,6 +69,7 @@ def planted_feet(clip: Clip, body: Body) -> np.ndarray:
 def prepare(clip: Clip, body: Body) -> Clip:
     """The clip as physics should see it: 30 Hz, upright if its first frame leans by over 10 degrees, on the ground.
 
+    A first frame in mid-stride leans too: a turn that makes a slope of the ground that the clip walks on is not made.
     MotionError if it is on another skeleton or too long.
     """
     body.check(clip)
@@ -82,9 +85,17 @@ def prepare(clip: Clip, body: Body) -> Clip:
             turn = quat_between(axis, upright)
             rotations = clip.rotations.copy()
             rotations[:, 0] = quat_mul(turn, rotations[:, 0])
-            clip = replace(clip, root_pos=pelvis + quat_rotate(turn, clip.root_pos - pelvis), rotations=rotations)
+            turned = replace(clip, root_pos=pelvis + quat_rotate(turn, clip.root_pos - pelvis), rotations=rotations)
+            if _unevenness(turned, body) < _unevenness(clip, body) + LEVEL_M:
+                clip = turned
     ground = float(np.percentile(lowest_height(clip, body), GROUND_PERCENTILE))
     return clip.moved(np.array([0.0, 0.0, -ground]))
+
+
+def _unevenness(clip: Clip, body: Body) -> float:
+    """Span of the lowest point's height but for its outer twentieths, metres: of a clip on its own slope it is large."""
+    low, high = np.percentile(lowest_height(clip, body), [GROUND_PERCENTILE, 100.0 - GROUND_PERCENTILE])
+    return float(high - low)
 
 
 def _central(values: np.ndarray, fps: float) -> np.ndarray:

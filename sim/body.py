@@ -25,9 +25,12 @@ from .table import JOINTS, Geom, base_name
 
 JointModel = Literal["ball", "hinge"]
 
-PHYSICS_HZ = 150.0
+PHYSICS_HZ = 300.0
+"""At 150 Hz the feet chatter on the ground: over 64 corpus clips they slid 16 mm/s, 9 at 300 Hz with `CONTACT_TIME`."""
 CONTROL_HZ = 30.0
-SUBSTEPS = 5
+SUBSTEPS = 10
+CONTACT_TIME = 0.01
+"""Time constant of contacts, seconds (MuJoCo's solref, whose default is 0.02): a third of the depth and of the skate."""
 
 FRICTION = 1.0
 """Sliding friction of body on ground, rubber on a dry floor; both geoms carry it and MuJoCo takes the larger."""
@@ -116,7 +119,7 @@ def build_spec(skeleton: Skeleton = DEFAULT_SKELETON, joints: JointModel = "ball
     spec.compiler.autolimits = False
     floor = spec.worldbody.add_geom(name="floor", type=mujoco.mjtGeom.mjGEOM_PLANE, size=[0, 0, 0.05])
     floor.contype, floor.conaffinity, floor.condim = 1, 0, 3
-    floor.friction = [FRICTION, 0.005, 0.0001]
+    floor.friction, floor.solref = [FRICTION, 0.005, 0.0001], [CONTACT_TIME, 1.0]
     geoms = body_geoms(skeleton)
     bodies = []
     for j, name in enumerate(skeleton.names):
@@ -162,7 +165,7 @@ def _add_joints(spec: mujoco.MjSpec, body: mujoco.MjsBody, name: str, joints: Jo
 def _add_geom(body: mujoco.MjsBody, name: str, geom: Geom, mass: float) -> None:
     start, end = np.array(geom.start), np.array(geom.end)
     added = body.add_geom(name=name, mass=mass, contype=0, conaffinity=1, condim=3)
-    added.friction = [FRICTION, 0.005, 0.0001]
+    added.friction, added.solref = [FRICTION, 0.005, 0.0001], [CONTACT_TIME, 1.0]
     added.rgba = [0.55, 0.65, 0.8, 1.0]
     if geom.radius == 0:
         added.type, added.pos, added.size = mujoco.mjtGeom.mjGEOM_BOX, 0.5 * (start + end), 0.5 * (end - start)

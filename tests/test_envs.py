@@ -112,6 +112,13 @@ def test_a_leaning_clip_is_turned_upright_and_a_slight_lean_is_kept(
     assert np.percentile(lowest_height(result, body), 5) == pytest.approx(0.0, abs=1e-9)
 
 
+def test_a_flat_walk_that_begins_in_mid_stride_stays_flat(body: Body):
+    """A stride leans by more than ten degrees from ankles to chest; turned by that the walk would climb."""
+    walk = next(c for c in make_corpus(40, 0, "train") if c.provenance.notes["action"] == "walk")
+    strides = [prepare(walk.slice(start, walk.num_frames), body) for start in range(10, 40, 2)]
+    assert max(np.ptp(clip.root_pos[:, 2]) for clip in strides) < 0.1
+
+
 def test_prepare_refuses_what_cannot_be_tracked(body: Body):
     other = replace(DEFAULT_SKELETON, offsets=DEFAULT_SKELETON.offsets * 0.9)
     clip = still_clip()
