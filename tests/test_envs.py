@@ -114,8 +114,8 @@ def test_a_leaning_clip_is_turned_upright_and_a_slight_lean_is_kept(
 
 def test_a_flat_walk_that_begins_in_mid_stride_stays_flat(body: Body):
     """A stride leans by more than ten degrees from ankles to chest; turned by that the walk would climb."""
-    walk = next(c for c in make_corpus(40, 0, "train") if c.provenance.notes["action"] == "walk")
-    strides = [prepare(walk.slice(start, walk.num_frames), body) for start in range(10, 40, 2)]
+    walk = next(c for c in make_corpus(40, 0, "train") if c.name == "walk_train_0_00038")  # with long strides
+    strides = [prepare(walk.slice(start, walk.num_frames), body) for start in range(0, 40, 3)]
     assert max(np.ptp(clip.root_pos[:, 2]) for clip in strides) < 0.1
 
 
