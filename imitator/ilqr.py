@@ -248,25 +248,36 @@ class _Planner:
 
 @dataclass(frozen=True)
 class _Attempt:
-    """What was carried out so far, with the state (S,) before each tick and the controls (nu,) that were meant."""
+    """What was carried out so far, with the state (S,) before each tick, the controls (nu,) that were meant and the
+    gains (nu, 2 nv) about them."""
 
     recorder: Recorder
     states: list[np.ndarray]
     ctrl: list[np.ndarray]
+    gains: list[np.ndarray]
 
     def back(self, ticks: int) -> _Attempt:
         """Where it stood so many ticks ago."""
         at = max(0, len(self.states) - ticks)
-        return _Attempt(_fork(self.recorder, at, self.states[at]), self.states[:at], self.ctrl[:at])
+        return _Attempt(_fork(self.recorder, at, self.states[at]), self.states[:at], self.ctrl[:at], self.gains[:at])
 
 
 class IlqrRefiner:
     """Tracks clips of a library by model-predictive iLQR, one after the other.
 
-    body: the body; library: prepared clips; config: effort and prices; seed: of the noise that `track` may shake with.
+    body: the body; library: prepared clips; config: effort and prices; seed: of the noise that `track` may shake with;
+    keep_gains: labels carry them, 40 kB each.
     """
 
-    def __init__(self, body: Body, library: MotionLibrary, config: IlqrConfig | None = None, seed: int = 0):
+    def __init__(
+        self,
+        body: Body,
+        library: MotionLibrary,
+        config: IlqrConfig | None = None,
+        seed: int = 0,
+        keep_gains: bool = False,
+    ):
+        self.keep_gains = keep_gains
         self.body, self.library, self.config = body, library, config or IlqrConfig()
         self.observer = Observer(body, library)
         self.guidance = Guidance(self.observer, None)
@@ -300,7 +311,7 @@ class IlqrRefiner:
         library, config = self.library, self.config
         row = int(library.start[stretch.clip]) + stretch.frame
         qpos, qvel = library.qpos[row].double().numpy(), library.qvel[row].double().numpy()
-        attempt, ticks = _Attempt(Recorder(self.body, qpos, qvel, stretch.state), [], []), 0
+        attempt, ticks = _Attempt(Recorder(self.body, qpos, qvel, stretch.state), [], [], []), 0
         rng, best, completed = np.random.default_rng(stretch.seed), attempt, False
         for turn in range(config.retries + 1):
             reference = _Reference(library, stretch.clip, self.body.model, config)
@@ -329,6 +340,8 @@ class IlqrRefiner:
                 ctrl = self._feedback(plan, gain, tick, recorder.qpos[-1], recorder.qvel[-1])
                 attempt.states.append(recorder.state())
                 attempt.ctrl.append(ctrl)
+                if self.keep_gains:
+                    attempt.gains.append(gain[tick].astype(np.float32))
                 alive = recorder.step(ctrl + scale * rng.normal(size=len(ctrl)) if stretch.shake else ctrl)
                 now += 1
                 if not alive or self._lost(stretch.clip, now, recorder):
@@ -392,4 +405,7 @@ class IlqrRefiner:
         frame = stretch.frame + np.arange(count)
         base, _ = self.guidance.alone(qpos, qvel, force, np.full(count, stretch.clip), frame)
         offsets = np.array(attempt.ctrl[:count]) - base
-        return [Label(stretch.clip, int(frame[k]), qpos[k], qvel[k], force[k], offsets[k]) for k in range(count)]
+        gains = attempt.gains[:count] if self.keep_gains else [None] * count
+        return [
+            Label(stretch.clip, int(frame[k]), qpos[k], qvel[k], force[k], offsets[k], gains[k]) for k in range(count)
+        ]

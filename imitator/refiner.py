@@ -75,7 +75,10 @@ class RefinerConfig:
 
 @dataclass(frozen=True)
 class Label:
-    """What the refiner did in a state: qpos (nq,), qvel (nv,), foot force (2,), offsets (nu,) on the servo targets."""
+    """What a refiner did in a state: qpos (nq,), qvel (nv,), foot force (2,), offsets (nu,) on the servo targets.
+
+    gain: (nu, 2 nv) by how much less it would have asked for in a state that is a tangent step further, if known.
+    """
 
     clip: int
     frame: int
@@ -83,6 +86,7 @@ class Label:
     qvel: np.ndarray
     force: np.ndarray
     offset: np.ndarray
+    gain: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
