@@ -4,17 +4,20 @@ Inverse dynamics (MuJoCo's `mj_inverse`, contacts off) gives what all joints and
 root asks for must come from the ground: non-negative least squares over friction cone edges at the feet's points finds
 the contact forces, and their share is taken off the joints' torques (Wensing and Orin 2013 split it the same way). What
 no contact force explains is dropped: the simulator gets no invisible hand.
+
+All frames of a clip are solved at once. With a price on every force the problem is strictly convex and its dual has six
+unknowns, the root's residual, however many edges there are: Newton's method ends at the exact solution in a few steps
+(Hintermueller, Ito and Kunisch 2003, "The primal-dual active set strategy as a semismooth Newton method").
 """
 
 from __future__ import annotations
 
 import mujoco
 import numpy as np
-from scipy.optimize import nnls
 from scipy.signal import butter, filtfilt
 
 from morphloop.motion import Clip
-from morphloop.motion.rotations import quat_rotate
+from morphloop.motion.rotations import quat_conj, quat_rotate
 from morphloop.sim import Body
 
 LOW_PASS_HZ = 6.0
@@ -28,6 +31,9 @@ MOMENT_ARM_M = 0.3
 PRICE, PRICE_HEIGHT, PRICE_SPEED = 0.02, 0.2, 0.2
 """Price of load on a point, on one at `REACH_M`, on one that moves at 1 m/s: low and still points carry first."""
 EDGES = np.array([[FRICTION, 0, 1], [-FRICTION, 0, 1], [0, FRICTION, 1], [0, -FRICTION, 1]])
+NEWTON_STEPS, HALVINGS = 100, 30
+TOLERANCE = 1e-12
+"""Of the dual's gradient, shares of body weight."""
 
 
 def feedforward_torques(clip: Clip, qvel: np.ndarray, body: Body) -> np.ndarray:
@@ -36,21 +42,30 @@ def feedforward_torques(clip: Clip, qvel: np.ndarray, body: Body) -> np.ndarray:
     qvel: (T, nv) generalised velocity of the clip. Zero for clips too short to take an acceleration from.
     """
     model, frames = body.model, clip.num_frames
-    torques = np.zeros((frames, model.nu))
     filter_ = butter(2, LOW_PASS_HZ / (clip.fps / 2.0))
     if frames <= 3 * len(filter_[0]) + 3:
-        return torques
+        return np.zeros((frames, model.nu))
     qvel = filtfilt(*filter_, qvel, axis=0)
     qacc = filtfilt(*filter_, np.gradient(qvel, 1.0 / clip.fps, axis=0), axis=0)
-    qpos = body.qpos_from_clip(clip)
+    need = _inverse_dynamics(body, body.qpos_from_clip(clip), qvel, qacc)
     soles, joints, height, speed = _sole_points(clip, body)
-    inverse = _InverseDynamics(body)
-    for t in range(frames):
-        near = np.flatnonzero(height[t] < REACH_M)
-        price = PRICE + PRICE_HEIGHT * np.maximum(height[t, near], 0.0) / REACH_M + PRICE_SPEED * speed[t, near]
-        torques[t] = inverse(qpos[t], qvel[t], qacc[t], soles[t, near], joints[near], price)
+    price = PRICE + PRICE_HEIGHT * np.maximum(height, 0.0) / REACH_M + PRICE_SPEED * speed
+    forces = _ground_forces(clip, need[:, :6], soles, np.where(height < REACH_M, price, np.inf), body.mass * 9.81)
+    torques = need[:, body.dof_ids[1:].reshape(-1)] - _joint_torques(clip, soles, joints, forces)
     limit = model.actuator_forcerange[:, 1]
     return np.clip(torques, -limit, limit)
+
+
+def _inverse_dynamics(body: Body, qpos: np.ndarray, qvel: np.ndarray, qacc: np.ndarray) -> np.ndarray:
+    """(T, nv) generalised forces that make the motion, nothing touching the ground."""
+    model = body.model.__copy__()
+    model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_CONTACT
+    data, need = mujoco.MjData(model), np.empty_like(qvel)
+    for t in range(len(qpos)):
+        data.qpos[:], data.qvel[:], data.qacc[:] = qpos[t], qvel[t], qacc[t]
+        mujoco.mj_inverse(model, data)
+        need[t] = data.qfrc_inverse
+    return need
 
 
 def _sole_points(clip: Clip, body: Body) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -64,47 +79,64 @@ def _sole_points(clip: Clip, body: Body) -> tuple[np.ndarray, np.ndarray, np.nda
     return soles, joints, soles[..., 2], speed
 
 
-class _InverseDynamics:
-    """`mj_inverse` of one body without contacts, and the share of the ground taken off."""
+def _ground_forces(clip: Clip, need: np.ndarray, soles: np.ndarray, price: np.ndarray, weight: float) -> np.ndarray:
+    """(T, P, 3) contact forces in newtons that best supply what the root needs.
 
-    def __init__(self, body: Body):
-        self.body, self.data = body, mujoco.MjData(body.model)
-        self.weight = body.mass * 9.81
-        self.scale = np.repeat([1.0 / self.weight, 1.0 / (self.weight * MOMENT_ARM_M)], 3)
-        self.joint_dofs = body.dof_ids[1:].reshape(-1)
+    need: (T, 6) force and moment on the root in MuJoCo's frames; soles: (T, P, 3); price: (T, P), infinite for a point
+    that carries nothing; weight: of the body, N.
+    """
+    frames, points = price.shape
+    scale = np.repeat([1.0 / weight, 1.0 / (weight * MOMENT_ARM_M)], 3)
+    edges = np.broadcast_to(EDGES, (frames, points, *EDGES.shape))
+    moment = np.cross((soles - clip.root_pos[:, None])[:, :, None], edges)
+    inward = quat_conj(clip.rotations[:, 0])[:, None, None]
+    wrench = np.concatenate([edges, quat_rotate(inward, moment)], axis=-1).reshape(frames, -1, 6)
+    cost = np.repeat(price, len(EDGES), axis=1) / weight
+    load = _priced_load((wrench * scale / cost[..., None]).swapaxes(1, 2), need * scale) / cost
+    return np.einsum("tpe,ec->tpc", load.reshape(frames, points, -1), EDGES)
 
-    def __call__(
-        self,
-        qpos: np.ndarray,
-        qvel: np.ndarray,
-        qacc: np.ndarray,
-        soles: np.ndarray,
-        joints: np.ndarray,
-        price: np.ndarray,
-    ) -> np.ndarray:
-        """(nu,) torques for one frame; soles (P, 3) points that may carry load, on joints (P,), at price (P,)."""
-        model, data = self.body.model, self.data
-        data.qpos[:], data.qvel[:], data.qacc[:] = qpos, qvel, qacc
-        flags = model.opt.disableflags
-        model.opt.disableflags = flags | mujoco.mjtDisableBit.mjDSBL_CONTACT
-        try:
-            mujoco.mj_inverse(model, data)
-        finally:
-            model.opt.disableflags = flags
-        need = data.qfrc_inverse.copy()
-        if len(soles):
-            need -= self._ground(need, soles, joints, price)
-        return need[self.joint_dofs]
 
-    def _ground(self, need: np.ndarray, soles: np.ndarray, joints: np.ndarray, price: np.ndarray) -> np.ndarray:
-        """(nv,) generalised force of the contact forces that best supply the root's share of `need`."""
-        jacobian = np.zeros((3, self.body.model.nv))
-        columns = []
-        for point, joint in zip(soles, joints, strict=True):
-            mujoco.mj_jac(self.body.model, self.data, jacobian, None, point, int(self.body.body_ids[joint]))
-            columns.append(jacobian.T @ EDGES.T)
-        edges = np.concatenate(columns, axis=1)
-        system = np.vstack([edges[:6] * self.scale[:, None], np.diag(np.repeat(price, len(EDGES))) / self.weight])
-        goal = np.concatenate([need[:6] * self.scale, np.zeros(edges.shape[1])])
-        load, _ = nnls(system * self.weight, goal)
-        return edges @ (load * self.weight)
+def _priced_load(system: np.ndarray, goal: np.ndarray) -> np.ndarray:
+    """(T, E) loads g >= 0 that minimise |A g - b|^2 + |g|^2 for each A (6, E) of `system`, b (6,) of `goal`.
+
+    The residual r = b - A g minimises |r|^2 / 2 + |max(0, A^T r)|^2 / 2 - b r, and g = max(0, A^T r).
+    """
+    residual = np.zeros_like(goal)
+
+    def gradient(r: np.ndarray, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        g = np.maximum(np.einsum("tie,ti->te", a, r), 0.0)
+        value = 0.5 * (r**2).sum(1) + 0.5 * (g**2).sum(1) - (b * r).sum(1)
+        return value, r + np.einsum("tie,te->ti", a, g) - b, g
+
+    left = np.arange(len(goal))
+    for _ in range(NEWTON_STEPS):
+        a, b, r = system[left], goal[left], residual[left]
+        value, slope, g = gradient(r, a, b)
+        active = a * (g > 0)[:, None]
+        step = -np.linalg.solve(np.eye(6) + active @ a.swapaxes(1, 2), slope[..., None])[..., 0]
+        fall, length = (slope * step).sum(1), np.ones(len(left))
+        for _ in range(HALVINGS):
+            short = gradient(r + length[:, None] * step, a, b)[0] > value + 1e-4 * length * fall + TOLERANCE**2
+            if not short.any():
+                break
+            length[short] *= 0.5
+        residual[left] = r + length[:, None] * step
+        left = left[np.abs(slope).max(axis=1) > TOLERANCE]
+        if not len(left):
+            break
+    return np.maximum(np.einsum("tie,ti->te", system, residual), 0.0)
+
+
+def _joint_torques(clip: Clip, soles: np.ndarray, joints: np.ndarray, forces: np.ndarray) -> np.ndarray:
+    """(T, 3 (J - 1)) what forces (T, P, 3) at `soles` on joints (P,) do to the joints, in each joint's own frame."""
+    skeleton = clip.skeleton
+    moments = np.zeros((clip.num_frames, skeleton.num_joints, 3))
+    for joint in np.unique(joints):
+        own = joints == joint
+        above = int(joint)
+        while above > 0:
+            arm = soles[:, own] - clip.positions[:, above, None]
+            moments[:, above] += np.cross(arm, forces[:, own]).sum(axis=1)
+            above = skeleton.parents[above]
+    turned = quat_rotate(quat_conj(clip.global_rotations[:, 1:]), moments[:, 1:])
+    return turned.reshape(clip.num_frames, -1)

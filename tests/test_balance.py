@@ -7,10 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy.optimize import nnls
 
 from morphloop.envs import Balance, BalanceGains, Observer, build_library, default_gains, prepare
 from morphloop.envs.balance import FEATURES, MIRROR_AXES, MIRROR_FEATURES, OFFSET_LIMIT, gains_from_terms
-from morphloop.envs.feedforward import feedforward_torques
+from morphloop.envs.feedforward import _priced_load, feedforward_torques
 from morphloop.envs.reference import generalised_velocity, planted_feet
 from morphloop.motion import Clip, make_corpus
 from morphloop.sim import Body, CpuPhysics, JointState, default_body
@@ -156,3 +157,15 @@ def test_a_foot_that_flickers_is_planted_through(body: Body):
         edges = np.flatnonzero(np.diff(planted[:, foot].astype(int)))
         assert len(edges) >= 2
         assert np.diff(edges).min() >= 3
+
+
+def test_contact_loads_are_those_of_non_negative_least_squares():
+    rng = np.random.default_rng(0)
+    system, goal = 30.0 * rng.normal(size=(40, 6, 24)), rng.normal(size=(40, 6))
+    system[7] = 0.0  # a frame in the air
+    load = _priced_load(system, goal)
+    for a, b, found in zip(system, goal, load, strict=True):
+        expected, _ = nnls(np.vstack([a, np.eye(24)]), np.concatenate([b, np.zeros(24)]))
+        np.testing.assert_allclose(found, expected, atol=1e-10)
+    assert not load[7].any()
+    assert ((load > 0).sum(axis=1) > 0)[np.arange(40) != 7].all()
