@@ -1,0 +1,91 @@
+"""Clips that no corpus holds, made of clips that it does: what a policy must see to track generators it never saw.
+
+Tempo, crouch, curved paths, another clip's upper body and smooth offsets on every joint. What comes out is a wish, not
+yet physical, as a generator's clip is; the expert that tracks it (`tapes.py`) finds what a body can do of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from morphloop.motion import Clip, Provenance
+from morphloop.motion.rotations import quat_from_heading, quat_from_rotvec, quat_mul, quat_rotate
+
+LOWER = ("pelvis", "hip", "knee", "ankle", "foot", "spine1")
+LEG_NOISE = 0.35
+"""Smooth offsets of joints in `LOWER` in those of the others: the ground leaves legs less freedom."""
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """Ranges that a variation is drawn from."""
+
+    tempo: tuple[float, float] = (0.75, 1.3)
+    """Times the speed."""
+    crouch: float = 0.3
+    """Most that hips are bent throughout, radians, knees by twice that."""
+    turn: float = 0.5
+    """Most that a path curves, rad/s, either way."""
+    swap: float = 0.5
+    """How often the upper body is another clip's."""
+    noise: float = 0.2
+    """Standard deviation of the smooth offsets, radians."""
+    noise_hz: float = 0.8
+    """Knots of the smooth offsets a second."""
+
+
+def variations(clips: Sequence[Clip], count: int, seed: int, config: AugmentConfig | None = None) -> list[Clip]:
+    """`count` clips made of `clips`, all on one skeleton; the same seed gives the same bytes."""
+    config, made = config or AugmentConfig(), []
+    for number in range(count):
+        rng = np.random.default_rng([seed, number])
+        base, donor = (clips[int(k)] for k in rng.integers(len(clips), size=2))
+        made.append(vary(base, donor, rng, config))
+    return made
+
+
+def vary(clip: Clip, donor: Clip, rng: np.random.Generator, config: AugmentConfig) -> Clip:
+    """One variation of a clip; donor: whose upper body it may get."""
+    tempo = float(np.exp(rng.uniform(*np.log(config.tempo))))
+    moved = replace(clip, fps=clip.fps * tempo).resampled(clip.fps)
+    rotations, root, names = moved.rotations.copy(), moved.root_pos.copy(), moved.skeleton.names
+    lower = np.array([name.removeprefix("left_").removeprefix("right_") in LOWER for name in names])
+    if rng.random() < config.swap:
+        rotations[:, ~lower] = donor.rotations[_there_and_back(len(rotations), donor.num_frames)][:, ~lower]
+    scale = np.where(lower, LEG_NOISE * config.noise, config.noise)
+    scale[0] = 0.0
+    rotations = quat_mul(rotations, quat_from_rotvec(scale[:, None] * _smooth(moved, rng, config)))
+    bend = rng.uniform(0.0, config.crouch) * rng.integers(2)
+    for side in ("left", "right"):
+        for joint, share in (("hip", -1.0), ("knee", 2.0), ("ankle", -1.0)):
+            k = names.index(f"{side}_{joint}")
+            rotations[:, k] = quat_mul(rotations[:, k], quat_from_rotvec(np.array([0.0, share * bend, 0.0])))
+    rate = rng.uniform(-config.turn, config.turn) * rng.integers(2)
+    yaw = quat_from_heading(rate * np.arange(len(root)) / moved.fps)
+    steps = quat_rotate(yaw[:-1], np.diff(root, axis=0))
+    root = np.concatenate([root[:1], root[:1] + np.cumsum(steps, axis=0)])
+    rotations[:, 0] = quat_mul(yaw, rotations[:, 0])
+    notes = {"tempo": round(tempo, 4), "crouch_rad": round(float(bend), 4), "turn_rad_s": round(float(rate), 4)}
+    made = Provenance(parent=clip.id, stage="augment", notes=clip.provenance.notes | notes)
+    return replace(moved, root_pos=root, rotations=rotations, name=f"{clip.name}_varied", texts=(), provenance=made)
+
+
+def _there_and_back(count: int, frames: int) -> np.ndarray:
+    """(count,) frame numbers that run through a clip, and back where it is too short."""
+    around = np.arange(count) % max(2 * (frames - 1), 1)
+    return np.minimum(around, 2 * (frames - 1) - around)
+
+
+def _smooth(clip: Clip, rng: np.random.Generator, config: AugmentConfig) -> np.ndarray:
+    """(T, J, 3) standard normal noise between knots that a cubic ease joins."""
+    frames = clip.num_frames
+    knots = int(np.ceil(frames / clip.fps * config.noise_hz)) + 2
+    values = rng.standard_normal((knots, clip.skeleton.num_joints, 3))
+    at = np.arange(frames) / clip.fps * config.noise_hz
+    first = at.astype(int)
+    share = (at - first)[:, None, None]
+    share = share * share * (3.0 - 2.0 * share)
+    return (1.0 - share) * values[first] + share * values[first + 1]
