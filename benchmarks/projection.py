@@ -145,7 +145,7 @@ def _asked(name: str, wanted: Sequence[str]) -> bool:
 def main() -> None:
     args = arguments()
     torch.set_num_threads(1)
-    body, config = default_body(), ProjectionConfig(refiner=refiner_with(args.changes))
+    body, config = default_body(), ProjectionConfig(refiner="sampling", sampling=refiner_with(args.changes))
     if args.ease is not None:
         ease = {name: name in args.ease for name in ("smooth", "hold_feet", "balance")}
         config = replace(config, conditioning=ConditioningConfig(**ease))

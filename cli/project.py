@@ -44,6 +44,8 @@ class Project:
     """File of the imitator, `shipped`, or `none`."""
     projector: Literal["auto", "policy", "refiner"] = "auto"
     """Which projector; auto is the policy first and the refiner for what it failed."""
+    refiner: Literal["ilqr", "sampling"] = "ilqr"
+    """Which refiner: model-predictive iLQR, or annealed sampling (slower, slides more)."""
     smooth: bool = SMOOTH
     """Low-pass what is tracked."""
     hold_feet: bool = HOLD_FEET
@@ -53,7 +55,9 @@ class Project:
     rescue: bool = True
     """Keep the longest good stretch of a clip that is rejected."""
     seed: int = 0
-    """Seed of the refiner."""
+    """Seed of the sampling refiner; iLQR draws nothing at random."""
+    workers: int | None = None
+    """Processes that iLQR works in, a clip each; one a core if left out, 0 for this process alone."""
     json: Path | None = None
     """Write the figures here."""
 
@@ -80,7 +84,8 @@ class Project:
                 watch("project", len(done), len(clips))
 
             write_json(out / "config.json", folder.settings())
-            project_clips([clip for clip in clips if clip.name not in done], policy, folder.config, keep)
+            left = [clip for clip in clips if clip.name not in done]
+            project_clips(left, policy, folder.config, keep, workers=self.workers)
         rows = [row for name in sorted(done) for row in done[name]]
         write_manifest(out, rows)
         if self.json is not None:
@@ -100,7 +105,7 @@ class Project:
         from .project_folder import ProjectFolder
 
         ease = ConditioningConfig(smooth=self.smooth, hold_feet=self.hold_feet, balance=self.balance_reference)
-        config = ProjectionConfig(projector=self.projector, seed=self.seed, conditioning=ease)
+        config = ProjectionConfig(projector=self.projector, refiner=self.refiner, seed=self.seed, conditioning=ease)
         selection = SelectionConfig()
         cut = RescueConfig(max_slide_mm_s=selection.max_slide_mm_s) if self.rescue else None
         return ProjectFolder(out, default_body(), models, config, selection, cut)

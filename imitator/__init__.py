@@ -1,6 +1,7 @@
 """The imitator: policies, training, projection and the training-free refiner."""
 
 from .cloning import CloningConfig, evaluate_policy, update_policy
+from .ilqr import IlqrConfig, IlqrRefiner
 from .policy import Policy, load_policy, new_policy
 from .ppo import PpoConfig, RslConfig, train_ppo
 from .priors import Prior, PriorConfig, load_prior, make_prior
@@ -11,6 +12,8 @@ from .training_log import read_log
 
 __all__ = [
     "CloningConfig",
+    "IlqrConfig",
+    "IlqrRefiner",
     "ImitatorConfig",
     "Policy",
     "PpoConfig",

@@ -17,13 +17,12 @@ import torch
 
 from morphloop.envs import EVALUATION_DISTANCE, MotionLibrary, Observer
 from morphloop.envs.terminations import lost
-from morphloop.sim import CONTACT_FORCE, SUBSTEPS, Body, Recorder
-from morphloop.sim.physics import DIVERGED
+from morphloop.sim import CONTACT_FORCE, DIVERGED, SUBSTEPS, Body, Recorder
 
 from .candidates import Guidance
 from .linear_model import STATE, Lineariser, StageCost, backward, state_of
 from .plans import PlanSpace
-from .refiner import Label, Stretch, Track, _fork
+from .refiner import Label, Stretch, Track, fork
 
 Law = Callable[[int, np.ndarray, np.ndarray], np.ndarray]
 GRAVITY = 9.81
@@ -259,7 +258,7 @@ class _Attempt:
     def back(self, ticks: int) -> _Attempt:
         """Where it stood so many ticks ago."""
         at = max(0, len(self.states) - ticks)
-        return _Attempt(_fork(self.recorder, at, self.states[at]), self.states[:at], self.ctrl[:at], self.gains[:at])
+        return _Attempt(fork(self.recorder, at, self.states[at]), self.states[:at], self.ctrl[:at], self.gains[:at])
 
 
 class IlqrRefiner:

@@ -1,6 +1,7 @@
 """Projection: a clip goes in, what physics made of it comes out, with the evidence.
 
-The policy tracks clips together on one batch; what it failed goes to the training-free refiner, several clips at once.
+The policy tracks clips together on one batch; what it failed goes to a training-free refiner, several clips at once:
+model-predictive iLQR, a clip a process, or annealed sampling, candidates of several clips in one batch.
 Both follow the reference as `ProjectionConfig.conditioning` eases it; errors are taken against the reference as it was
 prepared, and `before` figures on the untouched input. The rollout that is kept ran on CPU in double precision and is
 replayed open loop before anything is claimed. What comes out of a clip does not depend on the others.
@@ -35,10 +36,13 @@ from morphloop.sim import (
 )
 
 from .candidates import Guidance, PartPhysics, padded
+from .ilqr import IlqrConfig
+from .many_clips import track_clips
 from .policy import Policy
 from .refiner import Refiner, RefinerConfig, Stretch, Track
 
 Projector = Literal["auto", "policy", "refiner"]
+RefinerKind = Literal["ilqr", "sampling"]
 TAPE_ROWS = 100_000
 """Ticks times clips that one batch of policy rollouts may hold: about 400 MB."""
 LIBRARY_FRAMES = 200_000
@@ -55,15 +59,20 @@ class ProjectionConfig:
     """auto: the policy first, the refiner for what it failed; or one of them alone."""
     min_skill: float = 0.3
     """A policy's result under this skill goes to the refiner as well."""
+    refiner: RefinerKind = "ilqr"
+    """Which refiner: model-predictive iLQR, or annealed sampling."""
     guided: bool = True
-    """Let the policy drive inside the refiner's candidates, so that the search looks for what to add to it."""
+    """Let the policy drive inside the sampling refiner's candidates, so that it looks for what to add to it."""
     seed: int = 0
-    """Of the refiner's noise."""
+    """Of the sampling refiner's noise."""
     conditioning: ConditioningConfig = field(
         default_factory=lambda: ConditioningConfig(smooth=False, hold_feet=False, balance=False)
     )
     """Which help the reference gets before it is tracked."""
-    refiner: RefinerConfig = field(default_factory=RefinerConfig)
+    ilqr: IlqrConfig = field(default_factory=IlqrConfig)
+    """Effort and prices of iLQR."""
+    sampling: RefinerConfig = field(default_factory=RefinerConfig)
+    """Effort and prices of sampling."""
 
 
 @dataclass(frozen=True)
@@ -110,14 +119,16 @@ def project_clips(
     config: ProjectionConfig | None = None,
     on_done: Callable[[Projection], None] | None = None,
     body: Body | None = None,
+    workers: int | None = None,
 ) -> list[Projection]:
     """Project clips on the body's skeleton; one Projection a clip, in order, whatever happened to it.
 
-    on_done: called with each as it is final. MotionError if the projector asked for has no policy, the policy is
-    another body's, or the body has no feet.
+    on_done: called with each as it is final; workers: processes that iLQR works in, one a core if None, this one alone
+    if 0 (as Python's multiprocessing they import the main script again: call this under `if __name__ == "__main__":`).
+    MotionError if the projector asked for has no policy, the policy is another body's, or the body has no feet.
     """
     config, body = config or ProjectionConfig(), body or default_body()
-    _check(policy, config, body)
+    _check(policy, config, body, workers)
     done: dict[int, Projection] = {}
 
     def finish(place: int, projection: Projection) -> None:
@@ -146,12 +157,17 @@ def project_clips(
             refined = replace(max(other, refined, key=lambda p: p.rank), wall_s=wall_s)
         finish(job.place, refined)
 
-    _by_refiner(left, policy if config.guided else None, config, body, better)
+    if config.refiner == "ilqr":
+        _by_ilqr(left, config, body, workers, better)
+    else:
+        _by_sampling(left, policy if config.guided else None, config, body, better)
     return [done[place] for place in range(len(clips))]
 
 
-def _check(policy: Policy | None, config: ProjectionConfig, body: Body) -> None:
+def _check(policy: Policy | None, config: ProjectionConfig, body: Body, workers: int | None) -> None:
     """MotionError for what no clip could be projected with."""
+    if workers is not None and workers < 0:
+        raise MotionError(f"{workers} workers, expected 0 for this process alone, or more")
     if policy is None and config.projector == "policy":
         raise MotionError("projector 'policy' needs a policy file, give --policy or choose 'refiner'")
     if policy is not None and policy.spec.body_hash != body.hash:
@@ -211,7 +227,28 @@ def _by_policy(jobs: Sequence[_Job], policy: Policy, body: Body) -> Iterator[tup
             yield job, _projection(job, rollout, "policy", policy.hash, share, body)
 
 
-def _by_refiner(
+def _by_ilqr(
+    jobs: Sequence[_Job],
+    config: ProjectionConfig,
+    body: Body,
+    workers: int | None,
+    on_done: Callable[[_Job, Projection], None],
+) -> None:
+    """Track jobs by iLQR, and hand each over as it is done."""
+    if not jobs:
+        return
+    for place, tracked in track_clips([job.eased for job in jobs], body, config.ilqr, workers):
+        job = jobs[place]
+        if tracked.rollout is None:
+            none = Projection(
+                job.source, job.reference, None, None, "refiner", {}, None, tracked.reason, tracked.wall_s, {}
+            )
+            on_done(job, none)
+        else:
+            on_done(job, _projection(job, tracked.rollout, "refiner", None, tracked.wall_s, body))
+
+
+def _by_sampling(
     jobs: Sequence[_Job],
     guide: Policy | None,
     config: ProjectionConfig,
@@ -225,7 +262,7 @@ def _by_refiner(
     guide_hash = None if guide is None else guide.hash
     for group in _batches(jobs, LIBRARY_FRAMES, together=False):
         began = time.monotonic()
-        refiner = Refiner(body, build_library([job.eased for job in group], body), config.refiner, policy=guide)
+        refiner = Refiner(body, build_library([job.eased for job in group], body), config.sampling, policy=guide)
         seeds = [config.seed + int(job.source.id[:7], 16) for job in group]
 
         def tell(

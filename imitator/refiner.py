@@ -370,14 +370,14 @@ class Refiner:
             return
         search.attempt += 1
         at = max(0, len(search.states) - config.back * 2 ** (search.attempt - 1))
-        search.recorder = _fork(search.recorder, at, search.states[at])
+        search.recorder = fork(search.recorder, at, search.states[at])
         search.labels, search.states = search.labels[:at], search.states[:at]
         search.now = search.stretch.frame + at
         search.plan, search.elite, search.last = self.space.none(), search.elite[:0], 0.0 * search.last
         search.calm, search.round, search.rounds, search.need = False, 0, 2 * config.first_iterations, 1.0
 
 
-def _fork(recorder: Recorder, at: int, state: np.ndarray) -> Recorder:
+def fork(recorder: Recorder, at: int, state: np.ndarray) -> Recorder:
     """A recorder that stands where another stood before its tick `at`, in integration state (S,)."""
     twin = Recorder(recorder.body, recorder.qpos[at], recorder.qvel[at], state)
     twin.start = recorder.start

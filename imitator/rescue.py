@@ -12,8 +12,7 @@ from dataclasses import dataclass, replace
 import mujoco
 import numpy as np
 
-from morphloop.metrics import measure_rollout, track_errors
-from morphloop.metrics.contact import contact_frames
+from morphloop.metrics import contact_frames, measure_rollout, track_errors
 from morphloop.motion import Clip, MotionError, Rollout
 from morphloop.sim import Body, certify
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from morphloop.generator import FolderGenerator, Generator, Seconds, load_generator
-from morphloop.imitator import Policy, load_policy, project_clips, update_policy
+from morphloop.imitator import Policy, Projection, load_policy, project_clips, update_policy
 from morphloop.metrics import summarise
 from morphloop.motion import (
     Clip,
@@ -92,21 +92,18 @@ def imitate(
 def project(
     folder: Path, sources: Sequence[Clip], policy: Policy | None, config: LoopConfig, number: int, tick: Tick
 ) -> dict[str, Any]:
-    """Physics tracks every clip; each is kept as soon as it is done, and one that is kept already is not done again.
+    """Physics tracks every clip; each is kept as soon as it is done, and one that is kept already is not done again."""
+    found = {clip.name: record for clip in sources if (record := load_record(folder, clip.name)) is not None}
+    tick(len(found), len(sources))
 
-    One clip at a time: in a batch a clip's rounding depends on its neighbours, and a run that was killed and resumed
-    would differ in the last bits from one that was not.
-    """
-    records = []
-    for done, clip in enumerate(sources):
-        tick(done, len(sources))
-        record = load_record(folder, clip.name)
-        if record is None:
-            (projection,) = project_clips([clip], policy, config.projection)
-            append_timing(folder, clip.name, projection.wall_s)
-            record = save_projection(folder, projection, number)
-        records.append(record)
-    tick(len(sources), len(sources))
+    def keep(projection: Projection) -> None:
+        name = projection.source.name
+        append_timing(folder, name, projection.wall_s)
+        found[name] = save_projection(folder, projection, number)
+        tick(len(found), len(sources))
+
+    project_clips([clip for clip in sources if clip.name not in found], policy, config.projection, keep)
+    records = [found[clip.name] for clip in sources]
     write_manifest(folder, records)
     return {"clips": len(records), "simulated": sum(record["id"] is not None for record in records)}
 

@@ -5,7 +5,7 @@ from .body import CONTROL_HZ, FEET, PHYSICS_HZ, SUBSTEPS, Body, SurfacePoints, d
 from .gl import gl_available
 from .kinematics import JointState, Kinematics
 from .mjcf_body import RobotBody
-from .physics import Backend, CpuPhysics, LostState, Physics, make_physics, model_values
+from .physics import DIVERGED, Backend, CpuPhysics, LostState, Physics, make_physics, model_values
 from .render import Video, ffmpeg_available, render_strip, render_video, strip_bytes, video_bytes
 from .replay import CONTACT_FORCE, Certificate, Recorder, certify, simulator_name
 from .smpl_body import SmplBody
@@ -14,6 +14,7 @@ from .variation import ModelFields, Variation, many_bodies
 __all__ = [
     "CONTACT_FORCE",
     "CONTROL_HZ",
+    "DIVERGED",
     "FEET",
     "PHYSICS_HZ",
     "SUBSTEPS",

@@ -45,7 +45,7 @@ def hold(clip):
     return Projection(source, clip, moved, rollout, "refiner", tracking, certificate, None, 0.1, {})
 
 
-def project(clips, policy, config, on_done=None):
+def project(clips, policy, config, on_done=None, workers=None):
     made = [hold(clip) for clip in clips]
     for projection in made:
         if on_done is not None:
@@ -175,7 +175,7 @@ def test_loop_runs_a_folder_and_status_report_and_lineage_read_it(tmp_path, clip
 
 
 def test_ctrl_c_is_one_line_and_resume_finishes(tmp_path, clips, capsys, monkeypatch):
-    def dies(found, policy, config):
+    def dies(found, policy, config, on_done):
         raise KeyboardInterrupt
 
     out = tmp_path / "run"

@@ -66,11 +66,12 @@ class Projector:
     def __init__(self, dies_after=None):
         self.names, self.dies_after = [], dies_after
 
-    def __call__(self, clips, policy, config):
-        if self.dies_after is not None and len(self.names) >= self.dies_after:
-            raise KeyboardInterrupt
-        self.names += [clip.name for clip in clips]
-        return [replayed(clip, policy) for clip in clips]
+    def __call__(self, clips, policy, config, on_done):
+        for clip in clips:
+            if self.dies_after is not None and len(self.names) >= self.dies_after:
+                raise KeyboardInterrupt
+            self.names.append(clip.name)
+            on_done(replayed(clip, policy))
 
 
 class FakeGenerator:
@@ -274,7 +275,7 @@ def test_policy_is_updated_kept_and_handed_on(home, monkeypatch):
     )
     (home / "policy").write_text("p")
     results = start_run(home / "run", config_for(home, policy=str(home / "policy"), rounds=2), quiet)
-    assert handed == ["p+"] * len(PROMPTS) + ["p++"] * len(PROMPTS)
+    assert handed == ["p+", "p++"]
     assert json.loads((results[1].stages["imitate"].folder / "update.json").read_text()) == report
     clip = load_clip(next((results[1].stages["project"].folder / "clips").glob("*.npz")))
     assert clip.provenance.models["policy"] == "p++"

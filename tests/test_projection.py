@@ -77,7 +77,7 @@ def test_projection_keeps_order_and_says_why_there_is_nothing(body: Body, squat:
     endless = replace(squat.slice(0, 2), fps=1 / 700, name="endless")
     short = small(squat, 0, 6)
     done: list[Projection] = []
-    config = ProjectionConfig(projector="refiner", refiner=SEARCHING)
+    config = ProjectionConfig(projector="refiner", refiner="sampling", sampling=SEARCHING)
     results = project_clips([short, stranger, endless, short], config=config, on_done=done.append, body=body)
     assert [p.source.name for p in results] == [short.name, "stranger", "endless", short.name]
     assert sorted(map(id, done)) == sorted(map(id, results))
@@ -130,7 +130,7 @@ def test_a_world_that_diverges_ends_alone(body: Body, squat: Clip):
     jumping = wild.root_pos.copy()
     jumping[1::2] += 3000.0  # 90 km/s: MuJoCo gives the simulation up
     wild = replace(wild, root_pos=jumping, name="wild")
-    config = ProjectionConfig(projector="refiner", refiner=SEARCHING)
+    config = ProjectionConfig(projector="refiner", refiner="sampling", sampling=SEARCHING)
     (calm,) = project_clips([small(squat, 0)], config=config, body=body)
     lost, beside = project_clips([wild, small(squat, 0)], shaky_policy(body), replace(config), body=body)
     assert lost.tracking["success"] == 0.0
@@ -170,7 +170,10 @@ def test_projection_by_policy_is_certified_and_names_its_policy(body: Body, squa
 
 def test_errors_are_taken_against_what_was_prepared_not_against_what_was_eased(body: Body, squat: Clip):
     squat = small(squat, 15, 31)
-    config = ProjectionConfig(projector="refiner", conditioning=QUIET, refiner=RefinerConfig(calm_cost=1e9))
+    squat = replace(squat, root_pos=squat.root_pos + np.linspace(0.0, 0.05, 31)[:, None] * [1.0, 0.0, 0.0])  # feet slide
+    config = ProjectionConfig(
+        projector="refiner", conditioning=QUIET, refiner="sampling", sampling=RefinerConfig(calm_cost=1e9)
+    )
     eased = replace(config, conditioning=ConditioningConfig(smooth=True, hold_feet=True, balance=True))
     (plain,), (helped,) = (project_clips([squat], config=c, body=body) for c in (config, eased))
     prepared = prepare(squat, body)
@@ -359,7 +362,7 @@ def test_the_flags_defaults_are_the_projections():
 def test_a_clip_that_fell_is_rejected_and_its_good_part_kept(tmp_path, monkeypatch, fallen: Projection, body: Body):
     from morphloop import imitator
 
-    def fall(clips, policy, config, on_done):
+    def fall(clips, policy, config, on_done, workers):
         for clip in clips:
             on_done(replace(fallen, source=clip))
 

@@ -73,8 +73,9 @@ def run(tmp_path_factory):
     for clip in make_corpus(3, 5):
         save_clip(home / "clips" / f"{clip.name}.npz", clip.with_provenance(prompt=None))
 
-    def project(clips, policy, config):
-        return [nothing(clip) if clip.name.startswith("000") else hold(clip) for clip in clips]
+    def project(clips, policy, config, on_done):
+        for clip in clips:
+            on_done(nothing(clip) if clip.name.startswith("000") else hold(clip))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(steps, "project_clips", project)
