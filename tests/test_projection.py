@@ -170,7 +170,8 @@ def test_projection_by_policy_is_certified_and_names_its_policy(body: Body, squa
 
 def test_errors_are_taken_against_what_was_prepared_not_against_what_was_eased(body: Body, squat: Clip):
     squat = small(squat, 15, 31)
-    squat = replace(squat, root_pos=squat.root_pos + np.linspace(0.0, 0.05, 31)[:, None] * [1.0, 0.0, 0.0])  # feet slide
+    slide = np.linspace(0.0, 0.05, 31)[:, None] * [1.0, 0.0, 0.0]
+    squat = replace(squat, root_pos=squat.root_pos + slide)
     config = ProjectionConfig(
         projector="refiner", conditioning=QUIET, refiner="sampling", sampling=RefinerConfig(calm_cost=1e9)
     )
