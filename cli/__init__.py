@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from .bench import BenchMetrics
+from .bench_imitator import BenchImitator
 from .config import overlay, take_config
 from .console import BAD_INPUT, DONE, guarded
 from .convert import Convert
@@ -54,7 +55,7 @@ COMMANDS: Tree = {
     "train": {"tokenizer": TrainTokenizer, "generator": TrainGenerator, "imitator": TrainImitator},
     "loop": {"run": LoopRun, "resume": LoopResume, "status": LoopStatus, "report": LoopReport},
     "lineage": Lineage,
-    "bench": {"metrics": BenchMetrics},
+    "bench": {"metrics": BenchMetrics, "imitator": BenchImitator},
 }
 
 CONFIG_HELP = "--config FILE.yaml lays the values of a file over the defaults below; flags win over both."
