@@ -19,8 +19,17 @@ if TYPE_CHECKING:
 RESULT_FILE, SPEED_FILE, CONFIG_FILE = "imitator.json", "speed.json", "config.json"
 TITLE = "# The imitator's bench"
 ZERO = "zero"
-SHOWN = ("success", "skill_mean", "e_mpjpe_mm", "physdiff_float_mm_after", "physdiff_skate_mm_after")
-"""Cells that the terminal shows of every set, and the slide over that before."""
+SHOWN = {
+    "clips": "clips",
+    "success": "success",
+    "skill_mean": "skill",
+    "e_mpjpe_mm": "E_mpjpe",
+    "physdiff_float_mm_after": "Float",
+    "physdiff_skate_mm_after": "Skate",
+    "slide_after_over_before": "slide",
+    "seconds_per_second": "s/s",
+}
+"""Cells that the terminal shows of every set and column, over all clips; the slide is after over before."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +58,8 @@ class BenchImitator:
     """How much of every clip is tracked."""
     refiner_seconds: float = 10.0
     """The same in column auto."""
+    workers: int | None = None
+    """Processes of the refiner; one a core if not given, none of its own if 0."""
     seed: int = 0
     """Of the draw of clips, of the refiner, and of the ablations."""
     ablations: Path | None = None
@@ -73,7 +84,7 @@ class BenchImitator:
         config = self._config(data)
         out = writable_folder(self.out)
         with progress_bars() as watch:
-            bench = run_bench(policy, out, data, config, watch)
+            bench = run_bench(policy, out, data, config, watch, workers=self.workers)
             told: dict[str, Any] = {"schema": 1} | result(bench)
             told["speed"] = self._speed(out, policy, watch)
             told["ablations"] = self._ablations(start, watch)
@@ -161,16 +172,13 @@ def _words(text: str) -> tuple[str, ...]:
 
 def _print(told: dict[str, Any]) -> None:
     """A line a set and column, and how many aims are met."""
-    from morphloop.imitator.bench_table import CELLS, TITLES, written
+    from morphloop.imitator.bench_table import TITLES, written
 
-    table = Table("set", "column", "clips", *(CELLS[cell][0] for cell in (*SHOWN, "slide_after_over_before")))
+    table = Table("set", "column", *SHOWN.values())
     for letter, part in told["sets"].items():
-        for name, cells in (
-            ("frozen pose", part["frozen"]),
-            *((TITLES[c], f["all"]) for c, f in part["columns"].items()),
-        ):
-            values = (written(cell, cells.get(cell)) for cell in (*SHOWN, "slide_after_over_before"))
-            table.add_row(letter, name, str(cells["clips"]), *values)
+        columns = {TITLES[column]: cells["all"] for column, cells in part["columns"].items()}
+        for title, cells in ({"frozen pose": part["frozen"]} | columns).items():
+            table.add_row(letter, title, *(written(cell, cells.get(cell)) for cell in SHOWN))
     console = Console()
     if told["sets"]:
         console.print(table)

@@ -132,32 +132,27 @@ def run_bench(
     config: BenchConfig | None = None,
     watch: Watch = lambda label, done, total: None,
     body: Body | None = None,
+    workers: int | None = None,
 ) -> BenchRun:
-    """Run what is not in `out` yet. policy: None runs column `auto` with the refiner alone; watch: told of progress.
+    """Run what is not in `out` yet. policy: None runs column `auto` with the refiner alone; watch: told of progress;
+    workers: of the refiner, as `project_clips` has them.
 
     MotionError for an unknown set or column, or if column `policy` has no policy.
     """
     config, body = config or BenchConfig(), body or default_body()
     _check(config, policy)
     missing = {letter: missing_data(letter, data) for letter in config.sets}
-    rows, sets = Rows(out), []
-    used: dict[tuple[str, str], Row] = {}
+    maker, sets = _Maker(policy, config, Rows(out), body, watch, workers), []
+    longest = max(config.seconds, config.refiner_seconds)
     for letter in (name for name in config.sets if missing[name] is None):
-        longest = max(config.seconds, config.refiner_seconds)
-        found = load_set(
-            letter, data, longest, config.limit, config.seed, lambda d, n, s=letter: watch(f"{s} read", d, n)
-        )
+        found = load_set(letter, data, longest, config.limit, config.seed, maker.told(f"{letter} read"))
         sets.append(found)
         for column in config.columns:
             clips = [cut(clip, config.seconds_of(column)) for clip in found.clips]
-            label = f"{letter} {column}"
-            used |= _controls(letter, clips, rows, body, lambda d, n, s=letter: watch(f"{s} input", d, n))
-            driver = zero_policy(body) if column == "no_network" else policy
-            used |= _column(
-                letter, column, clips, driver, rows, config, body, lambda d, n, label=label: watch(label, d, n)
-            )
+            maker.controls(letter, clips)
+            maker.column(letter, column, clips)
     lacking = tuple(line for line in missing.values() if line is not None)
-    return BenchRun(config, None if policy is None else policy.hash, tuple(sets), lacking, used)
+    return BenchRun(config, None if policy is None else policy.hash, tuple(sets), lacking, maker.used)
 
 
 def _check(config: BenchConfig, policy: Policy | None) -> None:
@@ -231,21 +226,6 @@ def _key(clip: Clip, column: str, body: Body, settings: Any) -> str:
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _controls(
-    letter: str, clips: Sequence[Clip], rows: Rows, body: Body, watch: Callable[[int, int], None]
-) -> dict[tuple[str, str], Row]:
-    """Rows of what the untouched inputs score, and their frozen first poses."""
-    found = {}
-    for number, clip in enumerate(clips, 1):
-        key = _key(clip, CONTROL, body, None)
-        row = rows.find(key)
-        if row is None:
-            row = rows.add(_told(key, letter, CONTROL, clip) | _control(clip, body))
-        found[clip.id, CONTROL] = row
-        watch(number, len(clips))
-    return found
-
-
 def _control(clip: Clip, body: Body) -> Row:
     try:
         reference = prepare(clip, body)
@@ -261,43 +241,58 @@ def _control(clip: Clip, body: Body) -> Row:
     }
 
 
-def _column(
-    letter: str,
-    column: Column,
-    clips: Sequence[Clip],
-    driver: Policy | None,
-    rows: Rows,
-    config: BenchConfig,
-    body: Body,
-    watch: Callable[[int, int], None],
-) -> dict[tuple[str, str], Row]:
-    """Rows of a set's clips in one column, those that are there already as they are."""
-    settings = projection_config(column, driver, config)
-    told = [asdict(settings), None if driver is None else driver.hash]
-    keys = {clip.id: _key(clip, column, body, told) for clip in clips}
-    found = {clip.id: row for clip in clips if (row := rows.find(keys[clip.id])) is not None}
-    watch(len(found), len(clips))
+@dataclass
+class _Maker:
+    """Makes the rows that are not there yet. used: rows of this run by (clip id, column)."""
 
-    def keep(projection: Projection) -> None:
-        clip = projection.source
-        row = _told(keys[clip.id], letter, column, clip) | _projected(projection, body)
-        found[clip.id] = rows.add(row)
-        watch(len(found), len(clips))
+    policy: Policy | None
+    config: BenchConfig
+    rows: Rows
+    body: Body
+    watch: Watch
+    workers: int | None
+    used: dict[tuple[str, str], Row] = field(default_factory=dict)
 
-    left = [clip for clip in _distinct(clips) if clip.id not in found]
-    if left:
-        project_clips(left, driver, settings, keep, body)
-    return {(name, column): row for name, row in found.items()}
+    def told(self, label: str) -> Callable[[int, int], None]:
+        """`watch` for one label."""
+        return lambda done, total: self.watch(label, done, total)
+
+    def controls(self, letter: str, clips: Sequence[Clip]) -> None:
+        """Rows of what the untouched inputs score, and their frozen first poses."""
+        for number, clip in enumerate(clips, 1):
+            key = _key(clip, CONTROL, self.body, None)
+            row = self.rows.find(key)
+            if row is None:
+                row = self.rows.add(_told(key, letter, CONTROL, clip) | _control(clip, self.body))
+            self.used[clip.id, CONTROL] = row
+            self.watch(f"{letter} input", number, len(clips))
+
+    def column(self, letter: str, column: Column, clips: Sequence[Clip]) -> None:
+        """Rows of a set's clips in one column."""
+        driver = zero_policy(self.body) if column == "no_network" else self.policy
+        settings = projection_config(column, driver, self.config)
+        told = [asdict(settings), None if driver is None else driver.hash]
+        keys = {clip.id: _key(clip, column, self.body, told) for clip in clips}
+        found = {name: row for name, key in keys.items() if (row := self.rows.find(key)) is not None}
+        watch = self.told(f"{letter} {column}")
+
+        def keep(projection: Projection) -> None:
+            clip = projection.source
+            row = _told(keys[clip.id], letter, column, clip) | _projected(projection, self.body)
+            found[clip.id] = self.rows.add(row)
+            watch(len(found), len(keys))
+
+        watch(len(found), len(keys))
+        left = [clip for clip in {c.id: c for c in clips}.values() if clip.id not in found]
+        if left:
+            project_clips(left, driver, settings, keep, self.body, self.workers)
+        self.used |= {(name, column): row for name, row in found.items()}
 
 
 def projection_config(column: Column, driver: Policy | None, config: BenchConfig) -> ProjectionConfig:
     """How a column projects."""
     projector = "policy" if column != "auto" else "auto" if driver is not None else "refiner"
     return replace(config.projection, projector=projector, seed=config.seed)
-
-
-def _distinct(clips: Iterable[Clip]) -> list[Clip]:
-    return list({clip.id: clip for clip in clips}.values())
 
 
 def _told(key: str, letter: str, column: str, clip: Clip) -> Row:
