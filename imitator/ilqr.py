@@ -336,7 +336,8 @@ class IlqrRefiner:
             plan, gain = self._plan(planner, stretch.clip, recorder.state(), now, rest)
             steps = min(planner.config.replan, end - now)
             for tick in range(steps):
-                ctrl = self._feedback(plan, gain, tick, recorder.qpos[-1], recorder.qvel[-1])
+                middle = planner.reference.target[now + 1]
+                ctrl = self._feedback(plan, gain, tick, recorder.qpos[-1], recorder.qvel[-1], middle)
                 attempt.states.append(recorder.state())
                 attempt.ctrl.append(ctrl)
                 if self.keep_gains:
@@ -365,9 +366,7 @@ class IlqrRefiner:
             plan, gain, done = rest
             if tick + done >= len(plan.ctrl):
                 return own(tick, qpos, qvel)
-            ctrl = self._feedback(plan, gain, tick + done, qpos, qvel)
-            middle = reference.target[now + tick + 1]
-            return np.clip(ctrl, middle - config.bound, middle + config.bound)
+            return self._feedback(plan, gain, tick + done, qpos, qvel, reference.target[now + tick + 1])
 
         plan = planner.rollout(state, now, horizon, own)
         if rest is not None:
@@ -384,9 +383,12 @@ class IlqrRefiner:
         assert gain is not None
         return plan, gain
 
-    def _feedback(self, plan: Plan, gain: np.ndarray, tick: int, qpos: np.ndarray, qvel: np.ndarray) -> np.ndarray:
-        """(nu,) targets of a plan at a state beside it."""
-        return plan.ctrl[tick] - gain[tick] @ difference(self.body.model, plan.qpos[tick], plan.qvel[tick], qpos, qvel)
+    def _feedback(
+        self, plan: Plan, gain: np.ndarray, tick: int, qpos: np.ndarray, qvel: np.ndarray, middle: np.ndarray
+    ) -> np.ndarray:
+        """(nu,) targets of a plan at a state beside it, within bounds about the clip's own (`middle`)."""
+        off = difference(self.body.model, plan.qpos[tick], plan.qvel[tick], qpos, qvel)
+        return np.clip(plan.ctrl[tick] - gain[tick] @ off, middle - self.config.bound, middle + self.config.bound)
 
     def _lost(self, clip: int, now: int, recorder: Recorder) -> bool:
         """Whether the body is further from its reference than it may be."""
