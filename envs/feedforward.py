@@ -42,11 +42,11 @@ def feedforward_torques(clip: Clip, qvel: np.ndarray, body: Body) -> np.ndarray:
     qvel: (T, nv) generalised velocity of the clip. Zero for clips too short to take an acceleration from.
     """
     model, frames = body.model, clip.num_frames
-    filter_ = butter(2, LOW_PASS_HZ / (clip.fps / 2.0))
-    if frames <= 3 * len(filter_[0]) + 3:
+    b, a = np.asarray(butter(2, LOW_PASS_HZ / (clip.fps / 2.0)))
+    if frames <= 3 * len(b) + 3:
         return np.zeros((frames, model.nu))
-    qvel = filtfilt(*filter_, qvel, axis=0)
-    qacc = filtfilt(*filter_, np.gradient(qvel, 1.0 / clip.fps, axis=0), axis=0)
+    qvel = filtfilt(b, a, qvel, axis=0)
+    qacc = filtfilt(b, a, np.gradient(qvel, 1.0 / clip.fps, axis=0), axis=0)
     need = _inverse_dynamics(body, body.qpos_from_clip(clip), qvel, qacc)
     soles, joints, height, speed = _sole_points(clip, body)
     price = PRICE + PRICE_HEIGHT * np.maximum(height, 0.0) / REACH_M + PRICE_SPEED * speed

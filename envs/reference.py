@@ -1,13 +1,16 @@
 """What is tracked: clips made ready for physics, and a library of them as stacked tensors.
 
 `prepare` applies one transform to a whole clip (Morph, arXiv 2411.14951, figure 4): the input itself stays untouched
-and is what `before` figures are measured on.
+and is what `before` figures are measured on. A library is read at whole frames by row, or at any moment between them by
+interpolation, either way by indices alone.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,6 +21,7 @@ from morphloop.motion.rotations import (
     quat_between,
     quat_conj,
     quat_mul,
+    quat_normalize,
     quat_rotate,
     quat_to_rotvec,
 )
@@ -40,6 +44,8 @@ SHORTEST_SWING_S = 0.12
 SHORTEST_STANCE_S = 0.1
 """A foot that is down moves for a moment as it rolls from heel to toe, and a swinging one may be still for a moment."""
 MAX_REFERENCE_S = 600.0
+KINEMATICS_ROWS = 65_536
+"""Frames whose joint states are computed at once: what that takes besides the result is a few kB a frame."""
 
 
 def lowest_height(clip: Clip, body: Body) -> np.ndarray:
@@ -93,7 +99,7 @@ def prepare(clip: Clip, body: Body) -> Clip:
 
 
 def _unevenness(clip: Clip, body: Body) -> float:
-    """Span of the lowest point's height but for its outer twentieths, metres: of a clip on its own slope it is large."""
+    """Span of the lowest point's height but for its outer twentieths, metres: large for a clip on its own slope."""
     low, high = np.percentile(lowest_height(clip, body), [GROUND_PERCENTILE, 100.0 - GROUND_PERCENTILE])
     return float(high - low)
 
@@ -132,6 +138,34 @@ def servo_targets(clip: Clip, body: Body) -> np.ndarray:
 
 
 @dataclass(frozen=True)
+class Between:
+    """N moments between two frames of clips. before, after: rows (N, ...); share: (N, ...) of the way, 0 to 1."""
+
+    before: torch.Tensor
+    after: torch.Tensor
+    share: torch.Tensor
+
+    @property
+    def nearest(self) -> torch.Tensor:
+        """The row of the nearer frame."""
+        return torch.where(self.share < 0.5, self.before, self.after)
+
+    def line(self, values: torch.Tensor) -> torch.Tensor:
+        """Values (F, ...) at these moments, interpolated linearly."""
+        first = values[self.before]
+        return torch.lerp(first, values[self.after], self._share(first))
+
+    def turn(self, quats: torch.Tensor) -> torch.Tensor:
+        """Unit quaternions (F, ..., 4) at these moments: the line between them the short way, normalised."""
+        first, last = quats[self.before], quats[self.after]
+        near = torch.where((first * last).sum(-1, keepdim=True) < 0, -last, last)
+        return quat_normalize(torch.lerp(first, near, self._share(first)))
+
+    def _share(self, values: torch.Tensor) -> torch.Tensor:
+        return self.share.reshape(*self.share.shape, *[1] * (values.ndim - self.share.ndim))
+
+
+@dataclass(frozen=True)
 class MotionLibrary:
     """C clips stacked along one frame axis of length F, on one device, single precision.
 
@@ -139,6 +173,7 @@ class MotionLibrary:
     qpos: (F, nq); qvel: (F, nv); target: (F, nu) PD targets that follow the clip
     planted: (F, 2) whether the clip means the left and right foot to stand still: low and slow
     state: (F, J, .) world positions, rotations, velocities and angular velocities of all joints
+    servo_dofs: (nu,) where the velocity of each target stands in qvel
     """
 
     clips: tuple[Clip, ...]
@@ -149,6 +184,7 @@ class MotionLibrary:
     target: torch.Tensor
     planted: torch.Tensor
     state: JointState
+    servo_dofs: torch.Tensor
 
     def rows(self, clip: torch.Tensor, frame: torch.Tensor) -> torch.Tensor:
         """Row of each (clip, frame) pair (N,); frames beyond the end stay on the last one."""
@@ -158,25 +194,77 @@ class MotionLibrary:
         """Reference state at rows (N,)."""
         return self.state.rows(rows)
 
+    def between(self, clip: torch.Tensor, phase: torch.Tensor) -> Between:
+        """Where `phase` (N,) of each clip lies, in frames that need not be whole; beyond the end it is the last one."""
+        whole = phase.floor()
+        before, after = (self.rows(clip, (whole + step).long()) for step in (0, 1))
+        return Between(before, after, phase - whole)
+
+    def joints_between(self, at: Between) -> JointState:
+        """Reference state between frames: positions and velocities on a line, rotations on an arc."""
+        state = self.state
+        return JointState(at.line(state.pos), at.turn(state.rot), at.line(state.vel), at.line(state.ang))
+
+    def qpos_between(self, at: Between) -> torch.Tensor:
+        """(N, nq) generalised positions between frames, of a ball-jointed body: a place, then quaternions alone."""
+        turns = at.turn(self.qpos[:, 3:].unflatten(1, (-1, 4)))
+        return torch.cat([at.line(self.qpos[:, :3]), turns.flatten(1)], dim=1)
+
 
 def build_library(clips: Sequence[Clip], body: Body, device: torch.device | str = "cpu") -> MotionLibrary:
-    """Stack clips that `prepare` made ready. MotionError if there are none."""
+    """Stack clips that `prepare` made ready. MotionError if there are none, or more than the device has memory for."""
     if not clips:
         raise MotionError("no clips to track, expected at least one")
+    length = torch.tensor([c.num_frames for c in clips], device=device)
+    library = _empty_library(clips, body, length, torch.device(device))
+    first = 0
+    for clip in clips:
+        rows = slice(first, first + clip.num_frames)
+        library.qpos[rows] = torch.from_numpy(body.qpos_from_clip(clip))
+        library.qvel[rows] = torch.from_numpy(generalised_velocity(clip, body))
+        library.target[rows] = torch.from_numpy(servo_targets(clip, body))
+        library.planted[rows] = torch.from_numpy(planted_feet(clip, body))
+        first = rows.stop
     kinematics = Kinematics(body, device)
-    lengths = torch.tensor([c.num_frames for c in clips], device=device)
+    for begin in range(0, first, KINEMATICS_ROWS):
+        rows = slice(begin, begin + KINEMATICS_ROWS)
+        found = kinematics(library.qpos[rows], library.qvel[rows])
+        for item in fields(JointState):
+            getattr(library.state, item.name)[rows] = getattr(found, item.name)
+    return library
 
-    def stack(make) -> torch.Tensor:
-        return torch.as_tensor(np.concatenate([make(c) for c in clips]), dtype=torch.float32, device=device)
 
-    qpos, qvel = stack(body.qpos_from_clip), stack(lambda c: generalised_velocity(c, body))
+def _empty_library(clips: Sequence[Clip], body: Body, length: torch.Tensor, device: torch.device) -> MotionLibrary:
+    """A library with room for the clips, whose numbers are not yet there."""
+    frames, joints = int(length.sum()), body.skeleton.num_joints
+    widths = (body.model.nq, body.model.nv, body.model.nu, 3 * joints, 4 * joints, 3 * joints, 3 * joints)
+    needed, free = frames * (4 * sum(widths) + len(FEET)), free_memory(device)
+    if needed > free:
+        who = clips[0].name if len(clips) == 1 else f"{len(clips)} clips"
+        raise MotionError(
+            f"{who}: {frames} frames need {needed / 1e9:.1f} GB on {device}, {free / 1e9:.1f} GB are free; "
+            "expected fewer or shorter clips"
+        )
+    qpos, qvel, target, *state = (torch.empty(frames, width, device=device) for width in widths)
     return MotionLibrary(
         clips=tuple(clips),
-        start=torch.cumsum(lengths, 0) - lengths,
-        length=lengths,
+        start=torch.cumsum(length, 0) - length,
+        length=length,
         qpos=qpos,
         qvel=qvel,
-        target=stack(lambda c: servo_targets(c, body)),
-        planted=torch.as_tensor(np.concatenate([planted_feet(c, body) for c in clips]), device=device),
-        state=kinematics(qpos, qvel),
+        target=target,
+        planted=torch.empty(frames, len(FEET), dtype=torch.bool, device=device),
+        state=JointState(*(values.unflatten(1, (joints, -1)) for values in state)),
+        servo_dofs=torch.as_tensor(body.dof_ids[1:].reshape(-1), device=device),
     )
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that can still be had on a device; of a CPU whose system does not tell, all that it has."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    told = Path("/proc/meminfo")
+    if told.exists():
+        (line,) = (line for line in told.read_text().splitlines() if line.startswith("MemAvailable:"))
+        return 1024 * int(line.split()[1])
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

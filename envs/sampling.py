@@ -51,13 +51,16 @@ class StartSampler:
         frame = self.segment[pick] * SEGMENT_STEPS + (jitter * SEGMENT_STEPS).long()
         return clip, torch.minimum(frame, torch.clamp(self.library.length[clip] - 2, min=0))
 
-    def record(self, clip: torch.Tensor, frame: torch.Tensor, failed: torch.Tensor) -> None:
-        """Tell the outcome of passing or failing in the segments of (clip, frame), each (K,)."""
+    def record(
+        self, clip: torch.Tensor, frame: torch.Tensor, failed: torch.Tensor, told: torch.Tensor | None = None
+    ) -> None:
+        """Tell the outcome of passing or failing in the segments of (clip, frame), each (K,); of those alone for which
+        `told` (K,) bool is set."""
         last = torch.clamp((self.library.length[clip] - 1) // SEGMENT_STEPS, min=1) - 1
-        rows = self.first[clip] + torch.minimum(frame // SEGMENT_STEPS, last)
-        ones = torch.ones_like(failed, dtype=torch.float32)
-        seen = torch.zeros_like(self.failure).scatter_add_(0, rows, ones)
-        bad = torch.zeros_like(self.failure).scatter_add_(0, rows, failed.to(torch.float32))
+        rows = self.first[clip] + torch.minimum(frame.long() // SEGMENT_STEPS, last)
+        counts = torch.ones_like(self.failure[rows]) if told is None else told.to(self.failure.dtype)
+        seen = torch.zeros_like(self.failure).scatter_add_(0, rows, counts)
+        bad = torch.zeros_like(self.failure).scatter_add_(0, rows, counts * failed)
         rate = bad / torch.clamp(seen, min=1.0)
         keep = (1.0 - SMOOTHING) ** seen
         self.failure = torch.where(seen > 0, keep * self.failure + (1.0 - keep) * rate, self.failure)

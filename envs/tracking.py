@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
 
 import torch
 
-from morphloop.motion import Clip
+from morphloop.motion import Clip, MotionError
 from morphloop.motion.rotations import quat_to_rotvec
-from morphloop.sim import Body, CpuPhysics, JointState, Kinematics, Physics
+from morphloop.sim import Body, CpuPhysics, JointState, Kinematics, Physics, model_values
 
 from . import observations, rewards
 from .balance import Balance
+from .playback import Playback
 from .reference import MotionLibrary, build_library
 from .rewards import RewardConfig
 from .sampling import FLOOR, StartSampler
@@ -29,6 +31,7 @@ ACTION_SCALE = {
 }  # fmt: skip
 """Radians of offset on a servo target that an action of one asks for."""
 ACTION_LIMIT = 3.0
+MAX_SPEED = 4.0
 PREVIEW_JOINTS = ("pelvis", "left_ankle", "right_ankle", "head", "left_wrist", "right_wrist")
 
 PriorReward = Callable[[JointState, JointState], torch.Tensor]
@@ -51,6 +54,14 @@ class TaskConfig:
     push: float = 0.0
     """Standard deviation of what is added to the root's horizontal velocity at a random start, m/s, and twice that to
     its spin, rad/s: who is never pushed never learns to catch himself."""
+    speed: tuple[float, float] = (1.0, 1.0)
+    """Range of the speed at which clips are played, drawn for every episode; other than (1, 1) starts fall between
+    frames too."""
+
+    def __post_init__(self) -> None:
+        low, high = self.speed
+        if not 0.0 < low <= high < MAX_SPEED:
+            raise MotionError(f"speed is ({low:g}, {high:g}), expected 0 < low <= high < {MAX_SPEED:g}")
 
 
 @dataclass
@@ -58,7 +69,8 @@ class StepResult:
     """One control step of N environments.
 
     obs: (N, D) after resets; reward: (N,); terminated: (N,) lost or diverged; truncated: (N,) clip or time at its end;
-    final_obs: (N, D) before resets; error: (N,) mean joint distance, metres; slide: (N,) m/s of loaded feet, summed
+    final_obs: (N, D) before resets, no rows where nobody wants them; error: (N,) mean joint distance, metres;
+    slide: (N,) m/s of loaded feet, summed
     """
 
     obs: torch.Tensor
@@ -68,6 +80,15 @@ class StepResult:
     final_obs: torch.Tensor
     error: torch.Tensor
     slide: torch.Tensor
+
+
+@runtime_checkable
+class MaskedPhysics(Protocol):
+    """A backend on a device that must not be asked how many environments ended."""
+
+    def set_where(self, which: torch.Tensor, qpos: torch.Tensor, qvel: torch.Tensor) -> None:
+        """Put environments `which` (N,) bool into their rows of qpos (N, nq), qvel (N, nv)."""
+        ...
 
 
 def action_scale(body: Body) -> torch.Tensor:
@@ -99,46 +120,72 @@ class Observer:
         self.preview_joints = torch.tensor([body.skeleton.index(n) for n in PREVIEW_JOINTS], device=device)
         self.ahead = torch.tensor(observations.FUTURE_STEPS, device=device)
         self.dof_ids = torch.as_tensor(body.dof_ids[1:], device=device)
+        model = body.model
+        lead = -model.actuator_biasprm[:, 2] / model.actuator_gainprm[:, 0]  # seconds
+        self.lead = torch.as_tensor(lead, dtype=torch.float32, device=device)
         self.feet = torch.tensor(
             [[body.skeleton.index(f"{side}_{part}") for part in ("ankle", "foot")] for side in ("left", "right")],
             device=device,
         )
 
-    def reference(self, clip: torch.Tensor, frame: torch.Tensor) -> JointState:
-        """Reference state of clips (N,) at frames (N,)."""
-        return self.library.joints(self.library.rows(clip, frame))
+    def reference(self, clip: torch.Tensor, frame: torch.Tensor, play: Playback | None = None) -> JointState:
+        """Reference state of clips (N,) at frames (N,), which need not be whole where `play` tells how they run."""
+        if play is None:
+            return self.library.joints(self.library.rows(clip, frame))
+        return play.joints(self.library, clip, frame)
 
     def observe(
-        self, state: JointState, qvel: torch.Tensor, foot_force: torch.Tensor, clip: torch.Tensor, frame: torch.Tensor
+        self,
+        state: JointState,
+        qvel: torch.Tensor,
+        foot_force: torch.Tensor,
+        clip: torch.Tensor,
+        frame: torch.Tensor,
+        play: Playback | None = None,
     ) -> torch.Tensor:
         """(N, D) observation at reference frame `frame` (N,) of clips (N,)."""
         frame_b = observations.heading_frame(state)
         dof_vel = qvel[:, self.dof_ids].to(state.pos.dtype)
-        rows = self.library.rows(clip[:, None], frame[:, None] + 1 + self.ahead)
-        future = self.library.state.pos[rows[..., None], self.preview_joints].flatten(1, 2)
-        now = self.library.rows(clip, frame + 1)
+        if play is None:
+            rows = self.library.rows(clip[:, None], frame[:, None] + 1 + self.ahead)
+            future = self.library.state.pos[rows[..., None], self.preview_joints].flatten(1, 2)
+            now, following = self.library.rows(clip, frame + 1), self.reference(clip, frame + 1)
+        else:
+            rows, future = play.preview(self.library, clip, frame, 1 + self.ahead, self.preview_joints)
+            now = self.library.between(clip, frame + play.speed).nearest
+            following = self.reference(clip, frame + play.speed, play)
         planted = torch.cat([self.library.planted[now], self.library.planted[rows].flatten(1)], dim=1)
         return torch.cat(
             [
                 observations.proprioception(state, frame_b, dof_vel, foot_force),
-                observations.tracking_difference(state, frame_b, self.reference(clip, frame + 1)),
+                observations.tracking_difference(state, frame_b, following),
                 observations.preview(state, frame_b, future),
                 planted.to(state.pos.dtype),
             ],
             dim=1,
         )
 
-    def base(self, state: JointState, clip: torch.Tensor, frame: torch.Tensor) -> torch.Tensor:
+    def base(
+        self, state: JointState, clip: torch.Tensor, frame: torch.Tensor, play: Playback | None = None
+    ) -> torch.Tensor:
         """(N, nu) servo targets of bodies that nobody drives: the clip's next ones, and the balance feedback."""
-        rows = self.library.rows(clip, frame + 1)
-        feedback = self.balance(state, self.reference(clip, frame), self.library.planted[rows])
-        return self.library.target[rows] + feedback
+        if play is None:
+            rows = self.library.rows(clip, frame + 1)
+            target = self.library.target[rows]
+        else:
+            rows, target = play.target(self.library, clip, frame + play.speed, self.lead)
+        return target + self.balance(state, self.reference(clip, frame, play), self.library.planted[rows])
 
     def controls(
-        self, action: torch.Tensor, state: JointState, clip: torch.Tensor, frame: torch.Tensor
+        self,
+        action: torch.Tensor,
+        state: JointState,
+        clip: torch.Tensor,
+        frame: torch.Tensor,
+        play: Playback | None = None,
     ) -> torch.Tensor:
         """(N, nu) servo targets for actions (N, nu) taken in `state` at `frame`."""
-        return self.base(state, clip, frame) + self.offsets(action)
+        return self.base(state, clip, frame, play) + self.offsets(action)
 
     def offsets(self, action: torch.Tensor) -> torch.Tensor:
         """(N, nu) radians that actions (N, nu) add to servo targets."""
@@ -148,8 +195,11 @@ class Observer:
 class TrackingEnv:
     """N environments of the tracking task on one physics backend.
 
-    clips: made ready by `prepare`; body: the body; num_envs: N; seed: of starts; physics: a backend, CPU if None;
-    prior: reward term handed in by the imitator.
+    clips: made ready by `prepare`; body: the body; num_envs: N; seed: of starts; physics: a backend, CPU if None, whose
+    models may differ from environment to environment; prior: reward term handed in by the imitator.
+    want_final: whether StepResult has `final_obs`, which costs a second observation where resets go by mask.
+    play: how clips are played, None where they run at their own speed to the body they were made for; `frame` (N,) is
+    then whole, else it need not be.
     """
 
     def __init__(
@@ -170,12 +220,15 @@ class TrackingEnv:
         self.observer = Observer(body, self.library, device)
         self.generator = torch.Generator(device=device).manual_seed(seed)
         self.sampler = StartSampler(self.library, self.generator, self.config.start_floor)
-        self.stiffness = torch.as_tensor(body.model.actuator_gainprm[:, 0], dtype=torch.float32, device=device)
-        self.damping = torch.as_tensor(-body.model.actuator_biasprm[:, 2], dtype=torch.float32, device=device)
-        self.limit = torch.as_tensor(body.model.actuator_forcerange[:, 1], dtype=torch.float32, device=device)
+        self.want_final = True
+        self.stiffness = model_values(self.physics, "actuator_gainprm")[..., 0]
+        self.damping = -model_values(self.physics, "actuator_biasprm")[..., 2]
+        self.limit = model_values(self.physics, "actuator_forcerange")[..., 1]
+        self.push_scale = torch.tensor([1.0, 1.0, 0.0, 2.0, 2.0, 2.0], device=device)
+        self.play = self._playback()
         self.clip = torch.zeros(num_envs, dtype=torch.long, device=device)
-        self.frame = torch.zeros_like(self.clip)
         self.steps = torch.zeros_like(self.clip)
+        self.frame = self.steps.clone() if self.play is None else torch.zeros(num_envs, device=device)
         self.state, self.foot_force = self._state(), self.physics.foot_force
 
     @property
@@ -200,60 +253,122 @@ class TrackingEnv:
     def step(self, action: torch.Tensor) -> StepResult:
         """One control step with actions (N, nu); ended environments start anew."""
         before = self.state
-        controls = self.observer.controls(action, before, self.clip, self.frame)
+        controls = self.observer.controls(action, before, self.clip, self.frame, self.play)
         self.physics.ctrl[:] = controls.to(self.physics.ctrl.dtype)
         diverged = self.physics.step()
-        self.frame += 1
+        self.frame += 1 if self.play is None else self.play.speed
         self.steps += 1
         self.state, self.foot_force = self._state(), self.physics.foot_force
-        reference = self.observer.reference(self.clip, self.frame)
+        reference = self.observer.reference(self.clip, self.frame, self.play)
         reward, slide = self._reward(before, reference)
         error = mean_distance(self.state, reference)
         terminated = (error > self.config.termination_distance) | diverged
         at_end = self.frame >= self.library.length[self.clip] - 1
         truncated = (at_end | (self.steps >= self.config.max_steps)) & ~terminated
-        final_obs = self._observe()
-        obs = final_obs
-        done = torch.nonzero(terminated | truncated).flatten()
-        if len(done):
-            self.sampler.record(self.clip[done], self.frame[done], terminated[done])
-            self._start(done)
-            obs = final_obs.index_copy(0, done, self._observe(done))
+        done, physics = terminated | truncated, self.physics
+        if isinstance(physics, MaskedPhysics):
+            final_obs = self._observe() if self.want_final else before.pos.new_empty(0, self.observation_size)
+            self.sampler.record(self.clip, self.frame, terminated, done)
+            self._restart_where(done, physics)
+            obs = self._observe()
+        else:
+            final_obs = self._observe()
+            obs = self._restart_rows(done, terminated, final_obs)
         return StepResult(obs, reward, terminated, truncated, final_obs, error, slide)
+
+    def _restart_rows(self, done: torch.Tensor, failed: torch.Tensor, obs: torch.Tensor) -> torch.Tensor:
+        """Start environments `done` (N,) bool anew, looking up which they are: on a CPU the least work."""
+        ids = torch.nonzero(done).flatten()
+        if not len(ids):
+            return obs
+        self.sampler.record(self.clip[ids], self.frame[ids], failed[ids])
+        self._start(ids)
+        return obs.index_copy(0, ids, self._observe(ids))
+
+    def _restart_where(self, done: torch.Tensor, physics: MaskedPhysics) -> None:
+        """The same without asking the device which they are: every environment draws a start and some take it."""
+        clip, frame, speed = self._draw()
+        self.clip.copy_(torch.where(done, clip, self.clip))
+        self.frame.copy_(torch.where(done, frame, self.frame))
+        self.steps.masked_fill_(done, 0)
+        if self.play is not None:
+            self.play.speed.copy_(torch.where(done, speed, self.play.speed))
+        physics.set_where(done, *self._start_states(self.clip, self.frame, self.play, self._push()))
+        self.foot_force.masked_fill_(done[:, None], 0.0)
+        self.state = self._state()
 
     def _start(self, ids: torch.Tensor, clip: torch.Tensor | None = None) -> None:
         """Put environments `ids` (K,) into the reference state of a drawn start, or of the start of `clip` (K,)."""
-        drawn, frame = self.sampler.draw(len(ids))
-        self.clip[ids] = drawn if clip is None else clip
-        self.frame[ids] = frame if self.config.random_start and clip is None else 0
+        drawn, frame, speed = self._draw()
+        self.clip[ids] = drawn[ids] if clip is None else clip
+        self.frame[ids] = frame[ids] if clip is None else 0
         self.steps[ids] = 0
-        rows = self.library.rows(self.clip[ids], self.frame[ids])
-        qpos, qvel = self.library.qpos[rows], self._pushed(self.library.qvel[rows], clip is None)
+        play = self.play
+        if play is not None:
+            play.speed[ids] = speed[ids]
+            play = play.of(ids)
+        push = self._push() if clip is None else None
+        qpos, qvel = self._start_states(self.clip[ids], self.frame[ids], play, None if push is None else push[ids])
         self.physics.set_state(ids, qpos, qvel)
         self.foot_force[ids] = 0.0  # nothing is known before the first step, and the backend still holds the last one
-        for name, value in vars(self.observer.kinematics(qpos, qvel)).items():
+        for name, value in vars(self._joints(qpos, qvel, play)).items():
             getattr(self.state, name)[ids] = value
 
-    def _pushed(self, qvel: torch.Tensor, drawn: bool) -> torch.Tensor:
-        """Start velocities (K, nv), pushed where starts are drawn."""
-        push = self.config.push
-        if not (drawn and push and self.config.random_start):
-            return qvel
-        noise = torch.randn(len(qvel), 6, generator=self.generator, device=qvel.device)
-        qvel = qvel.clone()
-        qvel[:, :6] += push * noise * noise.new_tensor([1.0, 1.0, 0.0, 2.0, 2.0, 2.0])
-        return qvel
+    def _draw(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """A start for every environment: clip, frame and speed, (N,) each."""
+        clip, frame = self.sampler.draw(self.num_envs)
+        speed = torch.ones(self.num_envs, device=clip.device)
+        if self.play is not None:
+            chance = torch.rand(2, self.num_envs, generator=self.generator, device=clip.device)
+            low, high = self.config.speed
+            speed = low + (high - low) * chance[0]
+            frame = frame + (chance[1] if self.config.speed != (1.0, 1.0) else 0.0)
+        return clip, frame if self.config.random_start else torch.zeros_like(frame), speed
+
+    def _push(self) -> torch.Tensor | None:
+        """What is added to the root's velocity (N, 6) of drawn starts, None for nothing."""
+        if not (self.config.push and self.config.random_start):
+            return None
+        noise = torch.randn(self.num_envs, 6, generator=self.generator, device=self.clip.device)
+        return self.config.push * noise * self.push_scale
+
+    def _start_states(
+        self, clip: torch.Tensor, frame: torch.Tensor, play: Playback | None, push: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """qpos (K, nq) and qvel (K, nv) of starts."""
+        if play is None:
+            rows = self.library.rows(clip, frame)
+            qpos, qvel = self.library.qpos[rows], self.library.qvel[rows]
+        else:
+            qpos, qvel = play.start(self.library, clip, frame)
+        if push is not None:
+            qvel[:, :6] += push
+        return qpos, qvel
+
+    def _playback(self) -> Playback | None:
+        """How clips are played, if not all alike."""
+        models, device = self.physics.models, self.physics.device
+        size = None if models is None else models.drawn.get("size")
+        if size is None and self.config.speed == (1.0, 1.0):
+            return None
+        ones = torch.ones(self.num_envs, device=device)
+        return Playback(ones, ones.clone() if size is None else torch.as_tensor(size).to(ones))
+
+    def _joints(self, qpos: torch.Tensor, qvel: torch.Tensor, play: Playback | None) -> JointState:
+        kinematics = self.observer.kinematics
+        return kinematics(qpos, qvel) if play is None else play.kinematics(kinematics, qpos, qvel)
 
     def _state(self) -> JointState:
-        return self.observer.kinematics(self.physics.qpos, self.physics.qvel)
+        return self._joints(self.physics.qpos, self.physics.qvel, self.play)
 
     def _observe(self, ids: torch.Tensor | None = None) -> torch.Tensor:
         """(K, D) observations of environments `ids` (K,), of all if None."""
         if ids is None:
-            return self.observer.observe(self.state, self.physics.qvel, self.foot_force, self.clip, self.frame)
-        return self.observer.observe(
-            self.state.rows(ids), self.physics.qvel[ids], self.foot_force[ids], self.clip[ids], self.frame[ids]
-        )
+            state, qvel, force = self.state, self.physics.qvel, self.foot_force
+            return self.observer.observe(state, qvel, force, self.clip, self.frame, self.play)
+        play = None if self.play is None else self.play.of(ids)
+        state, qvel, force = self.state.rows(ids), self.physics.qvel[ids], self.foot_force[ids]
+        return self.observer.observe(state, qvel, force, self.clip[ids], self.frame[ids], play)
 
     def _reward(self, before: JointState, reference: JointState) -> tuple[torch.Tensor, torch.Tensor]:
         config, state, force = self.config.reward, self.state, self.foot_force

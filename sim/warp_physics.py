@@ -182,6 +182,16 @@ class WarpPhysics:
             values[ids] = 0.0
         self.lost.remember(self.qpos[ids], self.qvel[ids], ids)
 
+    def set_where(self, which: torch.Tensor, qpos: torch.Tensor, qvel: torch.Tensor) -> None:
+        """`set_state` of environments `which` (N,) bool, to their rows of qpos (N, nq) and qvel (N, nv), without asking
+        the device how many they are."""
+        rows = which[:, None]
+        self.qpos.copy_(torch.where(rows, qpos.to(self.qpos), self.qpos))
+        self.qvel.copy_(torch.where(rows, qvel.to(self.qvel), self.qvel))
+        for values in (self.ctrl, *self._cold):
+            values.masked_fill_(which.reshape(-1, *[1] * (values.ndim - 1)), 0.0)
+        self.lost.remember(self.qpos, self.qvel)
+
     def _put_model(self) -> Any:
         """The model on the device, with a row an environment of what varies."""
         fields = dict(self.models.fields) if self.models else {}
