@@ -98,6 +98,7 @@ def run_ablations(
         train_imitator(clips, held_out, out / name, variant_config(name, config, start), tick)
         told["variants"][name] = {"title": title, "curve": curve(out / name)}
         write_json(out / RESULT_FILE, told)
+    write_json(out / RESULT_FILE, told)
     draw(told, out / CHART_FILE)
     return told
 
