@@ -45,13 +45,13 @@ def track_clips(
     cores = os.cpu_count() or 1
     if workers is None:
         workers = min(cores, len(clips))
-    kind = next((kind for kind in ("ball", "hinge") if default_body(kind).hash == body.hash), None)
+    kind = built_in(body)
     if workers == 0 or kind is None:
         for place, clip in enumerate(clips):
             yield place, _tracked(clip, body, config)
         return
     own = replace(config, threads=max(1, cores // workers))
-    tasks = ({"clip": _packed_clip(clip), "body": kind, "config": asdict(own)} for clip in clips)
+    tasks = ({"clip": packed_clip(clip), "body": kind, "config": asdict(own)} for clip in clips)
     with closing(run_tasks(track_message, tasks, workers)) as messages:
         for place, message in messages:
             if message is not None:
@@ -75,15 +75,25 @@ def track_message(task: Message) -> Iterator[Message]:
     """A worker's task: the clip that it holds, tracked."""
     body, config = default_body(task["body"]), task["config"]
     own = IlqrConfig(**config | {"dampings": tuple(config["dampings"])})
-    clip = Clip(skeleton=body.skeleton, **{name: _unpack(value) for name, value in task["clip"].items()})
-    tracked = _tracked(clip, body, own)
+    tracked = _tracked(unpacked_clip(task["clip"], body), body, own)
     rollout = tracked.rollout
     packed = None if rollout is None else {name: _pack(value) for name, value in vars(rollout).items()}
     yield {"rollout": packed, "reason": tracked.reason, "wall_s": tracked.wall_s}
 
 
-def _packed_clip(clip: Clip) -> Message:
+def packed_clip(clip: Clip) -> Message:
+    """The motion of a clip as a message carries it."""
     return {name: _pack(getattr(clip, name)) for name in ("fps", "root_pos", "rotations", "name")}
+
+
+def unpacked_clip(message: Message, body: Body) -> Clip:
+    """The clip on the body's skeleton."""
+    return Clip(skeleton=body.skeleton, **{name: _unpack(value) for name, value in message.items()})
+
+
+def built_in(body: Body) -> str | None:
+    """The joint model by which a worker makes the same body, None if it is not one that is built in."""
+    return next((kind for kind in ("ball", "hinge") if default_body(kind).hash == body.hash), None)
 
 
 def _unpacked(message: Message, name: str) -> Tracked:
