@@ -12,6 +12,11 @@ if TYPE_CHECKING:
 
 LOGGED = ("env_steps", "steps_per_s", "reward", "error_mm", "slide_mm_s", "lost_per_s", "test_success", "test_skill")
 """What a line of progress tells."""
+VARIED = {
+    "friction": (0.7, 1.3), "mass": (0.9, 1.1), "segment_mass": (0.9, 1.1),
+    "stiffness": (0.9, 1.1), "damping": (0.9, 1.1), "size": (0.95, 1.05),
+}  # fmt: skip
+"""Ranges of the factors that --vary draws."""
 POSITIVE = ("clips", "envs", "steps", "minutes", "checkpoint_minutes", "learning_rate", "prior_steps")
 NOT_NEGATIVE = ("held_out", "slide_price", "prior_weight")
 
@@ -58,6 +63,10 @@ class TrainImitator:
     """Price of a loaded foot's sliding speed, s/m; 0 turns the contact term off."""
     failure_weighting: bool = True
     """Start more often in the seconds that fail, else evenly."""
+    vary: bool = False
+    """Draw friction, mass, gains and size for every environment (`VARIED`), for a policy that bears other bodies."""
+    speed: tuple[float, float] = (1.0, 1.0)
+    """Range of the speed at which clips are played, drawn for every episode."""
     trainer: Literal["sb3", "rsl"] = "sb3"
     """sb3 on the CPU, rsl on CUDA."""
     backend: Literal["cpu", "warp"] = "cpu"
@@ -67,7 +76,7 @@ class TrainImitator:
 
     def run(self) -> int:
         """Do the work; returns the exit code."""
-        from morphloop.imitator import train_imitator
+        from morphloop.imitator import hardest_segments, train_imitator
         from morphloop.imitator.training import training_clips
         from morphloop.motion import MotionError
 
@@ -85,6 +94,8 @@ class TrainImitator:
         held_out = training_clips(self.held_out, self.data_seed, "test", None)
         out = writable_folder(self.out)
         policy = train_imitator(clips, held_out, out, self._config(), _tell)
+        for segment in hardest_segments(out):
+            print(f"hardest: {segment}", file=sys.stderr)
         print(f"{out / 'policy.safetensors'} {policy.hash}")
         return DONE
 
@@ -92,12 +103,13 @@ class TrainImitator:
         """The flags as training takes them."""
         from morphloop.envs import RewardConfig, TaskConfig
         from morphloop.imitator import ImitatorConfig, PpoConfig, PriorConfig, RslConfig
+        from morphloop.sim import Variation
 
         ppo, rsl = PpoConfig(), RslConfig()
         if self.learning_rate is not None:
             ppo = replace(ppo, learning_rate=self.learning_rate)
             rsl = replace(rsl, learning_rate=self.learning_rate)
-        task = TaskConfig(push=0.15, reward=RewardConfig(slide=self.slide_price))
+        task = TaskConfig(push=0.15, reward=RewardConfig(slide=self.slide_price), speed=self.speed)
         return ImitatorConfig(
             envs=self.envs,
             steps=self.steps,
@@ -112,6 +124,7 @@ class TrainImitator:
             rsl=rsl,
             task=task if self.failure_weighting else replace(task, start_floor=1.0),
             prior=PriorConfig(self.prior, weight=self.prior_weight, steps=self.prior_steps, seed=self.seed),
+            vary=Variation(**VARIED) if self.vary else Variation(),
         )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from morphloop.sim import CONTROL_HZ
@@ -41,6 +43,17 @@ class StartSampler:
     def weights(self) -> torch.Tensor:
         """(S,) probability that a start falls into each segment."""
         return self.failure / self.failure.sum() * (1.0 - self.floor) + self.floor / len(self.failure)
+
+    def table(self) -> dict[str, list[Any]]:
+        """All segments as JSON holds them: names of the C clips, and of every segment its clip's place among them, the
+        second it begins with, its failure rate and its weight."""
+        return {
+            "names": [clip.name for clip in self.library.clips],
+            "clip": self.clip.tolist(),
+            "start_s": (self.segment * SEGMENT_STEPS / CONTROL_HZ).tolist(),
+            "failure": self.failure.tolist(),
+            "weight": self.weights.tolist(),
+        }
 
     def draw(self, count: int) -> tuple[torch.Tensor, torch.Tensor]:
         """(count,) clips and (count,) frames to start from."""

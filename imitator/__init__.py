@@ -8,7 +8,7 @@ from .priors import Prior, PriorConfig, load_prior, make_prior
 from .projection import Projection, ProjectionConfig, project_clips
 from .refiner import Refiner, RefinerConfig
 from .training import ImitatorConfig, train_imitator
-from .training_log import read_log
+from .training_log import Segment, hardest_segments, read_log
 
 __all__ = [
     "CloningConfig",
@@ -24,7 +24,9 @@ __all__ = [
     "Refiner",
     "RefinerConfig",
     "RslConfig",
+    "Segment",
     "evaluate_policy",
+    "hardest_segments",
     "load_policy",
     "load_prior",
     "make_prior",

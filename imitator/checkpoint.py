@@ -137,6 +137,8 @@ def env_tensors(env: TrackingEnv) -> Tensors:
     if isinstance(env.physics, CpuPhysics):
         tensors |= {"physics": torch.from_numpy(env.physics.state), "foot_force": env.foot_force}
         tensors |= {"clip": env.clip, "frame": env.frame, "steps": env.steps}
+        if env.play is not None:
+            tensors["speed"] = env.play.speed
         tensors |= as_part("state", vars(env.state))
     return tensors
 
@@ -151,5 +153,7 @@ def restore_env(env: TrackingEnv, tensors: Tensors) -> torch.Tensor | None:
     env.physics.state[:] = tensors["physics"].numpy()
     env.foot_force = tensors["foot_force"]
     env.clip, env.frame, env.steps = tensors["clip"], tensors["frame"], tensors["steps"]
+    if env.play is not None:
+        env.play.speed.copy_(tensors["speed"])
     env.state = JointState(**{name: tensors[f"state.{name}"] for name in vars(env.state)})
     return None

@@ -1,9 +1,9 @@
 """Training an imitator on clips that the generator or the corpus made: one folder a training, killed or not.
 
 The folder holds `policy.safetensors` (the latest), `checkpoint.safetensors` and the one before it, `log.jsonl` (a row
-an update: the curve), `weights.json` (failure rate and weight of every one-second segment), `prior.safetensors` if
-there is a prior, `config.json` and TensorBoard's events. The same call on the same folder goes on where the last
-checkpoint was; a policy without a checkpoint is started from.
+an update: the curve), `weights.json` (failure rate and weight of every one-second segment of every clip),
+`prior.safetensors` if there is a prior, `config.json` and TensorBoard's events. The same call on the same folder goes
+on where the last checkpoint was; a policy without a checkpoint is started from.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from morphloop.envs import TaskConfig, TrackingEnv, prepare
 from morphloop.motion import Clip, MotionError, find_motions, make_corpus, read_motion, to_default, write_json
-from morphloop.sim import Body, default_body
+from morphloop.sim import Body, Variation, default_body
 from morphloop.sim.physics import Backend, make_physics
 
 from .checkpoint import Checkpoint, clear_leftovers, load_checkpoint, save_checkpoint
@@ -27,7 +27,7 @@ from .policy import Policy, load_policy, new_policy
 from .ppo import PpoConfig, RslConfig, Sb3Trainer, fit_normaliser
 from .priors import PriorConfig, make_prior
 from .trainer import Trainer, World
-from .training_log import TrainingLog
+from .training_log import WEIGHTS_FILE, TrainingLog, hardest_segments
 
 POLICY_FILE = "policy.safetensors"
 PRIOR_FILE = "prior.safetensors"
@@ -59,6 +59,8 @@ class ImitatorConfig:
     rsl: RslConfig = field(default_factory=RslConfig)
     task: TaskConfig = field(default_factory=lambda: TaskConfig(push=0.15))
     prior: PriorConfig = field(default_factory=PriorConfig)
+    vary: Variation = field(default_factory=Variation)
+    """Ranges of friction, mass, gains and size, drawn once for every environment; nothing varies by default."""
 
 
 BUDGET_FIELDS = ("steps", "budget_s", "checkpoint_s", "start", "device")
@@ -81,7 +83,7 @@ def train_imitator(
     config, body, out = config or ImitatorConfig(), body or default_body(), Path(out)
     world = World.here()
     out.mkdir(parents=True, exist_ok=True)
-    told = _description(config, clips)
+    told = _description(config, clips, body)
     found = load_checkpoint(out)
     if found is not None:
         _check_same(out, found.numbers["config"], told)
@@ -163,16 +165,17 @@ class _Keeper:
         trainer.policy.save(self.out / POLICY_FILE)
         if trainer.prior is not None:
             trainer.prior.save(self.out / PRIOR_FILE)
-        table = {"clip": sampler.clip, "failure": sampler.failure, "weight": sampler.weights}
-        write_json(self.out / "weights.json", {name: values.tolist() for name, values in table.items()})
-        self.log.show_weights(sampler.weights, trainer.env_steps)
+        write_json(self.out / WEIGHTS_FILE, sampler.table())
+        self.log.show_weights(sampler.weights, hardest_segments(self.out), trainer.env_steps)
 
 
 def _task(clips: Sequence[Clip], body: Body, config: ImitatorConfig, world: World) -> TrackingEnv:
     device = config.device
     if config.backend == "warp" and device is None:
         device = f"cuda:{world.local}"
-    physics = make_physics(body, config.envs, config.backend, device)
+    vary = config.vary
+    models = None if vary == Variation() else vary.sample(body, config.envs, config.seed + world.rank)
+    physics = make_physics(body, config.envs, config.backend, device, models)
     return TrackingEnv([prepare(c, body) for c in clips], body, config.envs, config.task, config.seed, physics)
 
 
@@ -203,15 +206,19 @@ def _trainer(policy: Policy, env: TrackingEnv, config: ImitatorConfig) -> Traine
     return RslTrainer(policy, env, config.rsl, config.seed)
 
 
-def _description(config: ImitatorConfig, clips: Sequence[Clip]) -> dict[str, Any]:
-    """What a training is made of, as JSON holds it: its configuration and a hash of its clips."""
+def _description(config: ImitatorConfig, clips: Sequence[Clip], body: Body) -> dict[str, Any]:
+    """What a training is made of, as JSON holds it: its configuration, a hash of its clips, and its body."""
     ids = hashlib.sha256("".join(clip.id for clip in clips).encode()).hexdigest()[:16]
-    return json.loads(json.dumps(asdict(config) | {"clips": ids}))
+    return json.loads(json.dumps(asdict(config) | {"clips": ids, "body": f"{body.name} ({body.hash})"}))
 
 
 def _check_same(out: Path, had: dict[str, Any], asked: dict[str, Any]) -> None:
-    """MotionError naming the first option in which a checkpoint's training differs from the one asked for."""
-    old, new = _flat(had), _flat(asked)
+    """MotionError naming the first option in which a checkpoint's training differs from the one asked for. Options that
+    came after it had their defaults in it."""
+    defaults = json.loads(json.dumps(asdict(ImitatorConfig())))
+    new = _flat(asked)
+    old = {name: value for name, value in _flat(defaults).items() if name in new} | _flat(had)
+    old.setdefault("body", new["body"])
     for name in sorted(old.keys() | new.keys()):
         if name not in BUDGET_FIELDS and old.get(name) != new.get(name):
             raise MotionError(

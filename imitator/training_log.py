@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ import torch
 from morphloop.motion import write_atomic
 
 LOG_FILE = "log.jsonl"
+WEIGHTS_FILE = "weights.json"
+SHOWN_SEGMENTS = 10
 TENSORBOARD_FOLDER = "tensorboard"
 log = logging.getLogger("morphloop.training")
 
@@ -42,15 +45,41 @@ class TrainingLog:
                 tag = name.replace("test_", "test/", 1) if name.startswith("test_") else f"train/{name}"
                 self.writer.add_scalar(tag, value, int(row["env_steps"]))
 
-    def show_weights(self, weights: torch.Tensor, env_steps: int) -> None:
-        """Tell TensorBoard how starts are spread: weights (S,) of the segments, 1 for an even share."""
+    def show_weights(self, weights: torch.Tensor, hardest: list[Segment], env_steps: int) -> None:
+        """Tell TensorBoard how starts are spread: weights (S,) of the segments, 1 for an even share; the hardest."""
         if self.writer is not None:
             self.writer.add_histogram("train/weights", (weights * len(weights)).cpu(), env_steps)
+            self.writer.add_text("train/hardest", "\n".join(f"- {segment}" for segment in hardest), env_steps)
 
     def close(self) -> None:
         """Write out what TensorBoard still holds back."""
         if self.writer is not None:
             self.writer.close()
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A second of a clip: its failure rate, and its weight in draws over an even share."""
+
+    clip: str
+    start_s: float
+    failure: float
+    weight: float
+
+    def __str__(self) -> str:
+        return f"{self.clip} from {self.start_s:g} s: fails {self.failure:.2f}, drawn {self.weight:.1f} times as often"
+
+
+def hardest_segments(folder: Path, count: int = SHOWN_SEGMENTS) -> list[Segment]:
+    """The segments that fail most by a training's weights.json, worst first; none before its first checkpoint."""
+    path = folder / WEIGHTS_FILE
+    if not path.exists():
+        return []
+    table = json.loads(path.read_text())
+    rows = zip(table["clip"], table["start_s"], table["failure"], table["weight"], strict=True)
+    even = 1.0 / len(table["clip"])
+    found = [Segment(table["names"][clip], start, failure, weight / even) for clip, start, failure, weight in rows]
+    return sorted(found, key=lambda segment: -segment.failure)[:count]
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:

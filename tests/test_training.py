@@ -22,17 +22,18 @@ from morphloop.imitator import (
     PpoConfig,
     PriorConfig,
     RslConfig,
+    hardest_segments,
     load_policy,
     load_prior,
     new_policy,
     read_log,
     train_imitator,
 )
-from morphloop.imitator.checkpoint import CHECKPOINT_FILE, PREVIOUS_FILE, load_checkpoint
+from morphloop.imitator.checkpoint import CHECKPOINT_FILE, PREVIOUS_FILE, load_checkpoint, save_checkpoint
 from morphloop.imitator.ppo import Sb3Trainer, fit_normaliser
 from morphloop.imitator.trainer import Trainer
 from morphloop.motion import Clip, MotionError, make_corpus
-from morphloop.sim import Body, default_body
+from morphloop.sim import Body, Variation, default_body
 
 PPO = PpoConfig(steps=4, minibatch=16, epochs=2)
 TINY_RSL = RslConfig(steps=4, minibatches=2, epochs=2)
@@ -89,6 +90,28 @@ def test_a_resumed_training_equals_an_uninterrupted_one_bit_for_bit(
     for part in ("optimiser", "env", "trainer") + (("prior", "prior_optimiser") if prior.kind != "none" else ()):
         assert one.part(part), f"{part} is in the checkpoint"
     assert one.numbers["env_steps"] == two.numbers["env_steps"] == 64
+
+
+def test_a_training_on_bodies_that_differ_resumes_bit_for_bit(body: Body, squat: Clip, tmp_path: Path):
+    vary = Variation(friction=(0.7, 1.3), mass=(0.9, 1.1), stiffness=(0.9, 1.1), size=(0.95, 1.05))
+    config = replace(SMALL, vary=vary, task=replace(SMALL.task, speed=(0.9, 1.1)), steps=48)
+    train_imitator([squat], [], tmp_path / "whole", config, body=body)
+    for steps in (16, 48):
+        train_imitator([squat], [], tmp_path / "parts", replace(config, steps=steps), body=body)
+    assert_same(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
+    with pytest.raises(
+        MotionError, match=r"holds a training with vary\.mass = \[0\.9, 1\.1\], asked for \[1\.0, 1\.0\]"
+    ):
+        train_imitator([squat], [], tmp_path / "parts", replace(config, vary=replace(vary, mass=(1.0, 1.0))), body=body)
+
+
+def test_options_that_came_later_had_their_defaults(body: Body, squat: Clip, tmp_path: Path):
+    train_imitator([squat], [], tmp_path, replace(SMALL, steps=16), body=body)
+    found = load_checkpoint(tmp_path)
+    assert found is not None
+    older = {name: value for name, value in found.numbers["config"].items() if name not in ("vary", "body")}
+    save_checkpoint(tmp_path, replace(found, numbers=found.numbers | {"config": older}))
+    train_imitator([squat], [], tmp_path, replace(SMALL, steps=16), body=body)
 
 
 def test_a_finished_training_does_nothing_more(body: Body, squat: Clip, tmp_path: Path):
@@ -180,6 +203,11 @@ def test_training_writes_its_folder_and_its_curve(body: Body, squat: Clip, tmp_p
     assert 0.0 < logged[0]["prior_reward"] < 0.25
     table = json.loads((tmp_path / "weights.json").read_text())
     assert sum(table["weight"]) == pytest.approx(1.0)
+    hardest = hardest_segments(tmp_path, 2)
+    assert [(segment.clip, segment.start_s) for segment in hardest] == [(squat.name, 0.0)]
+    assert hardest[0].failure == max(table["failure"])
+    assert hardest[0].weight == pytest.approx(1.0)
+    assert hardest_segments(tmp_path / "nowhere") == []
     assert json.loads((tmp_path / "config.json").read_text())["prior"]["kind"] == "vae"
     env = TrackingEnv([prepare(squat, body)], body, 2)
     assert load_prior(tmp_path / "prior.safetensors", env.library).config == config.prior
