@@ -138,7 +138,7 @@ class BenchImitator:
 
         path = out / SPEED_FILE
         if self.speed:
-            write_json(path, measure_speed(policy, SpeedConfig(seed=self.seed), watch))
+            write_json(path, measure_speed(policy, SpeedConfig(seed=self.seed, workers=self.workers), watch))
         return json.loads(path.read_text()) if path.is_file() else None
 
     def _ablations(self, start: Path | None, watch: Any) -> dict[str, Any] | None:

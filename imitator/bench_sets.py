@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -131,11 +132,16 @@ def missing_data(letter: str, data: Path | None) -> str | None:
 def _sources(letter: str, data: Path | None) -> Iterator[list[Source]]:
     """What a set is drawn from, in a fixed order; packed mocap is unpacked for as long as it is read."""
     if letter == "A" or data is None:
-        yield [(clip.name, lambda clip=clip: clip) for clip in make_corpus(CORPUS_CLIPS, CORPUS_SEED, "test")]
+        yield [(clip.name, lambda clip=clip: clip) for clip in _corpus()]
         return
     with tempfile.TemporaryDirectory(prefix="morphloop-bench-") as scratch:
         make = {"B": _captured, "C": _generated, "D": _styled}[letter]
         yield make(data, Path(scratch))
+
+
+@cache
+def _corpus() -> tuple[Clip, ...]:
+    return tuple(make_corpus(CORPUS_CLIPS, CORPUS_SEED, "test"))
 
 
 def _file(path: Path, name: str, fps: float | None = None) -> Source:

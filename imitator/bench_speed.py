@@ -56,6 +56,8 @@ class SpeedConfig:
     """Of each of those clips."""
     cuda_envs: tuple[int, ...] = (4096, 8192)
     cuda_steps: int = 100
+    workers: int | None = None
+    """Processes of the refiner, as `project_clips` has them."""
     seed: int = 0
 
 
@@ -216,24 +218,25 @@ def ppo_over_raw(envs: int, updates: int, seed: int = 0) -> dict[str, Any]:
         "env_steps_per_s": steps / whole,
         "raw_steps_per_s": steps / bare,
         "ratio": bare / whole,
+        "torch_threads": torch.get_num_threads(),
         "load": round(os.getloadavg()[0], 1),
     }
 
 
 def refiner_speed(
-    clips: Sequence[Clip], together: bool, policy: Policy | None, seed: int, body: Body
+    clips: Sequence[Clip], together: bool, policy: Policy | None, body: Body, seed: int = 0, workers: int | None = None
 ) -> dict[str, Any]:
     """Wall seconds of the refiner for a second of motion, one clip after another or all at once.
 
     policy: what guides it, None for nothing. Preparing, replaying and measuring errors are counted in.
     """
     config = ProjectionConfig(projector="refiner", seed=seed)
-    began, processor = time.monotonic(), time.process_time()
+    began, processor = time.monotonic(), _processor_s()
     if together:
-        found = project_clips(clips, policy, config, body=body)
+        found = project_clips(clips, policy, config, body=body, workers=workers)
     else:
-        found = [project_clips([clip], policy, config, body=body)[0] for clip in clips]
-    wall, processor = time.monotonic() - began, time.process_time() - processor
+        found = [project_clips([clip], policy, config, body=body, workers=workers)[0] for clip in clips]
+    wall, processor = time.monotonic() - began, _processor_s() - processor
     seconds = sum(clip.duration for clip in clips)
     return {
         "clips": len(clips),
@@ -248,9 +251,15 @@ def refiner_speed(
     }
 
 
+def _processor_s() -> float:
+    """Processor seconds of this process and of the worker processes that have ended."""
+    spent = os.times()
+    return spent.user + spent.system + spent.children_user + spent.children_system
+
+
 def walking_clips(count: int, seconds: float) -> list[Clip]:
     """Walks of the corpus' test split, cut."""
-    clips = make_corpus(16 * count + 64, 3, "test")
+    clips = make_corpus(24 * count, 3, "test")
     return [cut(clip, seconds) for clip in clips if clip.provenance.notes["action"] == "walk"][:count]
 
 
@@ -267,8 +276,8 @@ def measure_speed(
     parts: dict[str, Callable[[], Any]] = {
         "environment": lambda: env_over_raw(config.envs, config.steps),
         "ppo": lambda: ppo_over_raw(config.envs, config.updates, config.seed),
-        "refiner_walking": lambda: refiner_speed(walks, False, policy, config.seed, body),
-        "refiner_together": lambda: refiner_speed(many, True, policy, config.seed, body),
+        "refiner_walking": lambda: refiner_speed(walks, False, policy, body, config.seed, config.workers),
+        "refiner_together": lambda: refiner_speed(many, True, policy, body, config.seed, config.workers),
         "cuda": lambda: _cuda(config),
     }
     told: dict[str, Any] = {"config": asdict(config)}
@@ -298,6 +307,7 @@ def page(told: dict[str, Any]) -> str:
         rows.append((f"environment steps a second, {where}", f"{part['env_steps_per_s']:.0f}", fast))
     ppo, walking, many = told["ppo"], told["refiner_walking"], told["refiner_together"]
     net = f"network {' x '.join(map(str, ppo['network']))}, {ppo['epochs']} epochs of {ppo['steps_per_env']} steps"
+    net += f", {ppo['torch_threads']} torch threads"
     rows.append((f"PPO iteration over raw physics, {ppo['envs']} environments, {net}", f"{ppo['ratio']:.2f}", ""))
     rows.append(("PPO, environment steps a second", f"{ppo['env_steps_per_s']:.0f}", ""))
     slow = _aim(walking["wall_s_per_s"], AIM_REFINER, False)

@@ -17,7 +17,7 @@ from morphloop.imitator import bench, bench_ablations, bench_sets, bench_speed, 
 from morphloop.imitator.bench import CONTROL, ROWS_FILE, BenchConfig, BenchRun, run_bench, zero_policy
 from morphloop.imitator.bench_sets import cut, load_set, moves
 from morphloop.metrics import frozen_pose, measure, track_errors
-from morphloop.motion import Clip, MotionError, make_corpus
+from morphloop.motion import Clip, MotionError
 from morphloop.sim import default_body
 
 SHARED = Path(os.environ.get("MORPHLOOP_SHARED", Path(__file__).resolve().parents[2] / "shared"))
@@ -94,7 +94,7 @@ def test_a_foreign_line_is_named(tmp_path: Path) -> None:
 
 
 def test_static_clips_are_left_out_and_named() -> None:
-    clips = make_corpus(64, 3, "test")
+    clips = bench_sets._corpus()
     found = load_set("A", None, 10.0)
     assert found.static
     assert all(name.startswith("idle") for name in found.static)
@@ -223,7 +223,7 @@ def test_an_aim_that_is_missed_is_shown_as_missed() -> None:
 
 
 def test_speed_is_timed_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    config = bench_speed.SpeedConfig(envs=4, steps=10, updates=1, walks=1, together=1, seconds=0.2)
+    config = bench_speed.SpeedConfig(envs=4, steps=10, updates=1, walks=1, together=1, seconds=0.2, workers=0)
     kept: list[int] = []
     told = bench_speed.measure_speed(None, config, keep=lambda part: kept.append(len(part)))
     assert kept == [2, 3, 4, 5, 6]
