@@ -1,17 +1,21 @@
 """The imitator: policies, training, projection and the training-free refiner."""
 
-from .cloning import CloningConfig, evaluate_policy, update_policy
+from .augment import AugmentConfig, variations
+from .distil import DistilConfig, distil
 from .ilqr import IlqrConfig, IlqrRefiner
 from .policy import Policy, load_policy, new_policy
 from .ppo import PpoConfig, RslConfig, train_ppo
 from .priors import Prior, PriorConfig, load_prior, make_prior
 from .projection import Projection, ProjectionConfig, project_clips
 from .refiner import Refiner, RefinerConfig
+from .tapes import Tape, TapeConfig, load_tape, record_tapes
 from .training import ImitatorConfig, train_imitator
 from .training_log import Segment, hardest_segments, read_log
+from .update import UpdateConfig, evaluate_policy, update_policy
 
 __all__ = [
-    "CloningConfig",
+    "AugmentConfig",
+    "DistilConfig",
     "IlqrConfig",
     "IlqrRefiner",
     "ImitatorConfig",
@@ -25,15 +29,22 @@ __all__ = [
     "RefinerConfig",
     "RslConfig",
     "Segment",
+    "Tape",
+    "TapeConfig",
+    "UpdateConfig",
+    "distil",
     "evaluate_policy",
     "hardest_segments",
     "load_policy",
     "load_prior",
+    "load_tape",
     "make_prior",
     "new_policy",
     "project_clips",
     "read_log",
+    "record_tapes",
     "train_imitator",
     "train_ppo",
     "update_policy",
+    "variations",
 ]

@@ -8,21 +8,27 @@ resumed and shared among processes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from morphloop.envs import build_library, prepare
+from morphloop.envs import build_library
+from morphloop.metrics.report.pool import Message, run_tasks
 from morphloop.motion import Clip, MotionError, write_atomic
-from morphloop.sim import Body
+from morphloop.sim import Body, default_body
 
 from .ilqr import IlqrConfig, IlqrRefiner
+from .many_clips import built_in, packed_clip, unpacked_clip
 
 LAST_TICKS = 12
 """Of a clip that was lost: what led there is not for learning."""
 MIN_TICKS = 20
+"""A shorter tape is left empty."""
+ARRAYS = ("qpos", "qvel", "force", "ctrl", "gain")
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,7 @@ class Tape:
 class TapeConfig:
     """How tapes are recorded."""
 
-    ilqr: IlqrConfig = IlqrConfig(threads=1)
+    ilqr: IlqrConfig = field(default_factory=lambda: IlqrConfig(threads=1))
     shake: float = 0.02
     """Noise on what the expert carries out, radians."""
     seed: int = 0
@@ -59,60 +65,90 @@ def record_tapes(
     out: Path,
     body: Body,
     config: TapeConfig | None = None,
+    workers: int | None = None,
     go_on: Callable[[], bool] = lambda: True,
     on_tape: Callable[[str, int], None] = lambda name, ticks: None,
 ) -> list[Path]:
-    """A tape of each clip in folder `out`, named by the clip's id; those that are there are not made again.
+    """A tape of each prepared clip in folder `out`, named by the clip's id; those that are there are not made again.
 
-    go_on: asked before each clip; on_tape: told of each new tape. A clip that the expert lost at once leaves an empty
-    tape, which is not listed. MotionError for a clip that cannot be tracked.
+    workers: processes, one a core if None, this one alone if 0 or if the body is not built in; go_on: asked before each
+    clip; on_tape: told of each new tape by the clip's name and its ticks, 0 if the expert lost the clip at once.
+    Returns the tapes that are there, in the order of the clips. MotionError names a clip whose recording died.
     """
     config = config or TapeConfig()
     out.mkdir(parents=True, exist_ok=True)
-    for clip in clips:
-        path = out / f"{clip.id}.npz"
-        if path.exists():
-            continue
-        if not go_on():
-            break
-        ticks = _record(clip, path, body, config)
-        on_tape(clip.name, ticks)
-    return [path for clip in clips if (path := out / f"{clip.id}.npz").exists()]
+    paths = [out / f"{clip.id}.npz" for clip in clips]
+    missing = [place for place, path in enumerate(paths) if not path.exists()]
+    kind = built_in(body)
+    if kind is None or workers == 0:
+        for place in missing:
+            if not go_on():
+                break
+            on_tape(clips[place].name, record(clips[place], paths[place], body, config))
+    else:
+        workers = min(os.cpu_count() or 1 if workers is None else workers, max(len(missing), 1))
+        tasks = (
+            {"clip": packed_clip(clips[place]), "path": str(paths[place]), "body": kind, "config": asdict(config)}
+            for place in missing
+            if go_on()
+        )
+        with closing(run_tasks(record_message, tasks, workers)) as messages:
+            for number, message in messages:
+                if message is None:
+                    continue
+                name = clips[missing[number]].name
+                if "died" in message:
+                    raise MotionError(f"{name}: the process that recorded its tape died: {message['died']}")
+                on_tape(name, message["ticks"])
+    return [path for path in paths if path.exists()]
 
 
-def _record(clip: Clip, path: Path, body: Body, config: TapeConfig) -> int:
-    """Record one tape; returns its ticks."""
-    reference = prepare(clip, body)
-    refiner = IlqrRefiner(body, build_library([reference], body), config.ilqr, config.seed, keep_gains=True)
+def record_message(task: Message) -> Iterator[Message]:
+    """A worker's task: the tape of the clip that it holds."""
+    body, config = default_body(task["body"]), task["config"]
+    ilqr = IlqrConfig(**config["ilqr"] | {"dampings": tuple(config["ilqr"]["dampings"])})
+    own = TapeConfig(ilqr, config["shake"], config["seed"])
+    yield {"ticks": record(unpacked_clip(task["clip"], body), Path(task["path"]), body, own)}
+
+
+def record(clip: Clip, path: Path, body: Body, config: TapeConfig) -> int:
+    """Record the tape of one prepared clip; returns its ticks."""
+    refiner = IlqrRefiner(body, build_library([clip], body), config.ilqr, config.seed, keep_gains=True)
     track = refiner.track(0, shake=config.shake)
     ticks = len(track.labels) - (0 if track.completed else LAST_TICKS)
     ticks = ticks if ticks >= MIN_TICKS else 0
-    labels = track.labels[:ticks]
+    labels, model = track.labels[:ticks], body.model
+    qpos, qvel, force, offset = (
+        np.array([getattr(label, name) for label in labels]).reshape(ticks, width)
+        for name, width in (("qpos", model.nq), ("qvel", model.nv), ("force", 2), ("offset", model.nu))
+    )
     gains = [label.gain for label in labels if label.gain is not None]
-    model = body.model
-    qpos = np.array([label.qpos for label in labels]).reshape(ticks, model.nq)
-    qvel = np.array([label.qvel for label in labels]).reshape(ticks, model.nv)
-    force = np.array([label.force for label in labels]).reshape(ticks, 2)
-    base, _ = refiner.guidance.alone(qpos, qvel, force, np.zeros(ticks, int), np.arange(ticks))
+    base = np.zeros((0, model.nu))
+    if ticks:
+        base, _ = refiner.guidance.alone(qpos, qvel, force, np.zeros(ticks, int), np.arange(ticks))
     arrays = {
         "body": np.array(body.hash),
+        "fps": np.array(clip.fps),
+        "root_pos": clip.root_pos,
+        "rotations": clip.rotations,
         "qpos": qpos,
         "qvel": qvel,
         "force": force,
-        "ctrl": base + np.array([label.offset for label in labels]).reshape(ticks, model.nu),
+        "ctrl": base + offset,
         "gain": np.array(gains, np.float16).reshape(ticks, model.nu, 2 * model.nv),
     }
     write_atomic(path, lambda stream: np.savez(stream, **arrays))
     return ticks
 
 
-def load_tape(path: Path, clip: Clip, body: Body) -> Tape | None:
-    """The tape of a clip, None if the expert lost it at once. MotionError if it is another body's or damaged."""
+def load_tape(path: Path, body: Body) -> Tape | None:
+    """A tape, None if the expert lost the clip at once. MotionError if it is another body's or damaged."""
     try:
         with np.load(path, allow_pickle=False) as file:
             if str(file["body"]) != body.hash:
                 raise MotionError(f"{path}: recorded with body {file['body']}, asked for '{body.name}' ({body.hash})")
-            arrays = {name: file[name] for name in ("qpos", "qvel", "force", "ctrl", "gain")}
+            clip = Clip(float(file["fps"]), body.skeleton, file["root_pos"], file["rotations"], name=path.stem)
+            arrays = {name: file[name] for name in ARRAYS}
     except (OSError, ValueError, KeyError) as error:
         raise MotionError(f"{path}: not a tape ({error})") from None
-    return Tape(prepare(clip, body), **arrays) if len(arrays["ctrl"]) else None
+    return Tape(clip, **arrays) if len(arrays["ctrl"]) else None

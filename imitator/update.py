@@ -1,0 +1,129 @@
+"""A policy is taught on given clips within a time budget: the expert's tapes of them, then distillation.
+
+This is the loop's `imitate` stage (Morph, arXiv 2411.14951, trains its imitator on each round's synthetic clips). What it
+did is told on clips that were held out, and an update that does worse is not kept.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from morphloop.envs import prepare
+from morphloop.metrics import measure, track_errors
+from morphloop.motion import Clip, MotionError
+from morphloop.sim import Body, default_body
+
+from .distil import DistilConfig, distil
+from .policy import Policy
+from .projection import policy_rollouts
+from .tapes import TapeConfig, load_tape, record_tapes
+
+HELD_OUT_SHARE = 0.25
+
+
+@dataclass(frozen=True)
+class UpdateConfig:
+    """How a policy is taught."""
+
+    tapes: TapeConfig = field(default_factory=TapeConfig)
+    distil: DistilConfig = field(
+        default_factory=lambda: DistilConfig(envs=64, expert_updates=1, learning_rate=1e-4, last_learning_rate=2e-5)
+    )
+    """Small steps: the policy holds more than these clips."""
+    recording: float = 0.55
+    """Share of the budget after which no tape is begun."""
+    workers: int | None = None
+    """Processes that record; one a core if None."""
+
+
+def evaluate_policy(policy: Policy, references: Sequence[Clip], body: Body) -> dict[str, float | None]:
+    """Mean tracking figures of a policy on prepared clips."""
+    rows = []
+    for rollout, reference in zip(policy_rollouts(policy, references, body), references, strict=True):
+        clip = body.clip_from_qpos(rollout.qpos, rollout.fps)
+        row = track_errors(clip, reference, clip.num_frames == reference.num_frames)
+        row["survived"] = (clip.num_frames - 1) / max(reference.num_frames - 1, 1)
+        rows.append(row | {"slide_mean_mm_s": measure(clip, body).values["slide_mean_mm_s"]})
+    means = {}
+    for name in rows[0]:
+        known = [row[name] for row in rows if row[name] is not None]
+        means[name] = float(np.mean(known)) if known else None
+    return means
+
+
+def update_policy(
+    policy: Policy,
+    clips: Sequence[Clip],
+    budget_s: float,
+    seed: int,
+    config: UpdateConfig | None = None,
+    on_round: Callable[[dict[str, Any]], None] = lambda row: None,
+    body: Body | None = None,
+) -> tuple[Policy, dict[str, Any]]:
+    """Teach a copy of the policy on clips within a time budget; returns it and a report.
+
+    A quarter of the clips, at least one, is held out: the report's before and after are on those. If the update does
+    worse on the clips that it learned from, in success or at equal success in global error, the old policy is returned
+    and the report says so; its rounds are the distillation's first update and its last. on_round: told of every one.
+    MotionError if fewer than two clips can be tracked.
+    """
+    config, body = config or UpdateConfig(), body or default_body()
+    began = time.monotonic()
+    references = _trackable(clips, body)
+    if len(references) < 2:
+        raise MotionError(f"imitate: {len(references)} clips can be tracked, expected at least 2")
+    order = np.random.default_rng(seed).permutation(len(references))
+    held = [references[i] for i in order[: max(1, round(HELD_OUT_SHARE * len(order)))]]
+    learned = [references[i] for i in order[len(held) :]]
+    before = {"held_out": evaluate_policy(policy, held, body), "learned": evaluate_policy(policy, learned, body)}
+    student, rounds = policy.copy(), []
+    with tempfile.TemporaryDirectory() as folder:
+        stop = began + config.recording * budget_s
+        paths = record_tapes(
+            learned, Path(folder), body, config.tapes, config.workers, go_on=lambda: time.monotonic() < stop
+        )
+        tapes = [tape for path in paths if (tape := load_tape(path, body)) is not None]
+    left = began + budget_s - time.monotonic()
+    if tapes and left > 0:
+
+        def told(row: dict[str, Any]) -> None:
+            rounds.append(row)
+            on_round(row)
+
+        distil(student, tapes, body, left, replace(config.distil, seed=seed), told)
+    after = {"held_out": evaluate_policy(student, held, body), "learned": evaluate_policy(student, learned, body)}
+    worse = _standing(after["learned"]) < _standing(before["learned"])
+    report = {
+        "held_out_clips": [c.name for c in held],
+        "learned_clips": [c.name for c in learned],
+        "tapes": len(tapes),
+        "rounds": rounds[:1] + rounds[1:][-1:],
+        "before": before["held_out"],
+        "after": after["held_out"],
+        "learned_before": before["learned"],
+        "learned_after": after["learned"],
+        "kept": "old" if worse else "new",
+    }
+    return (policy if worse else student.eval()), report
+
+
+def _standing(figures: dict[str, float | None]) -> tuple[float, float]:
+    """What decides between two policies on the same clips: success, then global error. Larger is better."""
+    return figures["success"] or 0.0, -(figures["e_g_mpjpe_mm"] or 0.0)
+
+
+def _trackable(clips: Sequence[Clip], body: Body) -> list[Clip]:
+    references = []
+    for clip in clips:
+        try:
+            references.append(prepare(clip, body))
+        except MotionError:
+            continue  # the project stage gives this clip its verdict and reason
+    return [r for r in references if r.num_frames > 2]
