@@ -8,22 +8,34 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from morphloop.imitator import ImitatorConfig
+    from morphloop.imitator import ImitatorConfig, Policy
+    from morphloop.motion import Clip
 
-LOGGED = ("env_steps", "steps_per_s", "reward", "error_mm", "slide_mm_s", "lost_per_s", "test_success", "test_skill")
+LOGGED = (
+    "env_steps",
+    "loss",
+    "left_per_s",
+    "steps_per_s",
+    "reward",
+    "error_mm",
+    "slide_mm_s",
+    "lost_per_s",
+    "test_success",
+    "test_skill",
+)
 """What a line of progress tells."""
 VARIED = {
     "friction": (0.7, 1.3), "mass": (0.9, 1.1), "segment_mass": (0.9, 1.1),
     "stiffness": (0.9, 1.1), "damping": (0.9, 1.1), "size": (0.95, 1.05),
 }  # fmt: skip
 """Ranges of the factors that --vary draws."""
-POSITIVE = ("clips", "envs", "steps", "minutes", "checkpoint_minutes", "learning_rate", "prior_steps")
-NOT_NEGATIVE = ("held_out", "slide_price", "prior_weight")
+POSITIVE = ("clips", "envs", "steps", "distil_minutes", "checkpoint_minutes", "learning_rate", "prior_steps")
+NOT_NEGATIVE = ("held_out", "minutes", "tape_minutes", "variations", "slide_price", "prior_weight")
 
 
 @dataclass(frozen=True)
 class TrainImitator:
-    """Train the imitator by PPO; the same command on the same folder goes on from its last checkpoint.
+    """Train the imitator: an expert's demonstrations if asked for, then PPO; the same command on the same folder goes on.
 
     Writes policy.safetensors, checkpoint.safetensors, log.jsonl (the curve), weights.json, config.json,
     prior.safetensors if there is one, and TensorBoard's events. Under torchrun each process takes a GPU of its own.
@@ -46,7 +58,14 @@ class TrainImitator:
     steps: int = 20_000_000
     """Most control steps, those before a restart included."""
     minutes: float = 60.0
-    """Most wall time, that before a restart included; a run that it ends is not repeatable to the byte."""
+    """Most wall time of PPO, that before a restart included, 0 for none; a run that it ends is not repeatable to the
+    byte."""
+    tape_minutes: float = 0.0
+    """Warm start: most wall time in which the iLQR expert records demonstrations of the clips; 0 for no warm start."""
+    distil_minutes: float = 30.0
+    """Wall time in which a warm start's demonstrations are distilled into the first policy."""
+    variations: float = 1.0
+    """Variations (tempo, crouch, curves, other arms) of each clip that the expert is asked to track too."""
     checkpoint_minutes: float = 5.0
     """Wall time between checkpoints, each with an evaluation."""
     learning_rate: float | None = None
@@ -77,7 +96,8 @@ class TrainImitator:
     def run(self) -> int:
         """Do the work; returns the exit code."""
         from morphloop.imitator import hardest_segments, train_imitator
-        from morphloop.imitator.training import training_clips
+        from morphloop.imitator.training import POLICY_FILE, training_clips
+        from morphloop.imitator.warm_start import WARM_START_FILE
         from morphloop.motion import MotionError
 
         from .console import DONE, writable_folder
@@ -92,12 +112,33 @@ class TrainImitator:
                     raise MotionError(f"--{name.replace('_', '-')}: {value}, expected {expected}")
         clips = training_clips(self.clips, self.data_seed, "train", self.data)
         held_out = training_clips(self.held_out, self.data_seed, "test", None)
-        out = writable_folder(self.out)
-        policy = train_imitator(clips, held_out, out, self._config(), _tell)
-        for segment in hardest_segments(out):
-            print(f"hardest: {segment}", file=sys.stderr)
+        if not self.minutes and not self.tape_minutes:
+            raise MotionError("--minutes 0 --tape-minutes 0: nothing to do, expected one of them to be more")
+        out, config = writable_folder(self.out), self._config()
+        if self.tape_minutes:
+            policy = self._warm_start(clips, held_out, out)
+            config = replace(config, start=str(out / WARM_START_FILE))
+        if self.minutes:
+            policy = train_imitator(clips, held_out, out, config, _tell)
+            for segment in hardest_segments(out):
+                print(f"hardest: {segment}", file=sys.stderr)
+        elif not (out / POLICY_FILE).exists():
+            policy.save(out / POLICY_FILE)
         print(f"{out / 'policy.safetensors'} {policy.hash}")
         return DONE
+
+    def _warm_start(self, clips: list[Clip], held_out: list[Clip], out: Path) -> Policy:
+        """What the expert's demonstrations make of a policy."""
+        from morphloop.imitator import WarmStartConfig, warm_start
+        from morphloop.sim import default_body
+
+        config = WarmStartConfig(
+            tape_s=60.0 * self.tape_minutes,
+            distil_s=60.0 * self.distil_minutes,
+            variations=self.variations,
+            seed=self.seed,
+        )
+        return warm_start(clips, held_out, out, default_body(), config, _tell_tape, _tell)
 
     def _config(self) -> ImitatorConfig:
         """The flags as training takes them."""
@@ -126,6 +167,11 @@ class TrainImitator:
             prior=PriorConfig(self.prior, weight=self.prior_weight, steps=self.prior_steps, seed=self.seed),
             vary=Variation(**VARIED) if self.vary else Variation(),
         )
+
+
+def _tell_tape(name: str, ticks: int) -> None:
+    """One line for each clip that the expert tracked."""
+    print(f"tape {name}: {ticks} ticks" if ticks else f"tape {name}: lost at once", file=sys.stderr, flush=True)
 
 
 def _tell(row: dict[str, Any]) -> None:

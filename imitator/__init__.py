@@ -12,6 +12,7 @@ from .tapes import Tape, TapeConfig, load_tape, record_tapes
 from .training import ImitatorConfig, train_imitator
 from .training_log import Segment, hardest_segments, read_log
 from .update import UpdateConfig, evaluate_policy, update_policy
+from .warm_start import WarmStartConfig, warm_start
 
 __all__ = [
     "AugmentConfig",
@@ -32,6 +33,7 @@ __all__ = [
     "Tape",
     "TapeConfig",
     "UpdateConfig",
+    "WarmStartConfig",
     "distil",
     "evaluate_policy",
     "hardest_segments",
@@ -47,4 +49,5 @@ __all__ = [
     "train_ppo",
     "update_policy",
     "variations",
+    "warm_start",
 ]

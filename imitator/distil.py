@@ -75,7 +75,8 @@ class TapeDeck:
         self.length = torch.tensor([len(tape) for tape in tapes])
         self.start = torch.cumsum(self.length, 0) - self.length
         self.qpos, self.qvel, self.ctrl = (
-            torch.from_numpy(np.concatenate([getattr(tape, name) for tape in tapes])) for name in ("qpos", "qvel", "ctrl")
+            torch.from_numpy(np.concatenate([getattr(tape, name) for tape in tapes]))
+            for name in ("qpos", "qvel", "ctrl")
         )
         self.gain = torch.from_numpy(np.concatenate([tape.gain for tape in tapes]))
         self.qpos_ids, self.dof_ids = torch.as_tensor(body.qpos_ids), torch.as_tensor(body.dof_ids)
@@ -214,7 +215,9 @@ def distil(
             policy.mean.copy_(seen.mean(0))
             policy.std.copy_(seen.std(0).clamp(min=1e-2))
         rate = config.learning_rate * (config.last_learning_rate / config.learning_rate) ** (spent / budget_s)
-        loss = _regress(policy, memory, optimiser, rate, config, ride.draw) if update >= config.expert_updates - 1 else 0.0
+        loss = (
+            _regress(policy, memory, optimiser, rate, config, ride.draw) if update >= config.expert_updates - 1 else 0.0
+        )
         update += 1
         left = ride.left_tube * CONTROL_HZ / (config.steps * config.envs)
         on_update({"update": update, "env_steps": env_steps, "seconds": spent, "loss": loss, "left_per_s": left})
