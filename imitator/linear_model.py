@@ -164,8 +164,8 @@ class Lineariser:
 def _mend(linear: LinearModel) -> None:
     """Give ticks whose model blew up that of the nearest tick whose did not.
 
-    A finite difference that straddles the moment at which a contact begins is a jump and not a slope, and a chain of ten
-    of them has no meaning: feedback from it has thrown bodies.
+    A finite difference that straddles the moment at which a contact begins is a jump and not a slope, and a chain of
+    ten of them has no meaning: feedback from it has thrown bodies.
     """
     sound = np.flatnonzero(np.abs(linear.a).max(axis=(1, 2)) < LARGEST_SLOPE)
     for tick in set(range(len(linear.a))) - set(sound.tolist()):

@@ -1,5 +1,5 @@
-"""iLQR on many clips at once, a clip a worker process: much of it is Python between small matrices, where threads of one
-process would wait for each other.
+"""iLQR on many clips at once, a clip a worker process: much of it is Python between small matrices, where threads of
+one process would wait for each other.
 
 What comes out of a clip depends neither on the others nor on how many workers there are: each has a library of its own
 and keeps linear algebra to one thread. Messages carry arrays as their bytes, no pickle.

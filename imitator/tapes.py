@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -149,6 +150,6 @@ def load_tape(path: Path, body: Body) -> Tape | None:
                 raise MotionError(f"{path}: recorded with body {file['body']}, asked for '{body.name}' ({body.hash})")
             clip = Clip(float(file["fps"]), body.skeleton, file["root_pos"], file["rotations"], name=path.stem)
             arrays = {name: file[name] for name in ARRAYS}
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
         raise MotionError(f"{path}: not a tape ({error})") from None
     return Tape(clip, **arrays) if len(arrays["ctrl"]) else None

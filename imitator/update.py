@@ -1,7 +1,7 @@
 """A policy is taught on given clips within a time budget: the expert's tapes of them, then distillation.
 
-This is the loop's `imitate` stage (Morph, arXiv 2411.14951, trains its imitator on each round's synthetic clips). What it
-did is told on clips that were held out, and an update that does worse is not kept.
+This is the loop's `imitate` stage (Morph, arXiv 2411.14951, trains its imitator on each round's synthetic clips). What
+it did is told on clips that were held out, and an update that does worse is not kept.
 """
 
 from __future__ import annotations

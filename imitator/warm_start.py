@@ -2,8 +2,8 @@
 
 PPO from nothing is too slow for two cores; iLQR tracks almost every clip, at seconds of computing a second of motion.
 What it shows on a few hundred clips, with gains beside, a policy learns in half an hour (`tapes.py`, `distil.py`).
-The folder gets `tapes/`, `distillation.jsonl` (a row an update) and `warm_start.safetensors`. A killed recording goes on
-where it was; distillation, which is the shorter part, begins anew.
+The folder gets `tapes/`, `distillation.jsonl` (a row an update) and `warm_start.safetensors`. A killed recording goes
+on where it was; distillation, which is the shorter part, begins anew.
 """
 
 from __future__ import annotations

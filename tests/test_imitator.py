@@ -17,15 +17,12 @@ from torch import nn
 from morphloop.envs import Observer, TrackingEnv, build_library, observation_size, prepare
 from morphloop.envs.sb3_adapter import TrackingVecEnv
 from morphloop.imitator import (
-    CloningConfig,
     Policy,
     Refiner,
     RefinerConfig,
     load_policy,
     new_policy,
-    update_policy,
 )
-from morphloop.imitator.cloning import Demonstrations, clone, demonstrations
 from morphloop.imitator.costs import CostWeights, TrackingCost
 from morphloop.imitator.plans import SEARCHED, PlanSpace
 from morphloop.imitator.policy import OBSERVATION_CLIP
@@ -301,53 +298,6 @@ def test_a_plan_moves_on_in_time_and_its_price_counts_the_first_step(body: Body)
     spread = space.spread(flat[0, 0])
     names = [body.skeleton.names[1 + k // 3] for k in np.flatnonzero(spread)]
     assert {name.removeprefix("left_").removeprefix("right_") for name in names} == set(SEARCHED)
-
-
-# -- cloning ---------------------------------------------------------------------------------------------------------
-
-
-def test_cloning_comes_nearer_to_the_demonstrations(body: Body, refined):
-    refiner, track = refined
-    data = demonstrations(track.labels, Observer(body, refiner.library))
-    assert data.obs.shape == (30, observation_size(body))
-    scale = Observer(body, refiner.library).scale
-    np.testing.assert_allclose(data.action[3] * scale, track.labels[3].offset, atol=1e-5)
-    student = new_policy(body, hidden=(32,), seed=0)
-    student.mean.copy_(data.obs.mean(0))
-    student.std.copy_(data.obs.std(0).clamp(min=0.02))
-    before = float(((student.act(data.obs) - data.action) ** 2).mean())
-    critic = [p.detach().clone() for p in student.critic.parameters()]
-    clone(student, data, CloningConfig(epochs=60, minibatch=10, learning_rate=1e-3), seed=0, deadline=float("inf"))
-    after = float(((student.act(data.obs) - data.action) ** 2).mean())
-    assert after < 0.5 * before
-    assert all(torch.equal(a, b) for a, b in zip(critic, student.critic.parameters(), strict=True))
-
-
-def test_cloning_stops_at_its_deadline(body: Body):
-    data = Demonstrations(some_obs(body), torch.ones(8, 69))
-    student = new_policy(body, hidden=(8,), seed=0)
-    once, often = student.copy(), student.copy()
-    clone(once, data, CloningConfig(epochs=1), seed=0, deadline=float("inf"))
-    clone(often, data, CloningConfig(epochs=1000), seed=0, deadline=0.0)
-    assert once.hash == often.hash
-
-
-def test_an_update_reports_on_clips_that_it_did_not_learn_from(body: Body, squat: Clip):
-    clips = [replace(squat.slice(k, k + 20), name=f"part{k}") for k in (0, 5, 10)]
-    student = new_policy(body, hidden=(16,), seed=0)
-    before, rounds = student.hash, []
-    config = CloningConfig(refiner=replace(SMALL, samples=16), stretch_s=0.2, astray=0.02, epochs=2)
-    taught, report = update_policy(student, clips, 4.0, seed=0, config=config, on_round=rounds.append, body=body)
-    assert len(report["held_out_clips"]) == 1
-    assert sorted(report["held_out_clips"] + report["learned_clips"]) == ["part0", "part10", "part5"]
-    for stage in ("before", "after", "learned_before", "learned_after"):
-        assert {"success", "skill", "survived", "e_mpjpe_mm"} <= set(report[stage])
-    assert report["rounds"] == rounds
-    assert report["kept"] in ("old", "new")
-    assert (taught.hash == before) == (report["kept"] == "old" or not rounds)
-    assert student.hash == before, "the given policy stays as it is"
-    with pytest.raises(MotionError, match="1 clips can be tracked, expected at least 2"):
-        update_policy(student, clips[:1], 1.0, seed=0)
 
 
 # -- training --------------------------------------------------------------------------------------------------------

@@ -1,0 +1,216 @@
+"""Tapes of the expert, what a policy learns from them, and variations of clips."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import mujoco
+import numpy as np
+import pytest
+import torch
+
+from morphloop.envs import prepare
+from morphloop.imitator import (
+    AugmentConfig,
+    DistilConfig,
+    IlqrConfig,
+    Tape,
+    TapeConfig,
+    UpdateConfig,
+    WarmStartConfig,
+    distil,
+    load_tape,
+    new_policy,
+    record_tapes,
+    update_policy,
+    variations,
+    warm_start,
+)
+from morphloop.imitator.distil import TapeDeck
+from morphloop.imitator.ilqr import difference
+from morphloop.imitator.warm_start import training_order
+from morphloop.motion import DEFAULT_SKELETON, Clip, MotionError, Skeleton, make_corpus
+from morphloop.sim import SUBSTEPS, Body, default_body
+
+QUICK = TapeConfig(IlqrConfig(horizon=8, iterations=1, hard_iterations=1, dampings=(0.0,), retries=0, threads=1))
+SHORT = DistilConfig(envs=16, steps=8, batches=20, minibatch=64, memory=2000, expert_updates=2)
+
+
+@pytest.fixture(scope="module")
+def body() -> Body:
+    torch.set_num_threads(1)
+    return default_body()
+
+
+@pytest.fixture(scope="module")
+def walk(body: Body) -> Clip:
+    """A second of a walk, prepared."""
+    clip = next(c for c in make_corpus(24, seed=4) if c.provenance.notes["action"] == "walk")
+    return replace(prepare(clip, body).slice(20, 51), name="walk")
+
+
+@pytest.fixture(scope="module")
+def tape(body: Body, walk: Clip, tmp_path_factory: pytest.TempPathFactory) -> Tape:
+    paths = record_tapes([walk], tmp_path_factory.mktemp("tapes"), body, QUICK, workers=0)
+    found = load_tape(paths[0], body)
+    assert found is not None
+    return found
+
+
+def test_a_tape_is_what_physics_did(body: Body, walk: Clip, tape: Tape) -> None:
+    """Without shaking, the controls that were meant lead from each state to the next."""
+    assert len(tape) == walk.num_frames - 1
+    assert np.linalg.norm(tape.qpos[-1, :2] - tape.qpos[0, :2]) > 0.3, "it walks"
+    data = mujoco.MjData(body.model)
+    data.qpos[:], data.qvel[:] = tape.qpos[0], tape.qvel[0]
+    for tick in (0, 1):
+        data.ctrl[:] = tape.ctrl[tick]
+        mujoco.mj_step(body.model, data, SUBSTEPS)
+    apart = np.abs(data.qpos - tape.qpos[2]).max()
+    assert 0.0 < apart < 0.05, "near, not equal: what was carried out was shaken by 0.02 rad"
+
+
+def test_the_expert_answers_by_its_gains(body: Body, tape: Tape) -> None:
+    deck = TapeDeck([tape, tape], body)
+    rows = torch.tensor([3, len(tape) + 7])
+    on = deck.expert(rows, deck.qpos[rows], deck.qvel[rows])
+    torch.testing.assert_close(on, deck.ctrl[rows].float())
+    rng = np.random.default_rng(0)
+    change = 0.02 * rng.standard_normal((2, 2 * body.model.nv))
+    qpos, qvel = deck.qpos[rows].numpy().copy(), deck.qvel[rows].numpy() + change[:, body.model.nv :]
+    for k in range(2):
+        mujoco.mj_integratePos(body.model, qpos[k], change[k, : body.model.nv], 1.0)
+    off = deck.tangent(rows, torch.from_numpy(qpos), torch.from_numpy(qvel)).numpy()
+    wanted = [difference(body.model, tape.qpos[t], tape.qvel[t], qpos[k], qvel[k]) for k, t in enumerate((3, 7))]
+    np.testing.assert_allclose(off, wanted, atol=1e-9)
+    asked = deck.expert(rows, torch.from_numpy(qpos), torch.from_numpy(qvel)).numpy()
+    by_hand = [tape.ctrl[t] - tape.gain[t].astype(float) @ off[k] for k, t in enumerate((3, 7))]
+    np.testing.assert_allclose(asked, by_hand, atol=1e-4)
+
+
+def test_tapes_are_made_once_and_a_recording_can_be_cut_short(body: Body, walk: Clip, tmp_path: Path) -> None:
+    clips = [walk, replace(walk.slice(5, 30), name="part")]
+    told: list[str] = []
+    first = record_tapes(clips, tmp_path, body, QUICK, 0, lambda: not told, lambda name, ticks: told.append(name))
+    assert told == ["walk"]
+    assert [path.stem for path in first] == [walk.id]
+    stamp = first[0].stat().st_mtime_ns
+    both = record_tapes(clips, tmp_path, body, QUICK, 0, on_tape=lambda name, ticks: told.append(name))
+    assert told == ["walk", "part"]
+    assert both[0].stat().st_mtime_ns == stamp
+    assert [path.stem for path in both] == [clip.id for clip in clips]
+
+
+def test_workers_record_the_same_tape(body: Body, walk: Clip, tape: Tape, tmp_path: Path) -> None:
+    path = record_tapes([walk], tmp_path, body, QUICK, workers=1)[0]
+    other = load_tape(path, body)
+    assert other is not None
+    np.testing.assert_allclose(other.qpos[:5], tape.qpos[:5], atol=1e-6)
+
+
+def test_what_is_not_a_tape_of_this_body_is_refused(body: Body, walk: Clip, tmp_path: Path) -> None:
+    path = record_tapes([walk], tmp_path, body, QUICK, workers=0)[0]
+    with pytest.raises(MotionError, match=f"recorded with body {body.hash}, asked for 'smpl24_hinge'"):
+        load_tape(path, default_body("hinge"))
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(MotionError, match="not a tape"):
+        load_tape(path, body)
+    with pytest.raises(MotionError, match="no tapes to learn from"):
+        distil(new_policy(body, (8,)), [], body, 1.0)
+
+
+def test_a_policy_comes_nearer_to_the_expert(body: Body, tape: Tape) -> None:
+    policy, rows = new_policy(body, (64,), seed=0), []
+    distil(policy, [tape], body, 8.0, SHORT, rows.append)
+    losses = [row["loss"] for row in rows if row["loss"]]
+    assert losses[-1] < 0.6 * losses[0]
+    assert rows[-1]["env_steps"] == len(rows) * SHORT.steps * SHORT.envs
+    assert not torch.equal(policy.std, torch.ones_like(policy.std)), "the normaliser was fitted"
+
+
+def test_distillation_repeats_to_the_byte(body: Body, tape: Tape, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a clock that only counts its readings."""
+
+    def made() -> str:
+        ticks = iter(range(1000))
+        monkeypatch.setattr(time, "monotonic", lambda: float(next(ticks)))
+        policy = new_policy(body, (16,), seed=0)
+        return distil(policy, [tape], body, 5.0, replace(SHORT, batches=3)).hash
+
+    assert made() == made()
+
+
+def test_variations_move_and_are_their_own(walk: Clip) -> None:
+    clips = [replace(walk, skeleton=DEFAULT_SKELETON), *make_corpus(4, seed=1)]
+    made = variations(clips, 12, seed=3)
+    again = variations(clips, 12, seed=3)
+    assert [clip.id for clip in made] == [clip.id for clip in again]
+    assert len({clip.id for clip in made} | {clip.id for clip in clips}) == 12 + len(clips)
+    for clip in made:
+        assert np.abs(np.diff(clip.rotations, axis=0)).max() < 0.25, "no frame jumps"
+        assert np.ptp(clip.positions, axis=0).max() > 0.05, "it moves"
+    plain = AugmentConfig(tempo=(1.0, 1.0), crouch=0.0, turn=0.0, swap=0.0, noise=0.0)
+    same = variations(clips[:1], 1, 0, plain)[0]
+    np.testing.assert_allclose(same.positions, clips[0].positions, atol=1e-9)
+
+
+def test_a_slow_variation_is_longer_and_a_crouch_is_lower(walk: Clip) -> None:
+    quiet = AugmentConfig(tempo=(1.0, 1.0), crouch=0.0, turn=0.0, swap=0.0, noise=0.0)
+    slow = variations([walk], 1, 0, replace(quiet, tempo=(0.5, 0.5)))[0]
+    assert slow.duration == pytest.approx(2.0 * walk.duration, rel=0.05)
+    crouched = variations([walk], 8, 0, replace(quiet, crouch=0.4))
+    legs = [np.ptp(clip.positions[0, :, 2]) for clip in crouched]
+    assert min(legs) < np.ptp(walk.positions[0, :, 2]) - 0.02
+
+
+def test_training_order_mixes_clips_and_variations(walk: Clip) -> None:
+    clips = make_corpus(6, seed=2)
+    order = training_order(clips, WarmStartConfig(variations=0.5))
+    assert len(order) == 9
+    varied = [clip.name.endswith("_varied") for clip in order]
+    assert 0 < sum(varied[:5]) < 3
+
+
+def test_a_warm_start_is_kept_and_not_made_twice(body: Body, walk: Clip, tmp_path: Path) -> None:
+    config = WarmStartConfig(
+        tape_s=60.0, distil_s=3.0, variations=0.0, hidden=(16,), workers=0, tapes=QUICK, distil=SHORT
+    )
+    rows: list[dict] = []
+    policy = warm_start([walk], [walk], tmp_path, body, config, on_update=rows.append)
+    assert (tmp_path / "distillation.jsonl").read_text().count("\n") == len(rows)
+    assert any("test_success" in row for row in rows)
+    again = warm_start([], [], tmp_path, body, config)
+    assert again.hash == policy.hash
+
+
+def test_an_update_reports_on_clips_that_it_did_not_learn_from(body: Body, walk: Clip) -> None:
+    clips = [replace(walk.slice(k, k + 22), name=f"part{k}") for k in (0, 4, 8)]
+    student = new_policy(body, hidden=(16,), seed=0)
+    before, rounds = student.hash, []
+    config = UpdateConfig(QUICK, SHORT, workers=0)
+    taught, report = update_policy(student, clips, 14.0, seed=0, config=config, on_round=rounds.append, body=body)
+    assert len(report["held_out_clips"]) == 1
+    assert sorted(report["held_out_clips"] + report["learned_clips"]) == ["part0", "part4", "part8"]
+    for stage in ("before", "after", "learned_before", "learned_after"):
+        assert {"success", "skill", "survived", "e_mpjpe_mm"} <= set(report[stage])
+    assert report["tapes"] >= 1
+    assert report["rounds"] == [rounds[0], rounds[-1]]
+    assert (taught.hash == before) == (report["kept"] == "old")
+    assert student.hash == before, "the given policy stays as it is"
+    with pytest.raises(MotionError, match="1 clips can be tracked, expected at least 2"):
+        update_policy(student, clips[:1], 1.0, seed=0)
+
+
+def test_an_update_without_time_for_a_tape_keeps_the_old_policy(body: Body, walk: Clip) -> None:
+    student = new_policy(body, hidden=(16,), seed=0)
+    taught, report = update_policy(student, [walk, walk.slice(0, 25)], 0.0, seed=0, config=UpdateConfig(workers=0))
+    assert report["tapes"] == 0
+    assert taught.hash == student.hash
+
+
+def test_tapes_need_ball_joints(tape: Tape) -> None:
+    with pytest.raises(MotionError, match="hinge joints, tapes need ball joints"):
+        TapeDeck([tape], default_body("hinge"))
+    assert isinstance(tape.clip.skeleton, Skeleton)
