@@ -13,10 +13,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.ndimage import gaussian_filter1d
 from scipy.signal import butter, filtfilt
 from scipy.spatial import ConvexHull, QhullError
 
-from morphloop.metrics.signals import runs
+from morphloop.metrics.signals import keep_long, runs
 from morphloop.motion import Clip
 from morphloop.motion.rotations import (
     quat_between,
@@ -30,6 +31,21 @@ from morphloop.motion.rotations import (
 from morphloop.sim import FEET, Body
 
 GRAVITY = 9.81
+LEFT_ALONE_M = 0.02
+"""A stance that travels, hovers or sinks by no more than this is good enough as it is."""
+HOVER_M, CREEP_SPEED = 0.06, 0.5
+"""Metres over the ground and m/s up to which a foot may yet mean to carry."""
+SHORTEST_CARRY_S = 0.1
+GROUNDING_S = 0.15
+"""Standard deviation of the smoothing of how the body is put on the ground, seconds."""
+CLEAR_M = 0.045
+"""Clearance of a swing: a body's foot comes out up to 20 mm lower, and contact ends at 25 mm."""
+LIFT_FRAMES = 0.7
+"""Standard deviation of the smoothing of that lift, frames."""
+RAMP_S = 0.1
+"""From the ground to that clearance and back, seconds."""
+SWING_SPEED = 0.3
+"""m/s; what moves faster does not mean to stand."""
 
 
 @dataclass(frozen=True)
@@ -62,10 +78,16 @@ def condition(clip: Clip, planted: np.ndarray, body: Body, config: ConditioningC
         clip = smoothed(clip, config.smooth_hz)
     if not (config.hold_feet or config.balance):
         return clip
+    shift = np.zeros((clip.num_frames, 3))
+    if config.hold_feet:
+        planted = planted | carrying_feet(clip, planted, body)
+        shift[:, 2] = grounding_shift(clip, planted, body)
+        clip = replace(clip, root_pos=clip.root_pos + shift)
+        clip = _with_feet(clip, feet_correction(clip, planted, body))
+        lift = swing_lift(clip, planted, body)
+        clip = _with_feet(clip, np.concatenate([np.zeros((*lift.shape, 2)), lift[..., None]], axis=-1))
     legs = [[clip.skeleton.index(f"{side}_{part}") for part in ("hip", "knee", "ankle")] for side in FEET]
     ankles = np.stack([clip.positions[:, leg[2]] for leg in legs], axis=1)
-    if config.hold_feet:
-        ankles = ankles + feet_correction(clip, planted, body)
     shift = np.zeros((clip.num_frames, 3))
     if config.balance:
         shift[:, :2] = balancing_shift(clip, ankles, planted, body, config)
@@ -74,6 +96,16 @@ def condition(clip: Clip, planted: np.ndarray, body: Body, config: ConditioningC
     for foot, leg in enumerate(legs):
         rotations = _reach(clip, rotations, leg, shift, ankles[:, foot])
     return replace(clip, root_pos=root_pos, rotations=rotations)
+
+
+def _with_feet(clip: Clip, moved: np.ndarray) -> Clip:
+    """A clip whose ankles stand (T, 2, 3) metres further, by inverse kinematics of the legs."""
+    rotations, none = clip.rotations.copy(), np.zeros((clip.num_frames, 3))
+    for foot, side in enumerate(FEET):
+        leg = [clip.skeleton.index(f"{side}_{part}") for part in ("hip", "knee", "ankle")]
+        if moved[:, foot].any():
+            rotations = _reach(clip, rotations, leg, none, clip.positions[:, leg[2]] + moved[:, foot])
+    return replace(clip, rotations=rotations)
 
 
 def smoothed(clip: Clip, corner_hz: float) -> Clip:
@@ -92,28 +124,82 @@ def smoothed(clip: Clip, corner_hz: float) -> Clip:
 def feet_correction(clip: Clip, planted: np.ndarray, body: Body) -> np.ndarray:
     """(T, 2, 3) metres by which ankles have to move so that standing feet neither travel nor hover nor sink.
 
-    A foot's slower end (ankle or toes) is what stands, so that a foot may still roll. Between two stances the
-    correction goes smoothly from one to the other.
+    A foot's slower end (ankle or toes) is what stands, so that a foot may still roll. A stance that travels and hovers
+    by no more than `LEFT_ALONE_M` is left as it is. Between two stances the correction goes smoothly from one to the
+    other.
     """
-    surface, frames = body.surface, clip.num_frames
+    frames = clip.num_frames
     correction = np.zeros((frames, 2, 3))
-    for foot, side in enumerate(FEET):
-        own = surface.foot == foot
-        joint = surface.joint[own]
-        points = clip.positions[:, joint] + quat_rotate(clip.global_rotations[:, joint], surface.local[own])
-        lowest = (points[..., 2] - surface.radius[own]).min(axis=1)
-        ends = clip.positions[:, [clip.skeleton.index(f"{side}_{part}") for part in ("ankle", "foot")], :2]
-        steps = np.diff(ends, axis=0, append=ends[-1:])
-        slower = np.linalg.norm(steps, axis=-1).argmin(axis=1)
-        travel = np.cumsum(steps[np.arange(frames), slower], axis=0)
+    for foot in range(len(FEET)):
+        lowest, steps = _foot_motion(clip, foot, body)
+        travel = np.cumsum(steps, axis=0)
         keys = np.zeros(frames, bool)
         for start, stop in runs(planted[:, foot]):
             path = np.concatenate([np.zeros((1, 2)), travel[start : stop - 1] - (travel[start - 1] if start else 0.0)])
-            correction[start:stop, foot, :2] = path.mean(axis=0) - path
-            correction[start:stop, foot, 2] = -lowest[start:stop]
+            path = path.mean(axis=0) - path
             keys[start:stop] = True
+            if max(np.linalg.norm(path, axis=1).max(), np.abs(lowest[start:stop]).max()) > LEFT_ALONE_M:
+                correction[start:stop, foot, :2] = path
+                correction[start:stop, foot, 2] = -lowest[start:stop]
         correction[:, foot] = _between(correction[:, foot], keys)
     return correction
+
+
+def _foot_motion(clip: Clip, foot: int, body: Body) -> tuple[np.ndarray, np.ndarray]:
+    """Height of a foot's lowest point (T,) and the horizontal step (T, 2) of its slower end to the next frame, m."""
+    surface, side, frames = body.surface, FEET[foot], np.arange(clip.num_frames)
+    own = surface.foot == foot
+    joint = surface.joint[own]
+    points = clip.positions[:, joint] + quat_rotate(clip.global_rotations[:, joint], surface.local[own])
+    lowest = (points[..., 2] - surface.radius[own]).min(axis=1)
+    ends = clip.positions[:, [clip.skeleton.index(f"{side}_{part}") for part in ("ankle", "foot")], :2]
+    steps = np.diff(ends, axis=0, append=ends[-1:])
+    return lowest, steps[frames, np.linalg.norm(steps, axis=-1).argmin(axis=1)]
+
+
+def carrying_feet(clip: Clip, planted: np.ndarray, body: Body) -> np.ndarray:
+    """(T, 2) bool: the slower foot where the clip slides on both or hovers over the ground, so that none is planted.
+
+    A body that neither stands nor flies has to stand: a foot lower than `HOVER_M` and slower than `CREEP_SPEED` does.
+    """
+    motion = [_foot_motion(clip, foot, body) for foot in range(len(FEET))]
+    height = np.stack([lowest for lowest, _ in motion], axis=1)
+    pace = np.stack([np.linalg.norm(steps, axis=1) * clip.fps for _, steps in motion], axis=1)
+    slower = pace == pace.min(axis=1, keepdims=True)
+    carries = slower & (height < HOVER_M) & (pace < CREEP_SPEED) & ~planted.any(axis=1)[:, None]
+    return np.stack([keep_long(row, round(SHORTEST_CARRY_S * clip.fps)) for row in carries.T], axis=1)
+
+
+def grounding_shift(clip: Clip, planted: np.ndarray, body: Body) -> np.ndarray:
+    """(T,) metres that the whole body has to rise so that the lower standing foot is on the ground, smooth over time.
+
+    Zero throughout where it never hovers nor sinks by more than `LEFT_ALONE_M`.
+    """
+    heights = np.stack([_foot_motion(clip, foot, body)[0] for foot in range(len(FEET))], axis=1)
+    stands = planted.any(axis=1)
+    low = np.where(planted, heights, np.inf).min(axis=1)
+    if not stands.any() or np.abs(low[stands]).max() <= LEFT_ALONE_M:
+        return np.zeros(clip.num_frames)
+    rise = _between(np.where(stands, -low, 0.0)[:, None].repeat(3, axis=1), stands)[:, 0]
+    return gaussian_filter1d(rise, GROUNDING_S * clip.fps, mode="nearest")
+
+
+def swing_lift(clip: Clip, planted: np.ndarray, body: Body) -> np.ndarray:
+    """(T, 2) metres by which ankles have to rise so that a foot which swings while the other stands clears the ground.
+
+    Estimators and generators let feet skim: low enough to count as standing, and as fast as a swing. A swing faster
+    than `SWING_SPEED` rises to `CLEAR_M` within `RAMP_S` of its beginning and stays there until as long before its end.
+    """
+    lift = np.zeros((clip.num_frames, 2))
+    for foot in range(len(FEET)):
+        lowest, steps = _foot_motion(clip, foot, body)
+        swings = ~planted[:, foot] & planted[:, 1 - foot] & (np.linalg.norm(steps, axis=1) * clip.fps > SWING_SPEED)
+        for start, stop in runs(swings):
+            edge = np.minimum(np.arange(stop - start) + 1, np.arange(stop - start, 0, -1)) / (RAMP_S * clip.fps)
+            ramp = np.clip(edge, 0.0, 1.0)
+            lift[start:stop, foot] = np.maximum(0.0, CLEAR_M * ramp * ramp * (3.0 - 2.0 * ramp) - lowest[start:stop])
+        lift[:, foot] = gaussian_filter1d(lift[:, foot], LIFT_FRAMES)
+    return lift
 
 
 def _between(values: np.ndarray, known: np.ndarray) -> np.ndarray:

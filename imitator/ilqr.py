@@ -146,56 +146,65 @@ class _Planner:
         self._data = mujoco.MjData(body.model)
         self.ticks = 0
 
-    def rollout(self, start: np.ndarray, frame: int, horizon: int, law: Law) -> Plan:
-        """What comes of a law from integration state `start` at `frame`."""
+    def rollout(self, start: np.ndarray, frame: int, horizon: int, law: Law, limit: float = np.inf) -> Plan | None:
+        """What comes of a law from integration state `start` at `frame`; None as soon as it costs more than `limit`."""
         model, data, reference, points = self.model, self._data, self.reference, self.line.points
         mujoco.mj_resetData(model, data)  # forgets the warnings of the last one
         mujoco.mj_setState(model, data, start, STATE)
         mujoco.mj_kinematics(model, data)
         states, ctrl, qpos, qvel = [start], [], [data.qpos.copy()], [data.qvel.copy()]
-        feet, force = [points.positions(data)], []
+        feet, standing, travel = points.positions(data), [], []
+        error, cost = [reference.difference(frame, qpos[0], qvel[0])], 0.0
         for tick in range(horizon):
             data.ctrl[:] = law(tick, qpos[-1], qvel[-1])
             ctrl.append(data.ctrl.copy())
             mujoco.mj_step(model, data, SUBSTEPS)
+            self.ticks += 1
             states.append(state_of(model, data))
             qpos.append(data.qpos.copy())
             qvel.append(data.qvel.copy())
-            force.append(data.sensordata[self.body.touch_ids].sum(axis=1))
             mujoco.mj_kinematics(model, data)
-            feet.append(points.positions(data))
-        self.ticks += horizon
-        error = np.array([reference.difference(frame + k, qpos[k], qvel[k]) for k in range(horizon + 1)])
-        standing = self._standing(np.array(feet), np.array(force))
-        travel = np.diff(np.array(feet)[..., :2], axis=0) * (standing > 0)[..., None]
-        plan = Plan(
+            before, feet = feet, points.positions(data)
+            standing.append(self._standing(before, feet, data.sensordata[self.body.touch_ids].sum(axis=1)))
+            travel.append((feet - before)[:, :2] * (standing[-1] > 0)[:, None])
+            offset = ctrl[-1] - reference.target[frame + tick + 1]
+            cost += self._tick_cost(error[-1], offset, standing[-1], travel[-1])
+            error.append(reference.difference(frame + tick + 1, qpos[-1], qvel[-1]))
+            if cost > limit:
+                return None
+        cost += 0.5 * float(error[-1] @ reference.terminal @ error[-1])
+        if any(data.warning[kind].number for kind in DIVERGED):
+            cost = DIVERGED_COST
+        if cost > limit:
+            return None
+        return Plan(
             states=np.array(states),
             ctrl=np.array(ctrl),
             qpos=np.array(qpos),
             qvel=np.array(qvel),
-            error=error,
-            travel=travel,
-            standing=standing,
-            cost=0.0,
+            error=np.array(error),
+            travel=np.array(travel),
+            standing=np.array(standing),
+            cost=cost,
         )
-        diverged = any(data.warning[kind].number for kind in DIVERGED)
-        return replace(plan, cost=DIVERGED_COST if diverged else self._cost(plan, frame))
 
-    def _standing(self, feet: np.ndarray, force: np.ndarray) -> np.ndarray:
-        """(H, P) weight of each point in its foot's mean where it is low throughout a tick and its foot is loaded."""
-        foot, low = self.line.points.foot, feet[..., 2] < self.config.loaded_height
-        stands = low[1:] & low[:-1] & (force > CONTACT_FORCE)[:, foot]
-        count = np.stack([stands[:, foot == f].sum(axis=1) for f in (0, 1)], axis=1)
-        return stands / np.maximum(count, 1)[:, foot]
+    def _standing(self, before: np.ndarray, after: np.ndarray, force: np.ndarray) -> np.ndarray:
+        """(P,) weight of each point in its foot's mean where it is low at both ends of a tick and its foot is loaded.
 
-    def _cost(self, plan: Plan, frame: int) -> float:
-        """Cost of a rollout that did not diverge."""
-        end, reference, config = frame + len(plan.ctrl), self.reference, self.config
-        offset = plan.ctrl - reference.target[frame + 1 : end + 1]
-        slip = 1e6 * np.einsum("hp,hpi,hpi->", plan.standing, plan.travel, plan.travel)
-        ticks = np.square(plan.error[:-1]) @ reference.price
-        last = plan.error[-1] @ reference.terminal @ plan.error[-1]
-        return 0.5 * float(ticks.sum() + config.effort * np.square(offset).sum() + config.slip * slip + last)
+        before, after: (P, 3) of the feet's points; force: (2,) newtons.
+        """
+        foot, height = self.line.points.foot, self.config.loaded_height
+        stands = (before[:, 2] < height) & (after[:, 2] < height) & (force > CONTACT_FORCE)[foot]
+        count = np.bincount(foot[stands], minlength=2)
+        return stands / np.maximum(count, 1)[foot]
+
+    def _tick_cost(self, error: np.ndarray, offset: np.ndarray, standing: np.ndarray, travel: np.ndarray) -> float:
+        """Cost of a tick that starts with an error (2 nv,), under an offset (nu,), in which feet travel (P, 2)."""
+        config = self.config
+        cost = self.reference.price @ error**2 + config.effort * (offset @ offset)
+        if config.slip:
+            cost += config.slip * 1e6 * (standing @ (travel**2).sum(axis=1))
+        return 0.5 * float(cost)
 
     def improve(self, plan: Plan, frame: int) -> tuple[Plan, np.ndarray | None]:
         """One iteration: a better plan and the gains (H, nu, 2 nv) of the old one; the old one if there is none."""
@@ -207,8 +216,9 @@ class _Planner:
             step, gain, _ = backward(linear, costs, end, end @ plan.error[-1], damping * reference.price)
             gains = gain if gains is None else gains
             for size in STEP_SIZES:
-                tried = self.rollout(plan.states[0], frame, horizon, self._law(plan, frame, size * step, gain))
-                if tried.cost < best.cost:
+                law = self._law(plan, frame, size * step, gain)
+                tried = self.rollout(plan.states[0], frame, horizon, law, best.cost)
+                if tried is not None and tried.cost < best.cost:
                     best, gains = tried, gain
                 elif best is not plan:
                     break
@@ -368,9 +378,10 @@ class IlqrRefiner:
                 return own(tick, qpos, qvel)
             return self._feedback(plan, gain, tick + done, qpos, qvel, reference.target[now + tick + 1])
 
-        plan = planner.rollout(state, now, horizon, own)
-        if rest is not None:
-            plan = min(planner.rollout(state, now, horizon, left), plan, key=lambda p: p.cost)
+        plan = None if rest is None else planner.rollout(state, now, horizon, left)
+        if plan is None or plan.cost > config.hard_cost * horizon:
+            plan = planner.rollout(state, now, horizon, own, np.inf if plan is None else plan.cost) or plan
+        assert plan is not None
         gain: np.ndarray | None = None
         for iteration in range(config.hard_iterations):
             if iteration >= config.iterations and plan.cost < config.hard_cost * horizon:
