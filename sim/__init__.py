@@ -1,6 +1,6 @@
 """Bodies built in code, batched physics on CPU and GPU, rendering and replay."""
 
-from .bodies import load_body, motions_on_body, on_body, read_on_body, worn
+from .bodies import carry, driven_body, load_body, motions_on_body, on_body, read_on_body, worn
 from .body import CONTROL_HZ, FEET, PHYSICS_HZ, SUBSTEPS, Body, SurfacePoints, default_body
 from .gl import gl_available
 from .kinematics import JointState, Kinematics
@@ -8,6 +8,7 @@ from .mjcf_body import RobotBody
 from .physics import DIVERGED, Backend, CpuPhysics, LostState, Physics, make_physics, model_values
 from .render import Video, ffmpeg_available, render_strip, render_video, strip_bytes, video_bytes
 from .replay import CONTACT_FORCE, Certificate, Recorder, certify, simulator_name
+from .shaped_body import ShapedBody
 from .smpl_body import SmplBody
 from .variation import ModelFields, Variation, many_bodies
 
@@ -29,12 +30,15 @@ __all__ = [
     "Physics",
     "Recorder",
     "RobotBody",
+    "ShapedBody",
     "SmplBody",
     "SurfacePoints",
     "Variation",
     "Video",
+    "carry",
     "certify",
     "default_body",
+    "driven_body",
     "ffmpeg_available",
     "gl_available",
     "load_body",

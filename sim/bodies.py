@@ -10,6 +10,7 @@ from morphloop.motion.robot import Robot
 
 from .body import Body, default_body
 from .mjcf_body import RobotBody
+from .shaped_body import ShapedBody
 from .smpl_body import SmplBody
 from .smpl_model import load_smpl_model
 
@@ -35,6 +36,31 @@ def load_body(spec: str | Path | None = None) -> Body:
     if suffix in (".npz", ".pkl"):
         return SmplBody(load_smpl_model(path))
     raise MotionError(f"{path}: unknown extension '{path.suffix}', expected {_KNOWN}")
+
+
+def driven_body(spec: str | Path | None = None) -> Body:
+    """The body that `--body` names, for physics to drive: the built-in one, or a SMPL model file's mean shape.
+
+    Raises MotionError, one line, as `load_body` does and for a robot.
+    """
+    body = load_body(spec)
+    if isinstance(body, SmplBody):
+        return ShapedBody(body.skeleton, body.mesh, body.name)
+    if isinstance(body, RobotBody):
+        servos = f"{body.model.nu} actuators" if body.model.nu else "no servos"
+        raise MotionError(
+            f"{spec}: robot '{body.name}' has hinges and {servos}, which are measured and not driven; expected "
+            f"'{DEFAULT_SPEC}' or a SMPL model file (.npz, .pkl)"
+        )
+    return body
+
+
+def carry(clip: Clip, body: Body) -> Clip:
+    """A clip on the default skeleton moved to a body that is driven; MotionError for a clip on another skeleton."""
+    if isinstance(body, ShapedBody):
+        return body.put(clip)
+    body.check(clip)
+    return clip
 
 
 def read_on_body(path: Path | str, body: Body, fps: float | None = None) -> Clip | JointTrack:

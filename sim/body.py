@@ -10,6 +10,7 @@ makes one and a half times the error.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Literal
@@ -30,7 +31,7 @@ PHYSICS_HZ = 300.0
 CONTROL_HZ = 30.0
 SUBSTEPS = 10
 CONTACT_TIME = 0.01
-"""Time constant of contacts, seconds (MuJoCo's solref, whose default is 0.02): a third of the depth and of the skate."""
+"""Time constant of contacts, seconds (MuJoCo's solref, by default 0.02): a third of the depth and of the skate."""
 
 FRICTION = 1.0
 """Sliding friction of body on ground, rubber on a dry floor; both geoms carry it and MuJoCo takes the larger."""
@@ -190,6 +191,26 @@ def _add_touch(spec: mujoco.MjSpec, body: mujoco.MjsBody, name: str, geom: Geom)
     )
 
 
+def surface_points(skeleton: Skeleton, geoms: Mapping[str, Sequence[Geom]]) -> SurfacePoints:
+    """Ends of capsules and corners of boxes, the geoms of each joint by its name."""
+    joints, points, radii, feet = [], [], [], []
+    for j, name in enumerate(skeleton.names):
+        base, side = base_name(name)
+        foot = (0 if side > 0 else 1) if base in ("ankle", "foot") else -1
+        for geom in geoms[name]:
+            a, b = np.array(geom.start), np.array(geom.end)
+            if geom.radius:
+                corners = [a] if np.allclose(a, b) else [a, b]
+            else:
+                corners = [np.where(pick, b, a) for pick in np.ndindex(2, 2, 2)]
+            for corner in corners:
+                joints.append(j)
+                points.append(corner)
+                radii.append(geom.radius)
+                feet.append(foot)
+    return SurfacePoints(np.array(joints), np.array(points), np.array(radii), np.array(feet))
+
+
 class Body:
     """A compiled body: the MuJoCo model and how clips and states map onto each other.
 
@@ -247,22 +268,7 @@ class Body:
     @cached_property
     def surface(self) -> SurfacePoints:
         """Surface points of all geoms."""
-        joints, points, radii, feet = [], [], [], []
-        for j, name in enumerate(self.skeleton.names):
-            base, side = base_name(name)
-            foot = (0 if side > 0 else 1) if base in ("ankle", "foot") else -1
-            for geom in body_geoms(self.skeleton)[name]:
-                a, b = np.array(geom.start), np.array(geom.end)
-                if geom.radius:
-                    corners = [a] if np.allclose(a, b) else [a, b]
-                else:
-                    corners = [np.where(pick, b, a) for pick in np.ndindex(2, 2, 2)]
-                for corner in corners:
-                    joints.append(j)
-                    points.append(corner)
-                    radii.append(geom.radius)
-                    feet.append(foot)
-        return SurfacePoints(np.array(joints), np.array(points), np.array(radii), np.array(feet))
+        return surface_points(self.skeleton, body_geoms(self.skeleton))
 
     @cached_property
     def touch_ids(self) -> np.ndarray:

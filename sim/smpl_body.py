@@ -1,8 +1,8 @@
 """A person from a SMPL model file, to measure motion on the vertices of its mesh.
 
 Clips tell rotations on SMPL's joints, which are the same for every shape; the skeleton and the mesh follow the shape
-numbers that came with a clip (`provenance.notes["betas"]`), or are the model's mean. Mass and what dynamics need are
-the default body's, built on that skeleton. Vertices are posed as `smplx` does, the pose's corrections included; a test
+numbers that came with a clip (`provenance.notes["betas"]`), or are the model's mean. Masses and what dynamics need come
+from the mesh (`shaped_body`). Vertices are posed as `smplx` does, the pose's corrections included; a test
 holds them to its output.
 """
 
@@ -20,7 +20,8 @@ from morphloop.motion.rotations import quat_to_matrix
 from morphloop.motion.skeleton import SMPL_PARENTS, Y_UP_TO_Z_UP
 
 from . import table
-from .body import Body, SurfacePoints
+from .body import SurfacePoints
+from .shaped_body import Mesh, ShapedBody
 from .smpl_model import SmplModel
 from .support import support_ids
 
@@ -32,7 +33,7 @@ PROBE_POSES, PROBE_ANGLE, PROBE_SEED = 32, 1.5, 0
 """Random poses, and the radians that each joint is turned in them, that show how far corrections move a vertex."""
 
 
-class SmplBody(Body):
+class SmplBody(ShapedBody):
     """A shaped SMPL body. `vertices` poses its mesh; `surface` are the vertices that can be lowest, each on the joint
     that moves it most, for what needs points on rigid segments.
 
@@ -50,7 +51,8 @@ class SmplBody(Body):
         self._rest = rest - rest[0]
         self._template = vertices @ Y_UP_TO_Z_UP.T - rest[0]
         name = f"{model.name}, {'shape of the clip' if betas else 'mean shape'}"
-        super().__init__(Skeleton(SMPL_JOINTS, SMPL_PARENTS, offsets), "ball", name)
+        mesh = Mesh(self._template, model.body_weights.argmax(axis=1))
+        super().__init__(Skeleton(SMPL_JOINTS, SMPL_PARENTS, offsets), mesh, name)
 
     @cached_property
     def hash(self) -> str:
