@@ -17,6 +17,7 @@ from .convert import _file_name
 
 if TYPE_CHECKING:
     from morphloop.motion import Clip
+    from morphloop.sim import Body
 
     from .project_folder import ProjectFolder
 
@@ -40,6 +41,9 @@ class Project:
     """Folder for projected clips, rollouts and manifest.jsonl."""
     fps: float | None = None
     """Frame rate of files that cannot tell theirs."""
+    body: str | None = None
+    """SMPL or SMPL-X model file to project on, in its mean shape, instead of the built-in body. The shipped policy
+    drives the built-in body alone: give one that was trained on this body, or none."""
     policy: str = "shipped"
     """File of the imitator, `shipped`, or `none`."""
     projector: Literal["auto", "policy", "refiner"] = "auto"
@@ -65,17 +69,20 @@ class Project:
         from morphloop.imitator import load_policy, project_clips
         from morphloop.motion import find_motions, write_json, write_manifest
         from morphloop.refinement_loop import summaries
+        from morphloop.sim import carry, driven_body
 
+        body = driven_body(self.body)
         policy_path = None if self.projector == "refiner" else policy_file(self.policy)
         files = list(find_motions(self.paths))
         out = writable_folder(self.out)
-        policy = None if policy_path is None else load_policy(policy_path)
-        folder = self._folder(out, {} if policy is None else {"policy": policy.hash})
+        policy = None if policy_path is None else load_policy(policy_path, body)
+        folder = self._folder(out, body, {} if policy is None else {"policy": policy.hash})
         folder.sweep()
         with progress_bars() as watch:
             clips, failed = read_all(files, self.fps, lambda done: watch("read", done, len(files)))
             if not clips:
                 return report_failures(failed)
+            clips = [carry(clip, body) for clip in clips]
             done = {clip.name: rows for clip in clips if (rows := folder.finished(clip)) is not None}
             watch("project", len(done), len(clips))
 
@@ -85,7 +92,7 @@ class Project:
 
             write_json(out / "config.json", folder.settings())
             left = [clip for clip in clips if clip.name not in done]
-            project_clips(left, policy, folder.config, keep, workers=self.workers)
+            project_clips(left, policy, folder.config, keep, body, self.workers)
         rows = [row for name in sorted(done) for row in done[name]]
         write_manifest(out, rows)
         if self.json is not None:
@@ -94,13 +101,12 @@ class Project:
             write_json(self.json, {"schema": 1, "clips": rows, "summary": summary, "failed": failed})
         return _finish(rows, failed, out)
 
-    def _folder(self, out: Path, models: dict[str, str]) -> ProjectFolder:
+    def _folder(self, out: Path, body: Body, models: dict[str, str]) -> ProjectFolder:
         """The folder and the rules that the flags ask for."""
         from morphloop.envs.conditioning import ConditioningConfig
         from morphloop.imitator import ProjectionConfig
         from morphloop.imitator.rescue import RescueConfig
         from morphloop.refinement_loop import SelectionConfig
-        from morphloop.sim import default_body
 
         from .project_folder import ProjectFolder
 
@@ -108,7 +114,7 @@ class Project:
         config = ProjectionConfig(projector=self.projector, refiner=self.refiner, seed=self.seed, conditioning=ease)
         selection = SelectionConfig()
         cut = RescueConfig(max_slide_mm_s=selection.max_slide_mm_s) if self.rescue else None
-        return ProjectFolder(out, default_body(), models, config, selection, cut)
+        return ProjectFolder(out, body, models, config, selection, cut)
 
 
 def _split(rows: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
