@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from morphloop.imitator import ImitatorConfig, Policy
     from morphloop.motion import Clip
+    from morphloop.sim import Body
 
 LOGGED = (
     "env_steps",
@@ -45,6 +46,8 @@ class TrainImitator:
     """Folder to write to; a checkpoint in it is gone on from, a policy without one is started from."""
     data: Path | None = None
     """Folder of motion files to track, a generator's output; without it the built-in corpus, with faults, is made."""
+    body: str | None = None
+    """SMPL or SMPL-X model file whose mean shape is trained, not the built-in body; clips are carried over to it."""
     clips: int = 400
     """Clips of the built-in corpus."""
     held_out: int = 24
@@ -99,6 +102,7 @@ class TrainImitator:
         from morphloop.imitator.training import POLICY_FILE, training_clips
         from morphloop.imitator.warm_start import WARM_START_FILE
         from morphloop.motion import MotionError
+        from morphloop.sim import carry, driven_body
 
         from .console import DONE, writable_folder
 
@@ -110,16 +114,17 @@ class TrainImitator:
                 value = getattr(self, name)
                 if value is not None and not fits(value):
                     raise MotionError(f"--{name.replace('_', '-')}: {value}, expected {expected}")
-        clips = training_clips(self.clips, self.data_seed, "train", self.data)
-        held_out = training_clips(self.held_out, self.data_seed, "test", None)
+        body = driven_body(self.body)
+        clips = [carry(clip, body) for clip in training_clips(self.clips, self.data_seed, "train", self.data)]
+        held_out = [carry(clip, body) for clip in training_clips(self.held_out, self.data_seed, "test", None)]
         if not self.minutes and not self.tape_minutes:
             raise MotionError("--minutes 0 --tape-minutes 0: nothing to do, expected one of them to be more")
         out, config = writable_folder(self.out), self._config()
         if self.tape_minutes:
-            policy = self._warm_start(clips, held_out, out)
+            policy = self._warm_start(clips, held_out, out, body)
             config = replace(config, start=str(out / WARM_START_FILE))
         if self.minutes:
-            policy = train_imitator(clips, held_out, out, config, _tell)
+            policy = train_imitator(clips, held_out, out, config, _tell, body)
             for segment in hardest_segments(out):
                 print(f"hardest: {segment}", file=sys.stderr)
         elif not (out / POLICY_FILE).exists():
@@ -127,10 +132,9 @@ class TrainImitator:
         print(f"{out / 'policy.safetensors'} {policy.hash}")
         return DONE
 
-    def _warm_start(self, clips: list[Clip], held_out: list[Clip], out: Path) -> Policy:
+    def _warm_start(self, clips: list[Clip], held_out: list[Clip], out: Path, body: Body) -> Policy:
         """What the expert's demonstrations make of a policy."""
         from morphloop.imitator import WarmStartConfig, warm_start
-        from morphloop.sim import default_body
 
         config = WarmStartConfig(
             tape_s=60.0 * self.tape_minutes,
@@ -138,7 +142,7 @@ class TrainImitator:
             variations=self.variations,
             seed=self.seed,
         )
-        return warm_start(clips, held_out, out, default_body(), config, _tell_tape, _tell)
+        return warm_start(clips, held_out, out, body, config, _tell_tape, _tell)
 
     def _config(self) -> ImitatorConfig:
         """The flags as training takes them."""
