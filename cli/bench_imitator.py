@@ -155,7 +155,9 @@ class BenchImitator:
         from morphloop.imitator import bench_ablations, bench_speed, bench_table
 
         assert self.markdown is not None
-        parts = [TITLE, "Made by `morphloop bench imitator`.", bench_table.page(told)]
+        asked = f"--policy {self.policy} --columns {self.columns}" + (f" --sets {self.sets}" if self.sets else "")
+        nothing = " That policy is an untrained network that does nothing: the baseline." if self.policy == ZERO else ""
+        parts = [TITLE, f"Made by `morphloop bench imitator {asked}`.{nothing}", bench_table.page(told)]
         if told["speed"] is not None:
             parts.append(bench_speed.page(told["speed"]))
         if told["ablations"] is not None:

@@ -229,7 +229,8 @@ def _head(told: dict[str, Any]) -> str:
         f"{told['moving_m']:g} m from where it was in the first frame. Final rollouts on CPU in double precision, each "
         "replayed open loop. `before` is the untouched input, ground as it is in the file. A clip that was lost is "
         "measured up to where it was lost, and is a failure. Seconds for a second are a clip's own: the policy's share "
-        "of its batch, and of the refiner one worker process. Brackets: 95 % bootstrap interval."
+        "of its batch, and of the refiner one worker process. Brackets: 95 % bootstrap interval. The ratio "
+        "of slides is of means over clips; where the input hardly slides (set A is made in code) it cannot be low."
     ]
     lines += [f"- Missing: {line}" for line in told["missing"]]
     if len(told["code"]) > 1:
