@@ -26,29 +26,34 @@ from .policy import Policy
 from .tapes import Tape
 
 
+KNEE = 0.1
+"""Error of an action beyond which its loss grows linearly: at a few ticks a contact's onset makes gains that are far too
+large, and nobody should learn those."""
+
+
 @dataclass(frozen=True)
 class DistilConfig:
     """How a policy learns from tapes."""
 
     envs: int = 256
     """Bodies that are driven at once."""
-    steps: int = 32
+    steps: int = 16
     """Control steps of all of them before each update."""
-    batches: int = 10
+    batches: int = 100
     """Gradient steps of an update."""
-    minibatch: int = 1024
-    memory: int = 250_000
+    minibatch: int = 512
+    memory: int = 400_000
     """Labelled states kept, the oldest go first."""
-    learning_rate: float = 5e-4
-    last_learning_rate: float = 5e-5
+    learning_rate: float = 1e-3
+    last_learning_rate: float = 3e-5
     """At the end of the budget."""
     expert_updates: int = 4
     """Updates in which the expert drives all bodies."""
     expert_share: float = 0.1
     """Share of bodies that the expert drives after that: states of a body that does well."""
-    push: float = 0.15
+    push: float = 0.1
     """Standard deviation of what is added to the root's horizontal velocity at a start, m/s; twice that to its spin."""
-    disturb: float = 0.04
+    disturb: float = 0.03
     """Standard deviation of the joints' angles at a start, radians; ten times that of their speed."""
     noise: float = 0.1
     """Standard deviation of the noise on what is carried out, in actions."""
@@ -238,7 +243,7 @@ def _regress(
     total = 0.0
     for _ in range(config.batches):
         rows = torch.randint(memory.count, (config.minibatch,), generator=draw)
-        loss = torch.nn.functional.smooth_l1_loss(policy(memory.obs[rows]), memory.label[rows])
+        loss = torch.nn.functional.smooth_l1_loss(policy(memory.obs[rows]), memory.label[rows], beta=KNEE)
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(policy.actor.parameters(), 1.0)
