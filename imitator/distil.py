@@ -25,10 +25,9 @@ from morphloop.sim import CONTROL_HZ, Body, CpuPhysics
 from .policy import Policy
 from .tapes import Tape
 
-
 KNEE = 0.1
-"""Error of an action beyond which its loss grows linearly: at a few ticks a contact's onset makes gains that are far too
-large, and nobody should learn those."""
+"""Error of an action beyond which its loss grows linearly: at a few ticks a contact's onset makes gains that are far
+too large, and nobody should learn those."""
 
 
 @dataclass(frozen=True)
