@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from .project_folder import ProjectFolder
 
-SMOOTH, HOLD_FEET, BALANCE = False, False, False
+SMOOTH, HOLD_FEET, BALANCE = False, True, False
 """What measures best (`benchmarks/projection.py`); the same as in `ProjectionConfig`, which a test holds."""
 REPORTED = ("physdiff_phys_err_mm", "slide_mean_mm_s", "penetration_mean_mm", "unsupported_ratio")
 
@@ -53,7 +53,8 @@ class Project:
     smooth: bool = SMOOTH
     """Low-pass what is tracked."""
     hold_feet: bool = HOLD_FEET
-    """Hold standing feet of what is tracked where they stand, on the ground, by inverse kinematics."""
+    """Where its feet slide, hover or skim, hold the standing feet of what is tracked on the ground and lift the swinging
+    ones clear, by inverse kinematics; what is clean stays as it is."""
     balance_reference: bool = BALANCE
     """Shift what is tracked so that its zero moment point stays over the standing feet."""
     rescue: bool = True

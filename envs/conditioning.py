@@ -110,14 +110,14 @@ def _with_feet(clip: Clip, moved: np.ndarray) -> Clip:
 
 def smoothed(clip: Clip, corner_hz: float) -> Clip:
     """Zero-phase second-order low-pass of root and rotations; clips too short for the filter stay as they are."""
-    filter_ = butter(2, corner_hz / (clip.fps / 2.0))
-    if clip.num_frames <= 3 * len(filter_[0]) + 3:
+    b, a = butter(2, corner_hz / (clip.fps / 2.0), output="ba")
+    if clip.num_frames <= 3 * len(b) + 3:
         return clip
     quats = quat_continuous(clip.rotations)
     return replace(
         clip,
-        root_pos=filtfilt(*filter_, clip.root_pos, axis=0),
-        rotations=quat_normalize(filtfilt(*filter_, quats, axis=0)),
+        root_pos=filtfilt(b, a, clip.root_pos, axis=0),
+        rotations=quat_normalize(filtfilt(b, a, quats, axis=0)),
     )
 
 
@@ -166,7 +166,8 @@ def carrying_feet(clip: Clip, planted: np.ndarray, body: Body) -> np.ndarray:
     height = np.stack([lowest for lowest, _ in motion], axis=1)
     pace = np.stack([np.linalg.norm(steps, axis=1) * clip.fps for _, steps in motion], axis=1)
     slower = pace == pace.min(axis=1, keepdims=True)
-    carries = slower & (height < HOVER_M) & (pace < CREEP_SPEED) & ~planted.any(axis=1)[:, None]
+    none = ~planted.any(axis=1, keepdims=True)
+    carries = slower & (height < HOVER_M) & (pace < CREEP_SPEED) & none
     return np.stack([keep_long(row, round(SHORTEST_CARRY_S * clip.fps)) for row in carries.T], axis=1)
 
 
@@ -176,7 +177,7 @@ def grounding_shift(clip: Clip, planted: np.ndarray, body: Body) -> np.ndarray:
     Zero throughout where it never hovers nor sinks by more than `LEFT_ALONE_M`.
     """
     heights = np.stack([_foot_motion(clip, foot, body)[0] for foot in range(len(FEET))], axis=1)
-    stands = planted.any(axis=1)
+    stands = planted[:, 0] | planted[:, 1]
     low = np.where(planted, heights, np.inf).min(axis=1)
     if not stands.any() or np.abs(low[stands]).max() <= LEFT_ALONE_M:
         return np.zeros(clip.num_frames)
@@ -209,11 +210,11 @@ def _between(values: np.ndarray, known: np.ndarray) -> np.ndarray:
     for start, stop in runs(~known):
         before = values[start - 1] if start else None
         after = values[stop] if stop < len(values) else None
-        if before is None and after is None:
-            continue
         u = np.linspace(0.0, 1.0, stop - start + 2)[1:-1, None]
         u = u * u * (3.0 - 2.0 * u)
         first, last = (after if before is None else before), (before if after is None else after)
+        if first is None or last is None:
+            continue
         filled[start:stop] = first + u * (last - first)
     return filled
 

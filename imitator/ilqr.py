@@ -52,7 +52,8 @@ class IlqrConfig:
     joints: float = 5.0
     root_velocity: float = 1.0
     root_spin: float = 0.3
-    joint_velocity: float = 0.02
+    joint_velocity: float = 0.2
+    """A tenth of it lets stance feet chatter and balance by thrashing."""
     effort: float = 5.0
     """Of offsets on the servo targets that follow the clip, radians."""
     dampings: tuple[float, ...] = (0.0, 1.0, 10.0)

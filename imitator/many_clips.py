@@ -11,7 +11,6 @@ import base64
 import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -52,10 +51,9 @@ def track_clips(
         return
     own = replace(config, threads=max(1, cores // workers))
     tasks = ({"clip": packed_clip(clip), "body": kind, "config": asdict(own)} for clip in clips)
-    with closing(run_tasks(track_message, tasks, workers)) as messages:
-        for place, message in messages:
-            if message is not None:
-                yield place, _unpacked(message, clips[place].name)
+    for place, message in run_tasks(track_message, tasks, workers):
+        if message is not None:
+            yield place, _unpacked(message, clips[place].name)
 
 
 def _tracked(clip: Clip, body: Body, config: IlqrConfig) -> Tracked:

@@ -66,7 +66,7 @@ class ProjectionConfig:
     seed: int = 0
     """Of the sampling refiner's noise."""
     conditioning: ConditioningConfig = field(
-        default_factory=lambda: ConditioningConfig(smooth=False, hold_feet=False, balance=False)
+        default_factory=lambda: ConditioningConfig(smooth=False, hold_feet=True, balance=False)
     )
     """Which help the reference gets before it is tracked."""
     ilqr: IlqrConfig = field(default_factory=IlqrConfig)
