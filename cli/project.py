@@ -53,8 +53,8 @@ class Project:
     smooth: bool = SMOOTH
     """Low-pass what is tracked."""
     hold_feet: bool = HOLD_FEET
-    """Where its feet slide, hover or skim, hold the standing feet of what is tracked on the ground and lift the swinging
-    ones clear, by inverse kinematics; what is clean stays as it is."""
+    """Where the feet of what is tracked slide, hover or skim, hold standing ones on the ground and lift swinging ones
+    clear, by inverse kinematics; what is clean stays as it is."""
     balance_reference: bool = BALANCE
     """Shift what is tracked so that its zero moment point stays over the standing feet."""
     rescue: bool = True

@@ -11,6 +11,7 @@ horizontal shift of the body whose zero moment point stays over the feet that st
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
@@ -110,7 +111,7 @@ def _with_feet(clip: Clip, moved: np.ndarray) -> Clip:
 
 def smoothed(clip: Clip, corner_hz: float) -> Clip:
     """Zero-phase second-order low-pass of root and rotations; clips too short for the filter stay as they are."""
-    b, a = butter(2, corner_hz / (clip.fps / 2.0), output="ba")
+    b, a = cast("tuple[np.ndarray, np.ndarray]", butter(2, corner_hz / (clip.fps / 2.0)))
     if clip.num_frames <= 3 * len(b) + 3:
         return clip
     quats = quat_continuous(clip.rotations)
