@@ -90,7 +90,7 @@ class ProjectFolder:
     def _written(self, projection: Projection) -> Record:
         """Write a projection's files; its row with figures and verdict."""
         record = save_projection(self.folder, projection)
-        row = record | measured(self.folder, record["name"])
+        row = record | measured(self.folder, record["name"], self.body)
         row |= asdict(judge(evidence(row), self.selection))
         return row
 

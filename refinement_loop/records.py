@@ -16,7 +16,7 @@ from typing import Any
 from morphloop.imitator import Projection
 from morphloop.metrics import frozen_pose, measure
 from morphloop.motion import Clip, MotionError, load_clip, save_clip, save_rollout, write_json
-from morphloop.sim import default_body
+from morphloop.sim import Body, default_body
 
 from .selection import Evidence, head_drop, out_of_range_ratio
 
@@ -79,18 +79,19 @@ def load_motion(path: Path) -> Clip:
     return clip
 
 
-def measured(folder: Path, name: str) -> Record:
-    """A clip's figures by the one contract: before (source), after (what physics did), frozen (control)."""
+def measured(folder: Path, name: str, body: Body | None = None) -> Record:
+    """A clip's figures by the one contract: before (source), after (what physics did), frozen (control); on the body
+    that they were projected on, the default one if None."""
     source = load_motion(folder / SOURCES / f"{name}.npz")
     clip_path = folder / CLIPS / f"{name}.npz"
-    before = measure(source)
-    after = finite(measure(load_motion(clip_path)).values) if clip_path.is_file() else {}
+    before = measure(source, body)
+    after = finite(measure(load_motion(clip_path), body).values) if clip_path.is_file() else {}
     return {
         "variant": before.variant,
         "ground": before.ground,
         "before": finite(before.values),
         "after": after,
-        "frozen": finite(measure(frozen_pose(source)).values),
+        "frozen": finite(measure(frozen_pose(source), body).values),
     }
 
 

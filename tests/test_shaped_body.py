@@ -12,10 +12,13 @@ import numpy as np
 import pytest
 import torch
 
+from morphloop.cli.project import Project
+from morphloop.cli.train_imitator import TrainImitator
 from morphloop.envs import TaskConfig, TrackingEnv, prepare
 from morphloop.envs.reference import lowest_height
 from morphloop.imitator import load_policy, new_policy
 from morphloop.motion import DEFAULT_SKELETON, Clip, MotionError, make_corpus
+from morphloop.motion.files import load_clip, read_manifest, save_clip
 from morphloop.motion.skeleton import SMPL_PARENTS, Y_UP_TO_Z_UP
 from morphloop.sim import Body, ShapedBody, SmplBody, carry, default_body, driven_body, load_body, many_bodies
 from morphloop.sim.body import body_geoms
@@ -186,6 +189,25 @@ def test_a_policy_for_another_body_is_refused_by_both_names(tall: ShapedBody, tm
     path = new_policy(default_body()).save(tmp_path / "policy.safetensors")
     with pytest.raises(MotionError, match=r"made for body 'smpl24' \(\w+\), asked to drive 'PERSON, mean shape' \("):
         load_policy(path, tall)
+
+
+def test_a_policy_is_trained_for_it_and_projects_on_it(file: Path, tall: ShapedBody, clips: dict[str, Clip], tmp_path):
+    run, source, out = tmp_path / "run", tmp_path / "squat.npz", tmp_path / "out"
+    train = TrainImitator(out=run, body=str(file), clips=2, held_out=1, envs=4, steps=1, vary=True)
+    assert train.run() == 0
+    assert load_policy(run / "policy.safetensors", tall).spec.body_hash == tall.hash
+    save_clip(source, replace(clips["squat"].slice(0, 40), name="squat"))
+    project = Project((source,), out, body=str(file), policy=str(run / "policy.safetensors"), projector="policy")
+    assert project.run() == 0
+    (row,) = read_manifest(out)
+    assert row["verdict"] == "accepted"
+    assert row["certificate"]["bit_equal"]
+    assert row["variant"] == "surface"
+    assert row["after"]["penetration_mean_mm"] + row["after"]["float_mean_mm"] < 5.0
+    done = load_clip(out / "clips" / "squat.npz")
+    assert done.skeleton == tall.skeleton
+    with pytest.raises(MotionError, match="made for body 'PERSON, mean shape'"):
+        replace(project, body=None, out=tmp_path / "other").run()
 
 
 def test_what_cannot_be_driven_is_one_line(tmp_path: Path):
