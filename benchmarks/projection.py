@@ -1,4 +1,4 @@
-"""Projection of real clips by policy and refiner apart: `python benchmarks/projection.py PATH... --json out.json`.
+"""Projection of real clips by policy and refiners apart: `python benchmarks/projection.py PATH... --json out.json`.
 
 Each path is a set (a folder or a file) of motion that morphloop reads. For every set and projector the table gives the
 means over clips of success, success_strict, skill, E_mpjpe over all clips and over successes, foot slide and PhysDiff's
@@ -6,7 +6,7 @@ figures before (the untouched input, ground as it is) and after, and wall and pr
 of one clip after another or of all clips together (`--together`, the throughput). The frozen pose's score stands beside
 them as a control. `--seconds` takes so many seconds of every clip from `--start` on; before figures are of the same
 stretch. `--fixed` takes the ten clips on which the refiner's mechanisms were chosen; `--set name=value` changes a field
-of the refiner (`weights.name` one of its prices), so that each mechanism can be switched and measured.
+of the sampling refiner (`weights.name` one of its prices), so that each mechanism can be switched and measured.
 """
 
 from __future__ import annotations
@@ -98,8 +98,8 @@ def measured(
     return rows, means | {"wall_s_per_s": wall / seconds, "processor_s_per_s": processor / seconds}
 
 
-def refiner_with(changes: Sequence[str]) -> RefinerConfig:
-    """The refiner's configuration with `name=value` changes."""
+def sampling_with(changes: Sequence[str]) -> RefinerConfig:
+    """The sampling refiner's configuration with `name=value` changes."""
     config = RefinerConfig()
     for change in changes:
         name, value = change.split("=")
@@ -115,7 +115,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("paths", nargs="*", type=Path)
     parser.add_argument("--fixed", type=Path, default=None, help="the data folder: take its ten chosen clips")
-    parser.add_argument("--projectors", nargs="+", default=["policy", "refiner"])
+    parser.add_argument("--projectors", nargs="+", default=["policy", "ilqr"], choices=["policy", "ilqr", "sampling"])
     parser.add_argument("--policy", type=Path, default=Path("assets/imitator/policy.safetensors"))
     parser.add_argument("--start", type=float, default=0.0)
     parser.add_argument("--seconds", type=float, default=None)
@@ -145,7 +145,7 @@ def _asked(name: str, wanted: Sequence[str]) -> bool:
 def main() -> None:
     args = arguments()
     torch.set_num_threads(1)
-    body, config = default_body(), ProjectionConfig(refiner="sampling", sampling=refiner_with(args.changes))
+    body, config = default_body(), ProjectionConfig(sampling=sampling_with(args.changes))
     if args.ease is not None:
         ease = {name: name in args.ease for name in ("smooth", "hold_feet", "balance")}
         config = replace(config, conditioning=ConditioningConfig(**ease))
@@ -155,8 +155,9 @@ def main() -> None:
         frozen = [track_errors(frozen_pose(reference), reference) for reference in references]
         entry: dict[str, Any] = {"clips": len(clips), "frozen_success": mean([f["success"] for f in frozen])}
         for projector in args.projectors:
-            policy = None if projector == "refiner" else load_policy(args.policy)
-            rows, means = measured(clips, policy, replace(config, projector=projector), args.together)
+            policy = load_policy(args.policy) if projector == "policy" else None
+            chosen = {"projector": "policy"} if policy else {"projector": "refiner", "refiner": projector}
+            rows, means = measured(clips, policy, replace(config, **chosen), args.together)
             entry[projector] = {"means": means, "rows": rows}
             for row in rows:
                 print(f"  {projector} " + " ".join(f"{k} {_shown(v)}" for k, v in row.items()), flush=True)
