@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -176,7 +177,11 @@ def _print(told: dict[str, Any]) -> None:
     """A line a set and column, and how many aims are met."""
     from morphloop.imitator.bench_table import TITLES, written
 
-    table = Table("set", "column", *SHOWN.values())
+    table = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 0, 0, 1))
+    table.add_column("set")
+    table.add_column("column", no_wrap=True)
+    for title in SHOWN.values():
+        table.add_column(title, justify="right", no_wrap=True)
     for letter, part in told["sets"].items():
         columns = {TITLES[column]: cells["all"] for column, cells in part["columns"].items()}
         for title, cells in ({"frozen pose": part["frozen"]} | columns).items():

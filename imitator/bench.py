@@ -271,7 +271,7 @@ class _Maker:
         """Rows of a set's clips in one column."""
         driver = zero_policy(self.body) if column == "no_network" else self.policy
         settings = projection_config(column, driver, self.config)
-        told = [asdict(settings), None if driver is None else driver.hash]
+        told = [_of_use(settings), None if driver is None else driver.hash]
         keys = {clip.id: _key(clip, column, self.body, told) for clip in clips}
         found = {name: row for name, key in keys.items() if (row := self.rows.find(key)) is not None}
         watch = self.told(f"{letter} {column}")
@@ -293,6 +293,14 @@ def projection_config(column: Column, driver: Policy | None, config: BenchConfig
     """How a column projects."""
     projector = "policy" if column != "auto" else "auto" if driver is not None else "refiner"
     return replace(config.projection, projector=projector, seed=config.seed)
+
+
+def _of_use(config: ProjectionConfig) -> dict[str, Any]:
+    """What of a projection's settings a row rests on: a policy alone asks nothing of the refiner's."""
+    settings = asdict(config)
+    if config.projector == "policy":
+        return {name: settings[name] for name in ("projector", "conditioning")}
+    return settings
 
 
 def _told(key: str, letter: str, column: str, clip: Clip) -> Row:

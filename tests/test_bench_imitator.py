@@ -83,8 +83,12 @@ def test_what_is_there_is_not_done_again(
         k: r["tracking"] for k, r in tiny.rows.items() if k[1] != CONTROL
     }
     asked.clear()
-    run_bench(zero_policy(default_body()), tmp_path, None, replace(TINY, seed=1, limit=1))
-    assert len(asked) == 2  # another seed is another refiner, so another row
+    harder = replace(TINY.projection, ilqr=replace(TINY.projection.ilqr, horizon=5))
+    run_bench(zero_policy(default_body()), tmp_path, None, replace(TINY, projection=harder))
+    assert asked == []  # the refiner has no part in a policy alone
+    other = replace(TINY.projection, conditioning=replace(TINY.projection.conditioning, smooth=True))
+    run_bench(zero_policy(default_body()), tmp_path, None, replace(TINY, projection=other, columns=("policy",)))
+    assert len(asked) == 2
 
 
 def test_a_foreign_line_is_named(tmp_path: Path) -> None:
