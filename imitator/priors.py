@@ -80,7 +80,7 @@ def pose_and_change(before: JointState, after: JointState) -> torch.Tensor:
 
     Velocities are left out: a clip's are differences of frames and a simulator's are not, which would tell them apart.
     """
-    below = before.pos[:, :1] * before.pos.new_tensor([1.0, 1.0, 0.0])
+    below = torch.nn.functional.pad(before.pos[:, :1, :2], (0, 1))
     parts = [before.pos - below, after.pos - before.pos, _turn(before, after)]
     return (torch.cat(parts, dim=1) @ heading_frame(before).mT).flatten(1)
 
@@ -153,7 +153,7 @@ class Prior(nn.Module, ABC):
     def reward(self, features: torch.Tensor) -> torch.Tensor:
         """(N,) reward of scaled features (N, D), which is also counted for `learn` to tell."""
         reward = self.config.weight * self.rate(features)
-        self._sums.append(torch.stack([reward.sum(), (reward**2).sum(), reward.new_tensor(len(reward))]))
+        self._sums.append(torch.stack([reward.sum(), (reward**2).sum(), torch.ones_like(reward).sum()]))
         return reward
 
     @staticmethod

@@ -48,6 +48,7 @@ class RslVecEnv(VecEnv):
         self.num_envs, self.num_actions, self.device = env.num_envs, env.action_size, env.clip.device
         self.max_episode_length = env.config.max_steps
         self.cfg = {}
+        env.want_final = False  # rsl_rl bootstraps a cut episode from the value before its last step
         self.obs = normalise(env.reset())
 
     @property

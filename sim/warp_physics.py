@@ -121,6 +121,7 @@ class WarpPhysics:
         with wp.ScopedDevice(self._place):
             self.model = self._put_model()
             self.data = mjw.make_data(body.model, num_envs, nconmax=self.contacts, njmax=self.rows)
+        wp.synchronize_device(self._place)  # filled on Warp's stream, read on torch's
         view = wp.to_torch
         self.qpos, self.qvel, self.ctrl = view(self.data.qpos), view(self.data.qvel), view(self.data.ctrl)
         self._qacc = view(self.data.qacc)

@@ -5,17 +5,21 @@ from __future__ import annotations
 import importlib.util
 import logging
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import mujoco
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 pytest.importorskip("mujoco_warp")
 
 from morphloop.envs import TaskConfig, TrackingEnv, prepare
+from morphloop.imitator import PriorConfig, make_prior
 from morphloop.motion import MotionError, make_corpus
 from morphloop.sim import SUBSTEPS, Body, CpuPhysics, Variation, default_body, make_physics
 from morphloop.sim.physics import KEEP_LOST, LostStates
@@ -337,6 +341,59 @@ def test_the_factory_refuses_what_does_not_exist():
     with pytest.raises(MotionError, match="backend 'cpu' runs on the CPU, got device 'cuda:0'"):
         make_physics(default_body(), 1, "cpu", "cuda:0")
     assert isinstance(make_physics(default_body(), 1), CpuPhysics)
+
+
+class NoWaiting(TorchDispatchMode):
+    """Raises at what makes a host wait for its device: a number or a size read back, or data sent there."""
+
+    WAITS = ("_local_scalar_dense", "nonzero", "masked_select", "lift_fresh", "is_nonzero", "_unique2")
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func.name().split("::")[1].split(".")[0]
+        if name in self.WAITS or (name.startswith("index") and _by_mask(args)):
+            raise AssertionError(f"{func.name()} waits for the device")
+        return func(*args, **(kwargs or {}))
+
+
+def _by_mask(args: tuple[Any, ...]) -> bool:
+    indices = args[1] if len(args) > 1 and isinstance(args[1], list | tuple) else []
+    return any(isinstance(index, torch.Tensor) and index.dtype == torch.bool for index in indices)
+
+
+@pytest.mark.parametrize(
+    "config", [TaskConfig(push=0.1), TaskConfig(push=0.1, speed=(0.9, 1.1))], ids=["whole frames", "speeds"]
+)
+@pytest.mark.parametrize("prior", ["none", "vae", "adversarial"])
+def test_a_step_never_waits_for_the_device(config: TaskConfig, prior: Any):
+    """Not even where episodes end: on CUDA a wait a step costs more than the step."""
+    body = default_body()
+    clips = [prepare(clip, body) for clip in make_corpus(2, SEED)]
+    env = TrackingEnv(clips, body, 4, replace(config, max_steps=2), SEED, WarpPhysics(body, 4, "cpu"))
+    if prior != "none":
+        env.prior = make_prior(PriorConfig(prior, steps=2, batch=8), env.library)
+    env.want_final = False
+    env.reset()
+    action = torch.zeros(4, env.action_size)
+    with NoWaiting():
+        ends = [env.step(action).truncated for _ in range(4)]
+    assert torch.stack(ends).sum() == 8
+    with pytest.raises(AssertionError, match="waits"), NoWaiting():
+        float(env.foot_force.sum())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_a_step_never_waits_on_cuda():
+    """As torch itself sees it."""
+    body = default_body()
+    env = TrackingEnv([prepare(make_corpus(1, SEED)[0], body)], body, 64, physics=WarpPhysics(body, 64, "cuda:0"))
+    env.reset()
+    action = torch.zeros(64, env.action_size, device="cuda:0")
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for _ in range(4):
+            env.step(action)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
