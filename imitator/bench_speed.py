@@ -231,30 +231,23 @@ def refiner_speed(
     policy: what guides it, None for nothing. Preparing, replaying and measuring errors are counted in.
     """
     config = ProjectionConfig(projector="refiner", seed=seed)
-    began, processor = time.monotonic(), _processor_s()
+    began = time.monotonic()
     if together:
         found = project_clips(clips, policy, config, body=body, workers=workers)
     else:
         found = [project_clips([clip], policy, config, body=body, workers=workers)[0] for clip in clips]
-    wall, processor = time.monotonic() - began, _processor_s() - processor
+    wall = time.monotonic() - began
     seconds = sum(clip.duration for clip in clips)
     return {
         "clips": len(clips),
         "seconds": seconds,
         "wall_s": wall,
         "wall_s_per_s": wall / seconds,
-        "processor_s_per_s": processor / seconds,
         "clips_per_minute": 60.0 * len(clips) / wall,
         "success": sum(p.tracking.get("success") or 0.0 for p in found) / len(clips),
         "cores": os.cpu_count(),
         "load": round(os.getloadavg()[0], 1),
     }
-
-
-def _processor_s() -> float:
-    """Processor seconds of this process and of the worker processes that have ended."""
-    spent = os.times()
-    return spent.user + spent.system + spent.children_user + spent.children_system
 
 
 def walking_clips(count: int, seconds: float) -> list[Clip]:
