@@ -58,7 +58,8 @@ class ConditioningConfig:
     smooth_hz: float = 5.0
     """Corner of that low-pass, Hz."""
     hold_feet: bool = True
-    """Hold each standing foot where it stands and put it on the ground, by inverse kinematics of the leg."""
+    """Put the body on the ground, hold each foot where it stands, by inverse kinematics of the leg, and lift swinging
+    feet clear of the ground; only what slides, hovers or skims is touched."""
     balance: bool = True
     """Shift the body so that its zero moment point stays over the standing feet."""
     margin_m: float = 0.02

@@ -61,7 +61,8 @@ class IlqrConfig:
     progress: float = 0.9
     """Share of a plan's cost under which an improvement needs no other damping."""
     slip: float = 0.0
-    """Of what a loaded foot's points travel in a tick, mean over the points, millimetres."""
+    """Of what a loaded foot's points travel in a tick, mean over the points, millimetres. None is best: at 0.02 a walk
+    slides a seventh less, but a kick is held half as well and its feet slide more."""
     loaded_height: float = 0.012
     """A point of a loaded foot that is lower than this stands, metres."""
     terminal: float = 10.0
