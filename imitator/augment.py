@@ -35,6 +35,16 @@ class AugmentConfig:
     """Standard deviation of the smooth offsets, radians."""
     noise_hz: float = 0.8
     """Knots of the smooth offsets a second."""
+    lean: float = 0.06
+    """Standard deviation of a smooth pitch and roll of the whole body about the ground beneath it, radians."""
+    sway: float = 0.03
+    """Standard deviation of a smooth horizontal offset of the root, metres, a third of it vertical."""
+    stretch: tuple[float, float] = (0.75, 1.3)
+    """Times the length of the path: the feet slide."""
+    jitter: float = 0.015
+    """Most of the standard deviation of white noise on joints, radians, and on the root in fifths of metres."""
+    spoil: float = 0.6
+    """How often lean, sway, stretch and jitter are there."""
 
 
 def variations(clips: Sequence[Clip], count: int, seed: int, config: AugmentConfig | None = None) -> list[Clip]:
@@ -68,9 +78,28 @@ def vary(clip: Clip, donor: Clip, rng: np.random.Generator, config: AugmentConfi
     steps = quat_rotate(yaw[:-1], np.diff(root, axis=0))
     root = np.concatenate([root[:1], root[:1] + np.cumsum(steps, axis=0)])
     rotations[:, 0] = quat_mul(yaw, rotations[:, 0])
+    if rng.random() < config.spoil:
+        root, rotations = _spoilt(root, rotations, rng, moved, config)
     notes = {"tempo": round(tempo, 4), "crouch_rad": round(float(bend), 4), "turn_rad_s": round(float(rate), 4)}
     made = Provenance(parent=clip.id, stage="augment", notes=clip.provenance.notes | notes)
     return replace(moved, root_pos=root, rotations=rotations, name=f"{clip.name}_varied", texts=(), provenance=made)
+
+
+def _spoilt(
+    root: np.ndarray, rotations: np.ndarray, rng: np.random.Generator, clip: Clip, config: AugmentConfig
+) -> tuple[np.ndarray, np.ndarray]:
+    """What estimators and generators get wrong: a lean that no foot carries, a root that drifts, slides and shakes."""
+    smooth = _smooth(clip, rng, config)
+    lean = quat_from_rotvec(config.lean * smooth[:, 0] * [1.0, 1.0, 0.0])
+    height = root * [0.0, 0.0, 1.0]
+    root = root + quat_rotate(lean, height) - height
+    root = root + config.sway * smooth[:, 1] * [1.0, 1.0, 1.0 / 3.0]
+    length = rng.uniform(*config.stretch)
+    root[:, :2] = root[0, :2] + length * (root[:, :2] - root[0, :2])
+    rotations[:, 0] = quat_mul(lean, rotations[:, 0])
+    shake = config.jitter * rng.random()
+    rotations = quat_mul(rotations, quat_from_rotvec(shake * rng.standard_normal((*rotations.shape[:2], 3))))
+    return root + 0.2 * shake * rng.standard_normal(root.shape), rotations
 
 
 def _there_and_back(count: int, frames: int) -> np.ndarray:

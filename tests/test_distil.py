@@ -165,13 +165,13 @@ def test_variations_move_and_are_their_own(walk: Clip) -> None:
     for clip in made:
         assert np.abs(np.diff(clip.rotations, axis=0)).max() < 0.25, "no frame jumps"
         assert np.ptp(clip.positions, axis=0).max() > 0.05, "it moves"
-    plain = AugmentConfig(tempo=(1.0, 1.0), crouch=0.0, turn=0.0, swap=0.0, noise=0.0)
+    plain = AugmentConfig(tempo=(1.0, 1.0), crouch=0.0, turn=0.0, swap=0.0, noise=0.0, spoil=0.0)
     same = variations(clips[:1], 1, 0, plain)[0]
     np.testing.assert_allclose(same.positions, clips[0].positions, atol=1e-9)
 
 
 def test_a_slow_variation_is_longer_and_a_crouch_is_lower(walk: Clip) -> None:
-    quiet = AugmentConfig(tempo=(1.0, 1.0), crouch=0.0, turn=0.0, swap=0.0, noise=0.0)
+    quiet = AugmentConfig(tempo=(1.0, 1.0), crouch=0.0, turn=0.0, swap=0.0, noise=0.0, spoil=0.0)
     slow = variations([walk], 1, 0, replace(quiet, tempo=(0.5, 0.5)))[0]
     assert slow.duration == pytest.approx(2.0 * walk.duration, rel=0.05)
     crouched = variations([walk], 8, 0, replace(quiet, crouch=0.4))
