@@ -205,6 +205,7 @@ def test_a_policy_is_trained_for_it_and_projects_on_it(file: Path, tall: ShapedB
     assert row["variant"] == "surface"
     assert row["after"]["penetration_mean_mm"] + row["after"]["float_mean_mm"] < 5.0
     done = load_clip(out / "clips" / "squat.npz")
+    assert isinstance(done, Clip)
     assert done.skeleton == tall.skeleton
     with pytest.raises(MotionError, match="made for body 'PERSON, mean shape'"):
         replace(project, body=None, out=tmp_path / "other").run()

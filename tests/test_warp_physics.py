@@ -154,9 +154,9 @@ def test_observations_rewards_and_terminations_agree_on_identical_states(states)
     follower.leader = leader
     config = TaskConfig(termination_distance=1.0)
     envs = [TrackingEnv(clips, body, STATES, config, SEED, physics) for physics in (leader, follower)]
-    np.testing.assert_allclose(*(env.reset() for env in envs), atol=ENV_TOLERANCE)
-    for env in envs:
-        put(env.physics, states)
+    np.testing.assert_allclose(envs[0].reset(), envs[1].reset(), atol=ENV_TOLERANCE)
+    for physics in (leader, follower):
+        put(physics, states)
     action = torch.randn(STATES, envs[0].action_size, generator=torch.Generator().manual_seed(SEED))
     mine, other = (env.step(action) for env in envs)
     np.testing.assert_allclose(mine.final_obs, other.final_obs, atol=ENV_TOLERANCE)
