@@ -45,7 +45,7 @@ def hold(clip):
     return Projection(source, clip, moved, rollout, "refiner", tracking, certificate, None, 0.1, {})
 
 
-def project(clips, policy, config, on_done=None, workers=None):
+def project(clips, policy, config, on_done=None, body=None, workers=None):
     made = [hold(clip) for clip in clips]
     for projection in made:
         if on_done is not None:

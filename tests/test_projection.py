@@ -363,7 +363,7 @@ def test_the_flags_defaults_are_the_projections():
 def test_a_clip_that_fell_is_rejected_and_its_good_part_kept(tmp_path, monkeypatch, fallen: Projection, body: Body):
     from morphloop import imitator
 
-    def fall(clips, policy, config, on_done, workers):
+    def fall(clips, policy, config, on_done, body, workers):
         for clip in clips:
             on_done(replace(fallen, source=clip))
 
