@@ -22,12 +22,12 @@ from morphloop.sim import Body, Variation, default_body
 from morphloop.sim.physics import Backend, make_physics
 
 from .checkpoint import Checkpoint, clear_leftovers, load_checkpoint, save_checkpoint
-from .update import evaluate_policy
 from .policy import Policy, load_policy, new_policy
 from .ppo import PpoConfig, RslConfig, Sb3Trainer, fit_normaliser
 from .priors import PriorConfig, make_prior
 from .trainer import Trainer, World
 from .training_log import WEIGHTS_FILE, TrainingLog, hardest_segments
+from .update import evaluate_policy
 
 POLICY_FILE = "policy.safetensors"
 PRIOR_FILE = "prior.safetensors"
