@@ -45,6 +45,8 @@ Projector = Literal["auto", "policy", "refiner"]
 RefinerKind = Literal["ilqr", "sampling"]
 TAPE_ROWS = 100_000
 """Ticks times clips that one batch of policy rollouts may hold: about 400 MB."""
+SLIDE_PRICE = 0.004
+"""Of two results that both got to the end: skill that a mm/s of slide is worth."""
 LIBRARY_FRAMES = 200_000
 """Frames of references that the refiner holds at once."""
 MAX_BALANCED_S = 60.0
@@ -59,6 +61,8 @@ class ProjectionConfig:
     """auto: the policy first, the refiner for what it failed; or one of them alone."""
     min_skill: float = 0.3
     """A policy's result under this skill goes to the refiner as well."""
+    max_slide_mm_s: float = 40.0
+    """So does one whose loaded feet slide faster than this (`sim_slide_mean_mm_s`)."""
     refiner: RefinerKind = "ilqr"
     """Which refiner: model-predictive iLQR, or annealed sampling."""
     guided: bool = True
@@ -98,9 +102,16 @@ class Projection:
 
     @property
     def rank(self) -> tuple[float, float, float]:
-        """Better is larger: success, length survived, skill."""
-        frames = self.clip.num_frames if self.clip else 0
-        return (self.tracking.get("success") or 0.0, frames, self.tracking.get("skill") or -np.inf)
+        """Better is larger: success, length survived, skill less what the feet slide."""
+        frames, skill = self.clip.num_frames if self.clip else 0, self.tracking.get("skill")
+        if skill is None:
+            return self.tracking.get("success") or 0.0, frames, -np.inf
+        return self.tracking.get("success") or 0.0, frames, skill - SLIDE_PRICE * self.slide_mm_s
+
+    @property
+    def slide_mm_s(self) -> float:
+        """How fast loaded feet slide, mm/s; 0 where none was loaded."""
+        return self.sim_metrics.get("sim_slide_mean_mm_s") or 0.0
 
 
 @dataclass(frozen=True)
@@ -199,7 +210,8 @@ def _job(place: int, source: Clip, config: ProjectionConfig, body: Body) -> _Job
 def _good(projection: Projection, config: ProjectionConfig) -> bool:
     """Whether a policy's result needs no refiner."""
     skill = projection.tracking["skill"] or 0.0
-    return bool(projection.tracking["success"]) and skill >= config.min_skill
+    sound = bool(projection.tracking["success"]) and skill >= config.min_skill
+    return sound and projection.slide_mm_s <= config.max_slide_mm_s
 
 
 def _batches(jobs: Sequence[_Job], limit: int, together: bool) -> Iterator[list[_Job]]:

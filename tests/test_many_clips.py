@@ -114,6 +114,22 @@ def test_what_the_policy_fails_goes_to_ilqr(body: Body, squats: list[Clip]):
     assert "policy" not in projection.clip.provenance.models
 
 
+def test_feet_that_slide_under_the_policy_go_to_ilqr_too(body: Body, squats: list[Clip]):
+    policy = new_policy(body, hidden=(8,), seed=0)
+    with torch.no_grad():
+        policy.actor[-1].weight.zero_()
+    config = replace(ALONE, projector="auto")
+    strict = replace(config, max_slide_mm_s=0.0)
+    (kept,) = project_clips(squats[:1], policy, config, body=body, workers=0)
+    (asked,) = project_clips(squats[:1], policy, strict, body=body, workers=0)
+    assert kept.projector == "policy"
+    assert kept.slide_mm_s > 0.0
+    assert asked.rank >= kept.rank, "the better of the two is kept"
+    assert asked.wall_s > kept.wall_s, "both were made"
+    worse = replace(kept, sim_metrics=kept.sim_metrics | {"sim_slide_mean_mm_s": kept.slide_mm_s + 50.0})
+    assert worse.rank < kept.rank
+
+
 def test_fewer_than_no_workers_are_refused(body: Body, squats: list[Clip]):
     with pytest.raises(MotionError, match="-1 workers, expected 0 for this process alone, or more"):
         project_clips(squats[:1], config=ALONE, body=body, workers=-1)
