@@ -3,8 +3,8 @@
     python benchmarks/tune_balance.py --minutes 20 --out assets/balance/gains.json
 
 Every generation rolls 16 candidate gain sets from the same 16 drawn moments of corpus clips (training split, with a
-generator's faults, moving actions only), pushed, for 3 s, on 256 environments, and ranks them by how long they stay with the
-clip, how near, and how little loaded feet slide. Prints, every 20 generations, survival on the test split.
+generator's faults, moving actions only), pushed, for 3 s, on 256 environments, and ranks them by how long they stay
+with the clip, how near, and how little loaded feet slide. Prints, every 20 generations, survival on the test split.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ NOT_NEGATIVE = ("held_out", "minutes", "tape_minutes", "variations", "slide_pric
 
 @dataclass(frozen=True)
 class TrainImitator:
-    """Train the imitator: an expert's demonstrations if asked for, then PPO; the same command on the same folder goes on.
+    """Train the imitator: an expert's demonstrations if asked for, then PPO; the same command goes on where it was.
 
     Writes policy.safetensors, checkpoint.safetensors, log.jsonl (the curve), weights.json, config.json,
     prior.safetensors if there is one, and TensorBoard's events. Under torchrun each process takes a GPU of its own.
