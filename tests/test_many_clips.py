@@ -118,7 +118,7 @@ def test_feet_that_slide_under_the_policy_go_to_ilqr_too(body: Body, squats: lis
     policy = new_policy(body, hidden=(8,), seed=0)
     with torch.no_grad():
         policy.actor[-1].weight.zero_()
-    config = replace(ALONE, projector="auto")
+    config = replace(ALONE, projector="auto", min_skill=-100.0, max_slide_mm_s=1000.0)
     strict = replace(config, max_slide_mm_s=0.0)
     (kept,) = project_clips(squats[:1], policy, config, body=body, workers=0)
     (asked,) = project_clips(squats[:1], policy, strict, body=body, workers=0)
