@@ -98,7 +98,7 @@ class TrainImitator:
 
     def run(self) -> int:
         """Do the work; returns the exit code."""
-        from morphloop.imitator import hardest_segments, train_imitator
+        from morphloop.imitator import hardest_segments, load_policy, train_imitator
         from morphloop.imitator.training import POLICY_FILE, training_clips
         from morphloop.imitator.warm_start import WARM_START_FILE
         from morphloop.motion import MotionError
@@ -120,16 +120,17 @@ class TrainImitator:
         if not self.minutes and not self.tape_minutes:
             raise MotionError("--minutes 0 --tape-minutes 0: nothing to do, expected one of them to be more")
         out, config = writable_folder(self.out), self._config()
-        if self.tape_minutes:
-            policy = self._warm_start(clips, held_out, out, body)
+        policy = self._warm_start(clips, held_out, out, body) if self.tape_minutes else None
+        if policy is not None:
             config = replace(config, start=str(out / WARM_START_FILE))
+        path = out / POLICY_FILE
         if self.minutes:
-            policy = train_imitator(clips, held_out, out, config, _tell, body)
+            train_imitator(clips, held_out, out, config, _tell, body)
             for segment in hardest_segments(out):
                 print(f"hardest: {segment}", file=sys.stderr)
-        elif not (out / POLICY_FILE).exists():
-            policy.save(out / POLICY_FILE)
-        print(f"{out / 'policy.safetensors'} {policy.hash}")
+        elif policy is not None and not path.exists():
+            policy.save(path)
+        print(f"{path} {load_policy(path, body).hash}")
         return DONE
 
     def _warm_start(self, clips: list[Clip], held_out: list[Clip], out: Path, body: Body) -> Policy:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from zipfile import BadZipFile
@@ -93,14 +92,13 @@ def record_tapes(
             for place in missing
             if go_on()
         )
-        with closing(run_tasks(record_message, tasks, workers)) as messages:
-            for number, message in messages:
-                if message is None:
-                    continue
-                name = clips[missing[number]].name
-                if "died" in message:
-                    raise MotionError(f"{name}: the process that recorded its tape died: {message['died']}")
-                on_tape(name, message["ticks"])
+        for number, message in run_tasks(record_message, tasks, workers):
+            if message is None:
+                continue
+            name = clips[missing[number]].name
+            if "died" in message:
+                raise MotionError(f"{name}: the process that recorded its tape died: {message['died']}")
+            on_tape(name, message["ticks"])
     return [path for path in paths if path.exists()]
 
 

@@ -247,7 +247,7 @@ def test_nothing_is_searched_where_the_clips_own_targets_are_good_enough(body: B
 
 def test_a_clip_that_is_lost_goes_back_and_is_searched_harder(body: Body, squat: Clip):
     library = build_library([prepare(squat, body)], body)
-    config = replace(SMALL, horizon=4, fall_distance=0.02, retries=0)
+    config = replace(SMALL, horizon=4, fall_distance=0.012, retries=0)
     given_up = Refiner(body, library, config).track(0)
     tries = Refiner(body, library, replace(config, retries=2, back=6)).track(0)
     assert not given_up.completed
