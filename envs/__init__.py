@@ -7,7 +7,7 @@ from .balance import Balance, BalanceGains, default_gains
 from .reference import MotionLibrary, build_library, prepare
 from .rewards import RewardConfig
 from .terminations import EVALUATION_DISTANCE
-from .tracking import Observer, StepResult, TaskConfig, TrackingEnv, action_scale, observation_size
+from .tracking import Observer, StepResult, TaskConfig, TrackingEnv, action_scale, feedback_entries, observation_size
 
 __all__ = [
     "EVALUATION_DISTANCE",
@@ -22,6 +22,7 @@ __all__ = [
     "action_scale",
     "build_library",
     "default_gains",
+    "feedback_entries",
     "observation_size",
     "prepare",
 ]

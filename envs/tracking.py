@@ -106,6 +106,19 @@ def observation_size(body: Body) -> int:
     return 1 + 3 * (joints - 1) + 6 * joints + 6 + 3 * (joints - 1) + 2 + 15 * joints + preview + steps
 
 
+def feedback_entries(body: Body) -> torch.Tensor:
+    """(D,) bool: the numbers of an observation that say how far the body is from the clip and what stands: root height,
+    load on the feet, the difference to the next frame, planted feet. Left out are absolute pose and preview, by which a
+    network can tell one clip from another."""
+    joints = body.skeleton.num_joints
+    own = 1 + 3 * (joints - 1) + 6 * joints + 6 + 3 * (joints - 1) + 2
+    seen = torch.zeros(observation_size(body), dtype=torch.bool)
+    seen[0] = True
+    seen[own - 2 : own + 15 * joints] = True
+    seen[-2 * (1 + len(observations.FUTURE_STEPS)) :] = True
+    return seen
+
+
 class Observer:
     """Observations and servo targets of bodies against a library: what the task, the projector and cloning share.
 

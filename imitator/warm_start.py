@@ -40,7 +40,7 @@ class WarmStartConfig:
     """Seconds of distillation."""
     variations: float = 1.0
     """Variations of clips, for each clip."""
-    hidden: tuple[int, ...] = (512, 384, 256)
+    hidden: tuple[int, ...] = (384, 256)
     """Widths of the policy's layers."""
     seed: int = 0
     workers: int | None = None
