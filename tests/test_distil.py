@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from morphloop.envs import Observer, build_library, prepare
+from morphloop.envs import Observer, build_library, feedback_entries, prepare
 from morphloop.imitator import (
     AugmentConfig,
     DistilConfig,
@@ -144,8 +144,12 @@ def test_a_policy_comes_nearer_to_the_expert(body: Body, tape: Tape, counted: Ca
     qpos, qvel, force = (torch.from_numpy(getattr(tape, name)) for name in ("qpos", "qvel", "force"))
     state = observer.kinematics(qpos, qvel)
     label = (torch.from_numpy(tape.ctrl).float() - observer.base(state, clip, frame)) / observer.scale
-    told = policy.act(observer.observe(state, qvel, force, clip, frame))
+    obs = observer.observe(state, qvel, force, clip, frame)
+    told = policy.act(obs)
     assert (told - label).square().mean() < 0.6 * label.square().mean()
+    seen = feedback_entries(body)
+    torch.testing.assert_close(policy.act(torch.where(seen, obs, obs + 1.0)), told)
+    assert not torch.allclose(policy.act(torch.where(seen, obs + 1.0, obs)), told)
 
 
 def test_distillation_repeats_to_the_byte(body: Body, tape: Tape, counted: Callable[[], None]) -> None:
