@@ -69,6 +69,8 @@ class BenchImitator:
     """Control steps of each."""
     speed: bool = False
     """Time environment, PPO and refiner too."""
+    backends: bool = False
+    """Track whole clips of set A (--limit of them, 16 if not given) with the policy on both physics backends too."""
     json: Path | None = None
     """Write the figures here as well."""
     markdown: Path | None = None
@@ -85,10 +87,12 @@ class BenchImitator:
         config = self._config(data)
         out = writable_folder(self.out)
         with progress_bars() as watch:
+            backends = self._backends(policy, watch)  # first: what it may lack is told before hours of work
             bench = run_bench(policy, out, data, config, watch, workers=self.workers)
             told: dict[str, Any] = {"schema": 1} | result(bench)
             told["speed"] = self._speed(out, policy, watch)
             told["ablations"] = self._ablations(start, watch)
+        told["backends"] = backends
         write_json(out / RESULT_FILE, told)
         if self.json is not None:
             write_json(self.json, told)
@@ -142,6 +146,17 @@ class BenchImitator:
             write_json(path, measure_speed(policy, SpeedConfig(seed=self.seed, workers=self.workers), watch))
         return json.loads(path.read_text()) if path.is_file() else None
 
+    def _backends(self, policy: Policy | None, watch: Any) -> dict[str, Any] | None:
+        """The policy on both physics backends, None if that is not asked for."""
+        from morphloop.imitator.bench_backends import measure_backends
+        from morphloop.motion import MotionError
+
+        if not self.backends:
+            return None
+        if policy is None:
+            raise MotionError("--backends: needs a policy, give --policy a file, shipped or zero")
+        return measure_backends(policy, self.limit, self.seconds, self.seed, watch)
+
     def _ablations(self, start: Path | None, watch: Any) -> dict[str, Any] | None:
         """Curves of the ablations, None if none are asked for."""
         from morphloop.imitator.bench_ablations import AblationConfig, run_ablations
@@ -153,7 +168,7 @@ class BenchImitator:
 
     def _page(self, told: dict[str, Any]) -> str:
         """The page in Markdown; draws the chart of the ablations."""
-        from morphloop.imitator import bench_ablations, bench_speed, bench_table
+        from morphloop.imitator import bench_ablations, bench_backends, bench_speed, bench_table
 
         assert self.markdown is not None
         asked = f"--policy {self.policy} --columns {self.columns}" + (f" --sets {self.sets}" if self.sets else "")
@@ -161,6 +176,8 @@ class BenchImitator:
         parts = [TITLE, f"Made by `morphloop bench imitator {asked}`.{nothing}", bench_table.page(told)]
         if told["speed"] is not None:
             parts.append(bench_speed.page(told["speed"]))
+        if told["backends"] is not None:
+            parts.append(bench_backends.page(told["backends"]))
         if told["ablations"] is not None:
             picture = self.markdown.with_suffix(".png")
             bench_ablations.draw(told["ablations"], picture)
@@ -193,3 +210,5 @@ def _print(told: dict[str, Any]) -> None:
         console.print(f"missing: {line}", highlight=False, soft_wrap=True)
     if told["aims"]:
         console.print(f"aims of issue 4: {sum(aim['met'] for aim in told['aims'])} of {len(told['aims'])} met")
+    for name, part in (told["backends"] or {"backends": {}})["backends"].items():
+        console.print(f"backend {name}: success {100 * part['success']:.1f} %, {part['steps_per_s']:.0f} steps/s")
