@@ -55,7 +55,7 @@ class TrainImitator:
     data_seed: int = 0
     """Of the corpus."""
     start: Path | None = None
-    """Policy file to start from (a warm start), one that behaviour cloning made, say."""
+    """Policy file to start PPO from."""
     envs: int = 256
     """Parallel environments; of every process under torchrun."""
     steps: int = 20_000_000
@@ -99,6 +99,7 @@ class TrainImitator:
     def run(self) -> int:
         """Do the work; returns the exit code."""
         from morphloop.imitator import hardest_segments, load_policy, train_imitator
+        from morphloop.imitator.trainer import World
         from morphloop.imitator.training import POLICY_FILE, training_clips
         from morphloop.imitator.warm_start import WARM_START_FILE
         from morphloop.motion import MotionError
@@ -114,11 +115,15 @@ class TrainImitator:
                 value = getattr(self, name)
                 if value is not None and not fits(value):
                     raise MotionError(f"--{name.replace('_', '-')}: {value}, expected {expected}")
+        if not self.minutes and not self.tape_minutes:
+            raise MotionError("--minutes 0 --tape-minutes 0: nothing to do, expected one of them to be more")
+        if self.tape_minutes and self.start is not None:
+            raise MotionError("--start and --tape-minutes: two beginnings, expected one of them")
+        if self.tape_minutes and World.here().size > 1:
+            raise MotionError("--tape-minutes under torchrun: expected a warm start of one process first, --minutes 0")
         body = driven_body(self.body)
         clips = [carry(clip, body) for clip in training_clips(self.clips, self.data_seed, "train", self.data)]
         held_out = [carry(clip, body) for clip in training_clips(self.held_out, self.data_seed, "test", None)]
-        if not self.minutes and not self.tape_minutes:
-            raise MotionError("--minutes 0 --tape-minutes 0: nothing to do, expected one of them to be more")
         out, config = writable_folder(self.out), self._config()
         policy = self._warm_start(clips, held_out, out, body) if self.tape_minutes else None
         if policy is not None:
@@ -174,9 +179,10 @@ class TrainImitator:
         )
 
 
-def _tell_tape(name: str, ticks: int) -> None:
-    """One line for each clip that the expert tracked."""
-    print(f"tape {name}: {ticks} ticks" if ticks else f"tape {name}: lost at once", file=sys.stderr, flush=True)
+def _tell_tape(name: str, ticks: int | None, why: str | None) -> None:
+    """One line for each clip that the expert was asked to track."""
+    said = f"no tape, {why}" if ticks is None else f"{ticks} ticks" if ticks else "lost at once"
+    print(f"tape {name}: {said}", file=sys.stderr, flush=True)
 
 
 def _tell(row: dict[str, Any]) -> None:

@@ -64,6 +64,7 @@ def vary(clip: Clip, donor: Clip, rng: np.random.Generator, config: AugmentConfi
     rotations, root, names = moved.rotations.copy(), moved.root_pos.copy(), moved.skeleton.names
     lower = np.array([name.removeprefix("left_").removeprefix("right_") in LOWER for name in names])
     if rng.random() < config.swap:
+        donor = donor.resampled(moved.fps)
         rotations[:, ~lower] = donor.rotations[_there_and_back(len(rotations), donor.num_frames)][:, ~lower]
     scale = np.where(lower, LEG_NOISE * config.noise, config.noise)
     scale[0] = 0.0

@@ -88,9 +88,9 @@ class TapeDeck:
         self.library = build_library([tape.clip for tape in tapes], body)
         self.length = torch.tensor([len(tape) for tape in tapes])
         self.start = torch.cumsum(self.length, 0) - self.length
-        self.qpos, self.qvel, self.ctrl = (
+        self.qpos, self.qvel, self.force, self.ctrl = (
             torch.from_numpy(np.concatenate([getattr(tape, name) for tape in tapes]))
-            for name in ("qpos", "qvel", "ctrl")
+            for name in ("qpos", "qvel", "force", "ctrl")
         )
         self.gain = torch.from_numpy(np.concatenate([tape.gain for tape in tapes]))
         self.qpos_ids, self.dof_ids = torch.as_tensor(body.qpos_ids), torch.as_tensor(body.dof_ids)
@@ -145,7 +145,7 @@ class _Ride:
         push = torch.randn(len(ids), 6, generator=draw, dtype=torch.double)
         qvel[:, :6] += config.push * push * push.new_tensor([1.0, 1.0, 0.3, 2.0, 2.0, 2.0])
         self.physics.set_state(ids, qpos, qvel)
-        self.force[ids] = 0.0
+        self.force[ids] = deck.force[row]
 
     @torch.no_grad()
     def step(self, policy: Policy, driven: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -28,6 +28,9 @@ LAST_TICKS = 12
 """Of a clip that was lost: what led there is not for learning."""
 MIN_TICKS = 20
 """A shorter tape is left empty."""
+OnTape = Callable[[str, int | None, str | None], None]
+"""Told of each new tape: the clip's name, its ticks (0 if the expert lost the clip at once), and if the process that
+recorded it died, no ticks and why."""
 ARRAYS = ("qpos", "qvel", "force", "ctrl", "gain")
 
 
@@ -67,13 +70,13 @@ def record_tapes(
     config: TapeConfig | None = None,
     workers: int | None = None,
     go_on: Callable[[], bool] = lambda: True,
-    on_tape: Callable[[str, int], None] = lambda name, ticks: None,
+    on_tape: OnTape = lambda name, ticks, why: None,
 ) -> list[Path]:
     """A tape of each prepared clip in folder `out`, named by the clip's id; those that are there are not made again.
 
     workers: processes, one a core if None, this one alone if 0 or if the body is not built in; go_on: asked before each
-    clip; on_tape: told of each new tape by the clip's name and its ticks, 0 if the expert lost the clip at once.
-    Returns the tapes that are there, in the order of the clips. MotionError names a clip whose recording died.
+    clip; on_tape: see `OnTape`. Returns the tapes that are there, in the order of the clips. A clip whose process died
+    has none, and costs no other clip.
     """
     config = config or TapeConfig()
     out.mkdir(parents=True, exist_ok=True)
@@ -84,7 +87,7 @@ def record_tapes(
         for place in missing:
             if not go_on():
                 break
-            on_tape(clips[place].name, record(clips[place], paths[place], body, config))
+            on_tape(clips[place].name, record(clips[place], paths[place], body, config), None)
     else:
         workers = min(os.cpu_count() or 1 if workers is None else workers, max(len(missing), 1))
         tasks = (
@@ -96,9 +99,7 @@ def record_tapes(
             if message is None:
                 continue
             name = clips[missing[number]].name
-            if "died" in message:
-                raise MotionError(f"{name}: the process that recorded its tape died: {message['died']}")
-            on_tape(name, message["ticks"])
+            on_tape(name, message.get("ticks"), message.get("died"))
     return [path for path in paths if path.exists()]
 
 

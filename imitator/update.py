@@ -6,9 +6,11 @@ it did is told on clips that were held out, and an update that does worse is not
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -66,13 +68,15 @@ def update_policy(
     config: UpdateConfig | None = None,
     on_round: Callable[[dict[str, Any]], None] = lambda row: None,
     body: Body | None = None,
+    folder: Path | None = None,
 ) -> tuple[Policy, dict[str, Any]]:
     """Teach a copy of the policy on clips within a time budget; returns it and a report.
 
     A quarter of the clips, at least one, is held out: the report's before and after are on those. If the update does
-    worse on the clips that it learned from, in success or at equal success in global error, the old policy is returned
-    and the report says so; its rounds are the distillation's first update and its last. on_round: told of every one.
-    MotionError if fewer than two clips can be tracked.
+    worse over all clips, in success or at equal success in global error, or if there was no time for one, the old
+    policy is returned and the report says so; its rounds are the distillation's first update and its last. on_round:
+    told of every one; folder: where tapes are kept meanwhile, so that a killed update need not record them again; a
+    temporary one if None. MotionError if fewer than two clips can be tracked.
     """
     config, body = config or UpdateConfig(), body or default_body()
     began = time.monotonic()
@@ -84,10 +88,10 @@ def update_policy(
     learned = [references[i] for i in order[len(held) :]]
     before = {"held_out": evaluate_policy(policy, held, body), "learned": evaluate_policy(policy, learned, body)}
     student, rounds = policy.copy(), []
-    with tempfile.TemporaryDirectory() as folder:
+    with _tapes_folder(folder) as tapes_at:
         stop = began + config.recording * budget_s
         paths = record_tapes(
-            learned, Path(folder), body, config.tapes, config.workers, go_on=lambda: time.monotonic() < stop
+            learned, tapes_at, body, config.tapes, config.workers, go_on=lambda: time.monotonic() < stop
         )
         tapes = [tape for path in paths if (tape := load_tape(path, body)) is not None]
     left = began + budget_s - time.monotonic()
@@ -99,7 +103,8 @@ def update_policy(
 
         distil(student, tapes, body, left, replace(config.distil, seed=seed), told)
     after = {"held_out": evaluate_policy(student, held, body), "learned": evaluate_policy(student, learned, body)}
-    worse = _standing(after["learned"]) < _standing(before["learned"])
+    share = len(held) / len(references)
+    worse = not rounds or _standing(after, share) < _standing(before, share)
     report = {
         "held_out_clips": [c.name for c in held],
         "learned_clips": [c.name for c in learned],
@@ -114,9 +119,27 @@ def update_policy(
     return (policy if worse else student.eval()), report
 
 
-def _standing(figures: dict[str, float | None]) -> tuple[float, float]:
-    """What decides between two policies on the same clips: success, then global error. Larger is better."""
-    return figures["success"] or 0.0, -(figures["e_g_mpjpe_mm"] or 0.0)
+@contextmanager
+def _tapes_folder(folder: Path | None) -> Iterator[Path]:
+    """A folder for tapes that is gone when they were used."""
+    if folder is None:
+        with tempfile.TemporaryDirectory() as made:
+            yield Path(made)
+        return
+    yield folder / "tapes"
+    shutil.rmtree(folder / "tapes", ignore_errors=True)
+
+
+def _standing(figures: dict[str, dict[str, float | None]], held_out: float) -> tuple[float, float]:
+    """What decides between two policies on the same clips: success, then global error. Larger is better.
+
+    figures: of clips held out and learned; held_out: share of the former.
+    """
+
+    def mean(name: str) -> float:
+        return held_out * (figures["held_out"][name] or 0.0) + (1.0 - held_out) * (figures["learned"][name] or 0.0)
+
+    return mean("success"), -mean("e_g_mpjpe_mm")
 
 
 def _trackable(clips: Sequence[Clip], body: Body) -> list[Clip]:

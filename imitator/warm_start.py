@@ -2,32 +2,39 @@
 
 PPO from nothing is too slow for two cores; iLQR tracks almost every clip, at seconds of computing a second of motion.
 What it shows on a few hundred clips, with gains beside, a policy learns in half an hour (`tapes.py`, `distil.py`).
-The folder gets `tapes/`, `distillation.jsonl` (a row an update) and `warm_start.safetensors`. A killed recording goes
-on where it was; distillation, which is the shorter part, begins anew.
+The folder gets `tapes/`, `distillation.jsonl` (a row an update), `warm_start.json` (what it is made of) and
+`warm_start.safetensors`. A killed recording goes on where it was, its clock too; distillation, which is the shorter
+part, begins anew, and since its budget is time, a second one is not the same to the byte.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from morphloop.envs import prepare
-from morphloop.motion import Clip, MotionError
+from morphloop.motion import Clip, MotionError, write_json
 from morphloop.sim import Body
 
 from .augment import AugmentConfig, variations
 from .distil import DistilConfig, distil
 from .policy import Policy, load_policy, new_policy
-from .tapes import TapeConfig, load_tape, record_tapes
+from .tapes import OnTape, Tape, TapeConfig, load_tape, record_tapes
 from .update import evaluate_policy
 
 TAPES, LOG_FILE, WARM_START_FILE = "tapes", "distillation.jsonl", "warm_start.safetensors"
+MADE_OF, CLOCK = "warm_start.json", "recorded.json"
 EVALUATIONS = 6
 """Times that the policy is evaluated on the way."""
+
+
+BUDGETS = ("tape_s", "distil_s", "workers")
+"""What may differ when a warm start is taken up."""
 
 
 @dataclass(frozen=True)
@@ -56,46 +63,78 @@ def warm_start(
     out: Path,
     body: Body,
     config: WarmStartConfig | None = None,
-    on_tape: Callable[[str, int], None] = lambda name, ticks: None,
+    on_tape: OnTape = lambda name, ticks, why: None,
     on_update: Callable[[dict[str, Any]], None] = lambda row: None,
 ) -> Policy:
     """A policy taught by an expert on `clips` and variations of them, kept in folder `out`; the one there if it is.
 
-    held_out: clips that it is evaluated on along the way. Some rows that on_update is told carry `test_` figures.
-    MotionError if a clip cannot be prepared or the expert could track none.
+    held_out: clips that it is evaluated on along the way and at the end: rows with `test_` figures. MotionError if a
+    clip cannot be prepared, the expert could track none, or the folder holds a warm start of other clips, options or
+    another body.
     """
     config, path = config or WarmStartConfig(), out / WARM_START_FILE
+    _check_same(out, clips, config, body)
     if path.exists():
         return load_policy(path, body)
-    wanted = [prepare(clip, body) for clip in training_order(clips, config)]
-    began = time.monotonic()
-    paths = record_tapes(
-        wanted,
-        out / TAPES,
-        body,
-        config.tapes,
-        config.workers,
-        go_on=lambda: time.monotonic() < began + config.tape_s,
-        on_tape=on_tape,
-    )
-    tapes = [tape for each in paths if (tape := load_tape(each, body)) is not None]
-    if not tapes:
-        raise MotionError(f"{out / TAPES}: the expert could track none of {len(wanted)} clips")
+    tapes = _recorded(clips, out, body, config, on_tape)
     tests = [prepare(clip, body) for clip in held_out]
     policy = new_policy(body, config.hidden, config.seed)
     due = [config.distil_s * (k + 1) / EVALUATIONS for k in range(EVALUATIONS - 1)]
     with (out / LOG_FILE).open("w") as log:
 
-        def told(row: dict[str, Any]) -> None:
-            if tests and due and row["seconds"] >= due[0]:
-                due.pop(0)
+        def told(row: dict[str, Any], now: bool = False) -> None:
+            if tests and (now or (due and row["seconds"] >= due[0])):
+                del due[:1]
                 row |= {f"test_{name}": value for name, value in evaluate_policy(policy, tests, body).items()}
             log.write(json.dumps(row) + "\n")
             on_update(row)
 
         distil(policy, tapes, body, config.distil_s, replace(config.distil, seed=config.seed), told)
+        told({"seconds": config.distil_s}, now=True)
     policy.save(path)
     return policy
+
+
+def _check_same(out: Path, clips: Sequence[Clip], config: WarmStartConfig, body: Body) -> None:
+    """MotionError naming the first thing in which the warm start in a folder differs from the one asked for."""
+    ids = hashlib.sha256("".join(clip.id for clip in clips).encode()).hexdigest()[:16]
+    told = {name: value for name, value in asdict(config).items() if name not in BUDGETS}
+    told = json.loads(json.dumps(told | {"clips": ids, "body": body.hash}))
+    if not (out / MADE_OF).exists():
+        write_json(out / MADE_OF, told)
+    had = json.loads((out / MADE_OF).read_text())
+    for name in sorted(told.keys() | had.keys()):
+        if told.get(name) != had.get(name):
+            raise MotionError(
+                f"{out}: holds a warm start with {name} = {had.get(name)}, asked for {told.get(name)}; expected the "
+                "same, or another folder"
+            )
+
+
+def _recorded(clips: Sequence[Clip], out: Path, body: Body, config: WarmStartConfig, on_tape: OnTape) -> list[Tape]:
+    """The tapes of the clips and their variations, as many as there is time for; time spent before a kill counts."""
+    folder, clock = out / TAPES, out / TAPES / CLOCK
+    wanted = [prepare(clip, body) for clip in training_order(clips, config)]
+    folder.mkdir(parents=True, exist_ok=True)
+    for leftover in folder.glob(".*.tmp"):
+        leftover.unlink()
+    before = json.loads(clock.read_text())["seconds"] if clock.exists() else 0.0
+    began = time.monotonic()
+
+    def spent() -> float:
+        return before + time.monotonic() - began
+
+    def told(name: str, ticks: int | None, why: str | None) -> None:
+        write_json(clock, {"seconds": spent()})
+        on_tape(name, ticks, why)
+
+    paths = record_tapes(
+        wanted, folder, body, config.tapes, config.workers, go_on=lambda: spent() < config.tape_s, on_tape=told
+    )
+    tapes = [tape for path in paths if (tape := load_tape(path, body)) is not None]
+    if not tapes:
+        raise MotionError(f"{folder}: the expert could track none of {len(wanted)} clips")
+    return tapes
 
 
 def training_order(clips: Sequence[Clip], config: WarmStartConfig) -> list[Clip]:

@@ -83,7 +83,7 @@ def imitate(
         return {"skipped": "the budget is 0 s"}
     if len(clips) < 2:
         return {"skipped": "a single clip: none could be held out"}
-    updated, report = update_policy(policy, clips, config.imitate_budget_s, seed)
+    updated, report = update_policy(policy, clips, config.imitate_budget_s, seed, folder=folder)
     write_json(folder / UPDATE_FILE, finite(report))
     updated.save(folder / POLICY_FILE)
     return {"policy": updated.hash}

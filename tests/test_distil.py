@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from morphloop.cli.train_imitator import TrainImitator
 from morphloop.envs import Observer, build_library, feedback_entries, prepare
 from morphloop.imitator import (
     AugmentConfig,
@@ -25,14 +26,16 @@ from morphloop.imitator import (
     load_tape,
     new_policy,
     record_tapes,
+    tapes,
     update_policy,
     variations,
     warm_start,
 )
+from morphloop.imitator.augment import vary
 from morphloop.imitator.distil import TapeDeck
 from morphloop.imitator.ilqr import difference
 from morphloop.imitator.warm_start import training_order
-from morphloop.motion import DEFAULT_SKELETON, Clip, MotionError, Skeleton, make_corpus
+from morphloop.motion import DEFAULT_SKELETON, Clip, MotionError, make_corpus
 from morphloop.sim import SUBSTEPS, Body, default_body
 
 QUICK = TapeConfig(IlqrConfig(horizon=8, iterations=1, hard_iterations=1, dampings=(0.0,), retries=0, threads=1))
@@ -94,11 +97,11 @@ def test_the_expert_answers_by_its_gains(body: Body, tape: Tape) -> None:
 def test_tapes_are_made_once_and_a_recording_can_be_cut_short(body: Body, walk: Clip, tmp_path: Path) -> None:
     clips = [walk, replace(walk.slice(5, 30), name="part")]
     told: list[str] = []
-    first = record_tapes(clips, tmp_path, body, QUICK, 0, lambda: not told, lambda name, ticks: told.append(name))
+    first = record_tapes(clips, tmp_path, body, QUICK, 0, lambda: not told, lambda name, ticks, why: told.append(name))
     assert told == ["walk"]
     assert [path.stem for path in first] == [walk.id]
     stamp = first[0].stat().st_mtime_ns
-    both = record_tapes(clips, tmp_path, body, QUICK, 0, on_tape=lambda name, ticks: told.append(name))
+    both = record_tapes(clips, tmp_path, body, QUICK, 0, on_tape=lambda name, ticks, why: told.append(name))
     assert told == ["walk", "part"]
     assert both[0].stat().st_mtime_ns == stamp
     assert [path.stem for path in both] == [clip.id for clip in clips]
@@ -108,7 +111,42 @@ def test_workers_record_the_same_tape(body: Body, walk: Clip, tape: Tape, tmp_pa
     path = record_tapes([walk], tmp_path, body, QUICK, workers=1)[0]
     other = load_tape(path, body)
     assert other is not None
-    np.testing.assert_allclose(other.qpos[:5], tape.qpos[:5], atol=1e-6)
+    assert len(other) == len(tape)
+    for name in ("qpos", "qvel", "force", "ctrl", "gain"):
+        np.testing.assert_allclose(getattr(other, name)[:5], getattr(tape, name)[:5], rtol=1e-3, atol=1e-3)
+    assert other.clip.id == walk.id
+
+
+def test_a_clip_that_is_lost_leaves_its_beginning_or_an_empty_tape(body: Body, walk: Clip, tmp_path: Path) -> None:
+    root = walk.root_pos.copy()
+    root[25:, 2] += 3.0  # no body follows that
+    late = replace(walk, root_pos=root, name="late")
+    root = walk.root_pos.copy()
+    root[5:, 2] += 3.0
+    early = replace(walk, root_pos=root, name="early")
+    told: list[tuple[str, int | None]] = []
+    paths = record_tapes(
+        [late, early], tmp_path, body, QUICK, 0, on_tape=lambda name, ticks, why: told.append((name, ticks))
+    )
+    assert load_tape(paths[1], body) is None
+    assert told[1] == ("early", 0)
+    kept = load_tape(paths[0], body)
+    assert (0 if kept is None else len(kept)) == told[0][1] < 25
+
+
+def test_a_recording_that_dies_costs_one_tape(body: Body, walk: Clip, tmp_path: Path, monkeypatch) -> None:
+    def run(work, tasks, workers):
+        for number, task in enumerate(tasks):
+            yield number, {"died": "killed by signal 9"} if number == 0 else next(work(task))
+            yield number, None
+
+    monkeypatch.setattr(tapes, "run_tasks", run)
+    told: list[tuple[str, int | None, str | None]] = []
+    clips = [walk, replace(walk.slice(0, 26), name="part")]
+    paths = record_tapes(clips, tmp_path, body, QUICK, workers=1, on_tape=lambda *row: told.append(row))
+    assert told[0] == ("walk", None, "killed by signal 9")
+    assert told[1][::2] == ("part", None)
+    assert [path.stem for path in paths] == [clips[1].id]
 
 
 def test_what_is_not_a_tape_of_this_body_is_refused(body: Body, walk: Clip, tmp_path: Path) -> None:
@@ -174,6 +212,16 @@ def test_variations_move_and_are_their_own(walk: Clip) -> None:
     np.testing.assert_allclose(same.positions, clips[0].positions, atol=1e-9)
 
 
+def test_the_upper_body_of_another_clip_moves_at_its_own_speed(walk: Clip) -> None:
+    waving = next(c for c in make_corpus(24, seed=4) if c.provenance.notes["action"] == "wave")
+    only_swap = AugmentConfig((1.0, 1.0), 0.0, 0.0, swap=1.0, noise=0.0, spoil=0.0)
+    rng = np.random.default_rng
+    slow = vary(walk, waving, rng(0), only_swap)
+    fast = vary(walk, waving.resampled(120.0), rng(0), only_swap)
+    np.testing.assert_allclose(slow.positions, fast.positions, atol=0.01)
+    assert np.abs(slow.positions - walk.positions).max() > 0.1
+
+
 def test_a_slow_variation_is_longer_and_a_crouch_is_lower(walk: Clip) -> None:
     quiet = AugmentConfig(tempo=(1.0, 1.0), crouch=0.0, turn=0.0, swap=0.0, noise=0.0, spoil=0.0)
     slow = variations([walk], 1, 0, replace(quiet, tempo=(0.5, 0.5)))[0]
@@ -199,16 +247,31 @@ def test_a_warm_start_is_kept_and_not_made_twice(body: Body, walk: Clip, tmp_pat
     policy = warm_start([walk], [walk], tmp_path, body, config, on_update=rows.append)
     assert (tmp_path / "distillation.jsonl").read_text().count("\n") == len(rows)
     assert any("test_success" in row for row in rows)
-    again = warm_start([], [], tmp_path, body, config)
+    assert "test_success" in rows[-1]
+    again = warm_start([walk], [], tmp_path, body, replace(config, distil_s=99.0))
     assert again.hash == policy.hash
+    with pytest.raises(MotionError, match=r"holds a warm start with seed = 0, asked for 1"):
+        warm_start([walk], [], tmp_path, body, replace(config, seed=1))
+    with pytest.raises(MotionError, match=r"holds a warm start with clips = "):
+        warm_start([walk.slice(0, 30)], [], tmp_path, body, config)
 
 
-def test_an_update_reports_on_clips_that_it_did_not_learn_from(body: Body, walk: Clip) -> None:
+def test_a_recording_that_was_killed_has_the_time_that_is_left(body: Body, walk: Clip, tmp_path: Path) -> None:
+    config = WarmStartConfig(tape_s=60.0, distil_s=1.0, variations=0.0, hidden=(16,), workers=0, tapes=QUICK)
+    (tmp_path / "tapes").mkdir()
+    (tmp_path / "tapes" / "recorded.json").write_text('{"seconds": 61.0}')
+    (tmp_path / "tapes" / ".half.tmp").write_bytes(b"half")
+    with pytest.raises(MotionError, match="could track none of 1 clips"):
+        warm_start([walk], [], tmp_path, body, config)
+    assert not (tmp_path / "tapes" / ".half.tmp").exists()
+
+
+def test_an_update_reports_on_clips_that_it_did_not_learn_from(body: Body, walk: Clip, tmp_path: Path) -> None:
     clips = [replace(walk.slice(k, k + 22), name=f"part{k}") for k in (0, 4, 8)]
     student = new_policy(body, hidden=(16,), seed=0)
     before, rounds = student.hash, []
     config = UpdateConfig(QUICK, SHORT, workers=0)
-    taught, report = update_policy(student, clips, 14.0, seed=0, config=config, on_round=rounds.append, body=body)
+    taught, report = update_policy(student, clips, 14.0, 0, config, rounds.append, body, tmp_path)
     assert len(report["held_out_clips"]) == 1
     assert sorted(report["held_out_clips"] + report["learned_clips"]) == ["part0", "part4", "part8"]
     for stage in ("before", "after", "learned_before", "learned_after"):
@@ -216,6 +279,7 @@ def test_an_update_reports_on_clips_that_it_did_not_learn_from(body: Body, walk:
     assert report["tapes"] >= 1
     assert report["rounds"] == [rounds[0], rounds[-1]]
     assert (taught.hash == before) == (report["kept"] == "old")
+    assert not list(tmp_path.iterdir()), "tapes are gone when they were used"
     assert student.hash == before, "the given policy stays as it is"
     with pytest.raises(MotionError, match="1 clips can be tracked, expected at least 2"):
         update_policy(student, clips[:1], 1.0, seed=0)
@@ -225,10 +289,29 @@ def test_an_update_without_time_for_a_tape_keeps_the_old_policy(body: Body, walk
     student = new_policy(body, hidden=(16,), seed=0)
     taught, report = update_policy(student, [walk, walk.slice(0, 25)], 0.0, seed=0, config=UpdateConfig(workers=0))
     assert report["tapes"] == 0
+    assert report["kept"] == "old"
     assert taught.hash == student.hash
 
 
 def test_tapes_need_ball_joints(tape: Tape) -> None:
     with pytest.raises(MotionError, match="hinge joints, tapes need ball joints"):
         TapeDeck([tape], default_body("hinge"))
-    assert isinstance(tape.clip.skeleton, Skeleton)
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ({"start": Path("p.safetensors"), "tape_minutes": 1.0}, "two beginnings"),
+        ({"minutes": 0.0}, "nothing to do"),
+    ],
+)
+def test_a_warm_start_that_contradicts_itself_is_refused(flags: dict, said: str, tmp_path: Path) -> None:
+    with pytest.raises(MotionError, match=said):
+        TrainImitator(out=tmp_path / "run", **flags).run()
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_warm_start_is_made_by_one_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(MotionError, match="expected a warm start of one process first"):
+        TrainImitator(out=tmp_path / "run", tape_minutes=1.0).run()
