@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
     from morphloop.imitator import Policy
     from morphloop.imitator.bench import BenchConfig
 
-RESULT_FILE, SPEED_FILE, CONFIG_FILE = "imitator.json", "speed.json", "config.json"
+RESULT_FILE, SPEED_FILE = "imitator.json", "speed.json"
+SPEED_PART_FILE = "speed.part.json"
+"""Timings of a run that is not done, or was killed."""
 TITLE = "# The imitator's bench"
 ZERO = "zero"
 SHOWN = {
@@ -90,7 +93,7 @@ class BenchImitator:
             backends = self._backends(policy, watch)  # first: what it may lack is told before hours of work
             bench = run_bench(policy, out, data, config, watch, workers=self.workers)
             told: dict[str, Any] = {"schema": 1} | result(bench)
-            told["speed"] = self._speed(out, policy, watch)
+            told["speed"] = self._speed(out, watch)
             told["ablations"] = self._ablations(start, watch)
         told["backends"] = backends
         write_json(out / RESULT_FILE, told)
@@ -136,14 +139,18 @@ class BenchImitator:
         columns: Any = _words(self.columns)
         return BenchConfig(sets, columns, self.limit, self.seconds, self.refiner_seconds, self.seed)
 
-    def _speed(self, out: Path, policy: Policy | None, watch: Any) -> dict[str, Any] | None:
-        """Timings, measured now if asked for, else those of an earlier run on the folder; None without any."""
+    def _speed(self, out: Path, watch: Any) -> dict[str, Any] | None:
+        """Timings, measured now if asked for (what a kill left is gone on from), else those of an earlier run on the
+        folder; None without any."""
         from morphloop.imitator.bench_speed import SpeedConfig, measure_speed
         from morphloop.motion import write_json
 
-        path = out / SPEED_FILE
+        path, part = out / SPEED_FILE, out / SPEED_PART_FILE
         if self.speed:
-            write_json(path, measure_speed(policy, SpeedConfig(seed=self.seed, workers=self.workers), watch))
+            known = json.loads(part.read_text()) if part.is_file() else None
+            config = SpeedConfig(seed=self.seed, workers=self.workers)
+            write_json(path, measure_speed(config, watch, lambda told: write_json(part, told), known))
+            part.unlink()
         return json.loads(path.read_text()) if path.is_file() else None
 
     def _backends(self, policy: Policy | None, watch: Any) -> dict[str, Any] | None:
@@ -166,14 +173,23 @@ class BenchImitator:
         config = AblationConfig(steps=self.ablation_steps, seed=self.seed)
         return run_ablations(writable_folder(self.ablations), start, config, watch)
 
+    def _asked(self) -> str:
+        """The flags that a page rests on: policy and columns, and what is not as it is by default."""
+        words = [f"--policy {quote(self.policy)} --columns {quote(self.columns)}"]
+        for name in ("sets", "limit", "seconds", "refiner_seconds", "seed", "ablation_steps"):
+            value = getattr(self, name)
+            if value != getattr(BenchImitator, name):
+                words.append(f"--{name.replace('_', '-')} {quote(str(value))}")
+        words += ["--ablations DIR"] if self.ablations is not None else []
+        return " ".join(words + [f"--{name}" for name in ("speed", "backends") if getattr(self, name)])
+
     def _page(self, told: dict[str, Any]) -> str:
         """The page in Markdown; draws the chart of the ablations."""
         from morphloop.imitator import bench_ablations, bench_backends, bench_speed, bench_table
 
         assert self.markdown is not None
-        asked = f"--policy {self.policy} --columns {self.columns}" + (f" --sets {self.sets}" if self.sets else "")
         nothing = " That policy is an untrained network that does nothing: the baseline." if self.policy == ZERO else ""
-        parts = [TITLE, f"Made by `morphloop bench imitator {asked}`.{nothing}", bench_table.page(told)]
+        parts = [TITLE, f"Made by `morphloop bench imitator {self._asked()}`.{nothing}", bench_table.page(told)]
         if told["speed"] is not None:
             parts.append(bench_speed.page(told["speed"]))
         if told["backends"] is not None:

@@ -12,7 +12,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from .console import BAD_INPUT, DONE, FAILED, one_line, policy_file, progress_bars, writable_folder
+from .console import BAD_INPUT, DONE, FAILED, one_line, policy_file, progress_bars, writable_files, writable_folder
 from .convert import _file_name
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ class Project:
         body = driven_body(self.body)
         policy_path = None if self.projector == "refiner" else policy_file(self.policy)
         files = list(find_motions(self.paths))
+        writable_files(self.json)
         out = writable_folder(self.out)
         policy = None if policy_path is None else load_policy(policy_path, body)
         folder = self._folder(out, body, {} if policy is None else {"policy": policy.hash})

@@ -1,7 +1,8 @@
 """The imitator's ablations: short PPO runs on the corpus that differ in one thing each, same seed and same steps.
 
 The base starts from an untrained network, without a prior, with the contact term and with failure weighting. Each run
-is a training folder of its own, so that what was killed goes on where its last checkpoint was.
+is a training folder of its own, so that what was killed goes on where its last checkpoint was; the folder of the warm
+start bears the hash of the policy that it started from.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 from morphloop.envs import RewardConfig
 from morphloop.motion import make_corpus, write_json
 
+from .policy import load_policy
 from .priors import PriorConfig
 from .training import ImitatorConfig, train_imitator
 from .training_log import read_log
@@ -73,6 +75,11 @@ def variant_config(name: str, config: AblationConfig, start: Path | None) -> Imi
     return replace(base, task=replace(base.task, start_floor=1.0)) if name == "even_starts" else base
 
 
+def folder_name(name: str, start: Path | None) -> str:
+    """A variant's folder; another policy to start from is another folder."""
+    return f"{name}_{load_policy(start).hash[:8]}" if name == "warm" and start is not None else name
+
+
 def run_ablations(
     out: Path,
     start: Path | None,
@@ -95,8 +102,9 @@ def run_ablations(
         def tick(row: dict[str, Any], name: str = name) -> None:
             watch(f"ablation {name}", min(int(row["env_steps"]), config.steps), config.steps)
 
-        train_imitator(clips, held_out, out / name, variant_config(name, config, start), tick)
-        told["variants"][name] = {"title": title, "curve": curve(out / name)}
+        folder = out / folder_name(name, start)
+        train_imitator(clips, held_out, folder, variant_config(name, config, start), tick)
+        told["variants"][name] = {"title": title, "curve": curve(folder)}
         write_json(out / RESULT_FILE, told)
     write_json(out / RESULT_FILE, told)
     draw(told, out / CHART_FILE)

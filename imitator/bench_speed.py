@@ -6,6 +6,7 @@ both take turns, so that the load of the machine weighs on both alike.
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections import defaultdict
@@ -21,8 +22,9 @@ from morphloop.motion import Clip, make_corpus
 from morphloop.sim import SUBSTEPS, Body, CpuPhysics, Physics, default_body, make_physics
 from morphloop.sim.physics import Backend
 
+from .bench import code_hash
 from .bench_sets import cut
-from .policy import Policy, new_policy
+from .policy import new_policy
 from .ppo import PpoConfig, Sb3Trainer, fit_normaliser
 from .projection import ProjectionConfig, project_clips
 
@@ -224,18 +226,18 @@ def ppo_over_raw(envs: int, updates: int, seed: int = 0) -> dict[str, Any]:
 
 
 def refiner_speed(
-    clips: Sequence[Clip], together: bool, policy: Policy | None, body: Body, seed: int = 0, workers: int | None = None
+    clips: Sequence[Clip], together: bool, body: Body, seed: int = 0, workers: int | None = None
 ) -> dict[str, Any]:
-    """Wall seconds of the refiner for a second of motion, one clip after another or all at once.
+    """Wall seconds of the refiner alone for a second of motion, one clip after another or all at once.
 
-    policy: what guides it, None for nothing. Preparing, replaying and measuring errors are counted in.
+    Preparing, replaying and measuring errors are counted in.
     """
     config = ProjectionConfig(projector="refiner", seed=seed)
     began = time.monotonic()
     if together:
-        found = project_clips(clips, policy, config, body=body, workers=workers)
+        found = project_clips(clips, None, config, body=body, workers=workers)
     else:
-        found = [project_clips([clip], policy, config, body=body, workers=workers)[0] for clip in clips]
+        found = [project_clips([clip], None, config, body=body, workers=workers)[0] for clip in clips]
     wall = time.monotonic() - began
     seconds = sum(clip.duration for clip in clips)
     return {
@@ -257,27 +259,31 @@ def walking_clips(count: int, seconds: float) -> list[Clip]:
 
 
 def measure_speed(
-    policy: Policy | None,
     config: SpeedConfig | None = None,
     watch: Callable[[str, int, int], None] = lambda label, done, total: None,
     keep: Callable[[dict[str, Any]], None] = lambda told: None,
+    known: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """All timings; `keep` sees them after each. policy: what guides the refiner, None for nothing."""
+    """All timings. keep: sees them after each; known: what it saw last, of a run that was killed: it is gone on from
+    where configuration and code are the same."""
     config, body = config or SpeedConfig(), default_body()
     walks = walking_clips(config.walks, config.seconds)
     many = [cut(clip, config.seconds) for clip in make_corpus(config.together, 3, "test")]
     parts: dict[str, Callable[[], Any]] = {
         "environment": lambda: env_over_raw(config.envs, config.steps),
         "ppo": lambda: ppo_over_raw(config.envs, config.updates, config.seed),
-        "refiner_walking": lambda: refiner_speed(walks, False, policy, body, config.seed, config.workers),
-        "refiner_together": lambda: refiner_speed(many, True, policy, body, config.seed, config.workers),
+        "refiner_walking": lambda: refiner_speed(walks, False, body, config.seed, config.workers),
+        "refiner_together": lambda: refiner_speed(many, True, body, config.seed, config.workers),
         "cuda": lambda: _cuda(config),
     }
-    told: dict[str, Any] = {"config": asdict(config)}
+    told: dict[str, Any] = json.loads(json.dumps({"config": asdict(config), "code": code_hash()}))
+    if known is not None and all(known.get(name) == value for name, value in told.items()):
+        told = dict(known)
     for number, (name, run) in enumerate(parts.items()):
         watch("speed", number, len(parts))
-        told[name] = run()
-        keep(told)
+        if name not in told:
+            told[name] = run()
+            keep(told)
     watch("speed", len(parts), len(parts))
     return told
 

@@ -15,7 +15,7 @@ import numpy as np
 from morphloop.metrics import bootstrap_mean
 from morphloop.motion import Clip
 
-from .bench import CONTROL, PHYSICS, BenchRun, Column, Row
+from .bench import CONTROL, PHYSICS, BenchRun, Column, Row, code_hash
 from .bench_sets import MOVING_M, SETS, BenchSet
 
 Figures = dict[str, Any]
@@ -190,6 +190,7 @@ def result(run: BenchRun) -> dict[str, Any]:
     return {
         "policy": run.policy,
         "code": run.code,
+        "code_now": code_hash(),
         "moving_m": MOVING_M,
         "seconds": run.config.seconds,
         "refiner_seconds": run.config.refiner_seconds,
@@ -233,8 +234,11 @@ def _head(told: dict[str, Any]) -> str:
         "of slides is of means over clips; where the input hardly slides (set A is made in code) it cannot be low."
     ]
     lines += [f"- Missing: {line}" for line in told["missing"]]
-    if len(told["code"]) > 1:
-        lines.append(f"- Rows were made by {len(told['code'])} states of the code: {', '.join(told['code'])}.")
+    if any(code != told["code_now"] for code in told["code"]):
+        lines.append(
+            f"- **Not all of the code as it is now** (`{told['code_now']}`): rows were made by "
+            f"{', '.join(f'`{code}`' for code in told['code'])}."
+        )
     if told["unreplayed"]:
         lines.append("- **Did not replay**: " + "; ".join(told["unreplayed"]))
     return "\n".join(lines)

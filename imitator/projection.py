@@ -214,29 +214,40 @@ def _good(projection: Projection, config: ProjectionConfig) -> bool:
     return sound and projection.slide_mm_s <= config.max_slide_mm_s
 
 
-def _batches(jobs: Sequence[_Job], limit: int, together: bool) -> Iterator[list[_Job]]:
-    """Jobs in groups of at most `limit` frames (one at least); together: every job takes as many as the longest."""
-    group: list[_Job] = []
+def _batches(clips: Sequence[Clip], limit: int, together: bool) -> Iterator[list[int]]:
+    """Places of clips in groups of at most `limit` frames (one clip at least); together: every clip takes as many as
+    the longest of its group, and short ones come first."""
+    group: list[int] = []
     longest = total = 0
-    for job in jobs:
-        frames = job.eased.num_frames
+    order = range(len(clips))
+    for place in sorted(order, key=lambda k: clips[k].num_frames) if together else order:
+        frames = clips[place].num_frames
         longest, total = max(longest, frames), total + frames
         if group and (longest * (len(group) + 1) if together else total) > limit:
             yield group
             group, longest, total = [], frames, frames
-        group.append(job)
+        group.append(place)
     if group:
         yield group
 
 
 def _by_policy(jobs: Sequence[_Job], policy: Policy, body: Body) -> Iterator[tuple[_Job, Projection]]:
     """What the policy makes of each job, batch by batch."""
-    for group in _batches(sorted(jobs, key=lambda job: job.eased.num_frames), TAPE_ROWS, together=True):
+    for group in _batches([job.eased for job in jobs], TAPE_ROWS, together=True):
         began = time.monotonic()
-        rollouts = policy_rollouts(policy, [job.eased for job in group], body)
+        rollouts = policy_rollouts(policy, [jobs[place].eased for place in group], body)
         share = (time.monotonic() - began) / len(group)
-        for job, rollout in zip(group, rollouts, strict=True):
-            yield job, _projection(job, rollout, "policy", policy.hash, share, body)
+        for place, rollout in zip(group, rollouts, strict=True):
+            yield jobs[place], _projection(jobs[place], rollout, "policy", policy.hash, share, body)
+
+
+def rollouts_in_batches(policy: Policy, references: Sequence[Clip], body: Body) -> list[Rollout]:
+    """`policy_rollouts` of however many clips, in their order, in batches that keep to `TAPE_ROWS`."""
+    found: dict[int, Rollout] = {}
+    for group in _batches(references, TAPE_ROWS, together=True):
+        rollouts = policy_rollouts(policy, [references[place] for place in group], body)
+        found.update(zip(group, rollouts, strict=True))
+    return [found[place] for place in range(len(references))]
 
 
 def _by_ilqr(
@@ -272,8 +283,8 @@ def _by_sampling(
     The noise depends on the clip and the seed, not on the clip's place in a batch.
     """
     guide_hash = None if guide is None else guide.hash
-    for group in _batches(jobs, LIBRARY_FRAMES, together=False):
-        began = time.monotonic()
+    for places in _batches([job.eased for job in jobs], LIBRARY_FRAMES, together=False):
+        group, began = [jobs[place] for place in places], time.monotonic()
         refiner = Refiner(body, build_library([job.eased for job in group], body), config.sampling, policy=guide)
         seeds = [config.seed + int(job.source.id[:7], 16) for job in group]
 

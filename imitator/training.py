@@ -100,6 +100,8 @@ def train_imitator(
     write_json(out / "config.json", told)
     keeper = _Keeper(trainer, [prepare(c, body) for c in held_out], out, told, config.checkpoint_s, found)
     stop = trainer.agreed(_over(trainer, config, keeper.seconds))
+    if stop and found is not None:
+        keeper.write()  # a kill after the last checkpoint may have left these behind it
     while not stop:
         row = trainer.update() | {"seconds": keeper.seconds}
         stop = trainer.agreed(_over(trainer, config, keeper.seconds))
@@ -162,11 +164,15 @@ class _Keeper:
         spec = trainer.policy.spec
         numbers = {"config": self.told, "seconds": self.seconds, "hidden": list(spec.hidden), "notes": spec.notes}
         save_checkpoint(self.out, trainer.checkpoint(numbers))
-        trainer.policy.save(self.out / POLICY_FILE)
-        if trainer.prior is not None:
-            trainer.prior.save(self.out / PRIOR_FILE)
-        write_json(self.out / WEIGHTS_FILE, sampler.table())
+        self.write()
         self.log.show_weights(sampler.weights, hardest_segments(self.out), trainer.env_steps)
+
+    def write(self) -> None:
+        """The files that are read by others, as the trainer is now: policy, prior and weights."""
+        self.trainer.policy.save(self.out / POLICY_FILE)
+        if self.trainer.prior is not None:
+            self.trainer.prior.save(self.out / PRIOR_FILE)
+        write_json(self.out / WEIGHTS_FILE, self.trainer.env.sampler.table())
 
 
 def _task(clips: Sequence[Clip], body: Body, config: ImitatorConfig, world: World) -> TrackingEnv:

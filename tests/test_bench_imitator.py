@@ -13,7 +13,7 @@ import pytest
 
 from morphloop.cli import main
 from morphloop.envs import prepare
-from morphloop.imitator import bench, bench_ablations, bench_sets, bench_speed, bench_table
+from morphloop.imitator import bench, bench_ablations, bench_sets, bench_speed, bench_table, new_policy
 from morphloop.imitator.bench import CONTROL, ROWS_FILE, BenchConfig, BenchRun, run_bench, zero_policy
 from morphloop.imitator.bench_sets import cut, load_set, moves
 from morphloop.metrics import frozen_pose, measure, track_errors
@@ -57,6 +57,8 @@ def test_rows_hold_what_projection_and_metrics_say(tiny: BenchRun, folder: Path)
     assert row["projector"] == "policy"
     assert row["unreplayed"] is None
     assert len(rows_of(folder)) == 2 * 3
+    told = bench_table.result(tiny)
+    assert told["code"] == [told["code_now"]] == [bench.code_hash()]
     # a policy that does nothing is no network, to the byte
     for name in ("tracking", "after", "reached"):
         assert row[name] == tiny.rows[clip.id, "no_network"][name]
@@ -211,8 +213,9 @@ def test_an_aim_that_is_missed_is_shown_as_missed() -> None:
     assert found["skill_mean", "successes"].met
     assert bench_table.verdicts("A", "no_network", cells) == []
     told = {
-        "policy": "abc", "code": ["x"], "moving_m": 0.15, "seconds": 10.0, "refiner_seconds": 10.0, "limit": None,
-        "seed": 0, "missing": [], "unreplayed": [], "aims": [vars(v) for v in found.values()],
+        "policy": "abc", "code": ["x"], "code_now": "x", "moving_m": 0.15, "seconds": 10.0,
+        "refiner_seconds": 10.0, "limit": None, "seed": 0, "missing": [], "unreplayed": [],
+        "aims": [vars(v) for v in found.values()],
         "sets": {"A": {"title": "t", "clips": 10, "seconds": 30.0, "static": ["s"], "cut": [], "unreadable": {},
                        "frozen": cells["all"], "columns": {"policy": cells},
                        "failed": {"policy": {"c": "reached 4 %"}}}},
@@ -221,6 +224,9 @@ def test_an_aim_that_is_missed_is_shown_as_missed() -> None:
     assert "90.0 % (>= 95.0 %: **missed**)" in text
     assert "0.90 (>= 0.75: met)" in text
     assert "1 static ones left out (s)" in text
+    assert "rows were made by" not in text
+    for codes in (["old"], ["old", "x"]):
+        assert f"rows were made by {', '.join(f'`{c}`' for c in codes)}." in bench_table.page(told | {"code": codes})
     assert "c (reached 4 %)" in text
     heads = [line.count("|") for line in text.splitlines() if line.startswith("|")]
     assert set(heads[-len(bench_table.CELLS) :]) == {heads[-1]}
@@ -229,8 +235,8 @@ def test_an_aim_that_is_missed_is_shown_as_missed() -> None:
 def test_speed_is_timed_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
     config = bench_speed.SpeedConfig(envs=4, steps=10, updates=1, walks=1, together=1, seconds=0.2, workers=0)
     kept: list[int] = []
-    told = bench_speed.measure_speed(None, config, keep=lambda part: kept.append(len(part)))
-    assert kept == [2, 3, 4, 5, 6]
+    told = bench_speed.measure_speed(config, keep=lambda part: kept.append(len(part)))
+    assert kept == [3, 4, 5, 6, 7]
     environment = told["environment"]
     assert environment["ratio"] == pytest.approx(environment["env_steps_per_s"] / environment["raw_steps_per_s"])
     assert sum(environment["share"].values()) == pytest.approx(1.0)
@@ -244,6 +250,42 @@ def test_speed_is_timed_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "<= 6: **missed**" in bench_speed.page(slow)
 
 
+def test_timings_that_were_killed_go_on_and_the_page_says_what_was_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    made = {"environment": {"ratio": 0.9}, "ppo": {"ratio": 0.5}, "cuda": bench_speed.NO_CUDA}
+    monkeypatch.setattr(bench_speed, "env_over_raw", lambda *a: asked.append("environment") or made["environment"])
+    monkeypatch.setattr(bench_speed, "ppo_over_raw", lambda *a: asked.append("ppo") or made["ppo"])
+    monkeypatch.setattr(bench_speed, "_cuda", lambda *a: made["cuda"])
+    monkeypatch.setattr(bench_speed, "page", lambda told: "")
+
+    def killed(*args: Any) -> Any:
+        raise KeyboardInterrupt
+
+    page, out = tmp_path / "page.md", tmp_path / "out"
+    flags = ["--columns", "no_network", "--policy", "none", "--sets", "", "--limit", "2", "--speed"]
+    words = ["bench", "imitator", "--out", str(out), *flags, "--markdown", str(page)]
+    monkeypatch.setattr(bench_speed, "refiner_speed", killed)
+    assert main(words) == 130
+    assert not (out / "speed.json").exists()
+    monkeypatch.setattr(bench_speed, "refiner_speed", lambda clips, *a: asked.append("refiner") or {"clips": 1})
+    assert main(words) == 0
+    assert asked == ["environment", "ppo", "refiner", "refiner"]
+    told = json.loads((out / "speed.json").read_text())
+    assert {name: told[name] for name in made} == made
+    assert told["refiner_together"] == {"clips": 1}
+    assert main(words) == 0
+    assert asked[4:] == ["environment", "ppo", "refiner", "refiner"], "what was done is timed anew if asked for"
+    assert (
+        "`morphloop bench imitator --policy none --columns no_network --sets '' --limit 2 --speed`" in page.read_text()
+    )
+    changed = json.loads((out / "speed.json").read_text()) | {"code": "older"}
+    (out / "speed.part.json").write_text(json.dumps(changed))
+    assert main(words) == 0
+    assert len(asked) == 12, "timings of other code are not gone on from"
+
+
 def test_ablations_differ_in_one_thing_and_go_on(tmp_path: Path) -> None:
     config = bench_ablations.AblationConfig(steps=64, envs=2, clips=2, held_out=1)
     base = bench_ablations.variant_config("base", config, None)
@@ -251,6 +293,19 @@ def test_ablations_differ_in_one_thing_and_go_on(tmp_path: Path) -> None:
     assert bench_ablations.variant_config("no_contact_term", config, None).task.reward.slide == 0.0
     assert bench_ablations.variant_config("even_starts", config, None).task.start_floor == 1.0
     assert bench_ablations.variant_config("warm", config, tmp_path / "p").start == str(tmp_path / "p")
+
+
+def test_an_ablation_from_another_policy_is_another_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench_ablations, "VARIANTS", {"warm": "start"})
+    config = bench_ablations.AblationConfig(steps=64, envs=2, clips=2, held_out=1, checkpoint_s=0.0)
+    path, hashes = tmp_path / "policy.safetensors", []
+    for seed in (0, 1):
+        policy = new_policy(default_body(), hidden=(8,), seed=seed)
+        policy.save(path)
+        hashes.append(policy.hash[:8])
+        told = bench_ablations.run_ablations(tmp_path / "out", path, config)
+        assert [row["env_steps"] for row in told["variants"]["warm"]["curve"]] == [64]
+    assert {p.name for p in (tmp_path / "out").iterdir() if p.is_dir()} == {f"warm_{name}" for name in hashes}
 
 
 def test_an_ablation_that_was_killed_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -134,6 +134,12 @@ def test_an_output_that_cannot_be_written_is_one_line(tmp_path, clips, capsys):
         code, lines = run(capsys, *args)
         assert (code, len(lines)) == (2, 1)
         assert "cannot write here" in lines[0]
+    out = tmp_path / "out"
+    for json_path, words in ((tmp_path, "is a folder"), (blocked / "r.json", "cannot write here")):
+        code, lines = run(capsys, "project", clips, "--policy", "none", "--out", out, "--json", json_path)
+        assert (code, len(lines)) == (2, 1)
+        assert words in lines[0]
+        assert not out.exists(), "said before the work"
 
 
 def test_project_does_the_rest_of_a_batch_and_names_the_bad_files(tmp_path, clips, capsys, fake_physics):

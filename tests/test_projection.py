@@ -20,7 +20,8 @@ from morphloop.cli.project import BALANCE, HOLD_FEET, SMOOTH, read_all
 from morphloop.envs import Observer, build_library, prepare
 from morphloop.envs.conditioning import ConditioningConfig
 from morphloop.imitator import Policy, Projection, ProjectionConfig, Refiner, RefinerConfig, new_policy, project_clips
-from morphloop.imitator.projection import policy_rollouts
+from morphloop.imitator import projection as projecting
+from morphloop.imitator.projection import policy_rollouts, rollouts_in_batches
 from morphloop.imitator.refiner import Stretch
 from morphloop.imitator.rescue import RescueConfig, cut_rollout, longest_stretch, rescue
 from morphloop.metrics import measure_rollout, track_errors
@@ -107,6 +108,27 @@ def test_a_policys_rollout_is_the_same_to_the_byte_in_any_company(body: Body, sq
     assert np.array_equal(together[-1].qpos, alone.qpos)
     assert np.array_equal(together[-1].ctrl, alone.ctrl)
     assert np.array_equal(together[7].qpos, policy_rollouts(policy, [parts[7]], body)[0].qpos)
+
+
+def test_many_clips_are_rolled_out_in_batches_and_come_back_in_order(
+    body: Body, squat: Clip, monkeypatch: pytest.MonkeyPatch
+):
+    policy, squat = shaky_policy(body), prepare(squat, body)
+    clips = [replace(squat.slice(k, k + frames), name=str(k)) for k, frames in enumerate((9, 5, 7, 20, 5))]
+    whole, sizes = policy_rollouts(policy, clips, body), []
+
+    def counted(policy: Policy, references: list[Clip], body: Body):
+        sizes.append(max(clip.num_frames for clip in references) * len(references))
+        return policy_rollouts(policy, references, body)
+
+    monkeypatch.setattr(projecting, "policy_rollouts", counted)
+    monkeypatch.setattr(projecting, "TAPE_ROWS", 18)
+    found = rollouts_in_batches(policy, clips, body)
+    assert sizes == [10, 18, 20], "a clip that is longer than a batch is one of its own"
+    assert [rollout.name for rollout in found] == [clip.name for clip in clips]
+    for one, other in zip(found, whole, strict=True):
+        assert np.array_equal(one.qpos, other.qpos)
+    assert rollouts_in_batches(policy, [], body) == []
 
 
 def test_a_searched_clip_is_the_same_to_the_byte_in_any_company(body: Body, squat: Clip):

@@ -124,6 +124,19 @@ def test_a_finished_training_does_nothing_more(body: Body, squat: Clip, tmp_path
     assert (tmp_path / CHECKPOINT_FILE).read_bytes() == before
 
 
+def test_a_kill_after_the_last_checkpoint_leaves_nothing_stale(body: Body, squat: Clip, tmp_path: Path):
+    config = replace(SMALL, steps=32, prior=ADVERSARIAL)
+    trained = train_imitator([squat], [], tmp_path, config, body=body)
+    files = {name: tmp_path / name for name in ("policy.safetensors", "prior.safetensors", "weights.json")}
+    whole = {name: path.read_bytes() for name, path in files.items()}
+    new_policy(body, hidden=(8,)).save(files["policy.safetensors"])  # as of an earlier update
+    files["prior.safetensors"].unlink()
+    files["weights.json"].unlink()
+    train_imitator([squat], [], tmp_path, config, body=body)
+    assert {name: path.read_bytes() for name, path in files.items()} == whole
+    assert load_policy(files["policy.safetensors"], body).hash == trained.hash
+
+
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(
     body: Body, squat: Clip, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
