@@ -149,7 +149,11 @@ class BenchImitator:
         if self.speed:
             known = json.loads(part.read_text()) if part.is_file() else None
             config = SpeedConfig(seed=self.seed, workers=self.workers)
-            write_json(path, measure_speed(config, watch, lambda told: write_json(part, told), known))
+
+            def keep(told: dict[str, Any]) -> None:
+                write_json(part, told)
+
+            write_json(path, measure_speed(config, watch, keep, known))
             part.unlink()
         return json.loads(path.read_text()) if path.is_file() else None
 
