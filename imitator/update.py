@@ -24,7 +24,7 @@ from morphloop.sim import Body, default_body
 
 from .distil import DistilConfig, distil
 from .policy import Policy
-from .projection import policy_rollouts
+from .projection import rollouts_in_batches
 from .tapes import TapeConfig, load_tape, record_tapes
 
 HELD_OUT_SHARE = 0.25
@@ -48,7 +48,7 @@ class UpdateConfig:
 def evaluate_policy(policy: Policy, references: Sequence[Clip], body: Body) -> dict[str, float | None]:
     """Mean tracking figures of a policy on prepared clips."""
     rows = []
-    for rollout, reference in zip(policy_rollouts(policy, references, body), references, strict=True):
+    for rollout, reference in zip(rollouts_in_batches(policy, references, body), references, strict=True):
         clip = body.clip_from_qpos(rollout.qpos, rollout.fps)
         row = track_errors(clip, reference, clip.num_frames == reference.num_frames)
         row["survived"] = (clip.num_frames - 1) / max(reference.num_frames - 1, 1)
