@@ -31,7 +31,7 @@ VARIED = {
 }  # fmt: skip
 """Ranges of the factors that --vary draws."""
 POSITIVE = ("clips", "envs", "steps", "distil_minutes", "checkpoint_minutes", "learning_rate", "prior_steps")
-NOT_NEGATIVE = ("held_out", "minutes", "tape_minutes", "variations", "slide_price", "prior_weight")
+NOT_NEGATIVE = ("generated", "held_out", "minutes", "tape_minutes", "variations", "slide_price", "prior_weight")
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,18 @@ class TrainImitator:
     """SMPL or SMPL-X model file whose mean shape is trained, not the built-in body; clips are carried over to it."""
     clips: int = 400
     """Clips of the built-in corpus."""
+    generated: int = 0
+    """Clips of the shipped generator, told the corpus's captions, to train on besides."""
     held_out: int = 24
     """Clips of the corpus's test split that every checkpoint is evaluated on."""
     data_seed: int = 0
     """Of the corpus."""
     start: Path | None = None
     """Policy file to start PPO from."""
+    reveal: bool = False
+    """Let PPO use all of the observation where the policy it starts from was distilled from a part of it."""
+    hidden: tuple[int, ...] = (384, 256)
+    """Widths of a new policy's layers."""
     envs: int = 256
     """Parallel environments; of every process under torchrun."""
     steps: int = 20_000_000
@@ -68,7 +74,7 @@ class TrainImitator:
     distil_minutes: float = 30.0
     """Wall time in which a warm start's demonstrations are distilled into the first policy."""
     variations: float = 1.0
-    """Variations (tempo, crouch, curves, other arms) of each clip that the expert is asked to track too."""
+    """Variations (tempo, crouch, curves, other arms) of each clip that expert and PPO are asked to track too."""
     checkpoint_minutes: float = 5.0
     """Wall time between checkpoints, each with an evaluation."""
     learning_rate: float | None = None
@@ -98,7 +104,7 @@ class TrainImitator:
 
     def run(self) -> int:
         """Do the work; returns the exit code."""
-        from morphloop.imitator import hardest_segments, load_policy, train_imitator
+        from morphloop.imitator import hardest_segments, load_policy, train_imitator, variations
         from morphloop.imitator.trainer import World
         from morphloop.imitator.training import POLICY_FILE, training_clips
         from morphloop.imitator.warm_start import WARM_START_FILE
@@ -122,7 +128,8 @@ class TrainImitator:
         if self.tape_minutes and World.here().size > 1:
             raise MotionError("--tape-minutes under torchrun: expected a warm start of one process first, --minutes 0")
         body = driven_body(self.body)
-        clips = [carry(clip, body) for clip in training_clips(self.clips, self.data_seed, "train", self.data)]
+        clips = training_clips(self.clips, self.data_seed, "train", self.data) + self._generated()
+        clips = [carry(clip, body) for clip in clips]
         held_out = [carry(clip, body) for clip in training_clips(self.held_out, self.data_seed, "test", None)]
         out, config = writable_folder(self.out), self._config()
         policy = self._warm_start(clips, held_out, out, body) if self.tape_minutes else None
@@ -130,6 +137,7 @@ class TrainImitator:
             config = replace(config, start=str(out / WARM_START_FILE))
         path = out / POLICY_FILE
         if self.minutes:
+            clips += variations(clips, round(self.variations * len(clips)), self.seed)
             train_imitator(clips, held_out, out, config, _tell, body)
             for segment in hardest_segments(out):
                 print(f"hardest: {segment}", file=sys.stderr)
@@ -137,6 +145,18 @@ class TrainImitator:
             policy.save(path)
         print(f"{path} {load_policy(path, body).hash}")
         return DONE
+
+    def _generated(self) -> list[Clip]:
+        """Clips of the shipped generator, each told a caption of the corpus's training split."""
+        from morphloop.generator import load_generator
+        from morphloop.motion import make_corpus
+
+        from .console import SHIPPED_GENERATOR, shipped
+
+        if not self.generated:
+            return []
+        told = make_corpus(self.generated, self.data_seed + 1, "train")
+        return load_generator(shipped(SHIPPED_GENERATOR)).generate([clip.texts[0] for clip in told], self.seed)
 
     def _warm_start(self, clips: list[Clip], held_out: list[Clip], out: Path, body: Body) -> Policy:
         """What the expert's demonstrations make of a policy."""
@@ -146,6 +166,7 @@ class TrainImitator:
             tape_s=60.0 * self.tape_minutes,
             distil_s=60.0 * self.distil_minutes,
             variations=self.variations,
+            hidden=self.hidden,
             seed=self.seed,
         )
         return warm_start(clips, held_out, out, body, config, _tell_tape, _tell)
@@ -168,6 +189,8 @@ class TrainImitator:
             seed=self.seed,
             checkpoint_s=60.0 * self.checkpoint_minutes,
             start=None if self.start is None else str(self.start),
+            reveal=self.reveal,
+            hidden=self.hidden,
             trainer=self.trainer,
             backend=self.backend,
             device=self.device,

@@ -10,11 +10,12 @@ horizontal shift of the body whose zero moment point stays over the feet that st
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
-from scipy.ndimage import gaussian_filter1d
+from scipy.ndimage import gaussian_filter1d, maximum_filter1d
 from scipy.signal import butter, filtfilt
 from scipy.spatial import ConvexHull, QhullError
 
@@ -32,13 +33,19 @@ from morphloop.motion.rotations import (
 from morphloop.sim import FEET, Body
 
 GRAVITY = 9.81
-LEFT_ALONE_M = 0.02
+LEFT_ALONE_M = 0.003
 """A stance that travels, hovers or sinks by no more than this is good enough as it is."""
 HOVER_M, CREEP_SPEED = 0.06, 0.5
 """Metres over the ground and m/s up to which a foot may yet mean to carry."""
 SHORTEST_CARRY_S = 0.1
 GROUNDING_S = 0.15
 """Standard deviation of the smoothing of how the body is put on the ground, seconds."""
+LONGEST_LEG = 0.998
+"""Share of a leg's length that a standing one is stretched to."""
+DROP_M = 0.06
+"""Most that a body comes down so that both feet reach the ground."""
+DROPPING_S = 0.1
+"""Standard deviation of the smoothing of that, seconds."""
 CLEAR_M = 0.045
 """Clearance of a swing: a body's foot comes out up to 20 mm lower, and contact ends at 25 mm."""
 LIFT_FRAMES = 0.7
@@ -85,7 +92,7 @@ def condition(clip: Clip, planted: np.ndarray, body: Body, config: ConditioningC
         planted = planted | carrying_feet(clip, planted, body)
         shift[:, 2] = grounding_shift(clip, planted, body)
         clip = replace(clip, root_pos=clip.root_pos + shift)
-        clip = _with_feet(clip, feet_correction(clip, planted, body))
+        clip = _held(clip, feet_correction(clip, planted, body), planted)
         lift = swing_lift(clip, planted, body)
         clip = _with_feet(clip, np.concatenate([np.zeros((*lift.shape, 2)), lift[..., None]], axis=-1))
     legs = [[clip.skeleton.index(f"{side}_{part}") for part in ("hip", "knee", "ankle")] for side in FEET]
@@ -98,6 +105,37 @@ def condition(clip: Clip, planted: np.ndarray, body: Body, config: ConditioningC
     for foot, leg in enumerate(legs):
         rotations = _reach(clip, rotations, leg, shift, ankles[:, foot])
     return replace(clip, root_pos=root_pos, rotations=rotations)
+
+
+def _held(clip: Clip, moved: np.ndarray, planted: np.ndarray) -> Clip:
+    """A clip whose ankles stand (T, 2, 3) metres further, the body as much lower as standing legs have to reach."""
+    legs = [[clip.skeleton.index(f"{side}_{part}") for part in ("hip", "knee", "ankle")] for side in FEET]
+    goals = [clip.positions[:, leg[2]] + moved[:, foot] for foot, leg in enumerate(legs)]
+    drop = np.zeros((clip.num_frames, 3))
+    drop[:, 2] = -reaching_drop(clip, goals, planted)
+    rotations = clip.rotations.copy()
+    for foot, leg in enumerate(legs):
+        if drop.any() or moved[:, foot].any():
+            rotations = _reach(clip, rotations, leg, drop, goals[foot])
+    return replace(clip, root_pos=clip.root_pos + drop, rotations=rotations)
+
+
+def reaching_drop(clip: Clip, goals: Sequence[np.ndarray], planted: np.ndarray) -> np.ndarray:
+    """(T,) metres that the body has to come down so that standing legs reach where their ankles are to be.
+
+    goals: (T, 3) of the left and the right ankle. A foot that cannot reach the ground hangs over it, and what hangs
+    there unloaded skims. Eased in and out; `DROP_M` at most.
+    """
+    need = np.zeros(clip.num_frames)
+    for foot, side in enumerate(FEET):
+        hip, knee, ankle = (clip.skeleton.index(f"{side}_{part}") for part in ("hip", "knee", "ankle"))
+        length = LONGEST_LEG * np.linalg.norm(clip.skeleton.offsets[[knee, ankle]], axis=1).sum()
+        gap = clip.positions[:, hip] - goals[foot]
+        high = np.sqrt(np.maximum(length**2 - (gap[:, :2] ** 2).sum(axis=1), 0.0))
+        need = np.maximum(need, np.where(planted[:, foot], gap[:, 2] - high, 0.0))
+    around = round(2.0 * DROPPING_S * clip.fps)
+    envelope = maximum_filter1d(np.minimum(need, DROP_M), 2 * around + 1)
+    return gaussian_filter1d(envelope, DROPPING_S * clip.fps, mode="nearest") if need.any() else need
 
 
 def _with_feet(clip: Clip, moved: np.ndarray) -> Clip:

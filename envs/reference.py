@@ -211,18 +211,27 @@ class MotionLibrary:
         return torch.cat([at.line(self.qpos[:, :3]), turns.flatten(1)], dim=1)
 
 
-def build_library(clips: Sequence[Clip], body: Body, device: torch.device | str = "cpu") -> MotionLibrary:
-    """Stack clips that `prepare` made ready. MotionError if there are none, or more than the device has memory for."""
+def build_library(
+    clips: Sequence[Clip],
+    body: Body,
+    device: torch.device | str = "cpu",
+    targets: Sequence[np.ndarray] | None = None,
+) -> MotionLibrary:
+    """Stack clips that `prepare` made ready. targets: (T, nu) of each clip where `servo_targets` is known already.
+
+    MotionError if there are none, or more than the device has memory for.
+    """
     if not clips:
         raise MotionError("no clips to track, expected at least one")
     length = torch.tensor([c.num_frames for c in clips], device=device)
     library = _empty_library(clips, body, length, torch.device(device))
     first = 0
-    for clip in clips:
+    for place, clip in enumerate(clips):
         rows = slice(first, first + clip.num_frames)
         library.qpos[rows] = torch.from_numpy(body.qpos_from_clip(clip))
         library.qvel[rows] = torch.from_numpy(generalised_velocity(clip, body))
-        library.target[rows] = torch.from_numpy(servo_targets(clip, body))
+        target = servo_targets(clip, body) if targets is None else targets[place]
+        library.target[rows] = torch.from_numpy(target)
         library.planted[rows] = torch.from_numpy(planted_feet(clip, body))
         first = rows.stop
     kinematics = Kinematics(body, device)

@@ -24,10 +24,12 @@ from torch import nn
 
 from morphloop.envs import prepare
 from morphloop.metrics import frozen_pose, measure, track_errors
-from morphloop.motion import Clip, MotionError
+from morphloop.motion import Clip, MotionError, write_json
+from morphloop.motion.files import load_rollout, save_rollout
 from morphloop.sim import Body, default_body, simulator_name
 
 from .bench_sets import SETS, BenchSet, cut, load_set, missing_data
+from .many_clips import Tracked
 from .policy import Policy, new_policy
 from .projection import Projection, ProjectionConfig, project_clips
 
@@ -35,7 +37,7 @@ Column = Literal["no_network", "policy", "auto"]
 COLUMNS: tuple[Column, ...] = ("no_network", "policy", "auto")
 CONTROL = "control"
 """Column of the rows of the untouched input and of the frozen pose."""
-ROWS_FILE = "rows.jsonl"
+ROWS_FILE, REFINED = "rows.jsonl", "refined"
 PHYSICS = (
     "physdiff_penetrate_mm",
     "physdiff_float_mm",
@@ -142,7 +144,8 @@ def run_bench(
     config, body = config or BenchConfig(), body or default_body()
     _check(config, policy)
     missing = {letter: missing_data(letter, data) for letter in config.sets}
-    maker, sets = _Maker(policy, config, Rows(out), body, watch, workers), []
+    kept = Refined(out / REFINED, config.projection, body)
+    maker, sets = _Maker(policy, config, Rows(out), body, watch, workers, kept), []
     longest = max(config.seconds, config.refiner_seconds)
     for letter in (name for name in config.sets if missing[name] is None):
         found = load_set(letter, data, longest, config.limit, config.seed, maker.told(f"{letter} read"))
@@ -199,6 +202,36 @@ class Rows:
         return self._known[row["key"]]
 
 
+@dataclass(frozen=True)
+class Refined:
+    """What iLQR made of clips, a file each: it does not rest on the policy, so that the bench of another one does not
+    do it again.
+
+    folder: where the files are; config: of the projection; body: that was driven
+    """
+
+    folder: Path
+    config: ProjectionConfig
+    body: Body
+
+    def _path(self, clip: Clip) -> Path:
+        settings = {name: asdict(self.config)[name] for name in ("conditioning", "ilqr")}
+        return self.folder / f"{_key(clip, 'refined', self.body, settings)}.npz"
+
+    def find(self, clip: Clip) -> Tracked | None:
+        path = self._path(clip)
+        if not path.exists():
+            return None
+        return Tracked(load_rollout(path), None, json.loads(path.with_suffix(".json").read_text())["wall_s"])
+
+    def keep(self, clip: Clip, tracked: Tracked) -> None:
+        """A clip of which nothing came is tried again next time: the machine may have been at fault."""
+        if tracked.rollout is not None:
+            path = self._path(clip)
+            write_json(path.with_suffix(".json"), {"name": clip.name, "wall_s": tracked.wall_s})
+            save_rollout(path, tracked.rollout)
+
+
 def _finite(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _finite(part) for name, part in value.items()}
@@ -251,6 +284,7 @@ class _Maker:
     body: Body
     watch: Watch
     workers: int | None
+    kept: Refined
     used: dict[tuple[str, str], Row] = field(default_factory=dict)
 
     def told(self, label: str) -> Callable[[int, int], None]:
@@ -285,7 +319,7 @@ class _Maker:
         watch(len(found), len(keys))
         left = [clip for clip in {c.id: c for c in clips}.values() if clip.id not in found]
         if left:
-            project_clips(left, driver, settings, keep, self.body, self.workers)
+            project_clips(left, driver, settings, keep, self.body, self.workers, self.kept)
         self.used |= {(name, column): row for name, row in found.items()}
 
 

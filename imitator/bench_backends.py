@@ -17,8 +17,6 @@ import numpy as np
 import torch
 
 from morphloop.envs import EVALUATION_DISTANCE, Observer, build_library, prepare
-from morphloop.envs.conditioning import condition
-from morphloop.envs.reference import planted_feet
 from morphloop.envs.terminations import lost
 from morphloop.metrics import track_errors
 from morphloop.motion import Clip
@@ -28,7 +26,8 @@ from .bench_sets import SETS, load_set
 from .bench_speed import NO_CUDA, PACKAGES
 from .candidates import Guidance, padded
 from .policy import Policy
-from .projection import ProjectionConfig
+from .projection import EASE
+from .references import eased
 
 SET, LIMIT = "A", 16
 BACKENDS: tuple[Backend, ...] = ("cpu", "warp")
@@ -89,13 +88,12 @@ def compare_backends(
     """Verdicts and figures of a policy on clips, on CPU and on mujoco_warp's `device`; `differ` names the clips whose
     verdict is not the same. MotionError if a clip cannot be prepared, or without mujoco_warp."""
     references = [prepare(clip, body) for clip in clips]
-    ease = ProjectionConfig().conditioning
-    eased = [condition(reference, planted_feet(reference, body), body, ease) for reference in references]
+    tracked = [eased(reference, body, EASE) for reference in references]
     told: dict[str, Any] = {}
     for number, backend in enumerate(BACKENDS):
         watch(number, len(BACKENDS))
         physics, load = make_physics(body, len(clips), backend, device if backend == "warp" else None), os.getloadavg()
-        found = track(policy, eased, physics)
+        found = track(policy, tracked, physics)
         told[backend] = {"load": round(load[0], 1)} | _figures(found, references, physics, backend)
     watch(len(BACKENDS), len(BACKENDS))
     return {"backends": told, "differ": differing(*(told[backend]["per_clip"] for backend in BACKENDS))}

@@ -22,7 +22,7 @@ from morphloop.motion import MotionError
 from morphloop.motion.rotations import quat_conj, quat_mul, quat_to_rotvec
 from morphloop.sim import CONTROL_HZ, Body, CpuPhysics
 
-from .policy import Policy
+from .policy import HIDDEN, Policy
 from .tapes import Tape
 
 KNEE = 0.3
@@ -30,8 +30,6 @@ KNEE = 0.3
 large, and nobody should learn those."""
 LABEL_LIMIT = 1.0
 """Largest action that is learned."""
-HIDDEN = 1e9
-"""Spread of a number in the normaliser that the network is not to see."""
 
 
 @dataclass(frozen=True)

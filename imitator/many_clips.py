@@ -75,18 +75,18 @@ def track_message(task: Message) -> Iterator[Message]:
     own = IlqrConfig(**config | {"dampings": tuple(config["dampings"])})
     tracked = _tracked(unpacked_clip(task["clip"], body), body, own)
     rollout = tracked.rollout
-    packed = None if rollout is None else {name: _pack(value) for name, value in vars(rollout).items()}
+    packed = None if rollout is None else {name: pack(value) for name, value in vars(rollout).items()}
     yield {"rollout": packed, "reason": tracked.reason, "wall_s": tracked.wall_s}
 
 
 def packed_clip(clip: Clip) -> Message:
     """The motion of a clip as a message carries it."""
-    return {name: _pack(getattr(clip, name)) for name in ("fps", "root_pos", "rotations", "name")}
+    return {name: pack(getattr(clip, name)) for name in ("fps", "root_pos", "rotations", "name")}
 
 
 def unpacked_clip(message: Message, body: Body) -> Clip:
     """The clip on the body's skeleton."""
-    return Clip(skeleton=body.skeleton, **{name: _unpack(value) for name, value in message.items()})
+    return Clip(skeleton=body.skeleton, **{name: unpack(value) for name, value in message.items()})
 
 
 def built_in(body: Body) -> str | None:
@@ -99,19 +99,19 @@ def _unpacked(message: Message, name: str) -> Tracked:
     if "died" in message:
         return Tracked(None, f"{name}: the process that tracked it died: {message['died']}", 0.0)
     packed = message["rollout"]
-    rollout = None if packed is None else Rollout(**{name: _unpack(value) for name, value in packed.items()})
+    rollout = None if packed is None else Rollout(**{name: unpack(value) for name, value in packed.items()})
     return Tracked(rollout, message["reason"], message["wall_s"])
 
 
-def _pack(value: Any) -> Any:
+def pack(value: Any) -> Any:
     """A plain value as it is, an array as its type, shape and bytes."""
     if not isinstance(value, np.ndarray):
         return value
     return {"type": value.dtype.str, "shape": value.shape, "bytes": base64.b64encode(value.tobytes()).decode()}
 
 
-def _unpack(value: Any) -> Any:
-    """What `_pack` was given."""
+def unpack(value: Any) -> Any:
+    """What `pack` was given."""
     if not isinstance(value, dict):
         return value
     return np.frombuffer(base64.b64decode(value["bytes"]), np.dtype(value["type"])).reshape(value["shape"]).copy()

@@ -27,6 +27,9 @@ SCHEMA = 2
 OBSERVATION_CLIP = 8.0
 """Normalised observations are cut here, standard deviations."""
 
+HIDDEN = 1e9
+"""Spread in the normaliser of a number that the network is not to see."""
+
 
 @dataclass(frozen=True)
 class PolicySpec:
@@ -79,6 +82,18 @@ class Policy(nn.Module):
 
     def forward(self, obs: torch.Tensor) -> torch.Tensor:
         return self.actor(self.normalise(obs))
+
+    @torch.no_grad()
+    def reveal(self, mean: torch.Tensor, std: torch.Tensor) -> None:
+        """Let the network see what its normaliser hides, (D,) mean and spread of it, through weights of zero: it acts
+        as before, and learning may use them."""
+        hidden = self.std >= HIDDEN
+        self.mean.copy_(torch.where(hidden, mean, self.mean))
+        self.std.copy_(torch.where(hidden, std, self.std))
+        for net in (self.actor, self.critic):
+            first = net[0]
+            assert isinstance(first, nn.Linear)
+            first.weight[:, hidden] = 0.0
 
     @torch.no_grad()
     def act(self, obs: torch.Tensor) -> torch.Tensor:

@@ -12,14 +12,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
 
 from morphloop.envs import EVALUATION_DISTANCE, Observer, build_library, prepare
-from morphloop.envs.conditioning import ConditioningConfig, condition
-from morphloop.envs.reference import planted_feet
+from morphloop.envs.conditioning import ConditioningConfig
 from morphloop.envs.terminations import lost
 from morphloop.metrics import measure_rollout, track_errors
 from morphloop.motion import Clip, MotionError, Rollout
@@ -37,8 +36,9 @@ from morphloop.sim import (
 
 from .candidates import Guidance, PartPhysics, padded
 from .ilqr import IlqrConfig
-from .many_clips import track_clips
+from .many_clips import Tracked, track_clips
 from .policy import Policy
+from .references import eased
 from .refiner import Refiner, RefinerConfig, Stretch, Track
 
 Projector = Literal["auto", "policy", "refiner"]
@@ -47,6 +47,8 @@ TAPE_ROWS = 100_000
 """Ticks times clips that one batch of policy rollouts may hold: about 400 MB."""
 SLIDE_PRICE = 0.004
 """Of two results that both got to the end: skill that a mm/s of slide is worth."""
+EASE = ConditioningConfig(smooth=False, hold_feet=True, balance=False)
+"""Which help a reference gets unless somebody asks for another; policies are trained on references that had it."""
 LIBRARY_FRAMES = 200_000
 """Frames of references that the refiner holds at once."""
 MAX_BALANCED_S = 60.0
@@ -69,9 +71,7 @@ class ProjectionConfig:
     """Let the policy drive inside the sampling refiner's candidates, so that it looks for what to add to it."""
     seed: int = 0
     """Of the sampling refiner's noise."""
-    conditioning: ConditioningConfig = field(
-        default_factory=lambda: ConditioningConfig(smooth=False, hold_feet=True, balance=False)
-    )
+    conditioning: ConditioningConfig = EASE
     """Which help the reference gets before it is tracked."""
     ilqr: IlqrConfig = field(default_factory=IlqrConfig)
     """Effort and prices of iLQR."""
@@ -114,6 +114,18 @@ class Projection:
         return self.sim_metrics.get("sim_slide_mean_mm_s") or 0.0
 
 
+class Kept(Protocol):
+    """What iLQR made of clips before; it rests on clip and options, not on the policy."""
+
+    def find(self, clip: Clip) -> Tracked | None:
+        """What it made of an untouched input, None if that is not known."""
+        ...
+
+    def keep(self, clip: Clip, tracked: Tracked) -> None:
+        """Take what it made of an untouched input."""
+        ...
+
+
 @dataclass(frozen=True)
 class _Job:
     """A clip on its way: its place, the input, the reference as prepared, and as it is tracked."""
@@ -131,11 +143,13 @@ def project_clips(
     on_done: Callable[[Projection], None] | None = None,
     body: Body | None = None,
     workers: int | None = None,
+    kept: Kept | None = None,
 ) -> list[Projection]:
     """Project clips on the body's skeleton; one Projection a clip, in order, whatever happened to it.
 
-    on_done: called with each as it is final; workers: processes that iLQR works in, one a core if None, this one alone
-    if 0 (as Python's multiprocessing they import the main script again: call this under `if __name__ == "__main__":`).
+    on_done: called with each as it is final; kept: what iLQR made of clips before, takes what it makes now; workers:
+    processes that iLQR works in, one a core if None, this one alone if 0 (as Python's multiprocessing they import the
+    main script again: call this under `if __name__ == "__main__":`).
     MotionError if the projector asked for has no policy, the policy is another body's, or the body has no feet.
     """
     config, body = config or ProjectionConfig(), body or default_body()
@@ -169,7 +183,7 @@ def project_clips(
         finish(job.place, refined)
 
     if config.refiner == "ilqr":
-        _by_ilqr(left, config, body, workers, better)
+        _by_ilqr(left, config, body, workers, kept, better)
     else:
         _by_sampling(left, policy if config.guided else None, config, body, better)
     return [done[place] for place in range(len(clips))]
@@ -202,9 +216,7 @@ def _job(place: int, source: Clip, config: ProjectionConfig, body: Body) -> _Job
             f"{source.name}: {reference.duration:.0f} s long, a reference of at most {MAX_BALANCED_S:.0f} s can be "
             "balanced, cut it or switch balancing off"
         )
-    if not (ease.smooth or ease.hold_feet or ease.balance):
-        return _Job(place, source, reference, reference)
-    return _Job(place, source, reference, condition(reference, planted_feet(reference, body), body, ease))
+    return _Job(place, source, reference, eased(reference, body, ease))
 
 
 def _good(projection: Projection, config: ProjectionConfig) -> bool:
@@ -255,13 +267,12 @@ def _by_ilqr(
     config: ProjectionConfig,
     body: Body,
     workers: int | None,
+    kept: Kept | None,
     on_done: Callable[[_Job, Projection], None],
 ) -> None:
-    """Track jobs by iLQR, and hand each over as it is done."""
-    if not jobs:
-        return
-    for place, tracked in track_clips([job.eased for job in jobs], body, config.ilqr, workers):
-        job = jobs[place]
+    """Track jobs by iLQR, those that are not kept yet, and hand each over as it is done."""
+
+    def tell(job: _Job, tracked: Tracked) -> None:
         if tracked.rollout is None:
             none = Projection(
                 job.source, job.reference, None, None, "refiner", {}, None, tracked.reason, tracked.wall_s, {}
@@ -269,6 +280,20 @@ def _by_ilqr(
             on_done(job, none)
         else:
             on_done(job, _projection(job, tracked.rollout, "refiner", None, tracked.wall_s, body))
+
+    left: list[_Job] = []
+    for job in jobs:
+        known = None if kept is None else kept.find(job.source)
+        if known is None:
+            left.append(job)
+        else:
+            tell(job, known)
+    if not left:
+        return
+    for place, tracked in track_clips([job.eased for job in left], body, config.ilqr, workers):
+        if kept is not None:
+            kept.keep(left[place].source, tracked)
+        tell(left[place], tracked)
 
 
 def _by_sampling(

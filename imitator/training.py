@@ -17,14 +17,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 from morphloop.envs import TaskConfig, TrackingEnv, prepare
+from morphloop.envs.conditioning import ConditioningConfig
 from morphloop.motion import Clip, MotionError, find_motions, make_corpus, read_motion, to_default, write_json
 from morphloop.sim import Body, Variation, default_body
 from morphloop.sim.physics import Backend, make_physics
 
 from .checkpoint import Checkpoint, clear_leftovers, load_checkpoint, save_checkpoint
 from .policy import Policy, load_policy, new_policy
-from .ppo import PpoConfig, RslConfig, Sb3Trainer, fit_normaliser
+from .ppo import PpoConfig, RslConfig, Sb3Trainer, fit_normaliser, observed_spread
 from .priors import PriorConfig, make_prior
+from .projection import EASE
+from .references import eased, references
 from .trainer import Trainer, World
 from .training_log import WEIGHTS_FILE, TrainingLog, hardest_segments
 from .update import evaluate_policy
@@ -49,6 +52,10 @@ class ImitatorConfig:
     """Seconds between checkpoints, each with an evaluation."""
     start: str | None = None
     """Policy file to start from, a cloned one say."""
+    reveal: bool = False
+    """Let that policy see what its normaliser hides, as a distilled one's does."""
+    hidden: tuple[int, ...] = (384, 256)
+    """Widths of a new policy's layers."""
     trainer: TrainerKind = "sb3"
     """sb3 on the CPU, rsl on CUDA."""
     backend: Backend = "cpu"
@@ -59,6 +66,8 @@ class ImitatorConfig:
     rsl: RslConfig = field(default_factory=RslConfig)
     task: TaskConfig = field(default_factory=lambda: TaskConfig(push=0.15))
     prior: PriorConfig = field(default_factory=PriorConfig)
+    conditioning: ConditioningConfig = EASE
+    """Which help the clips get before they are tracked, as in projection."""
     vary: Variation = field(default_factory=Variation)
     """Ranges of friction, mass, gains and size, drawn once for every environment; nothing varies by default."""
 
@@ -98,7 +107,8 @@ def train_imitator(
         return _follow(trainer, config)
     clear_leftovers(out)
     write_json(out / "config.json", told)
-    keeper = _Keeper(trainer, [prepare(c, body) for c in held_out], out, told, config.checkpoint_s, found)
+    tests = [eased(prepare(clip, body), body, config.conditioning) for clip in held_out]
+    keeper = _Keeper(trainer, tests, out, told, config.checkpoint_s, found)
     stop = trainer.agreed(_over(trainer, config, keeper.seconds))
     if stop and found is not None:
         keeper.write()  # a kill after the last checkpoint may have left these behind it
@@ -182,7 +192,9 @@ def _task(clips: Sequence[Clip], body: Body, config: ImitatorConfig, world: Worl
     vary = config.vary
     models = None if vary == Variation() else vary.sample(body, config.envs, config.seed + world.rank)
     physics = make_physics(body, config.envs, config.backend, device, models)
-    return TrackingEnv([prepare(c, body) for c in clips], body, config.envs, config.task, config.seed, physics)
+    made = references(clips, body, config.conditioning)
+    ready, targets = [one.clip for one in made], [one.target for one in made]
+    return TrackingEnv(ready, body, config.envs, config.task, config.seed, physics, targets=targets)
 
 
 def _first_policy(out: Path, env: TrackingEnv, config: ImitatorConfig, found: Checkpoint | None) -> Policy:
@@ -192,10 +204,13 @@ def _first_policy(out: Path, env: TrackingEnv, config: ImitatorConfig, found: Ch
         policy.spec = replace(policy.spec, notes=found.numbers["notes"])
         return policy
     if config.start is not None:
-        return load_policy(config.start, env.body)
+        policy = load_policy(config.start, env.body)
+        if config.reveal:
+            policy.to(env.clip.device).reveal(*observed_spread(env))
+        return policy
     if (out / POLICY_FILE).exists():
         return load_policy(out / POLICY_FILE, env.body)
-    policy = new_policy(env.body, seed=config.seed)
+    policy = new_policy(env.body, config.hidden, config.seed)
     fit_normaliser(policy.to(env.clip.device), env)
     return policy
 

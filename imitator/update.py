@@ -52,7 +52,7 @@ def evaluate_policy(policy: Policy, references: Sequence[Clip], body: Body) -> d
         clip = body.clip_from_qpos(rollout.qpos, rollout.fps)
         row = track_errors(clip, reference, clip.num_frames == reference.num_frames)
         row["survived"] = (clip.num_frames - 1) / max(reference.num_frames - 1, 1)
-        rows.append(row | {"slide_mean_mm_s": measure(clip, body).values["slide_mean_mm_s"]})
+        rows.append(row | {"slide_mean_mm_s": measure(clip, body, wrench=False).values["slide_mean_mm_s"]})
     means = {}
     for name in rows[0]:
         known = [row[name] for row in rows if row[name] is not None]
