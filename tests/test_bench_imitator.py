@@ -10,10 +10,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from morphloop.cli import main
 from morphloop.envs import prepare
-from morphloop.imitator import bench, bench_ablations, bench_sets, bench_speed, bench_table, new_policy
+from morphloop.imitator import (
+    bench,
+    bench_ablations,
+    bench_sets,
+    bench_speed,
+    bench_table,
+    new_policy,
+    projection,
+)
 from morphloop.imitator.bench import CONTROL, ROWS_FILE, BenchConfig, BenchRun, run_bench, zero_policy
 from morphloop.imitator.bench_sets import cut, load_set, moves
 from morphloop.metrics import frozen_pose, measure, track_errors
@@ -91,6 +100,28 @@ def test_what_is_there_is_not_done_again(
     other = replace(TINY.projection, conditioning=replace(TINY.projection.conditioning, smooth=True))
     run_bench(zero_policy(default_body()), tmp_path, None, replace(TINY, projection=other, columns=("policy",)))
     assert len(asked) == 2
+
+
+def test_what_the_refiner_made_is_there_for_the_next_policy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = replace(TINY, columns=("auto",), limit=1)
+    first = run_bench(None, tmp_path, None, config, workers=0)
+
+    def never(*args: Any) -> Any:
+        raise AssertionError("a clip is refined again")
+
+    monkeypatch.setattr(projection, "track_clips", never)
+    lossy = new_policy(default_body(), seed=1)
+    with torch.no_grad():
+        lossy.actor[-1].bias.fill_(2.0)  # type: ignore[union-attr, operator]
+    again = run_bench(lossy, tmp_path, None, config, workers=0)
+    (old,), (new,) = ([row for row in run.rows.values() if row["column"] == "auto"] for run in (first, again))
+    assert new["projector"] == "refiner", "that policy fails"
+    assert new["tracking"] == old["tracking"]
+    assert new["after"] == old["after"]
+    assert new["wall_s"] > old["wall_s"], "the policy's time is added to the refiner's"
+    with pytest.raises(AssertionError, match="refined again"):
+        other = replace(config.projection, ilqr=replace(config.projection.ilqr, replan=3))
+        run_bench(lossy, tmp_path, None, replace(config, projection=other), workers=0)
 
 
 def test_a_foreign_line_is_named(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from morphloop.envs import prepare
+from morphloop.envs import conditioning, prepare
 from morphloop.envs.conditioning import (
     CLEAR_M,
     LEFT_ALONE_M,
@@ -20,6 +20,7 @@ from morphloop.envs.conditioning import (
 from morphloop.envs.reference import lowest_height, planted_feet
 from morphloop.metrics import measure
 from morphloop.motion import Clip, make_corpus
+from morphloop.motion.rotations import quat_from_rotvec, quat_mul
 from morphloop.sim import Body, default_body
 
 HOLD = ConditioningConfig(smooth=False, hold_feet=True, balance=False)
@@ -44,6 +45,11 @@ def slide(clip: Clip, body: Body) -> float:
     value = measure(clip, body, wrench=False).values["slide_mean_mm_s"]
     assert value is not None
     return value
+
+
+def foot_heights(clip: Clip, body: Body) -> np.ndarray:
+    """(T, 2) height of each foot's lowest point, metres."""
+    return np.stack([conditioning._foot_motion(clip, foot, body)[0] for foot in (0, 1)], axis=1)
 
 
 def held(clip: Clip, body: Body) -> Clip:
@@ -78,6 +84,22 @@ def test_a_body_that_hovers_comes_down_smoothly(body: Body, clips: dict[str, Cli
     down = condition(hovers, planted, body, HOLD)
     assert np.abs(lowest_height(down, body)).max() < 0.004
     assert not grounding_shift(squat.moved(np.array([0.0, 0.0, 0.5 * LEFT_ALONE_M])), planted, body).any()
+
+
+def test_a_body_comes_down_until_both_standing_feet_reach(
+    body: Body, clips: dict[str, Clip], monkeypatch: pytest.MonkeyPatch
+):
+    wave = clips["wave"]
+    roll = quat_from_rotvec(np.array([np.radians(8.0), 0.0, 0.0]))
+    turned = replace(wave, rotations=np.concatenate([quat_mul(roll, wave.rotations[:, :1]), wave.rotations[:, 1:]], 1))
+    planted = np.ones((wave.num_frames, 2), bool)
+    apart = np.ptp(foot_heights(turned, body), axis=1)
+    assert apart.min() > 0.02, "one foot hangs over the other"
+    down = condition(turned, planted, body, HOLD)
+    assert np.abs(foot_heights(down, body)).max() < 0.004
+    assert np.abs(down.root_pos - turned.root_pos).max() < conditioning.DROP_M
+    monkeypatch.setattr(conditioning, "DROP_M", 0.0)
+    assert foot_heights(condition(turned, planted, body, HOLD), body).max() > 0.006, "the leg alone is too short"
 
 
 def test_a_swing_that_skims_is_lifted_while_the_other_foot_stands(body: Body, clips: dict[str, Clip]):

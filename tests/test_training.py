@@ -28,10 +28,14 @@ from morphloop.imitator import (
     new_policy,
     read_log,
     train_imitator,
+    training,
 )
 from morphloop.imitator.checkpoint import CHECKPOINT_FILE, PREVIOUS_FILE, load_checkpoint, save_checkpoint
+from morphloop.imitator.policy import HIDDEN
 from morphloop.imitator.ppo import Sb3Trainer, fit_normaliser
-from morphloop.imitator.trainer import Trainer
+from morphloop.imitator.projection import EASE
+from morphloop.imitator.references import eased
+from morphloop.imitator.trainer import Trainer, World
 from morphloop.motion import Clip, MotionError, make_corpus
 from morphloop.sim import Body, Variation, default_body
 
@@ -261,6 +265,38 @@ def test_a_warm_start_begins_with_the_given_policy(body: Body, squat: Clip, tmp_
     assert 0.0 < float(moved.detach()) < 0.01
     longer = replace(config, steps=32, start=None)
     assert train_imitator([squat], [], tmp_path / "out", longer, body=body).spec.hidden == (16,)
+
+
+def test_what_a_policy_did_not_see_it_may_learn_to_use(body: Body, squat: Clip, tmp_path: Path):
+    blind = new_policy(body)
+    hidden = torch.zeros(blind.spec.observation, dtype=torch.bool)
+    hidden[5:50] = True
+    blind.std[hidden] = HIDDEN
+    env = TrackingEnv([prepare(squat, body)], body, 4)
+    obs = env.reset()
+    acted, moved = blind.act(obs), obs.clone()
+    moved[:, hidden] += 1.0
+    torch.testing.assert_close(blind.act(moved), acted, atol=1e-6, rtol=0.0)
+    path = blind.save(tmp_path / "blind.safetensors")
+    seeing = train_imitator(
+        [squat], [], tmp_path / "run", replace(SMALL, start=str(path), reveal=True, steps=16), body=body
+    )
+    assert bool((seeing.std < HIDDEN).all())
+    assert torch.equal(seeing.std[~hidden], blind.std[~hidden])
+    assert not torch.allclose(seeing.act(moved), seeing.act(obs), atol=1e-6), "it has begun to use what it sees"
+    told = blind.copy()
+    told.reveal(torch.zeros_like(told.mean), torch.ones_like(told.std))
+    torch.testing.assert_close(told.act(moved), acted, atol=1e-6, rtol=0.0)
+
+
+def test_a_policy_is_trained_on_what_projection_would_track(body: Body, squat: Clip, tmp_path: Path):
+    hovers = squat.moved(np.array([0.0, 0.0, 0.0]))
+    wave = 0.02 * np.sin(np.linspace(0.0, 6.0, squat.num_frames))
+    hovers = replace(hovers, root_pos=hovers.root_pos + wave[:, None] * [0.0, 0.0, 1.0])
+    env = training._task([hovers], body, SMALL, World.here())
+    expected = eased(prepare(hovers, body), body, EASE)
+    np.testing.assert_array_equal(env.library.clips[0].positions, expected.positions)
+    assert np.abs(expected.positions - prepare(hovers, body).positions).max() > 0.005
 
 
 def test_failure_weighting_can_be_turned_off(body: Body, squat: Clip):
