@@ -31,7 +31,16 @@ VARIED = {
 }  # fmt: skip
 """Ranges of the factors that --vary draws."""
 POSITIVE = ("clips", "envs", "steps", "distil_minutes", "checkpoint_minutes", "learning_rate", "prior_steps")
-NOT_NEGATIVE = ("generated", "held_out", "minutes", "tape_minutes", "variations", "slide_price", "prior_weight")
+NOT_NEGATIVE = (
+    "generated",
+    "held_out",
+    "minutes",
+    "tape_minutes",
+    "variations",
+    "slide_price",
+    "prior_weight",
+    "desired_kl",
+)
 
 
 @dataclass(frozen=True)
@@ -57,7 +66,7 @@ class TrainImitator:
     data_seed: int = 0
     """Of the corpus."""
     start: Path | None = None
-    """Policy file to start PPO from."""
+    """Policy file to start from: with --tape-minutes demonstrations are taught to it, what it fails first, then PPO."""
     reveal: bool = False
     """Let PPO use all of the observation where the policy it starts from was distilled from a part of it."""
     hidden: tuple[int, ...] = (384, 256)
@@ -79,6 +88,8 @@ class TrainImitator:
     """Wall time between checkpoints, each with an evaluation."""
     learning_rate: float | None = None
     """Of Adam; the trainer's own default if not given."""
+    desired_kl: float | None = None
+    """Change of the policy in an update that trainer rsl steers its learning rate to; its default if not given."""
     seed: int = 0
     """Of the weights, the starts and the exploration noise."""
     prior: Literal["none", "vae", "adversarial"] = "none"
@@ -123,16 +134,15 @@ class TrainImitator:
                     raise MotionError(f"--{name.replace('_', '-')}: {value}, expected {expected}")
         if not self.minutes and not self.tape_minutes:
             raise MotionError("--minutes 0 --tape-minutes 0: nothing to do, expected one of them to be more")
-        if self.tape_minutes and self.start is not None:
-            raise MotionError("--start and --tape-minutes: two beginnings, expected one of them")
         if self.tape_minutes and World.here().size > 1:
             raise MotionError("--tape-minutes under torchrun: expected a warm start of one process first, --minutes 0")
         body = driven_body(self.body)
         clips = training_clips(self.clips, self.data_seed, "train", self.data) + self._generated()
         clips = [carry(clip, body) for clip in clips]
         held_out = [carry(clip, body) for clip in training_clips(self.held_out, self.data_seed, "test", None)]
+        start = None if self.start is None else load_policy(self.start, body)
         out, config = writable_folder(self.out), self._config()
-        policy = self._warm_start(clips, held_out, out, body) if self.tape_minutes else None
+        policy = self._warm_start(clips, held_out, out, body, start) if self.tape_minutes else None
         if policy is not None:
             config = replace(config, start=str(out / WARM_START_FILE))
         path = out / POLICY_FILE
@@ -158,7 +168,9 @@ class TrainImitator:
         told = make_corpus(self.generated, self.data_seed + 1, "train")
         return load_generator(shipped(SHIPPED_GENERATOR)).generate([clip.texts[0] for clip in told], self.seed)
 
-    def _warm_start(self, clips: list[Clip], held_out: list[Clip], out: Path, body: Body) -> Policy:
+    def _warm_start(
+        self, clips: list[Clip], held_out: list[Clip], out: Path, body: Body, start: Policy | None
+    ) -> Policy:
         """What the expert's demonstrations make of a policy."""
         from morphloop.imitator import WarmStartConfig, warm_start
 
@@ -169,7 +181,7 @@ class TrainImitator:
             hidden=self.hidden,
             seed=self.seed,
         )
-        return warm_start(clips, held_out, out, body, config, _tell_tape, _tell)
+        return warm_start(clips, held_out, out, body, config, _tell_tape, _tell, start)
 
     def _config(self) -> ImitatorConfig:
         """The flags as training takes them."""
@@ -181,6 +193,8 @@ class TrainImitator:
         if self.learning_rate is not None:
             ppo = replace(ppo, learning_rate=self.learning_rate)
             rsl = replace(rsl, learning_rate=self.learning_rate)
+        if self.desired_kl is not None:
+            rsl = replace(rsl, desired_kl=self.desired_kl)
         task = TaskConfig(push=0.15, reward=RewardConfig(slide=self.slide_price), speed=self.speed)
         return ImitatorConfig(
             envs=self.envs,

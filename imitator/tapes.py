@@ -57,7 +57,8 @@ class Tape:
 class TapeConfig:
     """How tapes are recorded."""
 
-    ilqr: IlqrConfig = field(default_factory=lambda: IlqrConfig(threads=1))
+    ilqr: IlqrConfig = field(default_factory=lambda: IlqrConfig(threads=1, retries=0))
+    """Effort of the expert: a clip that it loses is not tried again, for what went before is a tape too."""
     shake: float = 0.02
     """Noise on what the expert carries out, radians."""
     seed: int = 0

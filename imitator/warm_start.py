@@ -17,13 +17,15 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from morphloop.envs import prepare
+from morphloop.envs.conditioning import ConditioningConfig
 from morphloop.motion import Clip, MotionError, write_json
 from morphloop.sim import Body
 
 from .augment import AugmentConfig, variations
 from .distil import DistilConfig, distil
 from .policy import Policy, load_policy, new_policy
+from .projection import EASE, rollouts_in_batches
+from .references import references
 from .tapes import OnTape, Tape, TapeConfig, load_tape, record_tapes
 from .update import evaluate_policy
 
@@ -32,6 +34,7 @@ MADE_OF, CLOCK = "warm_start.json", "recorded.json"
 EVALUATIONS = 6
 """Times that the policy is evaluated on the way."""
 
+FAILED_TO_DONE = 4
 
 BUDGETS = ("tape_s", "distil_s", "workers")
 """What may differ when a warm start is taken up."""
@@ -52,6 +55,8 @@ class WarmStartConfig:
     seed: int = 0
     workers: int | None = None
     """Processes that record; one a core if None."""
+    conditioning: ConditioningConfig = EASE
+    """Which help the clips get before they are tracked, as in projection."""
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     tapes: TapeConfig = field(default_factory=TapeConfig)
     distil: DistilConfig = field(default_factory=DistilConfig)
@@ -65,20 +70,22 @@ def warm_start(
     config: WarmStartConfig | None = None,
     on_tape: OnTape = lambda name, ticks, why: None,
     on_update: Callable[[dict[str, Any]], None] = lambda row: None,
+    start: Policy | None = None,
 ) -> Policy:
     """A policy taught by an expert on `clips` and variations of them, kept in folder `out`; the one there if it is.
 
-    held_out: clips that it is evaluated on along the way and at the end: rows with `test_` figures. MotionError if a
-    clip cannot be prepared, the expert could track none, or the folder holds a warm start of other clips, options or
-    another body.
+    held_out: clips that it is evaluated on along the way and at the end: rows with `test_` figures; start: a policy
+    whose copy is taught instead of a new one; what it fails is recorded first. MotionError if a clip cannot be
+    prepared, the expert could track none, or the folder holds a warm start of other clips, options, another beginning
+    or another body.
     """
     config, path = config or WarmStartConfig(), out / WARM_START_FILE
-    _check_same(out, clips, config, body)
+    _check_same(out, clips, config, body, start)
     if path.exists():
         return load_policy(path, body)
-    tapes = _recorded(clips, out, body, config, on_tape)
-    tests = [prepare(clip, body) for clip in held_out]
-    policy = new_policy(body, config.hidden, config.seed)
+    tapes = _recorded(clips, out, body, config, on_tape, start)
+    tests = [one.clip for one in references(held_out, body, config.conditioning)]
+    policy = new_policy(body, config.hidden, config.seed) if start is None else start.copy()
     due = [config.distil_s * (k + 1) / EVALUATIONS for k in range(EVALUATIONS - 1)]
     with (out / LOG_FILE).open("w") as log:
 
@@ -95,11 +102,12 @@ def warm_start(
     return policy
 
 
-def _check_same(out: Path, clips: Sequence[Clip], config: WarmStartConfig, body: Body) -> None:
+def _check_same(out: Path, clips: Sequence[Clip], config: WarmStartConfig, body: Body, start: Policy | None) -> None:
     """MotionError naming the first thing in which the warm start in a folder differs from the one asked for."""
     ids = hashlib.sha256("".join(clip.id for clip in clips).encode()).hexdigest()[:16]
     told = {name: value for name, value in asdict(config).items() if name not in BUDGETS}
-    told = json.loads(json.dumps(told | {"clips": ids, "body": body.hash}))
+    told |= {"clips": ids, "body": body.hash, "start": None if start is None else start.hash}
+    told = json.loads(json.dumps(told))
     if not (out / MADE_OF).exists():
         write_json(out / MADE_OF, told)
     had = json.loads((out / MADE_OF).read_text())
@@ -111,10 +119,14 @@ def _check_same(out: Path, clips: Sequence[Clip], config: WarmStartConfig, body:
             )
 
 
-def _recorded(clips: Sequence[Clip], out: Path, body: Body, config: WarmStartConfig, on_tape: OnTape) -> list[Tape]:
+def _recorded(
+    clips: Sequence[Clip], out: Path, body: Body, config: WarmStartConfig, on_tape: OnTape, start: Policy | None
+) -> list[Tape]:
     """The tapes of the clips and their variations, as many as there is time for; time spent before a kill counts."""
     folder, clock = out / TAPES, out / TAPES / CLOCK
-    wanted = [prepare(clip, body) for clip in training_order(clips, config)]
+    wanted = [one.clip for one in references(training_order(clips, config), body, config.conditioning, config.workers)]
+    if start is not None:
+        wanted = failing_first(start, wanted, body)
     folder.mkdir(parents=True, exist_ok=True)
     for leftover in folder.glob(".*.tmp"):
         leftover.unlink()
@@ -135,6 +147,19 @@ def _recorded(clips: Sequence[Clip], out: Path, body: Body, config: WarmStartCon
     if not tapes:
         raise MotionError(f"{folder}: the expert could track none of {len(wanted)} clips")
     return tapes
+
+
+def failing_first(policy: Policy, ready: Sequence[Clip], body: Body) -> list[Clip]:
+    """Clips that are ready to be tracked, `FAILED_TO_DONE` that the policy loses to one that it does not, else in their
+    order: what it can do is shown as well, so that it is not unlearned."""
+    rollouts = rollouts_in_batches(policy, ready, body)
+    done = [rollout.num_frames == clip.num_frames for rollout, clip in zip(rollouts, ready, strict=True)]
+    lost, rest = ([clip for clip, kind in zip(ready, done, strict=True) if kind is which] for which in (False, True))
+    mixed: list[Clip] = []
+    while lost or rest:
+        mixed += lost[:FAILED_TO_DONE] + rest[:1]
+        lost, rest = lost[FAILED_TO_DONE:], rest[1:]
+    return mixed
 
 
 def training_order(clips: Sequence[Clip], config: WarmStartConfig) -> list[Clip]:

@@ -119,8 +119,8 @@ def test_what_the_refiner_made_is_there_for_the_next_policy(tmp_path: Path, monk
     assert new["tracking"] == old["tracking"]
     assert new["after"] == old["after"]
     assert new["wall_s"] > old["wall_s"], "the policy's time is added to the refiner's"
+    other = replace(config.projection, ilqr=replace(config.projection.ilqr, replan=3))
     with pytest.raises(AssertionError, match="refined again"):
-        other = replace(config.projection, ilqr=replace(config.projection.ilqr, replan=3))
         run_bench(lossy, tmp_path, None, replace(config, projection=other), workers=0)
 
 

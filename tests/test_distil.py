@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,6 +19,7 @@ from morphloop.imitator import (
     AugmentConfig,
     DistilConfig,
     IlqrConfig,
+    Policy,
     Tape,
     TapeConfig,
     UpdateConfig,
@@ -32,9 +34,10 @@ from morphloop.imitator import (
     warm_start,
 )
 from morphloop.imitator.augment import vary
+from morphloop.imitator.bench import zero_policy
 from morphloop.imitator.distil import TapeDeck
 from morphloop.imitator.ilqr import difference
-from morphloop.imitator.warm_start import training_order
+from morphloop.imitator.warm_start import failing_first, training_order
 from morphloop.motion import DEFAULT_SKELETON, Clip, MotionError, make_corpus
 from morphloop.sim import SUBSTEPS, Body, default_body
 
@@ -256,6 +259,30 @@ def test_a_warm_start_is_kept_and_not_made_twice(body: Body, walk: Clip, tmp_pat
         warm_start([walk.slice(0, 30)], [], tmp_path, body, config)
 
 
+def test_what_a_policy_loses_comes_first_with_some_of_the_rest(
+    body: Body, walk: Clip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clips = [replace(walk, name=name) for name in ("ok1", "lost1", "ok2", "lost2", "lost3", "lost4", "lost5")]
+
+    def rolled(policy: Policy, ready: list[Clip], body: Body) -> list[Clip]:
+        return [clip.slice(0, 20) if clip.name.startswith("lost") else clip for clip in ready]
+
+    monkeypatch.setattr(sys.modules[warm_start.__module__], "rollouts_in_batches", rolled)
+    found = [clip.name for clip in failing_first(zero_policy(body), clips, body)]
+    assert found == ["lost1", "lost2", "lost3", "lost4", "ok1", "lost5", "ok2"]
+
+
+def test_a_policy_is_taught_further(body: Body, walk: Clip, tmp_path: Path) -> None:
+    start = zero_policy(body)
+    config = WarmStartConfig(tape_s=60.0, distil_s=1.0, variations=0.0, workers=0, tapes=QUICK, distil=SHORT)
+    taught = warm_start([walk], [], tmp_path, body, config, start=start)
+    assert taught.spec == start.spec
+    assert taught.hash != start.hash
+    assert start.hash == zero_policy(body).hash, "the given policy stays as it is"
+    with pytest.raises(MotionError, match=r"holds a warm start with start = .*, asked for None"):
+        warm_start([walk], [], tmp_path, body, config)
+
+
 def test_a_recording_that_was_killed_has_the_time_that_is_left(body: Body, walk: Clip, tmp_path: Path) -> None:
     config = WarmStartConfig(tape_s=60.0, distil_s=1.0, variations=0.0, hidden=(16,), workers=0, tapes=QUICK)
     (tmp_path / "tapes").mkdir()
@@ -301,7 +328,7 @@ def test_tapes_need_ball_joints(tape: Tape) -> None:
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        ({"start": Path("p.safetensors"), "tape_minutes": 1.0}, "two beginnings"),
+        ({"start": Path("p.safetensors"), "tape_minutes": 1.0}, "no such policy file"),
         ({"minutes": 0.0}, "nothing to do"),
     ],
 )
