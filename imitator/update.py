@@ -24,7 +24,8 @@ from morphloop.sim import Body, default_body
 
 from .distil import DistilConfig, distil
 from .policy import Policy
-from .projection import rollouts_in_batches
+from .projection import EASE, rollouts_in_batches
+from .references import eased
 from .tapes import TapeConfig, load_tape, record_tapes
 
 HELD_OUT_SHARE = 0.25
@@ -146,7 +147,7 @@ def _trackable(clips: Sequence[Clip], body: Body) -> list[Clip]:
     references = []
     for clip in clips:
         try:
-            references.append(prepare(clip, body))
+            references.append(eased(prepare(clip, body), body, EASE))
         except MotionError:
             continue  # the project stage gives this clip its verdict and reason
     return [r for r in references if r.num_frames > 2]
