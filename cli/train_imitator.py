@@ -83,7 +83,8 @@ class TrainImitator:
     distil_minutes: float = 30.0
     """Wall time in which a warm start's demonstrations are distilled into the first policy."""
     variations: float = 1.0
-    """Variations (tempo, crouch, curves, other arms) of each clip that expert and PPO are asked to track too."""
+    """Variations (tempo, crouch, curves, other arms, lean, drift, slide, jitter) of each clip that expert and PPO are
+    asked to track too."""
     checkpoint_minutes: float = 5.0
     """Wall time between checkpoints, each with an evaluation."""
     learning_rate: float | None = None
@@ -91,7 +92,7 @@ class TrainImitator:
     desired_kl: float | None = None
     """Change of the policy in an update that trainer rsl steers its learning rate to; its default if not given."""
     seed: int = 0
-    """Of the weights, the starts and the exploration noise."""
+    """Of the weights, the starts, the exploration noise, the generated clips and the variations."""
     prior: Literal["none", "vae", "adversarial"] = "none"
     """Reward for moving as the clips do: Morph's motion VAE, AMP's discriminator, or none."""
     prior_weight: float = 0.5
@@ -116,6 +117,7 @@ class TrainImitator:
     def run(self) -> int:
         """Do the work; returns the exit code."""
         from morphloop.imitator import hardest_segments, load_policy, train_imitator, variations
+        from morphloop.imitator.policy import MAX_WIDTH
         from morphloop.imitator.trainer import World
         from morphloop.imitator.training import POLICY_FILE, training_clips
         from morphloop.imitator.warm_start import WARM_START_FILE
@@ -134,13 +136,22 @@ class TrainImitator:
                     raise MotionError(f"--{name.replace('_', '-')}: {value}, expected {expected}")
         if not self.minutes and not self.tape_minutes:
             raise MotionError("--minutes 0 --tape-minutes 0: nothing to do, expected one of them to be more")
+        for width in self.hidden:
+            if not 0 < width <= MAX_WIDTH:
+                raise MotionError(f"--hidden: {width}, expected widths of 1 to {MAX_WIDTH}")
+        if self.hidden != TrainImitator.hidden and self.start is not None:
+            raise MotionError("--hidden and --start: a policy that is there has its widths, expected one of them")
+        if self.reveal and self.start is None and not self.tape_minutes:
+            raise MotionError("--reveal: nothing is hidden from a new policy, expected --start or --tape-minutes")
+        if self.desired_kl is not None and self.trainer != "rsl":
+            raise MotionError(f"--desired-kl: of trainer rsl, asked for {self.trainer}")
         if self.tape_minutes and World.here().size > 1:
             raise MotionError("--tape-minutes under torchrun: expected a warm start of one process first, --minutes 0")
         body = driven_body(self.body)
         clips = training_clips(self.clips, self.data_seed, "train", self.data) + self._generated()
         clips = [carry(clip, body) for clip in clips]
         held_out = [carry(clip, body) for clip in training_clips(self.held_out, self.data_seed, "test", None)]
-        start = None if self.start is None else load_policy(self.start, body)
+        start = load_policy(self.start, body) if self.start is not None and self.tape_minutes else None
         out, config = writable_folder(self.out), self._config()
         policy = self._warm_start(clips, held_out, out, body, start) if self.tape_minutes else None
         if policy is not None:
@@ -149,6 +160,8 @@ class TrainImitator:
         if self.minutes:
             clips += variations(clips, round(self.variations * len(clips)), self.seed)
             train_imitator(clips, held_out, out, config, _tell, body)
+            if not World.here().first:
+                return DONE  # the first process writes, and may not be done
             for segment in hardest_segments(out):
                 print(f"hardest: {segment}", file=sys.stderr)
         elif policy is not None and not path.exists():

@@ -7,7 +7,16 @@ from .balance import Balance, BalanceGains, default_gains
 from .reference import MotionLibrary, build_library, prepare
 from .rewards import RewardConfig
 from .terminations import EVALUATION_DISTANCE
-from .tracking import Observer, StepResult, TaskConfig, TrackingEnv, action_scale, feedback_entries, observation_size
+from .tracking import (
+    Observer,
+    StepResult,
+    TaskConfig,
+    TrackingEnv,
+    action_scale,
+    feedback_entries,
+    observation_layout,
+    observation_size,
+)
 
 __all__ = [
     "EVALUATION_DISTANCE",
@@ -23,6 +32,7 @@ __all__ = [
     "build_library",
     "default_gains",
     "feedback_entries",
+    "observation_layout",
     "observation_size",
     "prepare",
 ]

@@ -65,8 +65,9 @@ class ConditioningConfig:
     smooth_hz: float = 5.0
     """Corner of that low-pass, Hz."""
     hold_feet: bool = True
-    """Put the body on the ground, hold each foot where it stands, by inverse kinematics of the leg, and lift swinging
-    feet clear of the ground; only what slides, hovers or skims is touched."""
+    """Put the body on the ground, as low as both standing feet need to reach it, hold each foot where it stands, by
+    inverse kinematics of the leg, and lift swinging feet clear of the ground; only what slides, hovers or skims is
+    touched."""
     balance: bool = True
     """Shift the body so that its zero moment point stays over the standing feet."""
     margin_m: float = 0.02
@@ -94,8 +95,8 @@ def condition(clip: Clip, planted: np.ndarray, body: Body, config: ConditioningC
         clip = replace(clip, root_pos=clip.root_pos + shift)
         clip = _held(clip, feet_correction(clip, planted, body), planted)
         lift = swing_lift(clip, planted, body)
-        clip = _with_feet(clip, np.concatenate([np.zeros((*lift.shape, 2)), lift[..., None]], axis=-1))
-    legs = [[clip.skeleton.index(f"{side}_{part}") for part in ("hip", "knee", "ankle")] for side in FEET]
+        clip = _held(clip, np.concatenate([np.zeros((*lift.shape, 2)), lift[..., None]], axis=-1))
+    legs = _legs(clip)
     ankles = np.stack([clip.positions[:, leg[2]] for leg in legs], axis=1)
     shift = np.zeros((clip.num_frames, 3))
     if config.balance:
@@ -107,12 +108,19 @@ def condition(clip: Clip, planted: np.ndarray, body: Body, config: ConditioningC
     return replace(clip, root_pos=root_pos, rotations=rotations)
 
 
-def _held(clip: Clip, moved: np.ndarray, planted: np.ndarray) -> Clip:
-    """A clip whose ankles stand (T, 2, 3) metres further, the body as much lower as standing legs have to reach."""
-    legs = [[clip.skeleton.index(f"{side}_{part}") for part in ("hip", "knee", "ankle")] for side in FEET]
+def _legs(clip: Clip) -> list[list[int]]:
+    """Hip, knee and ankle of the left and of the right leg."""
+    return [[clip.skeleton.index(f"{side}_{part}") for part in ("hip", "knee", "ankle")] for side in FEET]
+
+
+def _held(clip: Clip, moved: np.ndarray, planted: np.ndarray | None = None) -> Clip:
+    """A clip whose ankles stand (T, 2, 3) metres further; the body about as much lower as standing legs, planted (T, 2)
+    bool, have to reach, if they are given."""
+    legs = _legs(clip)
     goals = [clip.positions[:, leg[2]] + moved[:, foot] for foot, leg in enumerate(legs)]
     drop = np.zeros((clip.num_frames, 3))
-    drop[:, 2] = -reaching_drop(clip, goals, planted)
+    if planted is not None:
+        drop[:, 2] = -reaching_drop(clip, goals, planted)
     rotations = clip.rotations.copy()
     for foot, leg in enumerate(legs):
         if drop.any() or moved[:, foot].any():
@@ -121,14 +129,13 @@ def _held(clip: Clip, moved: np.ndarray, planted: np.ndarray) -> Clip:
 
 
 def reaching_drop(clip: Clip, goals: Sequence[np.ndarray], planted: np.ndarray) -> np.ndarray:
-    """(T,) metres that the body has to come down so that standing legs reach where their ankles are to be.
+    """(T,) metres that the body has to come down so that standing legs all but reach where their ankles are to be.
 
     goals: (T, 3) of the left and the right ankle. A foot that cannot reach the ground hangs over it, and what hangs
     there unloaded skims. Eased in and out; `DROP_M` at most.
     """
     need = np.zeros(clip.num_frames)
-    for foot, side in enumerate(FEET):
-        hip, knee, ankle = (clip.skeleton.index(f"{side}_{part}") for part in ("hip", "knee", "ankle"))
+    for foot, (hip, knee, ankle) in enumerate(_legs(clip)):
         length = LONGEST_LEG * np.linalg.norm(clip.skeleton.offsets[[knee, ankle]], axis=1).sum()
         gap = clip.positions[:, hip] - goals[foot]
         high = np.sqrt(np.maximum(length**2 - (gap[:, :2] ** 2).sum(axis=1), 0.0))
@@ -136,16 +143,6 @@ def reaching_drop(clip: Clip, goals: Sequence[np.ndarray], planted: np.ndarray) 
     around = round(2.0 * DROPPING_S * clip.fps)
     envelope = maximum_filter1d(np.minimum(need, DROP_M), 2 * around + 1)
     return gaussian_filter1d(envelope, DROPPING_S * clip.fps, mode="nearest") if need.any() else need
-
-
-def _with_feet(clip: Clip, moved: np.ndarray) -> Clip:
-    """A clip whose ankles stand (T, 2, 3) metres further, by inverse kinematics of the legs."""
-    rotations, none = clip.rotations.copy(), np.zeros((clip.num_frames, 3))
-    for foot, side in enumerate(FEET):
-        leg = [clip.skeleton.index(f"{side}_{part}") for part in ("hip", "knee", "ankle")]
-        if moved[:, foot].any():
-            rotations = _reach(clip, rotations, leg, none, clip.positions[:, leg[2]] + moved[:, foot])
-    return replace(clip, rotations=rotations)
 
 
 def smoothed(clip: Clip, corner_hz: float) -> Clip:

@@ -107,6 +107,16 @@ def observation_size(body: Body) -> int:
     return 1 + 3 * (joints - 1) + 6 * joints + 6 + 3 * (joints - 1) + 2 + 15 * joints + preview + steps
 
 
+def observation_layout() -> str:
+    """What stands where in an observation, in words; a policy is of use where it reads what it was taught on."""
+    ahead = ", ".join(map(str, observations.FUTURE_STEPS))
+    return (
+        "root height, joint positions and 6-D rotations, root velocity and spin, joint velocities, load on the feet; "
+        "of the next frame less the body: positions, 6-D rotations, velocities, spins; later positions of "
+        f"{', '.join(PREVIEW_JOINTS)} after {ahead} steps; planted feet then"
+    )
+
+
 def feedback_entries(body: Body) -> torch.Tensor:
     """(D,) bool: the numbers of an observation that say how far the body is from the clip and what stands: root height,
     load on the feet, the difference to the next frame, planted feet. Left out are absolute pose and preview, by which a

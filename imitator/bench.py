@@ -95,7 +95,8 @@ class BenchRun:
     @property
     def code(self) -> list[str]:
         """Hash of the source that rows were made by; more than one where a bench went on after a change."""
-        return sorted({row["code"] for row in self.rows.values()})
+        made = [row[name] for row in self.rows.values() for name in ("code", "refined_by") if row.get(name)]
+        return sorted(set(made))
 
     @property
     def unreplayed(self) -> list[str]:
@@ -219,16 +220,29 @@ class Refined:
         return self.folder / f"{_key(clip, 'refined', self.body, settings)}.npz"
 
     def find(self, clip: Clip) -> Tracked | None:
+        """What was made of a clip; None if nothing was, or its file is damaged."""
         path = self._path(clip)
-        if not path.exists():
+        try:
+            return Tracked(load_rollout(path), None, float(self._told(clip)["wall_s"]))
+        except (OSError, ValueError, KeyError, MotionError):
             return None
-        return Tracked(load_rollout(path), None, json.loads(path.with_suffix(".json").read_text())["wall_s"])
+
+    def code(self, clip: Clip) -> str | None:
+        """Hash of the source that it was made by, None if nothing was."""
+        try:
+            return str(self._told(clip)["code"])
+        except (OSError, ValueError, KeyError):
+            return None
+
+    def _told(self, clip: Clip) -> Row:
+        return json.loads(self._path(clip).with_suffix(".json").read_text())
 
     def keep(self, clip: Clip, tracked: Tracked) -> None:
         """A clip of which nothing came is tried again next time: the machine may have been at fault."""
         if tracked.rollout is not None:
             path = self._path(clip)
-            write_json(path.with_suffix(".json"), {"name": clip.name, "wall_s": tracked.wall_s})
+            told = {"name": clip.name, "wall_s": tracked.wall_s, "code": code_hash()}
+            write_json(path.with_suffix(".json"), told)
             save_rollout(path, tracked.rollout)
 
 
@@ -313,6 +327,8 @@ class _Maker:
         def keep(projection: Projection) -> None:
             clip = projection.source
             row = _told(keys[clip.id], letter, column, clip) | _projected(projection, self.body)
+            if projection.projector == "refiner":
+                row["refined_by"] = self.kept.code(clip)
             found[clip.id] = self.rows.add(row)
             watch(len(found), len(keys))
 

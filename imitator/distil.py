@@ -71,6 +71,10 @@ class DistilConfig:
     seed: int = 0
 
 
+FURTHER = DistilConfig(learning_rate=1e-4, last_learning_rate=2e-5)
+"""For a policy that is taught further: small steps, for it holds more than these tapes."""
+
+
 class TapeDeck:
     """Tapes as stacked tensors, and the expert's answers beside them.
 

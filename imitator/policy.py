@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
-from morphloop.envs import default_gains, observation_size
+from morphloop.envs import default_gains, observation_layout, observation_size
 from morphloop.motion import MotionError, write_atomic
 from morphloop.sim import Body, default_body
 
@@ -36,8 +36,8 @@ class PolicySpec:
     """What a policy was made for.
 
     body: name; body_hash: of the compiled model, gains included; joints: actuated joints in action order;
-    balance: hash of the balance gains beneath its actions; observation: numbers in an observation; action: numbers in
-    an action; hidden: widths of the layers
+    balance: hash of the balance gains beneath its actions; observation: numbers in an observation; layout: what they
+    are, in words; action: numbers in an action; hidden: widths of the layers
     """
 
     body: str
@@ -45,6 +45,7 @@ class PolicySpec:
     balance: str
     joints: tuple[str, ...]
     observation: int
+    layout: str
     action: int
     hidden: tuple[int, ...]
     notes: dict[str, Any] = field(default_factory=dict)
@@ -131,6 +132,7 @@ def new_policy(body: Body, hidden: Sequence[int] = (384, 256), seed: int = 0) ->
         balance=default_gains().hash,
         joints=body.skeleton.names[1:],
         observation=observation_size(body),
+        layout=observation_layout(),
         action=int(body.model.nu),
         hidden=tuple(hidden),
     )
@@ -170,6 +172,12 @@ def load_policy(path: Path | str, body: Body | None = None) -> Policy:
         raise MotionError(
             f"{path}: reads {spec.observation} numbers of observation, this task gives {observation_size(body)}"
         )
+    if spec.layout != observation_layout():
+        raise MotionError(f"{path}: reads ({spec.layout}), this task gives ({observation_layout()})")
+    if spec.joints != body.skeleton.names[1:]:
+        raise MotionError(
+            f"{path}: drives {', '.join(spec.joints)}, body '{body.name}' has {', '.join(body.skeleton.names[1:])}"
+        )
     policy = Policy(spec)
     try:
         policy.load_state_dict(tensors)
@@ -202,6 +210,7 @@ def _parse_spec(header: Any, path: Path | str) -> PolicySpec:
         "balance": (text, "text"),
         "joints": (each(text), "a list of names"),
         "observation": (width, f"a number from 1 to {MAX_WIDTH}"),
+        "layout": (text, "text"),
         "action": (width, f"a number from 1 to {MAX_WIDTH}"),
         "hidden": (each(width), f"a list of numbers from 1 to {MAX_WIDTH}"),
         "notes": (lambda value: isinstance(value, dict), "an object"),
@@ -215,6 +224,7 @@ def _parse_spec(header: Any, path: Path | str) -> PolicySpec:
         balance=header["balance"],
         joints=tuple(header["joints"]),
         observation=header["observation"],
+        layout=header["layout"],
         action=header["action"],
         hidden=tuple(header["hidden"]),
         notes=header["notes"],

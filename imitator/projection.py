@@ -221,8 +221,8 @@ def _job(place: int, source: Clip, config: ProjectionConfig, body: Body) -> _Job
 
 def _good(projection: Projection, config: ProjectionConfig) -> bool:
     """Whether a policy's result needs no refiner."""
-    skill = projection.tracking["skill"] or 0.0
-    sound = bool(projection.tracking["success"]) and skill >= config.min_skill
+    skill = projection.tracking.get("skill") or 0.0
+    sound = bool(projection.tracking.get("success")) and skill >= config.min_skill
     return sound and projection.slide_mm_s <= config.max_slide_mm_s
 
 
@@ -244,13 +244,28 @@ def _batches(clips: Sequence[Clip], limit: int, together: bool) -> Iterator[list
 
 
 def _by_policy(jobs: Sequence[_Job], policy: Policy, body: Body) -> Iterator[tuple[_Job, Projection]]:
-    """What the policy makes of each job, batch by batch."""
-    for group in _batches([job.eased for job in jobs], TAPE_ROWS, together=True):
-        began = time.monotonic()
-        rollouts = policy_rollouts(policy, [jobs[place].eased for place in group], body)
+    """What the policy makes of each job, batch by batch; a clip that memory is too small for fails alone."""
+    waiting = [*_batches([job.eased for job in jobs], TAPE_ROWS, together=True)]
+    while waiting:
+        group, began = waiting.pop(0), time.monotonic()
+        try:
+            rollouts = policy_rollouts(policy, [jobs[place].eased for place in group], body)
+        except (MotionError, MemoryError) as error:
+            if len(group) > 1:
+                waiting[:0] = [[place] for place in group]
+            else:
+                job = jobs[group[0]]
+                reason = str(error) or f"{job.source.name}: does not fit into memory, cut it into shorter clips"
+                yield job, _nothing(job, "policy", reason, time.monotonic() - began)
+            continue
         share = (time.monotonic() - began) / len(group)
         for place, rollout in zip(group, rollouts, strict=True):
             yield jobs[place], _projection(jobs[place], rollout, "policy", policy.hash, share, body)
+
+
+def _nothing(job: _Job, projector: str, reason: str | None, wall_s: float) -> Projection:
+    """A job of which nothing came."""
+    return Projection(job.source, job.reference, None, None, projector, {}, None, reason, wall_s, {})
 
 
 def rollouts_in_batches(policy: Policy, references: Sequence[Clip], body: Body) -> list[Rollout]:
@@ -274,10 +289,7 @@ def _by_ilqr(
 
     def tell(job: _Job, tracked: Tracked) -> None:
         if tracked.rollout is None:
-            none = Projection(
-                job.source, job.reference, None, None, "refiner", {}, None, tracked.reason, tracked.wall_s, {}
-            )
-            on_done(job, none)
+            on_done(job, _nothing(job, "refiner", tracked.reason, tracked.wall_s))
         else:
             on_done(job, _projection(job, tracked.rollout, "refiner", None, tracked.wall_s, body))
 

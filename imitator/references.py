@@ -44,10 +44,11 @@ def eased(clip: Clip, body: Body, ease: ConditioningConfig) -> Clip:
 def references(
     clips: Sequence[Clip], body: Body, ease: ConditioningConfig, workers: int | None = None
 ) -> list[Reference]:
-    """What to track of each clip, in order, the same whoever made it. MotionError for a clip that cannot be prepared.
+    """What to track of each clip, in order. MotionError for a clip that cannot be prepared.
 
-    workers: processes, one a core if None, 0 for this one alone; few clips, and a body that is not built in, are done
-    here.
+    workers: processes, 0 for this one alone; if None one a core, but none for few clips. A body that is not built in is
+    done here. As Python's multiprocessing they import the main script again: with them, call this under
+    `if __name__ == "__main__":`.
     """
     kind = built_in(body)
     if workers is None:

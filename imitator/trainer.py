@@ -117,6 +117,7 @@ class Trainer(ABC):
             "weights_spread": float(weights.std(correction=0) / weights.mean()),
             "failure": float(self.env.sampler.failure.mean()),
             "diverged": float(self.env.physics.diverged),
+            "overflow": float(getattr(self.env.physics, "overflow", 0)),
         }
         return row | {"steps_per_s": steps / (time.perf_counter() - began)}
 

@@ -2,7 +2,8 @@
 
 The folder holds `policy.safetensors` (the latest), `checkpoint.safetensors` and the one before it, `log.jsonl` (a row
 an update: the curve), `weights.json` (failure rate and weight of every one-second segment of every clip),
-`prior.safetensors` if there is a prior, `config.json` and TensorBoard's events. The same call on the same folder goes
+`prior.safetensors` if there is a prior, `lost_states.json` (the last states of bodies that diverged) if there are any,
+`config.json` and TensorBoard's events. The same call on the same folder goes
 on where the last checkpoint was; a policy without a checkpoint is started from.
 """
 
@@ -10,11 +11,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
+
+import numpy as np
 
 from morphloop.envs import TaskConfig, TrackingEnv, prepare
 from morphloop.envs.conditioning import ConditioningConfig
@@ -27,13 +31,14 @@ from .policy import Policy, load_policy, new_policy
 from .ppo import PpoConfig, RslConfig, Sb3Trainer, fit_normaliser, observed_spread
 from .priors import PriorConfig, make_prior
 from .projection import EASE
-from .references import eased, references
+from .references import FEW, references
 from .trainer import Trainer, World
 from .training_log import WEIGHTS_FILE, TrainingLog, hardest_segments
 from .update import evaluate_policy
 
 POLICY_FILE = "policy.safetensors"
 PRIOR_FILE = "prior.safetensors"
+LOST_FILE = "lost_states.json"
 TrainerKind = Literal["sb3", "rsl"]
 
 
@@ -107,8 +112,7 @@ def train_imitator(
         return _follow(trainer, config)
     clear_leftovers(out)
     write_json(out / "config.json", told)
-    tests = [eased(prepare(clip, body), body, config.conditioning) for clip in held_out]
-    keeper = _Keeper(trainer, tests, out, told, config.checkpoint_s, found)
+    keeper = _Keeper(trainer, [prepare(clip, body) for clip in held_out], out, told, config, found)
     stop = trainer.agreed(_over(trainer, config, keeper.seconds))
     if stop and found is not None:
         keeper.write()  # a kill after the last checkpoint may have left these behind it
@@ -143,10 +147,11 @@ class _Keeper:
         tests: list[Clip],
         out: Path,
         told: dict[str, Any],
-        checkpoint_s: float,
+        config: ImitatorConfig,
         found: Checkpoint | None,
     ):
-        self.trainer, self.tests, self.out, self.told, self.every = trainer, tests, out, told, checkpoint_s
+        self.trainer, self.tests, self.out, self.told = trainer, tests, out, told
+        self.every, self.ease = config.checkpoint_s, config.conditioning
         self.log = TrainingLog(out, trainer.env_steps)
         self._began = time.monotonic() - (found.numbers["seconds"] if found else 0.0)
         self._due = self.seconds  # at once: the first point of the curve
@@ -160,7 +165,7 @@ class _Keeper:
         due = last or self.seconds >= self._due
         if due and self.tests:
             env = self.trainer.env
-            figures = evaluate_policy(self.trainer.policy.copy(), self.tests, env.body)
+            figures = evaluate_policy(self.trainer.policy.copy(), self.tests, env.body, self.ease)
             row |= {f"test_{name}": value for name, value in figures.items()}
         self.log.add(row)
         if due:
@@ -178,11 +183,16 @@ class _Keeper:
         self.log.show_weights(sampler.weights, hardest_segments(self.out), trainer.env_steps)
 
     def write(self) -> None:
-        """The files that are read by others, as the trainer is now: policy, prior and weights."""
+        """The files that are read by others, as the trainer is now: policy, prior, weights, and the last states of
+        bodies that diverged."""
         self.trainer.policy.save(self.out / POLICY_FILE)
         if self.trainer.prior is not None:
             self.trainer.prior.save(self.out / PRIOR_FILE)
         write_json(self.out / WEIGHTS_FILE, self.trainer.env.sampler.table())
+        lost = self.trainer.env.physics.lost.states()
+        if lost:
+            rows = [{name: np.asarray(value).tolist() for name, value in vars(state).items()} for state in lost]
+            write_json(self.out / LOST_FILE, rows)
 
 
 def _task(clips: Sequence[Clip], body: Body, config: ImitatorConfig, world: World) -> TrackingEnv:
@@ -192,7 +202,8 @@ def _task(clips: Sequence[Clip], body: Body, config: ImitatorConfig, world: Worl
     vary = config.vary
     models = None if vary == Variation() else vary.sample(body, config.envs, config.seed + world.rank)
     physics = make_physics(body, config.envs, config.backend, device, models)
-    made = references(clips, body, config.conditioning)
+    workers = max(1, (os.cpu_count() or 1) // world.size)
+    made = references(clips, body, config.conditioning, workers if len(clips) > FEW else 0)
     ready, targets = [one.clip for one in made], [one.target for one in made]
     return TrackingEnv(ready, body, config.envs, config.task, config.seed, physics, targets=targets)
 

@@ -18,11 +18,12 @@ from typing import Any
 import numpy as np
 
 from morphloop.envs import prepare
+from morphloop.envs.conditioning import ConditioningConfig
 from morphloop.metrics import measure, track_errors
 from morphloop.motion import Clip, MotionError
 from morphloop.sim import Body, default_body
 
-from .distil import DistilConfig, distil
+from .distil import FURTHER, DistilConfig, distil
 from .policy import Policy
 from .projection import EASE, rollouts_in_batches
 from .references import eased
@@ -36,20 +37,22 @@ class UpdateConfig:
     """How a policy is taught."""
 
     tapes: TapeConfig = field(default_factory=TapeConfig)
-    distil: DistilConfig = field(
-        default_factory=lambda: DistilConfig(envs=64, expert_updates=1, learning_rate=1e-4, last_learning_rate=2e-5)
-    )
-    """Small steps: the policy holds more than these clips."""
+    distil: DistilConfig = field(default_factory=lambda: replace(FURTHER, envs=64, expert_updates=1))
     recording: float = 0.55
     """Share of the budget after which no tape is begun."""
     workers: int | None = None
     """Processes that record; one a core if None."""
+    conditioning: ConditioningConfig = EASE
+    """Which help the clips get before they are tracked, as in projection."""
 
 
-def evaluate_policy(policy: Policy, references: Sequence[Clip], body: Body) -> dict[str, float | None]:
-    """Mean tracking figures of a policy on prepared clips."""
-    rows = []
-    for rollout, reference in zip(rollouts_in_batches(policy, references, body), references, strict=True):
+def evaluate_policy(
+    policy: Policy, references: Sequence[Clip], body: Body, ease: ConditioningConfig = EASE
+) -> dict[str, float | None]:
+    """Mean tracking figures of a policy on prepared clips: as in projection it tracks them eased, and errors are taken
+    against them as they were prepared."""
+    rows, tracked = [], [eased(reference, body, ease) for reference in references]
+    for rollout, reference in zip(rollouts_in_batches(policy, tracked, body), references, strict=True):
         clip = body.clip_from_qpos(rollout.qpos, rollout.fps)
         row = track_errors(clip, reference, clip.num_frames == reference.num_frames)
         row["survived"] = (clip.num_frames - 1) / max(reference.num_frames - 1, 1)
@@ -87,12 +90,22 @@ def update_policy(
     order = np.random.default_rng(seed).permutation(len(references))
     held = [references[i] for i in order[: max(1, round(HELD_OUT_SHARE * len(order)))]]
     learned = [references[i] for i in order[len(held) :]]
-    before = {"held_out": evaluate_policy(policy, held, body), "learned": evaluate_policy(policy, learned, body)}
+
+    def figures(of: Policy) -> dict[str, dict[str, float | None]]:
+        groups = {"held_out": held, "learned": learned}
+        return {name: evaluate_policy(of, group, body, config.conditioning) for name, group in groups.items()}
+
+    before = figures(policy)
     student, rounds = policy.copy(), []
     with _tapes_folder(folder) as tapes_at:
         stop = began + config.recording * budget_s
         paths = record_tapes(
-            learned, tapes_at, body, config.tapes, config.workers, go_on=lambda: time.monotonic() < stop
+            [eased(clip, body, config.conditioning) for clip in learned],
+            tapes_at,
+            body,
+            config.tapes,
+            config.workers,
+            go_on=lambda: time.monotonic() < stop,
         )
         tapes = [tape for path in paths if (tape := load_tape(path, body)) is not None]
     left = began + budget_s - time.monotonic()
@@ -103,7 +116,7 @@ def update_policy(
             on_round(row)
 
         distil(student, tapes, body, left, replace(config.distil, seed=seed), told)
-    after = {"held_out": evaluate_policy(student, held, body), "learned": evaluate_policy(student, learned, body)}
+    after = figures(student)
     share = len(held) / len(references)
     worse = not rounds or _standing(after, share) < _standing(before, share)
     report = {
@@ -147,7 +160,7 @@ def _trackable(clips: Sequence[Clip], body: Body) -> list[Clip]:
     references = []
     for clip in clips:
         try:
-            references.append(eased(prepare(clip, body), body, EASE))
+            references.append(prepare(clip, body))
         except MotionError:
             continue  # the project stage gives this clip its verdict and reason
     return [r for r in references if r.num_frames > 2]

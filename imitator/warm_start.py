@@ -17,12 +17,13 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from morphloop.envs import prepare
 from morphloop.envs.conditioning import ConditioningConfig
 from morphloop.motion import Clip, MotionError, write_json
 from morphloop.sim import Body
 
 from .augment import AugmentConfig, variations
-from .distil import DistilConfig, distil
+from .distil import FURTHER, DistilConfig, distil
 from .policy import Policy, load_policy, new_policy
 from .projection import EASE, rollouts_in_batches
 from .references import references
@@ -35,6 +36,7 @@ EVALUATIONS = 6
 """Times that the policy is evaluated on the way."""
 
 FAILED_TO_DONE = 4
+"""Clips that a policy fails to one that it does not, in what it is taught on."""
 
 BUDGETS = ("tape_s", "distil_s", "workers")
 """What may differ when a warm start is taken up."""
@@ -59,7 +61,8 @@ class WarmStartConfig:
     """Which help the clips get before they are tracked, as in projection."""
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     tapes: TapeConfig = field(default_factory=TapeConfig)
-    distil: DistilConfig = field(default_factory=DistilConfig)
+    distil: DistilConfig | None = None
+    """As `DistilConfig` has it if None, and as `FURTHER` where a policy that is there is taught."""
 
 
 def warm_start(
@@ -84,7 +87,7 @@ def warm_start(
     if path.exists():
         return load_policy(path, body)
     tapes = _recorded(clips, out, body, config, on_tape, start)
-    tests = [one.clip for one in references(held_out, body, config.conditioning)]
+    tests = [prepare(clip, body) for clip in held_out]
     policy = new_policy(body, config.hidden, config.seed) if start is None else start.copy()
     due = [config.distil_s * (k + 1) / EVALUATIONS for k in range(EVALUATIONS - 1)]
     with (out / LOG_FILE).open("w") as log:
@@ -92,11 +95,13 @@ def warm_start(
         def told(row: dict[str, Any], now: bool = False) -> None:
             if tests and (now or (due and row["seconds"] >= due[0])):
                 del due[:1]
-                row |= {f"test_{name}": value for name, value in evaluate_policy(policy, tests, body).items()}
+                figures = evaluate_policy(policy, tests, body, config.conditioning)
+                row |= {f"test_{name}": value for name, value in figures.items()}
             log.write(json.dumps(row) + "\n")
             on_update(row)
 
-        distil(policy, tapes, body, config.distil_s, replace(config.distil, seed=config.seed), told)
+        how = config.distil if config.distil is not None else DistilConfig() if start is None else FURTHER
+        distil(policy, tapes, body, config.distil_s, replace(how, seed=config.seed), told)
         told({"seconds": config.distil_s}, now=True)
     policy.save(path)
     return policy

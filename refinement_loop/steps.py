@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from morphloop.generator import FolderGenerator, Generator, Seconds, load_generator
-from morphloop.imitator import Policy, Projection, load_policy, project_clips, update_policy
+from morphloop.imitator import Policy, Projection, UpdateConfig, load_policy, project_clips, update_policy
 from morphloop.metrics import summarise
 from morphloop.motion import (
     Clip,
@@ -83,7 +83,8 @@ def imitate(
         return {"skipped": "the budget is 0 s"}
     if len(clips) < 2:
         return {"skipped": "a single clip: none could be held out"}
-    updated, report = update_policy(policy, clips, config.imitate_budget_s, seed, folder=folder)
+    how = UpdateConfig(conditioning=config.projection.conditioning)
+    updated, report = update_policy(policy, clips, config.imitate_budget_s, seed, how, folder=folder)
     write_json(folder / UPDATE_FILE, finite(report))
     updated.save(folder / POLICY_FILE)
     return {"policy": updated.hash}

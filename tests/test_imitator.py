@@ -124,6 +124,8 @@ def rewritten(policy: Policy, path: Path, **changes: object) -> Path:
     ("changes", "message"),
     [
         ({"observation": 704}, "reads 704 numbers of observation, this task gives"),
+        ({"layout": "height, then feet"}, r"reads \(height, then feet\), this task gives \(root height, "),
+        ({"joints": ["left_hip"]}, "drives left_hip, body 'smpl24' has left_hip, "),
         ({"schema": 1}, "no policy header of schema 2"),
         ({"balance": "0" * 16}, "trained over balance gains 0000000000000000, this version has [0-9a-f]{16}"),
         ({"joints": "left_hip"}, "joints = left_hip, expected a list of names"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 
+from morphloop.cli import main
 from morphloop.envs import MotionLibrary, TaskConfig, TrackingEnv, build_library, prepare
-from morphloop.imitator import Prior, PriorConfig, load_prior, make_prior
+from morphloop.imitator import Prior, PriorConfig, load_policy, load_prior, make_prior
 from morphloop.imitator.priors import (
     AdversarialPrior,
     VaePrior,
@@ -228,3 +230,29 @@ def test_bad_input_is_one_clear_line(body: Body, clips: list, library: MotionLib
         load_prior(path, library)
     with pytest.raises(MotionError, match="weights of another prior than 'adversarial'"):
         make_prior(ADVERSARIAL, library, vae.state_dict())
+
+
+@pytest.mark.parametrize("kind", ["vae", "adversarial"])
+def test_a_prior_is_trained_from_the_command_line(kind: str, tmp_path: Path) -> None:
+    flags = "--clips 2 --held-out 1 --envs 4 --steps 128 --minutes 5 --variations 0.5 --prior-steps 20 --hidden 16"
+    assert main(["train", "imitator", "--out", str(tmp_path / "run"), "--prior", kind, *flags.split()]) == 0
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["prior"]["kind"] == kind
+    assert (tmp_path / "run" / "prior.safetensors").exists()
+    assert load_policy(tmp_path / "run" / "policy.safetensors").spec.hidden == (16,)
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--hidden", "0"], "--hidden: 0, expected widths of 1 to 8192"),
+        (["--reveal"], "--reveal: nothing is hidden from a new policy, expected --start or --tape-minutes"),
+        (["--desired-kl", "0.1"], "--desired-kl: of trainer rsl, asked for sb3"),
+        (["--hidden", "8", "--start", "p"], "--hidden and --start: a policy that is there has its widths"),
+    ],
+)
+def test_flags_that_say_nothing_are_refused(
+    flags: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "imitator", "--out", str(tmp_path / "run"), *flags]) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

@@ -131,6 +131,24 @@ def test_many_clips_are_rolled_out_in_batches_and_come_back_in_order(
     assert rollouts_in_batches(policy, [], body) == []
 
 
+def test_a_clip_too_long_for_memory_fails_alone(body: Body, squat: Clip, monkeypatch: pytest.MonkeyPatch):
+    roll = projecting.policy_rollouts
+
+    def small(policy: Policy, references: list[Clip], body: Body):
+        if any(reference.name == "huge" for reference in references):
+            raise MotionError(f"{len(references)} clips: 9 frames need 99.9 GB on cpu, 0.1 GB are free; expected fewer")
+        return roll(policy, references, body)
+
+    monkeypatch.setattr(projecting, "policy_rollouts", small)
+    clips = [squat, replace(squat, name="huge"), replace(squat, name="other")]
+    config = ProjectionConfig(projector="policy")
+    found = project_clips(clips, new_policy(body), config, body=body)
+    assert [p.source.name for p in found] == ["squat", "huge", "other"]
+    assert [p.clip is None for p in found] == [False, True, False]
+    assert found[1].reason == "1 clips: 9 frames need 99.9 GB on cpu, 0.1 GB are free; expected fewer"
+    assert found[0].reason is None
+
+
 def test_a_searched_clip_is_the_same_to_the_byte_in_any_company(body: Body, squat: Clip):
     policy = shaky_policy(body)
     references = [prepare(small(squat, k, 5), body) for k in (0, 10, 20, 30, 40)]

@@ -173,26 +173,26 @@ def _train_quietly(squat: Clip, folder: Path, config: ImitatorConfig) -> None:
 
 
 def test_kills_at_any_moment_lose_nothing_but_time(body: Body, squat: Clip, tmp_path: Path):
-    config = replace(SMALL, steps=16 * 40)
+    config = replace(SMALL, steps=16 * 80)
     straight = train_imitator([squat], [], tmp_path / "straight", replace(config, checkpoint_s=1e9), body=body)
     folder, rng, killed = tmp_path / "killed", np.random.default_rng(0), 0
     fork = multiprocessing.get_context("fork")
-    for _ in range(3):
+    for _ in range(10):
         process = fork.Process(target=_train_quietly, args=(squat, folder, config))
         process.start()
         deadline = time.monotonic() + 60.0
         while not (folder / "log.jsonl").exists() and process.is_alive() and time.monotonic() < deadline:
             time.sleep(0.01)
-        time.sleep(rng.uniform(0.0, 0.6))
+        time.sleep(rng.uniform(0.0, 0.4))
         process.kill()
         process.join()
         killed += process.exitcode == -9
         for path in folder.glob("checkpoint*"):
             assert load_checkpoint(folder) is not None, f"{path} is sound"
-    assert killed >= 1
+    assert killed >= 5
     again = train_imitator([squat], [], folder, config, body=body)
     assert again.hash == straight.hash
-    assert [row["env_steps"] for row in read_log(folder)] == [16 * k for k in range(1, 41)]
+    assert [row["env_steps"] for row in read_log(folder)] == [16 * k for k in range(1, 81)]
     assert not list(folder.glob(".*.tmp"))
 
 
@@ -290,13 +290,30 @@ def test_what_a_policy_did_not_see_it_may_learn_to_use(body: Body, squat: Clip, 
 
 
 def test_a_policy_is_trained_on_what_projection_would_track(body: Body, squat: Clip, tmp_path: Path):
-    hovers = squat.moved(np.array([0.0, 0.0, 0.0]))
     wave = 0.02 * np.sin(np.linspace(0.0, 6.0, squat.num_frames))
-    hovers = replace(hovers, root_pos=hovers.root_pos + wave[:, None] * [0.0, 0.0, 1.0])
+    hovers = replace(squat, root_pos=squat.root_pos + wave[:, None] * [0.0, 0.0, 1.0])
     env = training._task([hovers], body, SMALL, World.here())
     expected = eased(prepare(hovers, body), body, EASE)
     np.testing.assert_array_equal(env.library.clips[0].positions, expected.positions)
     assert np.abs(expected.positions - prepare(hovers, body).positions).max() > 0.005
+
+
+def test_the_last_states_of_bodies_that_diverged_are_kept_for_viewing(body: Body, squat: Clip, tmp_path: Path):
+    trainer = Sb3Trainer(new_policy(body), TrackingEnv([prepare(squat, body)], body, 4), PPO)
+    trainer.update()
+    keeper = training._Keeper(trainer, [], tmp_path, {}, SMALL, None)
+    keeper.write()
+    assert not (tmp_path / training.LOST_FILE).exists(), "nothing diverged"
+    physics = trainer.env.physics
+    physics.qvel[1, 0] = float("nan")
+    before = physics.qpos[2].clone()
+    physics.step()
+    keeper.write()
+    keeper.log.close()
+    (row,) = json.loads((tmp_path / training.LOST_FILE).read_text())
+    assert (row["env"], len(row["qpos"]), len(row["ctrl"])) == (1, body.model.nq, body.model.nu)
+    assert np.isfinite(row["qpos"]).all()
+    assert not torch.equal(physics.qpos[2], before), "the others went on"
 
 
 def test_failure_weighting_can_be_turned_off(body: Body, squat: Clip):
