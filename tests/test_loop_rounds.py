@@ -265,7 +265,7 @@ def test_policy_is_updated_kept_and_handed_on(home, monkeypatch):
     monkeypatch.setattr(steps, "load_policy", lambda path: FakePolicy(Path(path).read_text()))
     report = {"before": {"success": 0.5}, "after": {"success": 0.75}}
     monkeypatch.setattr(
-        steps, "update_policy", lambda policy, clips, budget, seed, folder: (FakePolicy(policy.hash + "+"), report)
+        steps, "update_policy", lambda policy, clips, budget, seed, how, folder: (FakePolicy(policy.hash + "+"), report)
     )
     projector = Projector()
     monkeypatch.setattr(
