@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 import shutil
 import time
@@ -73,9 +74,28 @@ def hash_file(path: Path) -> str:
 
 
 def hash_outputs(folder: Path) -> dict[str, str]:
-    """Hash of every file under a stage's folder by relative path; manifest, key and timing are no outputs."""
-    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name not in (MANIFEST, KEY, TIMING))
-    return {str(p.relative_to(folder)): hash_file(p) for p in files}
+    """Hash of every file under a stage's folder by relative path; its manifest, key and timing are no outputs.
+
+    Links are not followed: the hash of one is of where it points to, so that no file passes for one.
+    """
+    hashes = {}
+    for place, names, files in os.walk(folder, followlinks=False):
+        for name in [*files, *(name for name in names if Path(place, name).is_symlink())]:
+            path = Path(place, name)
+            told = str(path.relative_to(folder))
+            if told in (MANIFEST, KEY, TIMING):
+                continue
+            if path.is_symlink():
+                hashes[told] = hash_json(["link", os.readlink(path)])
+            else:
+                hashes[told] = hash_file(path) if path.is_file() else "no file"
+    return dict(sorted(hashes.items()))
+
+
+def changed_outputs(folder: Path, manifest: Mapping[str, Any]) -> list[str]:
+    """Names of a finished stage's outputs that are not what its manifest says: missing, replaced or added, sorted."""
+    told, found = manifest["outputs"], hash_outputs(folder)
+    return sorted(name for name in told.keys() | found.keys() if told.get(name) != found.get(name))
 
 
 @cache
@@ -114,6 +134,7 @@ def run_stage(
     key = hash_json({"stage": name, "inputs": inputs, "config": config, "seed": seed, "code": code_hash})
     done = read_finished(folder)
     if done is not None and done.manifest["key"] == key:
+        _check_unchanged(done)
         return done
     if folder.exists():
         _supersede(folder, round_dir / "superseded")
@@ -148,12 +169,31 @@ def read_finished(folder: Path) -> Finished | None:
     if not path.is_file():
         return None
     try:
-        manifest = json.loads(path.read_text())
-    except ValueError:
+        manifest = json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
         manifest = None
-    if not isinstance(manifest, dict) or not {"key", "outputs", "notes"} <= manifest.keys():
+    if not isinstance(manifest, dict) or not _is_manifest(manifest):
         raise MotionError(f"{path}: not a stage's manifest; remove the folder to run the stage again")
     return Finished(folder, manifest, reused=True)
+
+
+def _is_manifest(value: dict[str, Any]) -> bool:
+    """Whether an object read from a manifest has what the loop reads of it."""
+    kinds = {"key": str, "outputs": dict, "notes": dict, "inputs": dict, "config": dict, "versions": dict}
+    if any(not isinstance(value.get(name), kind) for name, kind in kinds.items()):
+        return False
+    return all(isinstance(text, str) for text in value["outputs"].values())
+
+
+def _check_unchanged(done: Finished) -> None:
+    """MotionError naming the first output of a finished stage that somebody changed since."""
+    changed = changed_outputs(done.folder, done.manifest)
+    if changed:
+        more = f" (and {len(changed) - 1} more)" if len(changed) > 1 else ""
+        raise MotionError(
+            f"{done.folder / changed[0]}{more}: not as the stage '{done.folder.name}' left it (replaced, removed or "
+            f"added since); put it back, or remove {done.folder} to run the stage again"
+        )
 
 
 def _open_partial(partial: Path, key: str) -> None:

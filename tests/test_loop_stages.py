@@ -7,7 +7,7 @@ import pytest
 from morphloop.motion import MotionError
 from morphloop.refinement_loop import run_stage
 from morphloop.refinement_loop.ledger import append_event, read_ledger
-from morphloop.refinement_loop.stages import hash_json, read_finished
+from morphloop.refinement_loop.stages import changed_outputs, hash_json, read_finished
 
 
 class Work:
@@ -98,3 +98,42 @@ def test_the_ledger_keeps_order_and_survives_a_torn_line(tmp_path):
 
 def test_hash_of_json_ignores_the_order_of_keys():
     assert hash_json({"a": 1, "b": [2]}) == hash_json({"b": [2], "a": 1}) != hash_json({"a": 1, "b": [3]})
+
+
+@pytest.mark.parametrize("deed", ["replaced", "removed", "added", "linked"])
+def test_a_finished_stage_that_somebody_changed_is_not_used_silently(tmp_path, deed):
+    done = stage(tmp_path, Work())
+    assert changed_outputs(done.folder, done.manifest) == []
+    out = done.folder / "out.txt"
+    if deed == "replaced":
+        out.write_text("forged")
+    elif deed == "removed":
+        out.unlink()
+    elif deed == "added":
+        out = done.folder / "clips" / "more.npz"
+        out.parent.mkdir()
+        out.write_text("more")
+    else:  # the same bytes, but somewhere else
+        out.rename(tmp_path / "elsewhere.txt")
+        out.symlink_to(tmp_path / "elsewhere.txt")
+    name = str(out.relative_to(done.folder))
+    assert changed_outputs(done.folder, done.manifest) == [name]
+    with pytest.raises(MotionError, match=f"{name}.*not as the stage 'select' left it.*remove .*select to run") as told:
+        stage(tmp_path, Work())
+    assert "\n" not in str(told.value)
+
+
+def test_the_timing_of_a_finished_stage_is_no_output(tmp_path):
+    done = stage(tmp_path, Work())
+    (done.folder / "timing.jsonl").write_text("{}\n")
+    assert stage(tmp_path, Work()).reused
+
+
+@pytest.mark.parametrize(
+    "junk", ["[]", '{"key": 1, "outputs": {}, "notes": {}}', '{"key": "a", "outputs": []}', "\xff"]
+)
+def test_a_forged_manifest_is_named(tmp_path, junk):
+    done = stage(tmp_path, Work())
+    (done.folder / "manifest.json").write_bytes(junk.encode("latin-1"))
+    with pytest.raises(MotionError, match=r"manifest\.json: not a stage's manifest"):
+        stage(tmp_path, Work())
