@@ -16,7 +16,7 @@ import torch
 
 from morphloop.motion import Clip, MotionError
 from morphloop.motion.rotations import quat_to_rotvec
-from morphloop.sim import Body, CpuPhysics, JointState, Kinematics, Physics, model_values
+from morphloop.sim import Body, CpuPhysics, JointState, Kinematics, Physics, Servos
 
 from . import observations, rewards
 from .balance import Balance
@@ -247,9 +247,7 @@ class TrackingEnv:
         self.generator = torch.Generator(device=device).manual_seed(seed)
         self.sampler = StartSampler(self.library, self.generator, self.config.start_floor)
         self.want_final = True
-        self.stiffness = model_values(self.physics, "actuator_gainprm")[..., 0]
-        self.damping = -model_values(self.physics, "actuator_biasprm")[..., 2]
-        self.limit = model_values(self.physics, "actuator_forcerange")[..., 1]
+        self.servos = Servos(self.physics)
         self.push_scale = torch.tensor([1.0, 1.0, 0.0, 2.0, 2.0, 2.0], device=device)
         self.play = self._playback()
         self.clip = torch.zeros(num_envs, dtype=torch.long, device=device)
@@ -407,7 +405,6 @@ class TrackingEnv:
         return total, -slide / config.slide if config.slide else torch.zeros_like(slide)
 
     def _torque(self, speed: torch.Tensor) -> torch.Tensor:
-        """(N, nu) servo torques at the end of the step, from the servo law."""
+        """(N, nu) servo torques at the end of the step, as MuJoCo gives them for joint speeds (N, nu)."""
         vectors = quat_to_rotvec(self.observer.kinematics.local_rotations(self.physics.qpos)[:, 1:]).float()
-        gap = self.physics.ctrl.float() - vectors.reshape(self.num_envs, -1)
-        return torch.clamp(self.stiffness * gap - self.damping * speed, -self.limit, self.limit)
+        return self.servos.torque(self.physics.ctrl.float(), vectors.reshape(self.num_envs, -1), speed)

@@ -15,7 +15,7 @@ import mujoco
 import numpy as np
 from mujoco.rollout import Rollout
 
-from morphloop.sim import SUBSTEPS, Body
+from morphloop.sim import SUBSTEPS, Body, servo_slopes
 
 STATE = mujoco.mjtState.mjSTATE_INTEGRATION
 PLAIN_STATE = mujoco.mjtState.mjSTATE_FULLPHYSICS
@@ -184,16 +184,13 @@ def velocity_derivatives(model: mujoco.MjModel, data: mujoco.MjData) -> tuple[np
     servos' damping it is small (`tests/test_ilqr.py`). data: forward computed.
     """
     nv, h = model.nv, model.opt.timestep
-    mass, moment, rows = np.empty((nv, nv)), np.empty((model.nu, nv)), np.zeros((data.nefc, nv))
+    mass, moment = np.empty((nv, nv)), np.empty((model.nu, nv))
     mujoco.mj_fullM(model, data, mass)
     mujoco.mju_sparse2dense(moment, data.actuator_moment, data.moment_rownnz, data.moment_rowadr, data.moment_colind)
-    if data.nefc:
-        mujoco.mju_sparse2dense(rows, data.efc_J, data.efc_J_rownnz, data.efc_J_rowadr, data.efc_J_colind)
     carries = data.efc_state == mujoco.mjtConstraintState.mjCNSTRSTATE_QUADRATIC
-    rows, weight, braking = rows[carries], data.efc_D[carries], data.efc_KBIP[carries, 1]
-    free = np.abs(data.actuator_force) < model.actuator_forcerange[:, 1]
-    damping = np.diag(model.dof_damping) + moment.T @ ((-model.actuator_biasprm[:, 2] * free)[:, None] * moment)
-    drive = moment.T * (model.actuator_gainprm[:, 0] * free)
+    rows, weight, braking = constraint_rows(model, data)[carries], data.efc_D[carries], data.efc_KBIP[carries, 1]
+    stiffness, braked = servo_slopes(model, data)
+    damping, drive = np.diag(model.dof_damping) + moment.T @ (braked[:, None] * moment), moment.T * stiffness
     stiff = np.linalg.solve(
         mass + rows.T @ (weight[:, None] * rows),
         np.concatenate([-damping - rows.T @ ((weight * braking)[:, None] * rows), drive], axis=1),
@@ -201,6 +198,16 @@ def velocity_derivatives(model: mujoco.MjModel, data: mujoco.MjData) -> tuple[np
     change = h * np.linalg.solve(mass + h * damping, mass @ stiff)
     rates, controls = np.eye(nv) + change[:, :nv], change[:, nv:]
     return np.concatenate([h * rates, rates]), np.concatenate([h * controls, controls])
+
+
+def constraint_rows(model: mujoco.MjModel, data: mujoco.MjData) -> np.ndarray:
+    """(nefc, nv) Jacobian of the constraints, which MuJoCo keeps dense for bodies of few degrees of freedom."""
+    if not mujoco.mj_isSparse(model):
+        return data.efc_J.reshape(data.nefc, model.nv)
+    rows = np.zeros((data.nefc, model.nv))
+    if data.nefc:
+        mujoco.mju_sparse2dense(rows, data.efc_J, data.efc_J_rownnz, data.efc_J_rowadr, data.efc_J_colind)
+    return rows
 
 
 def chained(a: np.ndarray, b: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray]:

@@ -8,6 +8,7 @@ from .mjcf_body import RobotBody
 from .physics import DIVERGED, Backend, CpuPhysics, LostState, Physics, make_physics, model_values
 from .render import Video, ffmpeg_available, render_strip, render_video, strip_bytes, video_bytes
 from .replay import CONTACT_FORCE, Certificate, Recorder, certify, simulator_name
+from .servos import Servos, servo_slopes
 from .shaped_body import ShapedBody
 from .smpl_body import SmplBody
 from .variation import ModelFields, Variation, many_bodies
@@ -30,6 +31,7 @@ __all__ = [
     "Physics",
     "Recorder",
     "RobotBody",
+    "Servos",
     "ShapedBody",
     "SmplBody",
     "SurfacePoints",
@@ -50,6 +52,7 @@ __all__ = [
     "read_on_body",
     "render_strip",
     "render_video",
+    "servo_slopes",
     "simulator_name",
     "strip_bytes",
     "video_bytes",

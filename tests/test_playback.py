@@ -120,7 +120,7 @@ def test_bodies_of_other_sizes_masses_and_gains_follow_a_clip_scaled_to_them(bac
         data = _forward(models.model(body, env_id), env.physics.qpos[env_id].double().numpy())
         np.testing.assert_allclose(env.state.pos[env_id], data.xpos[body.body_ids], atol=1e-5)
     gains = models.fields["actuator_gainprm"][:, :, 0]
-    np.testing.assert_allclose(env.stiffness, gains, rtol=1e-6)
+    np.testing.assert_allclose(env.servos.stiffness, gains, rtol=1e-6)
     results = [env.step(torch.zeros(4, env.action_size)) for _ in range(10)]
     assert not any(result.terminated.any() for result in results)
     assert (results[-1].error < 0.1).all()
