@@ -193,7 +193,14 @@ def print_rounds(out: Path, rounds: list[RoundResult]) -> None:
             print(f"  rejected, {reason}: {count}")
 
 
-HEADLINES = ("physdiff_phys_err_mm", "slide_mean_mm_s", "penetration_mean_mm", "float_mean_mm", "unsupported_ratio")
+HEADLINES = (
+    "slide_loaded_mm_s",
+    "slide_mean_mm_s",
+    "physdiff_phys_err_mm",
+    "penetration_mean_mm",
+    "float_mean_mm",
+    "unsupported_ratio",
+)
 SIDES = ("before", "after")
 COLUMNS = ("all, before", "after", "accepted, before", "after")
 

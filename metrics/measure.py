@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from morphloop.motion import Clip, JointTrack
+from morphloop.motion import Clip, JointTrack, MotionError, Rollout
 from morphloop.sim.body import Body
 
 from .contact import slide
 from .context import context
 from .joint_limits import joint_limits
 from .legacy import GMD_HZ, PFC_HZ, PHYSDIFF_HZ, edge_pfc, gmd_skating, physdiff
+from .loaded import NO_LOADS, measure_loads
 from .plausibility import floating, joint_speed, penetration, smoothness, unsupported
 from .points import Variant
 from .self_penetration import self_penetration
@@ -31,14 +32,21 @@ class Measurement:
 
 
 def measure(
-    motion: Clip | JointTrack, body: Body | None = None, ground: str = "as-is", wrench: bool = True
+    motion: Clip | JointTrack,
+    body: Body | None = None,
+    ground: str = "as-is",
+    wrench: bool = True,
+    rollout: Rollout | None = None,
+    reference: Clip | None = None,
 ) -> Measurement:
-    """Every metric that needs the motion alone.
+    """Every metric that needs the motion alone, and those that need its forces.
 
     motion: a Clip on the body's skeleton is measured on the body's surface, anything else on its joints.
     body: the default body if not given. ground: where z = 0 is put, `as-is` leaves the file's.
     wrench: False leaves `residual_wrench_ratio` and its parts None, which saves half of the time.
-    Raises MotionError for an unknown ground.
+    rollout: what physics did to make this motion, whose forces are read; without it what rests on forces is None;
+    reference: what the rollout tracked.
+    Raises MotionError for an unknown ground, or if the rollout is another body's or another motion's.
     """
     seen = context(motion, body, ground)
     points = seen.points
@@ -53,5 +61,20 @@ def measure(
     values |= self_penetration(seen) | joint_limits(seen.motion, seen.body)
     values |= residual_wrench(seen) if wrench else NO_WRENCH
     values |= smplsim(points)
+    values |= NO_LOADS if rollout is None else _loads(rollout, motion, seen.body, reference)
     surface = f"{seen.body.name} {seen.body.hash}" if points.variant == "surface" else None
     return Measurement(points.variant, ground, values, surface)
+
+
+def _loads(rollout: Rollout, motion: Clip | JointTrack, body: Body, reference: Clip | None) -> dict[str, float | None]:
+    """What rests on the forces of a rollout. MotionError if it did not make this motion."""
+    if not made(motion, rollout, body):
+        raise MotionError(f"{motion.name}: rollout '{rollout.name}' did not make it, expected the clip's own")
+    return measure_loads(rollout, body, reference)
+
+
+def made(motion: Clip | JointTrack, rollout: Rollout, body: Body) -> bool:
+    """Whether a rollout of this body is what the motion was made by."""
+    if rollout.model_hash != body.hash or rollout.num_frames != motion.num_frames:
+        return False
+    return body.clip_from_qpos(rollout.qpos, rollout.fps).id == motion.id

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 
 from morphloop.sim import CONTACT_FORCE
 
-from . import contact, joint_limits, legacy, plausibility, points, signals, tracking, vertices, wrench
+from . import contact, joint_limits, legacy, loaded, plausibility, points, signals, tracking, vertices, wrench
 
 
 @dataclass(frozen=True)
 class Metric:
     """unit: "" for a ratio; better: which way is good, "lower", "higher", or "" where neither is; thresholds: value and
-    unit by name; needs: "motion" alone, a "rollout", or a "reference" too; variants: which it is defined for."""
+    unit by name; needs: "motion" alone, or a "rollout" or a "reference" too; variants: which it is defined for."""
 
     name: str
     unit: str
@@ -51,6 +51,14 @@ WRENCH = GRID | {
     "patch": f"points under {_mm(wrench.PATCH_M)} within {wrench.SPREAD} samples",
 }
 LOADED = {"foot carries load": f"over {CONTACT_FORCE:g} N"}
+BORNE = {
+    "bears load": f"from {100 * loaded.LOADED_SHARE:g} % of body weight, mean over a control step",
+    "left out at load's beginning and end": f"{loaded.MARGIN_S:.2g} s",
+}
+STEPPED = {
+    "loses load": f"under {100 * loaded.LOST_SHARE:g} % of body weight",
+    "takes it again": f"from {100 * loaded.LOADED_SHARE:g} %",
+}
 PHYSDIFF = {"tolerance": _mm(legacy.PHYSDIFF_TOLERANCE), "rate": f"{legacy.PHYSDIFF_HZ:g} fps"}
 SMPLSIM_SOURCE = "SMPLSim, smpl_eval.py (github.com/ZhengyiLuo/SMPLSim)"
 SMPLSIM = {"floor": _mm(vertices.SMPLSIM_FLOOR), "rate": f"{vertices.SMPLSIM_HZ:g} fps"}
@@ -106,6 +114,35 @@ _ALL = (
         "share of those values over the threshold",
         DESIGN,
         thresholds=CONTACT | {"fast": f"{1e3 * contact.SLIDE_FAST:g} mm/s"},
+    ),
+    Metric(
+        "slide_loaded_mm_s",
+        "mm/s",
+        "mean over feet and control steps of the horizontal speed of a foot's slower loaded segment (heel to ball, or "
+        "toes), the velocity of its material points at their contacts weighted by force; the headline after projection",
+        DESIGN,
+        thresholds=BORNE,
+        needs="rollout",
+        variants=("surface",),
+    ),
+    Metric(
+        "restep_per_s",
+        "1/s",
+        "how often a foot that the reference has planted loses its load and takes it again, per second that a foot is "
+        "planted",
+        DESIGN,
+        thresholds=STEPPED,
+        needs="rollout",
+        variants=("surface",),
+    ),
+    Metric(
+        "restep_mm",
+        "mm",
+        "mean over those of how far the point that bore the load last has moved over the ground meanwhile",
+        DESIGN,
+        thresholds=STEPPED,
+        needs="rollout",
+        variants=("surface",),
     ),
     Metric(
         "residual_wrench_ratio",

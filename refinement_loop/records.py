@@ -15,7 +15,7 @@ from typing import Any
 
 from morphloop.imitator import Projection
 from morphloop.metrics import frozen_pose, measure
-from morphloop.motion import Clip, MotionError, load_clip, save_clip, save_rollout, write_json
+from morphloop.motion import Clip, MotionError, load_clip, load_rollout, save_clip, save_rollout, write_json
 from morphloop.sim import Body, default_body
 
 from .selection import Evidence, head_drop, out_of_range_ratio
@@ -80,12 +80,14 @@ def load_motion(path: Path) -> Clip:
 
 
 def measured(folder: Path, name: str, body: Body | None = None) -> Record:
-    """A clip's figures by the one contract: before (source), after (what physics did), frozen (control); on the body
-    that they were projected on, the default one if None."""
+    """A clip's figures by the one contract: before (source), after (what physics did, with the forces of its rollout),
+    frozen (control); on the body that they were projected on, the default one if None."""
     source = load_motion(folder / SOURCES / f"{name}.npz")
-    clip_path = folder / CLIPS / f"{name}.npz"
-    before = measure(source, body)
-    after = finite(measure(load_motion(clip_path), body).values) if clip_path.is_file() else {}
+    before, after = measure(source, body), {}
+    if (folder / CLIPS / f"{name}.npz").is_file():
+        clip, reference = (load_motion(folder / place / f"{name}.npz") for place in (CLIPS, REFERENCES))
+        rollout = load_rollout(folder / ROLLOUTS / f"{name}.npz")
+        after = finite(measure(clip, body, rollout=rollout, reference=reference).values)
     return {
         "variant": before.variant,
         "ground": before.ground,

@@ -157,6 +157,8 @@ def test_project_does_the_rest_of_a_batch_and_names_the_bad_files(tmp_path, clip
         assert clip["verdict"] in ("accepted", "rejected")
         assert {"name", "reason", "projector", "before", "after", "certificate"} <= clip.keys()
         assert clip["before"].keys() == clip["after"].keys() >= {"slide_mean_mm_s", "physdiff_phys_err_mm"}
+        assert clip["before"]["slide_loaded_mm_s"] is None, "the input has no forces"
+        assert clip["after"]["slide_loaded_mm_s"] is not None
         assert clip["certificate"]["bit_equal"] is True
         assert load_rollout(out / "rollouts" / f"{clip['name']}.npz").num_frames == 10
     assert [row["name"] for row in read_manifest(out)] == [clip["name"] for clip in result["clips"]]

@@ -11,9 +11,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from morphloop.metrics.measure import Measurement, measure
+from morphloop.metrics.measure import Measurement, made, measure
 from morphloop.metrics.tracking import frozen_pose, track_errors
-from morphloop.motion import Clip, JointTrack, MotionError, load_clip
+from morphloop.motion import Clip, JointTrack, MotionError, Rollout, load_clip, load_rollout
 from morphloop.sim import Body, load_body, motions_on_body, worn
 
 from .pool import Message
@@ -22,8 +22,9 @@ Motion = Clip | JointTrack
 Worn = tuple[Motion, Body]
 """A motion and the body that it is measured on, in the motion's shape."""
 Figures = dict[str, float | None]
-CLIPS, SOURCES = "clips", "sources"
-"""Where `morphloop project` puts what physics did and what came in; the two have the same file names."""
+CLIPS, SOURCES, REFERENCES, ROLLOUTS = "clips", "sources", "references", "rollouts"
+"""Where `morphloop project` puts what physics did, what came in, what was tracked and how to do it again, all under the
+same file names."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def _row(
 ) -> tuple[dict[str, Any], Figures | None]:
     """A clip's row of the result, and its frozen control's figures."""
     motion, body = clip
-    found, frozen = _measure(job, clip), None
+    found, frozen = _measure(job, clip, *_forces(job.path, clip)), None
     row: dict[str, Any] = {
         "name": name,
         "path": _clip_path(job.path, name),
@@ -134,9 +135,23 @@ def _before(job: Job, before: Worn, path: str, variant: str) -> dict[str, Any]:
     return {"before": dict(found.values), "before_path": path} if found.variant == variant else {}
 
 
-def _measure(job: Job, clip: Worn) -> Measurement:
+def _measure(job: Job, clip: Worn, rollout: Rollout | None = None, tracked: Clip | None = None) -> Measurement:
     motion, body = clip
-    return measure(motion, body, job.ground, job.wrench)
+    return measure(motion, body, job.ground, job.wrench, rollout, tracked)
+
+
+def _forces(path: str, clip: Worn) -> tuple[Rollout | None, Clip | None]:
+    """The rollout that made a clip which `morphloop project` wrote, where it lies and is this body's, and what it
+    tracked; None twice for any other clip."""
+    file, (motion, body) = Path(path), clip
+    found = file.parent.parent / ROLLOUTS / file.name
+    if file.parent.name != CLIPS or not found.is_file():
+        return None, None
+    rollout = load_rollout(found)
+    if not made(motion, rollout, body):
+        return None, None
+    tracked = file.parent.parent / REFERENCES / file.name
+    return rollout, _rotations(str(tracked), load_clip(tracked)) if tracked.is_file() else None
 
 
 def _track(job: Job, motion: Motion, reference: Motion) -> tuple[Figures, Figures]:

@@ -28,6 +28,7 @@ class KeyMetric:
 
 
 KEY_METRICS = (
+    KeyMetric("slide_loaded_mm_s", "loaded slide", 1e3 * SLIDE_FAST, "slides under load"),
     KeyMetric("slide_mean_mm_s", "foot slide", 1e3 * SLIDE_FAST, "slides"),
     KeyMetric("penetration_mean_mm", "penetration", 1e3 * DEEP_M, "sinks"),
     KeyMetric("float_mean_mm", "float", 1e3 * AIRBORNE_M, "floats"),
