@@ -160,7 +160,7 @@ def load_policy(path: Path | str, body: Body | None = None) -> Policy:
     except (SafetensorError, OSError, ValueError) as error:
         raise MotionError(f"{path}: not a policy file ({error})") from None
     spec = _parse_spec(header, path)
-    if spec.body_hash != body.hash:
+    if not body.answers_to(spec.body_hash):
         raise MotionError(
             f"{path}: made for body '{spec.body}' ({spec.body_hash}), asked to drive '{body.name}' ({body.hash})"
         )

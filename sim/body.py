@@ -9,7 +9,6 @@ makes one and a half times the error.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -22,6 +21,7 @@ from scipy.spatial.transform import Rotation
 from morphloop.motion import DEFAULT_SKELETON, Clip, MotionError, Skeleton
 
 from . import table
+from .body_hash import SAVED_BYTES, model_hash
 from .table import JOINTS, Geom, base_name
 
 JointModel = Literal["ball", "hinge"]
@@ -227,10 +227,12 @@ class Body:
 
     @cached_property
     def hash(self) -> str:
-        """Hash of the compiled model as MuJoCo stores it."""
-        buffer = np.empty(mujoco.mj_sizeModel(self.model), np.uint8)
-        mujoco.mj_saveModel(self.model, None, buffer)
-        return hashlib.sha256(buffer.tobytes()).hexdigest()[:16]
+        """Hash of what makes the compiled model, whichever MuJoCo compiled it: see `model_hash`."""
+        return model_hash(self.model)
+
+    def answers_to(self, stored: str) -> bool:
+        """Whether a hash that a file carries is this body's, today's or the one that it had before."""
+        return SAVED_BYTES.get(stored, stored) == self.hash
 
     @cached_property
     def mass(self) -> float:

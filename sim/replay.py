@@ -104,7 +104,7 @@ class Certificate:
 def certify(rollout: Rollout, body: Body) -> Certificate:
     """Replay a rollout from its stored start and controls. MotionError if it belongs to another body."""
     model = body.model
-    if rollout.model_hash != body.hash:
+    if not body.answers_to(rollout.model_hash):
         raise MotionError(f"{rollout.name}: rollout of model {rollout.model_hash}, body '{body.name}' is {body.hash}")
     data = mujoco.MjData(model)
     mujoco.mj_setState(model, data, rollout.start, mujoco.mjtState.mjSTATE_INTEGRATION)
