@@ -18,6 +18,21 @@ SMOOTHING = 0.02
 """Weight of a new outcome in a segment's running failure rate."""
 
 
+def smoothed_rates(
+    rates: torch.Tensor, rows: torch.Tensor, failed: torch.Tensor, weight: float, told: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Exponentially smoothed failure rates (S,) after outcomes (K,), of those alone for which `told` (K,) bool is set.
+
+    rows: (K,) whose rate each moves; several outcomes of one row count as that many, taken at their mean; weight: of
+    one new outcome.
+    """
+    counts = torch.ones(len(rows), device=rates.device) if told is None else told.to(rates.dtype)
+    seen = torch.zeros_like(rates).scatter_add_(0, rows, counts)
+    bad = torch.zeros_like(rates).scatter_add_(0, rows, counts * failed)
+    keep = (1.0 - weight) ** seen
+    return torch.where(seen > 0, keep * rates + (1.0 - keep) * bad / torch.clamp(seen, min=1.0), rates)
+
+
 class StartSampler:
     """Running failure rate of every one-second segment of every clip, and starts drawn from it.
 
@@ -71,9 +86,4 @@ class StartSampler:
         `told` (K,) bool is set."""
         last = torch.clamp((self.library.length[clip] - 1) // SEGMENT_STEPS, min=1) - 1
         rows = self.first[clip] + torch.minimum(frame.long() // SEGMENT_STEPS, last)
-        counts = torch.ones_like(self.failure[rows]) if told is None else told.to(self.failure.dtype)
-        seen = torch.zeros_like(self.failure).scatter_add_(0, rows, counts)
-        bad = torch.zeros_like(self.failure).scatter_add_(0, rows, counts * failed)
-        rate = bad / torch.clamp(seen, min=1.0)
-        keep = (1.0 - SMOOTHING) ** seen
-        self.failure = torch.where(seen > 0, keep * self.failure + (1.0 - keep) * rate, self.failure)
+        self.failure = smoothed_rates(self.failure, rows, failed, SMOOTHING, told)

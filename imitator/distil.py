@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from morphloop.envs import Observer, build_library, feedback_entries
+from morphloop.envs.sampling import smoothed_rates
 from morphloop.envs.tracking import ACTION_LIMIT
 from morphloop.motion import MotionError
 from morphloop.motion.rotations import quat_conj, quat_mul, quat_to_rotvec
@@ -30,6 +31,8 @@ KNEE = 0.3
 large, and nobody should learn those."""
 LABEL_LIMIT = 1.0
 """Largest action that is learned."""
+SMOOTHING = 0.05
+"""Weight of a ride's outcome in the running rate at which its tape is left."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,7 @@ class TapeDeck:
         return self.ctrl[row].float() - torch.einsum("nuk,nk->nu", self.gain[row].float(), off)
 
 
-class _Ride:
+class Ride:
     """A batch of bodies, each along a tape."""
 
     def __init__(self, deck: TapeDeck, body: Body, config: DistilConfig):
@@ -174,7 +177,7 @@ class _Ride:
         over = left | ended
         if over.any():
             ids = over.nonzero().flatten()
-            self.failure[self.tape[ids]] += 0.05 * (left[ids].float() - self.failure[self.tape[ids]])
+            self.failure = smoothed_rates(self.failure, self.tape[ids], left[ids], SMOOTHING)
             self.left_tube += int(left.sum())
             self.begin(ids)
         return obs, wanted.clamp(-LABEL_LIMIT, LABEL_LIMIT)
@@ -214,7 +217,7 @@ def distil(
     body left its tape's tube. MotionError if there are no tapes, or the body's joints are hinges.
     """
     config = config or DistilConfig()
-    ride = _Ride(TapeDeck(tapes, body), body, config)
+    ride = Ride(TapeDeck(tapes, body), body, config)
     memory = _Memory(config.memory, policy.spec.observation, policy.spec.action)
     torch.manual_seed(config.seed)  # of dropout
     optimiser = torch.optim.AdamW(policy.actor.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)

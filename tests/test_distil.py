@@ -35,7 +35,7 @@ from morphloop.imitator import (
 )
 from morphloop.imitator.augment import vary
 from morphloop.imitator.bench import zero_policy
-from morphloop.imitator.distil import TapeDeck
+from morphloop.imitator.distil import Ride, TapeDeck
 from morphloop.imitator.ilqr import difference
 from morphloop.imitator.warm_start import failing_first, training_order
 from morphloop.motion import DEFAULT_SKELETON, Clip, MotionError, make_corpus
@@ -95,6 +95,16 @@ def test_the_expert_answers_by_its_gains(body: Body, tape: Tape) -> None:
     asked = deck.expert(rows, torch.from_numpy(qpos), torch.from_numpy(qvel)).numpy()
     by_hand = [tape.ctrl[t] - tape.gain[t].astype(float) @ off[k] for k, t in enumerate((3, 7))]
     np.testing.assert_allclose(asked, by_hand, atol=1e-4)
+
+
+def test_every_body_that_leaves_a_tape_counts(body: Body, tape: Tape) -> None:
+    """Also those that leave it in the same control step: a tape that all leave is known after as many rides."""
+    count = 24
+    ride = Ride(TapeDeck([tape, tape], body), body, DistilConfig(envs=count, tube=0.0))
+    riders = torch.bincount(ride.tape, minlength=2)
+    ride.step(new_policy(body, (8,)), torch.zeros(count, dtype=torch.bool))
+    assert ride.left_tube == count
+    torch.testing.assert_close(ride.failure, 1.0 - 0.5 * 0.95**riders)
 
 
 def test_tapes_are_made_once_and_a_recording_can_be_cut_short(body: Body, walk: Clip, tmp_path: Path) -> None:
