@@ -7,7 +7,7 @@ from .kinematics import JointState, Kinematics
 from .mjcf_body import RobotBody
 from .physics import DIVERGED, Backend, CpuPhysics, LostState, Physics, make_physics, model_values
 from .render import Video, ffmpeg_available, render_strip, render_video, strip_bytes, video_bytes
-from .replay import CONTACT_FORCE, Certificate, Recorder, certify, simulator_name
+from .replay import CONTACT_FORCE, Certificate, Recorder, Substep, certify, replay, simulator_name
 from .servos import Servos, servo_slopes
 from .shaped_body import ShapedBody
 from .smpl_body import SmplBody
@@ -34,6 +34,7 @@ __all__ = [
     "Servos",
     "ShapedBody",
     "SmplBody",
+    "Substep",
     "SurfacePoints",
     "Variation",
     "Video",
@@ -52,6 +53,7 @@ __all__ = [
     "read_on_body",
     "render_strip",
     "render_video",
+    "replay",
     "servo_slopes",
     "simulator_name",
     "strip_bytes",

@@ -1,12 +1,13 @@
-"""Recording what physics did and certifying that it can be done again with nobody's help.
+"""Recording what physics did, and doing it again: open loop, from the stored integration state and controls.
 
-The rollout that is kept runs here, in double precision on one MjData. Its certificate replays the stored controls open
-loop from the stored integration state: on the build that made it the states must come out bit-equal.
+The rollout that is kept runs here, in double precision on one MjData; `certify` says whether a replay bears it out.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import mujoco
 import numpy as np
@@ -21,6 +22,19 @@ CONTACT_FORCE = 20.0
 OTHER_BUILD_TOLERANCE = 0.01
 """Largest state error over the first second that a replay on another MuJoCo build may show."""
 TORQUE_SLACK = 1e-6
+RESTART_S = 1.0
+"""Seconds after which the replay of another build's rollout begins anew in the recorded state."""
+RATE_SLACK = 1e-9
+"""By how much, of itself, a control step may differ from the frame rate's."""
+ARRAYS = {
+    "start": "64-bit floats",
+    "qpos": "64-bit floats",
+    "qvel": "64-bit floats",
+    "ctrl": "64-bit floats",
+    "foot_contact": "booleans",
+    "foot_force": "64-bit floats",
+}
+"""The arrays of a rollout and what they hold."""
 
 
 def simulator_name() -> str:
@@ -81,6 +95,87 @@ class Recorder:
             seed=seed,
             name=name,
         )
+
+
+class Substep(NamedTuple):
+    """A physics step of a replay, just done.
+
+    tick: the control step that it belongs to, 0 .. T-2; qvel: (nv,) before it; data: after it. Positions and velocities
+    in `data` are the new ones; forces, contacts and everything else derived are those that the step was made with, of
+    the state before it. Both are overwritten by the next step.
+    """
+
+    tick: int
+    qvel: np.ndarray
+    data: mujoco.MjData
+
+
+def replay(rollout: Rollout, body: Body) -> Iterator[Substep]:
+    """Do a rollout again, physics step by physics step: (T-1) times `rollout.substeps` of them.
+
+    On another build than the rollout's each `RESTART_S` begins in the state that was recorded, so that what two builds
+    round differently does not grow from second to second. MotionError if the rollout is another body's or malformed.
+    """
+    fault = rollout_fault(rollout, body)
+    if fault is not None:
+        raise MotionError(f"{rollout.name}: {fault}")
+    model, data = body.model, mujoco.MjData(body.model)
+    mujoco.mj_setState(model, data, rollout.start, mujoco.mjtState.mjSTATE_INTEGRATION)
+    same_build, before = rollout.simulator == simulator_name(), np.empty(model.nv)
+    every = round(rollout.fps * RESTART_S)
+    for tick, ctrl in enumerate(rollout.ctrl):
+        if tick and tick % every == 0 and not same_build:
+            data.qpos[:], data.qvel[:] = rollout.qpos[tick], rollout.qvel[tick]
+        data.ctrl[:] = ctrl
+        for _ in range(rollout.substeps):
+            before[:] = data.qvel
+            mujoco.mj_step(model, data)
+            yield Substep(tick, before, data)
+
+
+def rollout_fault(rollout: Rollout, body: Body) -> str | None:
+    """Why a rollout cannot be replayed on a body at all: types, shapes, lengths, rates; None if it can."""
+    model = body.model
+    if not isinstance(rollout.model_hash, str) or not body.answers_to(rollout.model_hash):
+        return f"rollout of model {rollout.model_hash}, body '{body.name}' is {body.hash}"
+    for name in ("body", "simulator", "name"):
+        if not isinstance(getattr(rollout, name), str):
+            return f"{name} is {getattr(rollout, name)!r}, expected text"
+    for name in ("fps", "substeps", "seed"):
+        value = getattr(rollout, name)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
+            return f"{name} is {value!r}, expected a number"
+    for name in (field.name for field in fields(rollout) if field.name in ARRAYS):
+        array = getattr(rollout, name)
+        wanted = "b" if name == "foot_contact" else "f"
+        if not isinstance(array, np.ndarray) or array.dtype.kind != wanted or (wanted == "f" and array.itemsize < 8):
+            return f"{name} is {getattr(array, 'dtype', type(array).__name__)}, expected {ARRAYS[name]}"
+        if not np.isfinite(array).all():
+            return f"{name} holds NaN or infinity"
+    frames = len(rollout.qpos) if rollout.qpos.ndim else 0
+    if frames < 2:
+        return f"{frames} frames, expected at least one control step"
+    size = mujoco.mj_stateSize(model, mujoco.mjtState.mjSTATE_INTEGRATION)
+    shapes = {
+        "start": (size,),
+        "qpos": (frames, model.nq),
+        "qvel": (frames, model.nv),
+        "ctrl": (frames - 1, model.nu),
+        "foot_contact": (frames, 2),
+        "foot_force": (frames, 2),
+    }
+    for name, shape in shapes.items():
+        if getattr(rollout, name).shape != shape:
+            return f"{name} has shape {getattr(rollout, name).shape}, expected {shape}"
+    if rollout.substeps != int(rollout.substeps) or rollout.substeps < 1:
+        return f"{rollout.substeps} physics steps a control step, expected a whole number from 1 on"
+    told, done = 1.0 / rollout.fps if rollout.fps > 0 else np.inf, rollout.substeps * model.opt.timestep
+    if abs(told - done) > RATE_SLACK * done:
+        return (
+            f"{rollout.substeps} steps of {1e3 * model.opt.timestep:.3f} ms make {1.0 / done:.4g} control steps a "
+            f"second, the file says {rollout.fps:g} fps"
+        )
+    return None
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,18 @@ from mujoco.batch import Batch
 
 from morphloop.motion import DEFAULT_SKELETON, TOE_HEIGHT, Clip, MotionError, Rollout, make_corpus
 from morphloop.motion.rotations import quat_angle, quat_from_rotvec
-from morphloop.sim import SUBSTEPS, Body, CpuPhysics, JointState, Kinematics, Recorder, certify, default_body, table
+from morphloop.sim import (
+    SUBSTEPS,
+    Body,
+    CpuPhysics,
+    JointState,
+    Kinematics,
+    Recorder,
+    certify,
+    default_body,
+    replay,
+    table,
+)
 from morphloop.sim.body import build_spec
 
 POSITION_TOLERANCE = 1e-6
@@ -360,3 +371,17 @@ def test_a_ball_joint_takes_a_clips_rotation_as_it_is(body: Body):
     rotations[0, shoulder] = quat_from_rotvec(np.array([1.2, 0.3, -0.4]))
     qpos = body.qpos_from_clip(replace(clip, rotations=rotations))
     assert np.array_equal(qpos[0, body.qpos_ids[shoulder]], rotations[0, shoulder])
+
+
+def test_a_replay_passes_through_the_recorded_states(body: Body, rollout: Rollout):
+    """Substep by substep, with the contacts that bore the body: their sum is what the feet were told to bear."""
+    ticks, weight = [], []
+    for step in replay(rollout, body):
+        ticks.append(step.tick)
+        weight.append(sum(step.data.efc_force[c.efc_address : c.efc_address + 4].sum() for c in step.data.contact))
+        if len(ticks) % SUBSTEPS == 0:
+            assert np.array_equal(step.data.qpos, rollout.qpos[step.tick + 1])
+            assert weight[-1] == pytest.approx(rollout.foot_force[step.tick + 1].sum(), rel=1e-6)
+    assert ticks == [k for k in range(30) for _ in range(SUBSTEPS)]
+    with pytest.raises(MotionError, match="60 fps"):
+        next(replay(replace(rollout, fps=60.0), body))
