@@ -99,7 +99,6 @@ def _run(command: type[Command], words: list[str], args: list[str]) -> int:
             args=args,
             default=default,
             description=f"{inspect.getdoc(command)}\n\n{CONFIG_HELP}",
-            config=(tyro.conf.FlagCreatePairsOff,),
         )
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else BAD_INPUT

@@ -112,12 +112,13 @@ def _batch() -> str:
 
 
 def _warp() -> str:
-    import mujoco_warp
     import warp
 
-    warp.init()
+    from morphloop.sim.warp_physics import WarpPhysics
+
     devices = ", ".join(str(device) for device in warp.get_devices())
-    return f"{mujoco_warp.__name__} imports, devices {devices}; morphloop does not run on it yet"
+    slow = "" if warp.is_cuda_available() else "; its CPU device is for tests"
+    return f"{WarpPhysics.__name__} for `train imitator --backend warp`, devices {devices}{slow}"
 
 
 def _gl() -> Finding:

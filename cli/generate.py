@@ -20,7 +20,7 @@ class Generate:
     prompts: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
     """Descriptions of motion, each in quotes."""
     prompts_file: Path | None = None
-    """Text file with a prompt a line; they follow those of the command line."""
+    """Text file with a prompt a line, but for lines that begin with #; they follow those of the command line."""
     out: Path = Path("generated")
     """Folder to write the clips to."""
     generator: Path | None = None
@@ -46,13 +46,14 @@ class Generate:
 
         from morphloop.generator import FolderGenerator, MotionLLM, load_generator
         from morphloop.motion import MotionError, write_json
+        from morphloop.refinement_loop import read_prompts
 
         from .console import DONE, SHIPPED_GENERATOR, shipped, writable_folder
 
         if self.seed < 0:
             raise MotionError(f"--seed: {self.seed}, expected 0 or more")
         generator = load_generator(self.generator or shipped(SHIPPED_GENERATOR), self.fps)
-        prompts = [*self.prompts, *(_read_prompts(self.prompts_file) if self.prompts_file else [])]
+        prompts = [*self.prompts, *(read_prompts(self.prompts_file) if self.prompts_file else [])]
         if isinstance(generator, FolderGenerator):
             if self.describe or self.temperature is not None or self.top_p is not None:
                 raise MotionError(f"{self.generator}: a folder of files is not sampled and describes nothing")
@@ -75,21 +76,6 @@ class Generate:
         if self.json is not None:
             write_json(self.json, {"schema": 1, "generator": generator.hash(), "wall_s": wall, "clips": rows})
         return DONE
-
-
-def _read_prompts(path: Path) -> list[str]:
-    from morphloop.motion import MotionError
-
-    try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    except OSError as error:
-        raise MotionError(f"{path}: cannot be read ({error.strerror}), expected a text file of prompts") from None
-    except UnicodeDecodeError:
-        raise MotionError(f"{path}: not UTF-8 text, expected a prompt a line") from None
-    prompts = [line for line in lines if line]
-    if not prompts:
-        raise MotionError(f"{path}: no prompt in it, expected one a line")
-    return prompts
 
 
 def _write(out: Path, clips: list[Clip], captions: list[str] | None) -> list[dict[str, Any]]:
