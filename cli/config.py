@@ -1,10 +1,13 @@
-"""`--config FILE.yaml`: values of a file become the defaults of a command's flags."""
+"""`--config FILE.yaml`: values of a file become the defaults of a command's flags.
+
+Flags with a dot, `--source.clips`, are written below one another: `source:` and, indented, `clips: 10`.
+"""
 
 from __future__ import annotations
 
 import types
 from collections.abc import Sequence
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, Field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -48,20 +51,44 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def overlay(command: type, path: Path) -> Any:
-    """Defaults of a command's dataclass with the values of a YAML file laid over.
+    """Defaults of a command's dataclass with the values of a YAML file laid over; a mapping is laid over the dataclass
+    that a field holds, name by name.
 
     A field that has no default and is not in the file stays required. Unknown names and wrong types raise MotionError.
     """
-    values = read_yaml(path)
-    hints = get_type_hints(command, include_extras=True)
-    known = {f.name for f in fields(command)}
-    names = {str(key): str(key).replace("-", "_") for key in values}
-    unknown = sorted(key for key, name in names.items() if name not in known)
-    if unknown:
-        raise MotionError(f"{path}: unknown {', '.join(unknown)}, expected some of {', '.join(sorted(known))}")
-    laid = {names[str(k)]: _coerce(v, hints[names[str(k)]], f"{path}: {k}") for k, v in values.items()}
+    laid = _laid(command, read_yaml(path), str(path))
     required = {f.name for f in fields(command) if f.default is MISSING and f.default_factory is MISSING}
     return command(**({name: tyro.MISSING for name in required} | laid))
+
+
+def _laid(kind: type, values: dict[str, Any], where: str) -> dict[str, Any]:
+    """Values for the fields of a dataclass from a mapping of a file."""
+    hints = get_type_hints(kind, include_extras=True)
+    known = {f.name: f for f in fields(kind)}
+    names = {str(key).replace("-", "_"): key for key in values}
+    unknown = sorted(str(key) for name, key in names.items() if name not in known)
+    if unknown:
+        raise MotionError(f"{where}: unknown {', '.join(unknown)}, expected some of {', '.join(sorted(known))}")
+    if len(names) < len(values):
+        raise MotionError(f"{where}: a name is there twice, with - and with _")
+    made = {}
+    for name, key in names.items():
+        value, hint, at = values[key], hints[name], f"{where}: {key}"
+        if is_dataclass(hint) and isinstance(hint, type):
+            made[name] = _nested(known[name], hint, value, at)
+        else:
+            made[name] = _coerce(value, hint, at)
+    return made
+
+
+def _nested(field: Field, kind: type, value: Any, where: str) -> Any:
+    """The default of a field that holds a dataclass, with a mapping laid over it."""
+    if not isinstance(value, dict):
+        raise MotionError(f"{where} is {value!r}, expected names and values below it")
+    laid = _laid(kind, value, where)
+    if field.default is not MISSING:
+        return replace(field.default, **laid)
+    return kind(**laid) if field.default_factory is MISSING else replace(field.default_factory(), **laid)
 
 
 def _coerce(value: Any, hint: Any, where: str) -> Any:

@@ -22,7 +22,7 @@ import numpy as np
 
 from morphloop.envs import TaskConfig, TrackingEnv, prepare
 from morphloop.envs.conditioning import ConditioningConfig
-from morphloop.motion import Clip, MotionError, find_motions, make_corpus, read_motion, to_default, write_json
+from morphloop.motion import Clip, MotionError, find_motions, make_corpus, read_motions, to_default, write_json
 from morphloop.sim import Body, Variation, default_body
 from morphloop.sim.physics import Backend, make_physics
 
@@ -271,7 +271,7 @@ def training_clips(count: int, seed: int, split: str, folder: Path | None) -> li
     """Clips to train on: a folder of a generator's output if given, else the corpus with a generator's faults."""
     if folder is None:
         return make_corpus(count, seed, split, defects=True)
-    clips = [to_default(read_motion(path)) for path in find_motions([folder])]
+    clips = [to_default(read()) for path in find_motions([folder]) for _, read in read_motions(path)]
     if not clips:
         raise MotionError(f"{folder}: no clips to train on")
     return clips

@@ -6,6 +6,7 @@ A data set is a folder of clips and one `manifest.jsonl`, a line a clip.
 from __future__ import annotations
 
 import json
+import math
 import os
 import tempfile
 import zipfile
@@ -255,11 +256,43 @@ def save_rollout(path: Path | str, rollout: Rollout) -> Path:
 
 
 def load_rollout(path: Path | str) -> Rollout:
-    """Read a file of `save_rollout`."""
+    """Read a file of `save_rollout`.
+
+    MotionError where types, shapes or lengths do not fit one another, or a number is not finite; what fits the body and
+    is true of it, `certify` says.
+    """
     arrays = read_npz(path)
     meta = _meta(arrays, path, ("rollout",))
     values = {f.name: _field(arrays if f.name in ROLLOUT_ARRAYS else meta, f.name, path) for f in fields(Rollout)}
+    for name in ("body", "model_hash", "simulator", "name"):
+        if not isinstance(values[name], str):
+            raise MotionError(f"{path}: {name} is {values[name]!r}, expected text")
+    for name, kinds, least in (("fps", (int, float), 0.0), ("substeps", (int,), 0.0), ("seed", (int,), -math.inf)):
+        value = values[name]
+        if isinstance(value, bool) or not isinstance(value, kinds) or not least < value < math.inf:
+            raise MotionError(f"{path}: {name} is {value!r}, expected a number{'' if least else ' over 0'}")
+    frames = len(values["qpos"]) if values["qpos"].ndim else 0
+    if frames < 1:
+        raise MotionError(f"{path}: qpos {values['qpos'].shape}, expected a row a control tick")
+    ticks = dict.fromkeys(("qpos", "qvel", "foot_contact", "foot_force"), frames)
+    rows = {"start": None, **ticks, "ctrl": frames - 1}
+    for name, count in rows.items():
+        _check_rows(values[name], name, count, path)
     return Rollout(**values)
+
+
+def _check_rows(array: np.ndarray, name: str, rows: int | None, path: Path | str) -> None:
+    """Refuse an array of a rollout that does not have `rows` rows, two columns of feet, or finite double precision; an
+    array of one dimension where `rows` is None."""
+    kind = "b" if name == "foot_contact" else "f"
+    if array.dtype.kind != kind or (kind == "f" and array.dtype.itemsize != 8):
+        raise MotionError(f"{path}: {name} of type {array.dtype}, expected {'bool' if kind == 'b' else 'float64'}")
+    flat = array.ndim == 1 if rows is None else array.ndim == 2 and len(array) == rows
+    if not flat or (name.startswith("foot_") and array.shape[1] != 2):
+        expected = "(S,)" if rows is None else f"({rows}, 2)" if name.startswith("foot_") else f"({rows}, n)"
+        raise MotionError(f"{path}: {name} {array.shape}, expected {expected}")
+    if not np.isfinite(array).all():
+        raise MotionError(f"{path}: {name} holds NaN or infinity")
 
 
 def write_manifest(folder: Path | str, rows: Iterable[dict[str, Any]]) -> Path:

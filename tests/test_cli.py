@@ -240,6 +240,52 @@ def test_yaml_becomes_defaults_and_flags_win(tmp_path, monkeypatch):
     assert seen[1] == Sample(Path("y.npz"))
 
 
+@dataclass(frozen=True)
+class Inner:
+    """A part of a command that has flags of its own."""
+
+    clips: int = 5
+    data: Path | None = None
+
+
+@dataclass(frozen=True)
+class Outer:
+    """A command whose flags are in parts."""
+
+    out: Path
+    source: Inner = Inner(clips=7)
+
+    def run(self) -> int:
+        return 0
+
+
+def test_yaml_nests_as_flags_do(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(Outer, "run", lambda self: seen.append(self) or 0)
+    monkeypatch.setitem(COMMANDS, "outer", Outer)
+    file = tmp_path / "c.yaml"
+    file.write_text("out: o\nsource:\n  data: d\n")
+    assert main(["outer", "--config", str(file)]) == 0
+    assert main(["outer", "--config", str(file), "--source.clips", "9"]) == 0
+    assert seen == [Outer(Path("o"), Inner(7, Path("d"))), Outer(Path("o"), Inner(9, Path("d")))]
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("source:\n  clip: 3", "source: unknown clip, expected some of clips, data"),
+        ("source:\n  clips: few", "source: clips is 'few', expected int"),
+        ("source: 3", "source is 3, expected names and values below it"),
+        ("source: [1]", "source is .1., expected names"),
+    ],
+)
+def test_nested_yaml_that_does_not_fit_is_one_line(tmp_path, text, complaint):
+    (tmp_path / "c.yaml").write_text(text)
+    with pytest.raises(MotionError, match=complaint) as caught:
+        overlay(Outer, tmp_path / "c.yaml")
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
