@@ -76,14 +76,16 @@ def cut_rollout(rollout: Rollout, start: int, stop: int, body: Body) -> Rollout:
         raise MotionError(f"{rollout.name}: does not replay to tick {start}, expected the build that made it")
     state = np.empty_like(rollout.start)
     mujoco.mj_getState(body.model, data, state, kind)
+    force, contact = rollout.foot_force[start:stop].copy(), rollout.foot_contact[start:stop].copy()
+    force[0], contact[0] = 0.0, False  # as of every first tick: no step of this rollout went before it
     return replace(
         rollout,
         start=state,
         qpos=rollout.qpos[start:stop],
         qvel=rollout.qvel[start:stop],
         ctrl=rollout.ctrl[start : stop - 1],
-        foot_contact=rollout.foot_contact[start:stop],
-        foot_force=rollout.foot_force[start:stop],
+        foot_contact=contact,
+        foot_force=force,
     )
 
 

@@ -2,12 +2,13 @@
 
 from .bodies import carry, driven_body, load_body, motions_on_body, on_body, read_on_body, worn
 from .body import CONTROL_HZ, FEET, PHYSICS_HZ, SUBSTEPS, Body, SurfacePoints, default_body
+from .certificate import Certificate, certify
 from .gl import gl_available
 from .kinematics import JointState, Kinematics
 from .mjcf_body import RobotBody
 from .physics import DIVERGED, Backend, CpuPhysics, LostState, Physics, make_physics, model_values
 from .render import Video, ffmpeg_available, render_strip, render_video, strip_bytes, video_bytes
-from .replay import CONTACT_FORCE, Certificate, Recorder, Substep, certify, replay, simulator_name
+from .replay import CONTACT_FORCE, Recorder, Substep, replay, simulator_name
 from .servos import Servos, servo_slopes
 from .shaped_body import ShapedBody
 from .smpl_body import SmplBody

@@ -6,7 +6,7 @@ The rollout that is kept runs here, in double precision on one MjData; `certify`
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import NamedTuple
 
 import mujoco
@@ -19,9 +19,6 @@ from .physics import DIVERGED
 
 CONTACT_FORCE = 20.0
 """A foot carries load above this normal force, newtons: three per cent of the default body's weight."""
-OTHER_BUILD_TOLERANCE = 0.01
-"""Largest state error over the first second that a replay on another MuJoCo build may show."""
-TORQUE_SLACK = 1e-6
 RESTART_S = 1.0
 """Seconds after which the replay of another build's rollout begins anew in the recorded state."""
 RATE_SLACK = 1e-9
@@ -121,10 +118,10 @@ def replay(rollout: Rollout, body: Body) -> Iterator[Substep]:
         raise MotionError(f"{rollout.name}: {fault}")
     model, data = body.model, mujoco.MjData(body.model)
     mujoco.mj_setState(model, data, rollout.start, mujoco.mjtState.mjSTATE_INTEGRATION)
-    same_build, before = rollout.simulator == simulator_name(), np.empty(model.nv)
+    before, resets = np.empty(model.nv), rollout.simulator != simulator_name()
     every = round(rollout.fps * RESTART_S)
     for tick, ctrl in enumerate(rollout.ctrl):
-        if tick and tick % every == 0 and not same_build:
+        if resets and tick and tick % every == 0:
             data.qpos[:], data.qvel[:] = rollout.qpos[tick], rollout.qvel[tick]
         data.ctrl[:] = ctrl
         for _ in range(rollout.substeps):
@@ -176,71 +173,3 @@ def rollout_fault(rollout: Rollout, body: Body) -> str | None:
             f"second, the file says {rollout.fps:g} fps"
         )
     return None
-
-
-@dataclass(frozen=True)
-class Certificate:
-    """Result of an open-loop replay.
-
-    passed: all checks; max_error: largest difference in qpos and qvel over the replay (over one second on another
-    build); bit_equal: that difference is exactly zero; torque_ok: every actuator force within its limit;
-    no_external_forces: the state carries no applied force, the model no equality constraint and no root actuator.
-    """
-
-    passed: bool
-    max_error: float
-    bit_equal: bool
-    torque_ok: bool
-    no_external_forces: bool
-    simulator: str
-    reason: str | None = None
-
-
-def certify(rollout: Rollout, body: Body) -> Certificate:
-    """Replay a rollout from its stored start and controls. MotionError if it belongs to another body."""
-    model = body.model
-    if not body.answers_to(rollout.model_hash):
-        raise MotionError(f"{rollout.name}: rollout of model {rollout.model_hash}, body '{body.name}' is {body.hash}")
-    data = mujoco.MjData(model)
-    mujoco.mj_setState(model, data, rollout.start, mujoco.mjtState.mjSTATE_INTEGRATION)
-    unforced = _no_external_forces(model, data)
-    same_build = rollout.simulator == simulator_name()
-    steps = len(rollout.ctrl) if same_build else min(len(rollout.ctrl), round(rollout.fps))
-    error, torque = 0.0, 0.0
-    for tick in range(steps):
-        data.ctrl[:] = rollout.ctrl[tick]
-        for _ in range(rollout.substeps):
-            mujoco.mj_step(model, data)
-            torque = max(torque, float(np.max(np.abs(data.actuator_force) - model.actuator_forcerange[:, 1])))
-        difference = max(
-            np.abs(data.qpos - rollout.qpos[tick + 1]).max(), np.abs(data.qvel - rollout.qvel[tick + 1]).max()
-        )
-        error = max(error, float(difference)) if np.isfinite(difference) else np.inf
-    torque_ok = torque <= TORQUE_SLACK
-    replayed = error == 0.0 if same_build else error <= OTHER_BUILD_TOLERANCE
-    reasons = [
-        text
-        for ok, text in (
-            (replayed, f"replay differs by {error:.2e}"),
-            (torque_ok, f"torque limit exceeded by {torque:.2e} N m"),
-            (unforced, "external force, equality constraint or root actuator present"),
-        )
-        if not ok
-    ]
-    return Certificate(
-        passed=not reasons,
-        max_error=error,
-        bit_equal=error == 0.0,
-        torque_ok=torque_ok,
-        no_external_forces=unforced,
-        simulator=simulator_name(),
-        reason="; ".join(reasons) or None,
-    )
-
-
-def _no_external_forces(model: mujoco.MjModel, data: mujoco.MjData) -> bool:
-    root_dofs = set(range(6))
-    moved = {int(model.jnt_dofadr[model.actuator_trnid[a, 0]]) for a in range(model.nu)}
-    return not (
-        np.any(data.qfrc_applied) or np.any(data.xfrc_applied) or model.neq or model.nmocap or moved & root_dofs
-    )
