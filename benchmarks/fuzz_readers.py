@@ -3,7 +3,8 @@
 Damaged copies of small valid files are read in worker processes. A reader may take a file or refuse it with one line;
 a fault is anything else: another exception, a message of several lines, more than 10 s of processor time, more than
 2 GiB beyond what the process began with, a dead process, a motion with a number that is none. Mutation k of a format is
-the same in every run of one seed. Exit code 1 if there was a fault; the files at fault go to --keep.
+the same in every run of one seed. Then the files of `fuzz_hostile` are read. Exit code 1 if there was a fault; the
+files at fault go to --keep.
 """
 
 from __future__ import annotations
@@ -22,14 +23,19 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+from fuzz_hostile import make_hostile
 from fuzz_mutations import mutate
 from fuzz_seeds import Seed, make_seeds
 
-from morphloop.motion import Clip, JointTrack, MotionError
+from morphloop.motion import Clip, JointTrack, MotionError, read_motions
+from morphloop.motion.opening import UNFORESEEN
+from morphloop.motion.readers.pickled import read_pickle
 
 SECONDS = 10
 HEADROOM = 2 << 30
 STEM = "07_01"
+FPS = 30.0
+"""Given for hostile files that do not tell theirs."""
 
 
 class _Hang(BaseException):
@@ -69,7 +75,9 @@ def try_one(seed: Seed, data: bytes, folder: Path) -> tuple[str, str]:
 def _judge(message: str) -> tuple[str, str]:
     if "\n" in message:
         return "fault", f"a message of several lines: {message[:200]!r}"
-    if "llocate" in message:
+    if UNFORESEEN in message:
+        return "fault", message
+    if "llocate" in message or "does not fit into memory" in message:
         return "fault", f"ran out of memory: {message[:200]}"
     return "refused", message
 
@@ -85,6 +93,36 @@ def _not_finite(taken: object) -> str:
             if not np.isfinite(array).all():
                 return f"{key} that are not finite"
     return ""
+
+
+def try_hostile(path: Path, headroom: int = HEADROOM) -> tuple[str, str]:
+    """`try_one` for a file of `fuzz_hostile`, with `headroom` bytes of memory."""
+    signal.signal(signal.SIGPROF, _alarm)
+    _limit_memory(headroom)
+    smpl, fps = path.name.endswith(".smpl.pkl"), None if "rate" in path.name or "time" in path.name else FPS
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
+    try:
+        taken = [read_pickle(path, smpl=True)] if smpl else [read() for _, read in read_motions(path, fps)]
+        bad = _not_finite(taken)
+        return ("fault", f"accepted with {bad}") if bad else ("accepted", "")
+    except MotionError as error:
+        return _judge(str(error))
+    except _Hang:
+        return "fault", f"more than {SECONDS} s"
+    except Exception as error:
+        return "fault", f"{type(error).__name__}: {str(error)[:200]}"
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+
+def hostile(headroom: int) -> dict[str, tuple[str, str]]:
+    """Verdict and words of every file of `fuzz_hostile`, by name; in a process of its own, that a crash shows."""
+    command = [sys.executable, __file__, "--hostile", str(headroom)]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    if done.returncode:
+        raise RuntimeError(f"the process died ({done.returncode}) after {done.stdout[-200:]!r}: {done.stderr[-2000:]}")
+    return json.loads(done.stdout)
 
 
 def worker(names: list[str], first: int, count: int, seed: int) -> None:
@@ -109,9 +147,9 @@ def _alarm(*_: object) -> None:
     raise _Hang
 
 
-def _limit_memory() -> None:
+def _limit_memory(headroom: int = HEADROOM) -> None:
     pages = int(Path("/proc/self/statm").read_text().split()[0])
-    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + HEADROOM, resource.RLIM_INFINITY))
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + headroom, resource.RLIM_INFINITY))
 
 
 def run(name: str, count: int, seed: int) -> list[dict]:
@@ -147,6 +185,12 @@ def main() -> int:
         name, first, count, seed = sys.argv[2:]
         worker([name], int(first), int(count), int(seed))
         return 0
+    if sys.argv[1:2] == ["--hostile"]:
+        np.seterr(all="ignore")
+        with tempfile.TemporaryDirectory() as folder:
+            files = make_hostile(Path(folder))
+            print(json.dumps({name: try_hostile(path, int(sys.argv[2])) for name, path in files.items()}))
+        return 0
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--count", type=int, default=2000, help="mutations a format")
     parser.add_argument("--seed", type=int, default=0)
@@ -168,7 +212,10 @@ def main() -> int:
                 kept = arguments.keep / f"{name.replace(' ', '_')}_{row['index']}{seeds[name].suffix}"
                 kept.write_bytes(mutated(seeds, name, row["index"], arguments.seed))
     print(report(results))
-    return int(any(row["verdict"] == "fault" for rows in results.values() for row in rows))
+    bad = {name: said for name, (verdict, said) in hostile(HEADROOM).items() if verdict == "fault"}
+    for name, said in bad.items():
+        print(f"hostile {name}: {said}", file=sys.stderr)
+    return int(bool(bad) or any(row["verdict"] == "fault" for rows in results.values() for row in rows))
 
 
 if __name__ == "__main__":

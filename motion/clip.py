@@ -15,12 +15,21 @@ from typing import Any
 import numpy as np
 
 from .errors import MotionError
+from .names import kept
 from .rotations import quat_normalize, quat_slerp
-from .skeleton import Skeleton, forward_kinematics
+from .skeleton import Skeleton, check_joints, forward_kinematics
 
 MAX_FRAMES = 1_000_000
 """About nine hours at 30 fps; a longer clip is taken for a corrupt header."""
-MAX_FPS = 1_000.0
+MIN_FPS, MAX_FPS = 1.0, 1_000.0
+"""A slower rate is a damaged one: a second of motion would be made of what lies between two frames."""
+MAX_JOINT_FRAMES = 5_000_000
+"""Joints times frames of one motion: 115 minutes of 24 joints at 30 fps, 29 at 120. Reading takes about 300 bytes for
+each, so the largest takes 1.5 GiB."""
+MAX_NUMBERS = 40_000_000
+"""Numbers of one array in a file, which become 8 bytes each whatever they are there: 320 MB."""
+MAX_TEXTS, MAX_TEXT = 1_000, 10_000
+"""Captions of a motion, and characters of one."""
 UNIT_TOLERANCE = 1e-6
 """Quaternions nearer to length one stay as they are, so that a clip read back from single precision keeps its id."""
 
@@ -47,13 +56,31 @@ class Provenance:
     metrics: dict[str, float | None] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        for name in ("parent", "stage", "source", "prompt", "simulator", "projector", "verdict", "reason"):
+            value = getattr(self, name)
+            if isinstance(value, str) and not value.isascii():
+                object.__setattr__(self, name, kept(value))
 
-def check_timing(fps: float, frames: int, where: str) -> None:
-    """Refuse a clip without frames, with absurdly many, or without a usable frame rate."""
-    if not np.isfinite(fps) or not 0 < fps <= MAX_FPS:
-        raise MotionError(f"{where}: fps is {fps}, expected more than 0 and at most {MAX_FPS:g}")
+
+def check_timing(fps: float, frames: int, where: str, joints: int = 1) -> None:
+    """Refuse a motion without frames, with absurdly many (or joints times frames), or without a usable frame rate.
+
+    Readers ask before they build anything, so that what is refused takes no memory.
+    """
+    if not np.isfinite(fps) or not MIN_FPS <= fps <= MAX_FPS:
+        raise MotionError(f"{where}: fps is {fps:g}, expected {MIN_FPS:g} to {MAX_FPS:g}")
     if not 1 <= frames <= MAX_FRAMES:
         raise MotionError(f"{where}: {frames} frames, expected 1 to {MAX_FRAMES}")
+    if frames * joints > MAX_JOINT_FRAMES:
+        most = MAX_JOINT_FRAMES // joints
+        raise MotionError(f"{where}: {frames} frames of {joints} joints, expected at most {most}; cut the motion")
+
+
+def check_texts(texts: Sequence[str], where: str) -> None:
+    """Refuse more captions, or longer ones, than describe a motion."""
+    if len(texts) > MAX_TEXTS or any(len(text) > MAX_TEXT for text in texts):
+        raise MotionError(f"{where}: {len(texts)} texts, expected at most {MAX_TEXTS} of {MAX_TEXT} characters")
 
 
 def check_finite(array: np.ndarray, what: str) -> None:
@@ -96,7 +123,8 @@ class Clip:
                 f"{self.name}: root {root.shape} and rotations {rotations.shape}, "
                 f"expected (T, 3) and (T, {self.skeleton.num_joints}, 4)"
             )
-        check_timing(self.fps, frames, self.name)
+        check_timing(self.fps, frames, self.name, self.skeleton.num_joints)
+        _keep_texts(self)
         check_finite(root, f"{self.name}: root positions")
         check_finite(rotations, f"{self.name}: rotations")
         norm = np.linalg.norm(rotations, axis=-1)
@@ -154,7 +182,7 @@ class Clip:
         """The clip at another frame rate: linear positions, spherical rotations; the first frame stays."""
         if abs(fps - self.fps) < 1e-9:
             return self
-        count = int(np.floor(self.duration * fps + 1e-6)) + 1
+        count = resampled_frames(self, fps, self.skeleton.num_joints)
         low, high, weight = resample_weights(self.num_frames, self.fps, count, fps)
         root = self.root_pos[low] + weight[:, None] * (self.root_pos[high] - self.root_pos[low])
         turn = np.repeat(weight[:, None], self.skeleton.num_joints, axis=1)
@@ -165,6 +193,21 @@ class Clip:
     def with_provenance(self, **changes: Any) -> Clip:
         """The clip with fields of its provenance changed."""
         return replace(self, provenance=replace(self.provenance, **changes))
+
+
+def resampled_frames(motion: Clip | JointTrack, fps: float, joints: int) -> int:
+    """Frames that a motion has at another rate; MotionError where they are more than a motion may have."""
+    check_timing(fps, 1, motion.name)
+    count = int(np.floor((motion.num_frames - 1) / motion.fps * fps + 1e-6)) + 1
+    check_timing(fps, count, f"{motion.name} at {fps:g} fps", joints)
+    return count
+
+
+def _keep_texts(motion: Clip | JointTrack) -> None:
+    """Captions and name of a motion as they can be written."""
+    check_texts(motion.texts, motion.name)
+    object.__setattr__(motion, "name", kept(motion.name))
+    object.__setattr__(motion, "texts", tuple(map(kept, motion.texts)))
 
 
 def resample_weights(
@@ -195,7 +238,9 @@ class JointTrack:
         positions = np.asarray(self.positions, dtype=float)
         if positions.ndim != 3 or positions.shape[1:] != (len(self.names), 3):
             raise MotionError(f"{self.name}: positions {positions.shape}, expected (T, {len(self.names)}, 3)")
-        check_timing(self.fps, len(positions), self.name)
+        check_joints(self.names)
+        check_timing(self.fps, len(positions), self.name, max(len(self.names), 1))
+        _keep_texts(self)
         check_finite(positions, f"{self.name}: joint positions")
         object.__setattr__(self, "positions", positions)
 
@@ -215,7 +260,7 @@ class JointTrack:
         """The track at another frame rate by linear interpolation; the first frame stays."""
         if abs(fps - self.fps) < 1e-9:
             return self
-        count = int(np.floor((self.num_frames - 1) / self.fps * fps + 1e-6)) + 1
+        count = resampled_frames(self, fps, max(len(self.names), 1))
         low, high, weight = resample_weights(self.num_frames, self.fps, count, fps)
         between = weight[:, None, None] * (self.positions[high] - self.positions[low])
         return replace(self, fps=fps, positions=self.positions[low] + between)

@@ -5,12 +5,14 @@ A data set is a folder of clips and one `manifest.jsonl`, a line a clip.
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
 import tempfile
 import zipfile
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
 from tokenize import TokenError
@@ -18,14 +20,19 @@ from typing import IO, Any
 
 import numpy as np
 
-from .clip import Clip, JointTrack, Provenance, Rollout
+from .clip import MAX_NUMBERS, Clip, JointTrack, Provenance, Rollout
 from .errors import MotionError
+from .opening import in_one_line, open_regular, parse_json
 from .skeleton import DEFAULT_SKELETON, Skeleton
 
 SCHEMA = 1
 MAX_BYTES = 1 << 31
 """Largest array that a file may announce: 2 GiB."""
 READ_BYTES = 1 << 22
+MAX_MEMBERS = 1_000
+"""Arrays of one npz; published ones have up to 20."""
+MAX_META = 1 << 22
+"""Characters of the JSON text in a clip file."""
 MAX_UNPACKED, MAX_RATIO = 1 << 28, 50
 """A compressed file that unpacks to more than 256 MiB (four hours of SMPL-H at 30 fps in double precision) may not be
 smaller than a fiftieth of that: motion packs to a half or a tenth, only zeros pack to a thousandth."""
@@ -47,7 +54,7 @@ def write_atomic(path: Path | str, write: Callable[[IO[bytes]], Any]) -> Path:
         return path
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=_prefix(path.name), suffix=".tmp")
     except OSError as error:
         raise MotionError(f"{path}: cannot write here ({error.strerror}), choose a writable folder") from None
     try:
@@ -59,6 +66,11 @@ def write_atomic(path: Path | str, write: Callable[[IO[bytes]], Any]) -> Path:
         Path(temporary).unlink(missing_ok=True)
         raise
     return path
+
+
+def _prefix(name: str) -> str:
+    """Begin of a temporary file's name, short enough for a file whose own name is as long as the system allows."""
+    return f".{os.fsdecode(os.fsencode(name)[:200])}."
 
 
 def write_json(path: Path | str, value: Any) -> Path:
@@ -75,44 +87,79 @@ def read_npz(path: Path | str, keys: Collection[str] | None = None) -> dict[str,
     """
     path = Path(path)
     arrays: dict[str, np.ndarray] = {}
+    with npz_members(path) as (archive, members):
+        infos = {name: info for name, info in members.items() if keys is None or name in keys}
+        unpacked, packed = sum(info.file_size for info in infos.values()), path.stat().st_size
+        if unpacked > MAX_BYTES:
+            raise MotionError(f"{path}: announces more than {MAX_BYTES >> 30} GiB of arrays")
+        if unpacked > MAX_UNPACKED and unpacked > MAX_RATIO * packed:
+            raise MotionError(
+                f"{path}: unpacks to {unpacked >> 20} MiB, {unpacked // packed} times its size, "
+                f"expected a motion: at most {MAX_UNPACKED >> 20} MiB or {MAX_RATIO} times"
+            )
+        for name, info in infos.items():
+            with archive.open(info) as stream:
+                arrays[name] = _read_npy(stream, info.file_size, path)
+    return arrays
+
+
+@contextmanager
+def npz_members(path: Path) -> Iterator[tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]]:
+    """An npz, open, and its arrays by name. MotionError for what is none, for more than `MAX_MEMBERS`, and for a way of
+    packing that NumPy does not use and whose unpacking zipfile does not bound."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            infos = [info for info in archive.infolist() if info.filename.endswith(".npy")]
-            infos = [info for info in infos if keys is None or info.filename.removesuffix(".npy") in keys]
-            unpacked = sum(info.file_size for info in infos)
-            if unpacked > MAX_BYTES:
-                raise MotionError(f"{path}: announces more than {MAX_BYTES >> 30} GiB of arrays")
-            if unpacked > MAX_UNPACKED and unpacked > MAX_RATIO * path.stat().st_size:
-                raise MotionError(
-                    f"{path}: unpacks to {unpacked >> 20} MiB, {unpacked // path.stat().st_size} times its size, "
-                    f"expected a motion: at most {MAX_UNPACKED >> 20} MiB or {MAX_RATIO} times"
-                )
+        with open_regular(path, MAX_BYTES) as raw, zipfile.ZipFile(_Sips(raw, path)) as archive:
+            infos = archive.infolist()
+            if len(infos) > MAX_MEMBERS:
+                raise MotionError(f"{path}: {len(infos)} members, expected at most {MAX_MEMBERS} arrays")
+            infos = [info for info in infos if info.filename.endswith(".npy")]
             for info in infos:
-                with archive.open(info) as stream:
-                    arrays[info.filename.removesuffix(".npy")] = _read_npy(stream, info.file_size, path)
+                if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                    raise MotionError(f"{path}: '{info.filename}' is not packed as NumPy packs, expected deflate")
+            yield archive, {info.filename.removesuffix(".npy"): info for info in infos}
     except MotionError:
         raise
-    except FileNotFoundError:
-        raise MotionError(f"{path}: no such file") from None
     except (zipfile.BadZipFile, OSError, EOFError, ValueError, KeyError, NotImplementedError, RuntimeError) as error:
-        raise MotionError(f"{path}: not a readable npz file ({_one_line(error)})") from None
+        raise MotionError(f"{path}: not a readable npz file ({in_one_line(error)})") from None
     except Exception as error:  # zlib.error and friends share no base class but Exception
-        raise MotionError(f"{path}: damaged npz file ({_one_line(error)})") from None
-    return arrays
+        raise MotionError(f"{path}: damaged npz file ({in_one_line(error)})") from None
+
+
+class _Sips(io.RawIOBase):
+    """An archive whose single reads are bounded: zipfile takes a whole table of contents, whatever its size, in one."""
+
+    def __init__(self, stream: IO[bytes], path: Path) -> None:
+        self._stream, self._path = stream, path
+
+    def read(self, size: int | None = -1) -> bytes:
+        data = self._stream.read(READ_BYTES + 1 if size is None or size < 0 else min(size, READ_BYTES + 1))
+        if len(data) > READ_BYTES:
+            raise MotionError(f"{self._path}: its table of contents is over {READ_BYTES >> 20} MiB, expected arrays")
+        return data
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._stream.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._stream.tell()
+
+    def seekable(self) -> bool:
+        return True
+
+    def readable(self) -> bool:
+        return True
 
 
 def read_npy(path: Path | str) -> np.ndarray:
     """One array of an npy file under the same checks as `read_npz`."""
     path = Path(path)
     try:
-        with path.open("rb") as stream:
+        with open_regular(path, MAX_BYTES) as stream:
             return _read_npy(stream, path.stat().st_size, path)
-    except FileNotFoundError:
-        raise MotionError(f"{path}: no such file") from None
     except MotionError:
         raise
-    except (OSError, EOFError, ValueError, TypeError, SyntaxError, TokenError) as error:
-        raise MotionError(f"{path}: not a readable npy file ({_one_line(error)})") from None
+    except (OSError, EOFError, ValueError, TypeError, SyntaxError, TokenError, RecursionError, MemoryError) as error:
+        raise MotionError(f"{path}: not a readable npy file ({in_one_line(error)})") from None
 
 
 def _read_npy(stream: IO[bytes], size: int, path: Path) -> np.ndarray:
@@ -124,7 +171,8 @@ def _read_npy(stream: IO[bytes], size: int, path: Path) -> np.ndarray:
     if any(isinstance(n, bool) or n < 0 for n in shape):
         raise MotionError(f"{path}: array {shape}, expected sizes of 0 or more")
     count = int(np.prod(shape, dtype=object))
-    if count * dtype.itemsize > min(size, MAX_BYTES):
+    # an element of no bytes counts as one: a million texts of no letters are a million objects once they are used
+    if count * max(dtype.itemsize, 1) > min(size, MAX_BYTES) or max(shape, default=0) > MAX_BYTES:
         raise MotionError(f"{path}: array {shape} announces more bytes than the file holds")
     # into one buffer: what a zip member returns from `read` is joined from pieces and takes twice the memory
     data = bytearray(count * dtype.itemsize)
@@ -137,20 +185,16 @@ def _read_npy(stream: IO[bytes], size: int, path: Path) -> np.ndarray:
     return np.ndarray(shape, dtype, data, order="F" if fortran else "C")
 
 
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:160] or type(error).__name__
-
-
 def _write_arrays(path: Path | str, meta: dict[str, Any], arrays: dict[str, np.ndarray]) -> Path:
     text = np.array(json.dumps(meta, allow_nan=False))
     return write_atomic(path, lambda stream: np.savez_compressed(stream, meta=text, **arrays))  # type: ignore[arg-type]
 
 
 def _meta(arrays: dict[str, np.ndarray], path: Path | str, kinds: tuple[str, ...]) -> dict[str, Any]:
-    try:
-        meta = json.loads(str(arrays["meta"]))
-    except (KeyError, ValueError):
-        raise MotionError(f"{path}: has no morphloop meta, expected a file that morphloop wrote") from None
+    written = arrays.get("meta")
+    if written is None or written.shape or written.dtype.kind != "U" or written.nbytes > 4 * MAX_META:
+        raise MotionError(f"{path}: has no morphloop meta, expected a file that morphloop wrote")
+    meta = parse_json(str(written), f"{path}: meta", "a file that morphloop wrote")
     if not isinstance(meta, dict) or meta.get("schema") != SCHEMA:
         raise MotionError(f"{path}: schema {meta.get('schema') if isinstance(meta, dict) else meta}, expected {SCHEMA}")
     kind = str(meta.get("kind"))
@@ -171,6 +215,8 @@ def _numbers(arrays: dict[str, np.ndarray], key: str, path: Path | str) -> np.nd
     array = _field(arrays, key, path)
     if array.dtype.kind not in "iuf":
         raise MotionError(f"{path}: {key} of type {array.dtype}, expected numbers")
+    if array.size > MAX_NUMBERS:
+        raise MotionError(f"{path}: {key} has {array.size} numbers, expected at most {MAX_NUMBERS}; cut the motion")
     if array.size and np.abs(array).max() > LARGEST:
         raise MotionError(f"{path}: {key} has a number above {LARGEST:g}, expected metres and unit quaternions")
     return array
@@ -182,9 +228,26 @@ def provenance_to_dict(provenance: Provenance) -> dict[str, Any]:
 
 
 def provenance_from_dict(value: dict[str, Any]) -> Provenance:
-    """Inverse of `provenance_to_dict`; fields of a later version are dropped."""
-    known = {f.name for f in fields(Provenance)}
-    return Provenance(**{k: v for k, v in value.items() if k in known})
+    """Inverse of `provenance_to_dict`; fields of a later version are dropped. MotionError for a wrong type."""
+    if not isinstance(value, dict):
+        raise MotionError(f"provenance is a {type(value).__name__}, expected its fields by name")
+    found = {name: value[name] for name in _PROVENANCE if name in value}
+    for name, item in found.items():
+        kinds = _PROVENANCE[name]
+        if not isinstance(item, kinds) or isinstance(item, bool):
+            raise MotionError(f"provenance: {name} is a {type(item).__name__}, expected {kinds[0].__name__}")
+    if not all(isinstance(name, str) for name in found.get("models", {}).values()):
+        raise MotionError("provenance: models are not hashes by name")
+    return Provenance(**found)
+
+
+_PROVENANCE: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("parent", "source", "prompt", "simulator", "projector", "verdict", "reason"), (str, type(None))),
+    **dict.fromkeys(("seed", "round"), (int, type(None))),
+    **dict.fromkeys(("models", "metrics", "notes"), (dict,)),
+    "stage": (str,),
+}
+"""Fields of a provenance and their types in JSON."""
 
 
 def _length_unit(clip: Clip | JointTrack) -> str:
@@ -220,10 +283,13 @@ def load_clip(path: Path | str) -> Clip | JointTrack:
     """Read a file of `save_clip`. MotionError if it is not one or holds no usable motion."""
     arrays = read_npz(path)
     meta = _meta(arrays, path, ("clip", "joints"))
+    texts = meta.get("texts", ())
+    if not isinstance(texts, list | tuple):
+        raise MotionError(f"{path}: texts is a {type(texts).__name__}, expected a list")
     try:
         common = {
             "fps": float(_field(meta, "fps", path)),
-            "texts": tuple(str(t) for t in meta.get("texts", ())),
+            "texts": tuple(str(text) for text in texts),
             "name": str(meta.get("name", Path(path).stem)),
             "provenance": provenance_from_dict(meta.get("provenance", {})),
         }
@@ -242,7 +308,7 @@ def load_clip(path: Path | str) -> Clip | JointTrack:
     except MotionError as error:
         raise MotionError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
     except (TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise MotionError(f"{path}: malformed meta ({_one_line(error)})") from None
+        raise MotionError(f"{path}: malformed meta ({in_one_line(error)})") from None
 
 
 ROLLOUT_ARRAYS = ("start", "qpos", "qvel", "ctrl", "foot_contact", "foot_force")

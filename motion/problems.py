@@ -7,7 +7,6 @@ metres, a body that lies along Y. Those are suspicions with stated limits, and a
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,10 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from .clip import Clip, JointTrack
+from .clip import MAX_NUMBERS, Clip, JointTrack
 from .errors import MotionError
 from .files import read_npy, read_npz
+from .opening import parse_json, reading
 from .readers import read_motions
+from .readers.acclaim import MAX_LINES
+from .readers.timing import read_text
 from .readers.values import FPS_KEYS
 from .robot import Robot
 from .skeleton import DEFAULT_SKELETON, HUMANML3D_JOINTS
@@ -74,11 +76,17 @@ def find_problems(path: Path | str, fps: float | None = None, robot: Robot | Non
     Never raises MotionError: that a file cannot be read is one of its problems.
     """
     path = Path(path)
-    found = _array_problems(path) if path.suffix.lower() in (".npz", ".npy") else _text_problems(path)
+    try:
+        with reading(path):
+            found = _array_problems(path) if path.suffix.lower() in (".npz", ".npy") else _text_problems(path)
+    except MotionError:
+        found = []  # the reader says why
     for name, read in read_motions(path, fps, robot):
         where = str(path) if name == path.stem else f"{path}:{name.removeprefix(f'{path.stem}:')}"
         try:
             motion = read()
+            with reading(where):
+                suspicions = motion_problems(motion, where, robot)
         except MotionError as error:
             problem = _of_error(where, error)
             if not _known(problem, found):
@@ -87,7 +95,7 @@ def find_problems(path: Path | str, fps: float | None = None, robot: Robot | Non
                 found += [p for p in find_problems(path, TRIAL_FPS, robot) if p.field != "fps" and p not in found]
                 return found
             continue
-        found += motion_problems(motion, where, robot)
+        found += suspicions
     return found
 
 
@@ -214,7 +222,7 @@ def _number_problems(path: str, key: str, array: np.ndarray) -> list[Problem]:
 
 def _quaternion_problems(path: str, key: str, array: np.ndarray) -> list[Problem]:
     """Length and sign of quaternions (T, ..., 4); components in any order."""
-    if not array.size or not np.isfinite(array).all():
+    if not 0 < array.size <= MAX_NUMBERS or not np.isfinite(array).all():
         return []
     found: list[Problem] = []
     quats = array.astype(float)
@@ -251,20 +259,22 @@ def _fps_problems(path: str, arrays: Mapping[str, np.ndarray]) -> list[Problem]:
 def meta_of(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """The `meta` of a clip file, empty where it is not one JSON object."""
     try:
-        value = json.loads(str(arrays["meta"]))
-    except ValueError:
+        value = parse_json(str(arrays["meta"]), "meta")
+    except MotionError:
         return {}
     return value if isinstance(value, dict) else {}
 
 
 def _text_problems(path: Path) -> list[Problem]:
     """What can be told of a text format line by line: frames with NaN in a BVH, frame numbers of an AMC."""
-    try:
-        lines = path.read_text().splitlines() if path.suffix.lower() in (".bvh", ".amc") else []
-    except (OSError, UnicodeDecodeError):
+    if path.suffix.lower() not in (".bvh", ".amc"):
         return []
+    text = read_text(path)
+    if text.count("\n") > MAX_LINES:
+        return []
+    lines = text.splitlines()
     if path.suffix.lower() == ".amc":
-        numbers = [int(line) for line in lines if line.strip().isdigit()]
+        numbers = [int(line) for line in lines if re.fullmatch(r"\s*[0-9]{1,18}\s*", line)]
         wrong = [k for k in range(1, len(numbers)) if numbers[k] != numbers[k - 1] + 1]
         if not wrong:
             return []

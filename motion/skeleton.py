@@ -9,7 +9,11 @@ import numpy as np
 from array_api_compat import array_namespace
 
 from .errors import MotionError
+from .names import kept
 from .rotations import Array, quat_mul, quat_rotate
+
+MAX_JOINTS = 1_000
+"""More joints than any body has; what is done with a skeleton grows faster than their number."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +30,7 @@ class Skeleton:
 
     def __post_init__(self) -> None:
         count = len(self.names)
+        check_joints(self.names)
         if len(self.parents) != count or self.offsets.shape != (count, 3):
             raise MotionError(f"skeleton: {count} names, {len(self.parents)} parents, offsets {self.offsets.shape}")
         if count == 0 or self.parents[0] != -1 or any(not 0 <= p < j for j, p in enumerate(self.parents) if j > 0):
@@ -74,6 +79,14 @@ class Skeleton:
         for j, parent in enumerate(self.parents[1:], 1):
             positions[j] = positions[parent] + self.offsets[j]
         return positions
+
+
+def check_joints(names: tuple[str, ...]) -> None:
+    """Refuse more joints than a body has, and names that cannot be written."""
+    if len(names) > MAX_JOINTS:
+        raise MotionError(f"skeleton: {len(names)} joints, expected at most {MAX_JOINTS}")
+    if not all(name.isascii() or kept(name) == name for name in names):
+        raise MotionError("skeleton: a joint's name holds half a character (a lone surrogate), expected Unicode text")
 
 
 def forward_kinematics(skeleton: Skeleton, root_pos: Array, rotations: Array) -> tuple[Array, Array]:

@@ -27,7 +27,20 @@ def module(name: str):
 
 
 fuzz_seeds, fuzz_mutations = module("fuzz_seeds"), module("fuzz_mutations")
+fuzz_hostile = module("fuzz_hostile")
 fuzz_readers = module("fuzz_readers")
+HEADROOM = 1 << 29
+"""Bytes that a hostile file may take: the largest that is read whole here has 72 MB."""
+HOSTILE = (
+    *("bones.amc", "brackets.json", "bytes_become_doubles.npz", "bzip2.npz", "chain.npz", "encode.pkl", "fps_text.npz"),
+    *("frame_time_denormal.bvh", "frames_of_joints.npz", "itself.pkl", "laughs.pkl", "lines.bvh", "lines.pkl"),
+    *("lists.json", "members.npz", "meta_nested.npz", "meta_nested_objects.npz", "name_surrogate.npz", "one_row.bvh"),
+    *("provenance_list.npz", "provenance_types.npz", "rate_denormal.npz", "rate_of_a_century.npz", "tall.smpl.pkl"),
+    *("texts.npz", "texts_number.npz", "texts_of_no_letters.npz", "trial.amc", "utf16.bvh", "voids.npz"),
+    "wide.smpl.pkl",
+)
+TAKEN = ("key_surrogate.pkl", "texts_surrogate.npz")
+"""Strange and harmless: half a character in a name or a caption is replaced."""
 FORMATS = (
     *("clip", "joint clip", "rollout", "joints npy", "joints npz", "joints batch", "humanml3d 263", "amass smpl-h"),
     *("smpl 72", "amass smpl-x", "aist++ pkl", "phc pkl", "amp npy", "deepmimic json", "deepmimic npz", "kimodo npz"),
@@ -48,6 +61,21 @@ def alarm(monkeypatch):
     before = signal.signal(signal.SIGPROF, fuzz_readers._alarm)
     yield
     signal.signal(signal.SIGPROF, before)
+
+
+@pytest.fixture(scope="module")
+def verdicts():
+    return fuzz_readers.hostile(HEADROOM)
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_files_are_refused_in_one_line_and_little_memory(name, verdicts):
+    assert verdicts[name][0] == "refused", verdicts[name]
+
+
+def test_hostile_files_that_are_harmless_are_taken(verdicts):
+    assert {name for name, (verdict, _) in verdicts.items() if verdict == "accepted"} == set(TAKEN)
+    assert set(verdicts) == {*HOSTILE, *TAKEN}
 
 
 def test_every_layout_is_here(seeds):

@@ -13,14 +13,16 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from ..clip import MAX_FRAMES, Clip, Provenance
+from ..clip import MAX_FRAMES, MIN_FPS, Clip, Provenance, check_timing
 from ..errors import MotionError
 from ..files import LARGEST
-from ..skeleton import Y_UP_TO_Z_UP, Skeleton
+from ..skeleton import MAX_JOINTS, Y_UP_TO_Z_UP, Skeleton
 from .timing import read_text, resolve_fps
 from .values import bounded
 
 INCH = 0.0254
+MAX_LINES = 2_000_000
+"""Lines of a trial, one a bone and frame; CMU's longest has 0.7 million."""
 
 
 @dataclass
@@ -152,6 +154,8 @@ def _parse_bones(rows: list[list[str]], degrees: bool) -> list[_Bone]:
             if any(len(dof) != 2 or dof[0] not in "rt" or dof[1] not in "xyz" for dof in dofs if dof != "l"):
                 raise ValueError(f"dof of {fields['name'][0]}")
             bones.append(_Bone(fields["name"][0], end, axes, dofs))
+            if len(bones) >= MAX_JOINTS:
+                raise ValueError(f"more than {MAX_JOINTS} bones")
         else:
             fields[row[0]] = row[1:]
     return bones
@@ -183,8 +187,10 @@ def _parse_amc(path: Path, skeleton: _Skeleton) -> list[np.ndarray]:
     """By bone (T, dofs); zeros for a bone that the trial leaves out."""
     index = {bone.name: j for j, bone in enumerate(skeleton.bones)}
     rows: dict[str, list[list[str]]] = {name: [] for name in index}
-    frames = 0
-    for number, line in enumerate(read_text(path).splitlines(), 1):
+    frames, text = 0, read_text(path)
+    if text.count("\n") > MAX_LINES:
+        raise MotionError(f"{path}: {text.count(chr(10))} lines, expected at most {MAX_LINES}; cut the motion")
+    for number, line in enumerate(text.splitlines(), 1):
         words = line.split()
         if not words or words[0][0] in "#:":
             if words and words[0].upper() == ":RADIANS" and skeleton.degrees:
@@ -200,6 +206,7 @@ def _parse_amc(path: Path, skeleton: _Skeleton) -> list[np.ndarray]:
         rows[words[0]].append(words[1:])
     if not 1 <= frames <= MAX_FRAMES:
         raise MotionError(f"{path}: {frames} frames, expected 1 to {MAX_FRAMES}")
+    check_timing(MIN_FPS, frames, str(path), 2 * len(skeleton.bones))  # a bone may get an end of its own
     values = []
     for bone in skeleton.bones:
         if len(rows[bone.name]) not in (0, frames) or (bone.name == "root" and not rows["root"]):

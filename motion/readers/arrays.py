@@ -16,8 +16,9 @@ import numpy as np
 
 from ..clip import Clip, JointTrack, check_finite, check_timing
 from ..errors import MotionError
-from ..files import load_clip, read_npy, read_npz
+from ..files import MAX_BYTES, load_clip, read_npy, read_npz
 from ..humanml3d import FEATURES, HUMANML3D_FPS, track_from_features
+from ..opening import open_regular
 from ..robot import Robot
 from ..skeleton import HUMANML3D_JOINTS, Y_UP_TO_Z_UP
 from .humanoid15 import FRAME, deepmimic_clip, is_amp, read_amp
@@ -105,11 +106,8 @@ def _of_values(values: Values, fps: float | None, path: Path, robot: Robot | Non
 
 
 def _holds_objects(path: Path) -> bool:
-    try:
-        with path.open("rb") as stream:
-            head = stream.read(512)
-    except OSError as error:
-        raise MotionError(f"{path}: cannot be read ({error.strerror})") from None
+    with open_regular(path, MAX_BYTES) as stream:
+        head = stream.read(512)
     return head[:6] == b"\x93NUMPY" and b"'|O'" in head.partition(b"\n")[0]
 
 
@@ -148,7 +146,7 @@ def _track(
     positions: np.ndarray, to_ours: np.ndarray, values: Values, fps: float | None, path: Path, notes: dict[str, Any]
 ) -> JointTrack:
     rate = resolve_fps(file_fps(values, path), fps, path)
-    check_timing(rate, len(positions), str(path))
+    check_timing(rate, len(positions), str(path), JOINTS)
     check_finite(positions, f"{path}: joints")
     texts = texts_of(values, path)
     return JointTrack(
@@ -164,7 +162,7 @@ def _track(
 def _features(array: np.ndarray, fps: float | None, path: Path) -> JointTrack:
     """HumanML3D's 263 numbers a frame, 20 fps by definition."""
     resolve_fps(HUMANML3D_FPS, fps, path)
-    check_timing(HUMANML3D_FPS, len(array), str(path))
+    check_timing(HUMANML3D_FPS, len(array), str(path), JOINTS)
     features = numbers({"features": array}, "features", (None, FEATURES), path)
     check_finite(features, f"{path}: features")
     track, texts = track_from_features(bounded(features, f"{path}: features"), str(path)), texts_of({}, path)

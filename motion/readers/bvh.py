@@ -13,16 +13,21 @@ from pathlib import Path
 
 import numpy as np
 
-from ..clip import MAX_FRAMES, Clip, Provenance
+from ..clip import MAX_FRAMES, MAX_NUMBERS, Clip, Provenance, check_timing
 from ..errors import MotionError
 from ..files import LARGEST
 from ..rotations import quat_mul, quat_rotate
-from ..skeleton import SMPL_JOINTS, SMPL_PARENTS, Y_UP_TO_Z_UP, Skeleton
+from ..skeleton import MAX_JOINTS, SMPL_JOINTS, SMPL_PARENTS, Y_UP_TO_Z_UP, Skeleton
 from ..skeleton_maps import SIDES, SkeletonMap, find_map
 from .timing import read_text, resolve_fps
 from .values import bounded
 
-MAX_JOINTS = 1000
+LINES_A_JOINT = 10
+"""Lines of the hierarchy that a joint and its end site may take, empty ones among them."""
+NUMBER_LETTERS = 64
+"""Letters that a number in a frame may take with the space around it."""
+ROWS = 1_000
+"""Frames that are turned into numbers at once: as texts they take ten times the memory."""
 UNITS = {"m": 1.0, "inch": 0.0254, "CMU unit (inch / 0.45)": 0.0254 / 0.45, "cm": 0.01, "mm": 0.001}
 """Metres in a unit that published files use."""
 LEG_RANGE = (0.6, 1.1)
@@ -48,18 +53,22 @@ def read_bvh(path: Path | str, fps: float | None = None) -> Clip:
     Raises MotionError for a malformed hierarchy, a wrong frame count, NaN, no frames, no frame time.
     """
     path = Path(path)
-    lines = read_text(path).splitlines()
+    text = read_text(path)
+    if text.count("\n") > MAX_FRAMES + MAX_JOINTS * LINES_A_JOINT:
+        raise MotionError(f"{path}: {text.count(chr(10))} lines, expected at most {MAX_FRAMES} frames")
+    lines = text.splitlines()
     joints, at = _parse_hierarchy(lines, path)
     if not any(joint.channels for joint in joints):
         raise MotionError(f"{path}: no joint has channels, expected CHANNELS lines in the hierarchy")
     table, frame_time = _parse_motion(lines, at, sum(len(j.channels) for j in joints), path)
     rate = resolve_fps(None if frame_time is None else _fps_of(frame_time), fps, path)
+    check_timing(rate, len(table), str(path), len(joints))
     return _clip(joints, table, rate, path)
 
 
 def _fps_of(frame_time: float) -> float:
     """Frames per second of a printed frame time; 0.008333 is 120, not 120.0048."""
-    rate = 1.0 / frame_time
+    rate = 1.0 / max(frame_time, 1e-300)
     return float(round(rate)) if abs(rate - round(rate)) < 1e-3 * rate else rate
 
 
@@ -140,16 +149,27 @@ def _parse_motion(lines: list[str], at: int, width: int, path: Path) -> tuple[np
     rows = [line for line in lines[at:] if line.strip()]
     if frames != len(rows) or not 1 <= frames <= MAX_FRAMES:
         raise MotionError(f"{path}: announces {frames} frames and holds {len(rows)}, expected 1 or more and the same")
-    try:
-        table = np.array([row.split() for row in rows], dtype=float)
-    except ValueError:
-        table = np.empty((0, 0))
-    if table.shape != (frames, width):
-        raise MotionError(f"{path}: a frame is not {width} numbers, as many as the hierarchy has channels")
+    if frames * width > MAX_NUMBERS:
+        raise MotionError(f"{path}: {frames} frames of {width} numbers, expected at most {MAX_NUMBERS}; cut the motion")
+    table = np.empty((frames, width))
+    for start in range(0, frames, ROWS):
+        some = rows[start : start + ROWS]
+        try:
+            part = np.array([_words(row, width) for row in some], dtype=float)
+        except ValueError:
+            part = np.empty((0, 0))
+        if part.shape != (len(some), width):
+            raise MotionError(f"{path}: a frame is not {width} numbers, as many as the hierarchy has channels")
+        table[start : start + ROWS] = part
     bad = ~np.isfinite(table).all(axis=1)
     if bad.any():
         raise MotionError(f"{path}: NaN or infinity at frame {int(np.argmax(bad))}, expected finite numbers")
     return bounded(table, f"{path}: channels"), frame_time
+
+
+def _words(row: str, width: int) -> list[str]:
+    """The numbers of a frame, not taken apart where the line is too long to be `width` of them."""
+    return row.split() if len(row) <= NUMBER_LETTERS * width else []
 
 
 def _clip(joints: list[_Joint], table: np.ndarray, fps: float, path: Path) -> Clip:

@@ -6,6 +6,7 @@ read it, so that one bad motion does not hide the others; `FILE:KEY` names one o
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -13,6 +14,8 @@ from pathlib import Path
 
 from ..clip import Clip
 from ..errors import MotionError
+from ..names import shown
+from ..opening import reading
 from ..robot import Robot
 from .acclaim import read_amc
 from .arrays import Many, Motion, read_array_file, read_pickle_file
@@ -21,6 +24,8 @@ from .humanoid15 import read_deepmimic
 from .robot import read_robot_csv
 from .sniff import may_hold_motion
 from .values import bounded
+
+log = logging.getLogger("morphloop.motion")
 
 READERS: dict[str, Callable[[Path, float | None, Robot | None], Motion | Many]] = {
     ".npz": read_array_file,
@@ -46,7 +51,7 @@ def read_motion(path: Path | str, fps: float | None = None, robot: Robot | None 
     if not isinstance(content, dict):
         if key is not None:
             raise MotionError(f"{path}: holds one motion, expected the file without ':{key}'")
-        return _checked(content, path)
+        return _read_one(lambda: content, path)
     if key is None and len(content) == 1:
         key = next(iter(content))
     if key is None:
@@ -55,7 +60,7 @@ def read_motion(path: Path | str, fps: float | None = None, robot: Robot | None 
         )
     if key not in content:
         raise MotionError(f"{path}: has no motion '{key}', expected one such as {_first(content)}")
-    return _checked(content[key](), f"{path}:{key}")
+    return _read_one(content[key], f"{path}:{key}")
 
 
 def read_motions(
@@ -79,7 +84,7 @@ def read_motions(
         for name, read in content.items():
             yield f"{path.stem}:{name}", partial(_read_one, read, f"{path}:{name}")
     else:
-        yield path.stem, partial(_checked, content, path)
+        yield path.stem, partial(_read_one, lambda: content, path)
 
 
 def find_motions(paths: Path | str | Iterable[Path | str]) -> Iterator[Path]:
@@ -87,14 +92,18 @@ def find_motions(paths: Path | str | Iterable[Path | str]) -> Iterator[Path]:
 
     In a folder, a file whose ending says little (.json .txt .csv .pkl .npy .npz) is taken by a look at its beginning;
     manifests, licences and model files are passed over, damaged motion files are not. A file that is named is always
-    taken. Raises MotionError at once for a missing path, and when it comes to a folder without a motion file.
+    taken. Links in a folder are followed to files within it alone; those that lead out are passed over and said once a
+    folder, so are pipes, devices and sockets, unsaid. Raises MotionError at once for a missing path, and when it comes
+    to a folder without a motion file.
     """
     named = [Path(paths)] if isinstance(paths, (str, Path)) else [Path(p) for p in paths]
     if not named:
         raise MotionError("no motion file given, expected files or folders")
     for path in named:
-        if not path.is_dir() and not _split_key(path)[0].is_file():
-            raise MotionError(f"{path}: no such file or folder")
+        with reading(path):
+            if not path.is_dir() and not _split_key(path)[0].is_file():
+                what = "neither a file nor a folder" if path.exists() else "no such file or folder"
+                raise MotionError(f"{path}: {what}")
     return _expanded(named)
 
 
@@ -103,44 +112,58 @@ def _expanded(named: list[Path]) -> Iterator[Path]:
         if not path.is_dir():
             yield path
             continue
-        found = False
-        for inside in _walk(path):
+        found, links = False, list[Path]()
+        for inside in _walk(path, os.path.realpath(path), links):
             if inside.suffix.lower() in READERS and may_hold_motion(inside):
                 found = True
                 yield inside
+        said = f"{len(links)} links out of it are not followed, such as {shown(links[0].name)}" if links else ""
         if not found:
-            raise MotionError(f"{path}: no motion file in this folder, expected {' '.join(READERS)}")
+            more = f"; {said}" if said else ""
+            raise MotionError(f"{path}: no motion file in this folder, expected {' '.join(READERS)}{more}")
+        if said:
+            log.warning("%s: %s", shown(path), said)
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    """Files under a folder, sorted by name with subfolders in their place; hidden ones are left out."""
+def _walk(folder: Path, root: str, links: list[Path]) -> Iterator[Path]:
+    """Regular files under a folder, sorted by name with subfolders in their place; hidden ones are left out.
+
+    root: where the walk began, its links resolved; links: is given those that lead elsewhere, or to a folder.
+    """
     try:
         with os.scandir(folder) as entries:
-            inside = sorted((e.name, e.is_dir(follow_symlinks=False)) for e in entries if not e.name.startswith("."))
+            inside = sorted((e for e in entries if not e.name.startswith(".")), key=lambda entry: entry.name)
     except OSError as error:
         raise MotionError(f"{folder}: cannot be listed ({error.strerror})") from None
-    for name, is_folder in inside:
-        if is_folder:
-            yield from _walk(folder / name)
-        else:
-            yield folder / name
+    for entry in inside:
+        if entry.is_dir(follow_symlinks=False):
+            yield from _walk(folder / entry.name, root, links)
+        elif entry.is_file(follow_symlinks=False) or (entry.is_symlink() and _stays(entry.path, root)):
+            yield folder / entry.name
+        elif entry.is_symlink():
+            links.append(folder / entry.name)
+
+
+def _stays(link: str, root: str) -> bool:
+    """Whether a link leads to a regular file under `root`."""
+    target = os.path.realpath(link)
+    return target.startswith(os.path.join(root, "")) and os.path.isfile(target)
 
 
 def _open(path: Path, fps: float | None, robot: Robot | None) -> Motion | Many:
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         raise MotionError(f"{path}: unknown extension '{path.suffix}', expected {' '.join(READERS)}")
-    if not path.is_file():
-        raise MotionError(f"{path}: {'a folder' if path.is_dir() else 'no such file'}, expected a motion file")
-    return reader(path, fps, robot)
+    with reading(path):
+        return reader(path, fps, robot)
 
 
 def _split_key(path: Path) -> tuple[Path, str | None]:
     """`FILE:KEY` in its parts; a path that exists, or has no such file before a colon, stays whole."""
     text = str(path)
     at = text.find(":")
-    while at > 0 and not path.exists():
-        if Path(text[:at]).is_file():
+    while at > 0 and not os.path.exists(path):
+        if os.path.isfile(text[:at]):
             return Path(text[:at]), text[at + 1 :]
         at = text.find(":", at + 1)
     return path, None
@@ -154,8 +177,9 @@ def _fail(error: MotionError) -> Motion:
     raise error
 
 
-def _read_one(read: Callable[[], Motion], where: str) -> Motion:
-    return _checked(read(), where)
+def _read_one(read: Callable[[], Motion], where: Path | str) -> Motion:
+    with reading(where):
+        return _checked(read(), where)
 
 
 def _checked(motion: Motion, where: Path | str) -> Motion:

@@ -18,9 +18,10 @@ import numpy as np
 
 from ..clip import MAX_FRAMES, Clip, check_finite, check_timing
 from ..errors import MotionError
+from ..opening import MAX_JSON_BYTES, read_utf8
 from ..rotations import quat_from_rotvec, quat_normalize, quat_slerp
 from ..skeleton import Skeleton
-from .timing import read_text, resolve_fps
+from .timing import resolve_fps
 from .values import Values, bounded, file_fps, imported, numbers
 
 FRAME = 44
@@ -83,8 +84,9 @@ def read_deepmimic(path: Path | str, fps: float | None = None) -> Clip:
     Raises MotionError, one line, for JSON of another kind, frames that are not 44 numbers, NaN, no duration.
     """
     path = Path(path)
+    text = read_utf8(path, MAX_JSON_BYTES, "DeepMimic frames")
     try:
-        content = json.loads(read_text(path), parse_constant=_refuse_constant, parse_int=_integer)
+        content = json.loads(text, parse_constant=_refuse_constant, parse_int=_integer)
     except RecursionError:
         raise MotionError(f"{path}: JSON nested too deep, expected a list of frames") from None
     except ValueError as error:
@@ -164,15 +166,12 @@ def _even(
     if abs(rate - round(rate)) < 1e-3 * rate:
         rate = float(round(rate))
     rate = resolve_fps(rate, fps, path)
-    check_timing(rate, len(root), str(path))
+    check_timing(rate, len(root), str(path), rotations.shape[1])
     if np.abs(steps - step).max() <= 1e-3 * step:
         return rate, root, rotations, {}
     times = np.concatenate([[0.0], np.cumsum(steps)])[: len(root)]
     count = int(np.floor(times[-1] * rate + 1e-6)) + 1
-    if count > MAX_FRAMES:
-        raise MotionError(
-            f"{path}: lasts {times[-1]:g} s in frames of {step:g} s, expected at most {MAX_FRAMES} frames"
-        )
+    check_timing(rate, count, f"{path}: lasts {times[-1]:g} s in frames of {step:g} s", rotations.shape[1])
     at = np.interp(np.arange(count) / rate, times, np.arange(len(times)))
     low, high, weight = _between(at, len(times))
     turn = np.repeat(weight[:, None], rotations.shape[1], axis=1)
@@ -208,7 +207,7 @@ def read_amp(values: Values, fps: float | None, path: Path) -> Clip:
     if not values.get("is_local"):
         raise MotionError(f"{path}: rotations in the world, expected local ones (is_local)")
     rate = resolve_fps(file_fps(values, path), fps, path)
-    check_timing(rate, len(root), str(path))
+    check_timing(rate, len(root), str(path), len(names) + 2)
     check_finite(rotation, f"{path}: rotation")
     rotations = np.zeros((len(root), len(names) + 2, 4))
     rotations[..., 0] = 1.0

@@ -86,7 +86,7 @@ def read_kimodo(values: Values, fps: float | None, path: Path) -> Clip:
     matrices = numbers(values, "global_rot_mats", (frames, count, 3, 3), path)
     told = file_fps(values, path)
     rate = resolve_fps(told if told is not None or fps is not None else KIMODO_FPS, fps, path)
-    check_timing(rate, frames, str(path))
+    check_timing(rate, frames, str(path), count)
     check_finite(positions, f"{path}: posed_joints")
     check_finite(matrices, f"{path}: global_rot_mats")
     if np.abs(matrices @ matrices.swapaxes(-1, -2) - np.eye(3)).max() > 0.02 or np.linalg.det(matrices).min() < 0:

@@ -6,7 +6,8 @@ arguments. No module is imported, no class of the file is instantiated, no `__se
 states can crash the process). Opcodes and their arguments: CPython's `pickletools`.
 
 Bounds: payloads are views into the file, so arrays allocate nothing; the number of operations, of memo entries and of
-nested streams is limited; keys of dictionaries are short words and integers.
+nested streams is limited, and so is what calls make (`spend`); keys of dictionaries are short words and integers. What
+the value unfolds to once its shared parts are copied out is counted by `pickled` before anybody sees it.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ from ..errors import MotionError
 
 MAX_OPERATIONS = 3_500_000
 """A PHC clip takes 256, so its largest set, 11,313 clips of AMASS in one file, 2.9 million."""
-FEW_OPERATIONS, BYTES_AN_OPERATION = 250_000, 16
+FEW_OPERATIONS, BYTES_AN_OPERATION = 250_000, 64
 """A file of arrays is mostly their bytes; one of nothing but operations is cut short."""
+FREE_BYTES, BYTES_A_BYTE = 1 << 26, 8
+"""Bytes that the calls of a file may make: 64 MiB, and eight for each of its own, as float from bytes takes."""
 MAX_INTEGER_BYTES = 255
 MAX_KEY = 1_000
 """Characters of a dictionary key."""
@@ -72,8 +75,15 @@ class Machine:
 
     def __init__(self, data: bytes | memoryview, table: Table, where: str, at: int = 0, depth: int = 0) -> None:
         self.data, self.table, self.where, self.at, self.depth = memoryview(data), table, where, at, depth
+        self.left = FREE_BYTES + BYTES_A_BYTE * len(data)
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
+
+    def spend(self, size: int) -> None:
+        """Account for `size` bytes that a call makes; MotionError where a file makes far more of them than it holds."""
+        self.left -= size
+        if self.left < 0:
+            raise self.refuse("makes far more bytes than it holds, expected arrays and plain containers")
 
     def refuse(self, why: str) -> MotionError:
         """The error that says why this file is not read."""
@@ -99,8 +109,9 @@ class Machine:
         if self.depth:
             raise self.refuse("pickles nested in pickles in pickles, expected arrays and plain containers")
         inner = Machine(self.data, self.table, self.where, self.at, depth=1)
+        inner.left = self.left
         value = inner.run()
-        self.at = inner.at
+        self.at, self.left = inner.at, inner.left
         return value
 
     def take(self, size: int) -> memoryview:
@@ -116,7 +127,10 @@ class Machine:
 
     def line(self) -> str:
         """Text up to the next newline, Latin-1."""
-        end = bytes(self.data[self.at : self.at + 65536]).find(b"\n")
+        for most in (64, 65536):  # nearly all lines are short, and each copies what is searched
+            end = bytes(self.data[self.at : self.at + most]).find(b"\n")
+            if end >= 0:
+                break
         if end < 0:
             raise self.refuse("a line of the pickle has no end, truncated?")
         return str(bytes(self.take(end + 1)[:-1]), "latin-1")

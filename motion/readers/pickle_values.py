@@ -17,8 +17,8 @@ from .pickle_machine import Machine, Pending, Table
 
 Call = Callable[..., Any]
 _DTYPE = re.compile(r"[biuf][1248]|[SUa][1-9]\d{0,5}|O8?")
-MAX_SPARSE = 1 << 27
-"""Entries of a sparse matrix once dense: 1 GiB of doubles."""
+MAX_SPARSE, MAX_SPARSE_SIDE = 1 << 23, 1 << 20
+"""Entries of a sparse matrix once dense, 64 MiB of doubles, and rows or columns. SMPL-X's regressor has 0.6 million."""
 TORCH_MAGIC = 0x1950A86A20F9469CFC6C
 TORCH_PROTOCOL = 1001
 TORCH_STORAGES = {
@@ -37,6 +37,7 @@ TORCH_STORAGES = {
 def _bytes(machine: Machine, value: Any) -> memoryview:
     """Array content: bytes, or a text of Python 2 whose characters are the bytes."""
     if isinstance(value, str):
+        machine.spend(len(value))
         return memoryview(value.encode("latin-1"))
     if isinstance(value, memoryview):
         return value
@@ -62,6 +63,7 @@ def _array(machine: Machine, content: Any, dtype: Any, shape: Any, fortran: bool
     if dtype.hasobject:
         if not isinstance(content, list) or len(content) != count:
             raise machine.refuse(f"array {sizes} of objects announces more than the file holds")
+        machine.spend(8 * count)
         flat = np.empty(count, dtype=object)
         for k, item in enumerate(content):
             flat[k] = item
@@ -110,6 +112,7 @@ def _frombuffer(machine: Machine, content: Any, dtype: Any, shape: Any, order: A
 def _encode(machine: Machine, text: Any, encoding: Any = "latin-1") -> memoryview:
     if not isinstance(text, str) or encoding not in ("latin-1", "latin1"):
         raise machine.refuse("bytes in an encoding other than Latin-1")
+    machine.spend(len(text))
     return memoryview(text.encode("latin-1"))
 
 
@@ -179,6 +182,7 @@ def _rebuild_tensor(machine: Machine, storage: Any, offset: Any, size: Any, stri
         return np.zeros(sizes, storage.dtype)
     if last >= storage.size:
         raise machine.refuse("torch tensor larger than its storage")
+    machine.spend(count * storage.itemsize)
     steps = tuple(step * storage.itemsize for step in strides)
     return np.lib.stride_tricks.as_strided(storage[first:], sizes, steps, writeable=False).copy()
 
@@ -190,6 +194,7 @@ def _chumpy(machine: Machine, *_: Any) -> Pending:
     def finish(machine: Machine, state: Any) -> np.ndarray:
         if not isinstance(state.get("x"), np.ndarray):
             raise machine.refuse("chumpy array without its values")
+        machine.spend(8 * state["x"].size)
         return np.asarray(state["x"], dtype=float)
 
     return Pending(finish)
@@ -199,7 +204,11 @@ def _chumpy_select(machine: Machine, *_: Any) -> Pending:
     """`Select`: elements `idxs` of the flattened array `a` in `preferred_shape`."""
 
     def finish(machine: Machine, state: Any) -> np.ndarray:
-        chosen = np.asarray(state["a"], dtype=float).ravel()[np.asarray(state["idxs"], dtype=np.int64)]
+        whole, places = state["a"], state["idxs"]
+        if not all(isinstance(part, np.ndarray) and part.dtype.kind in "iuf" for part in (whole, places)):
+            raise machine.refuse("chumpy selection without its values and places")
+        machine.spend(8 * (whole.size + 2 * places.size))
+        chosen = whole.astype(float).ravel()[places.astype(np.int64)]
         return chosen.reshape(state.get("preferred_shape", chosen.shape))
 
     return Pending(finish)
@@ -211,10 +220,15 @@ def _sparse(by_column: bool) -> Call:
 
     def finish(machine: Machine, state: Any) -> np.ndarray:
         (rows, columns), entries = _shape(machine, state.get("_shape", state.get("shape")))
-        if entries > MAX_SPARSE:
+        if entries > MAX_SPARSE or max(rows, columns) > MAX_SPARSE_SIDE:
             raise machine.refuse(f"sparse matrix {rows} x {columns}, expected at most {MAX_SPARSE} entries")
         data, indices, starts = (np.asarray(state[part]) for part in ("data", "indices", "indptr"))
-        major = np.repeat(np.arange(columns if by_column else rows), np.diff(starts))
+        majors = columns if by_column else rows
+        counts = np.diff(starts)
+        if counts.shape != (majors,) or (counts < 0).any() or int(counts.sum()) != len(data):
+            raise machine.refuse(f"sparse matrix {rows} x {columns} whose rows do not fit its {len(data)} numbers")
+        machine.spend(8 * (entries + majors + len(data)))
+        major = np.repeat(np.arange(majors), counts)
         dense = np.zeros((columns, rows) if by_column else (rows, columns))
         np.add.at(dense, (major, indices), data)
         return dense.T if by_column else dense

@@ -21,12 +21,16 @@ from typing import Any
 import numpy as np
 
 from ..errors import MotionError
-from ..files import MAX_BYTES
-from .pickle_machine import Machine, Table
+from ..opening import read_bytes, tree_size
+from .pickle_machine import FREE_BYTES, Machine, Table
 from .pickle_values import CALLS, NAMES, SMPL_CALLS
 
+MAX_PICKLE = 1 << 31
+"""Largest file: 2 GiB."""
 MAX_UNPACKED = 1 << 30
 """Bytes that a compressed file may unpack to: 1 GiB, about 16 hours of PHC's SMPL clips."""
+UNFOLDED_A_BYTE = 16
+"""Bytes that the value may unfold to for each of the file: a number of two bytes takes eight, one used twice twice."""
 FREE_UNPACKED, UNPACKED_RATIO = 1 << 26, 100
 """A file may unpack to 64 MiB and 100 times its own size beyond; motions pack by 2 to 10."""
 _MALFORMED = (IndexError, KeyError, ValueError, TypeError, AttributeError, OverflowError, struct.error, EOFError)
@@ -51,16 +55,7 @@ def read_pickle(path: Path | str, smpl: bool = False) -> Any:
     Raises MotionError, one line: the file and the global that it asked for, or how it is malformed or too large.
     """
     path = Path(path)
-    try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise MotionError(f"{path}: {size / 2**30:.1f} GiB, expected at most {MAX_BYTES >> 30}")
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise MotionError(f"{path}: no such file") from None
-    except OSError as error:
-        raise MotionError(f"{path}: cannot be read ({error.strerror})") from None
-    return unpickle(data, str(path), smpl)
+    return unpickle(read_bytes(path, MAX_PICKLE), str(path), smpl)
 
 
 def unpickle(data: bytes, where: str, smpl: bool = False) -> Any:
@@ -72,7 +67,9 @@ def unpickle(data: bytes, where: str, smpl: bool = False) -> Any:
             at = _behind_npy_header(data)
         else:
             data = _unpacked(data, where)
-        value = Machine(data, table, where, at).run()
+        machine = Machine(data, table, where, at)
+        value = machine.run()
+        tree_size(value, FREE_BYTES + UNFOLDED_A_BYTE * len(data), where)
     except MotionError:
         raise
     except (*_MALFORMED, *_BAD_HEADER) as error:

@@ -56,7 +56,7 @@ def read_robot_csv(path: Path | str, fps: float | None = None, robot: Robot | No
         raise MotionError(f"{path}: a CSV does not name its joints, {_NEEDS_BODY}")
     header, table = _csv(path, robot)
     rate = resolve_fps(None, fps, path)
-    check_timing(rate, len(table), str(path))
+    check_timing(rate, len(table), str(path), robot.skeleton.num_joints)
     check_finite(table, f"{path}: rows")
     angles = table[:, ROOT_COLUMNS:]
     if header:
@@ -88,7 +88,7 @@ def read_robot_values(values: Values, fps: float | None, path: Path, robot: Robo
 
 def _csv(path: Path, robot: Robot) -> tuple[list[str], np.ndarray]:
     """The header's words, empty without one, and the table (T, 7 + H) of a robot with H hinges."""
-    text = read_text(path).removeprefix("\ufeff")
+    text = read_text(path)
     first, _, rest = text.partition("\n")
     words = [word.strip() for word in first.split(",")]
     named = any(_is_name(word) for word in words)

@@ -104,7 +104,7 @@ def _z_up(values: Values, fps: float | None, path: Path, poses: np.ndarray, kind
     trans = numbers(values, "trans", (len(poses), 3), path)
     skeleton, pelvis = (SMPLX_SKELETON, SMPLX_REST[0]) if kind == "smpl-x" else (DEFAULT_SKELETON, SMPL_PELVIS)
     rate = resolve_fps(file_fps(values, path), fps, path)
-    check_timing(rate, len(poses), str(path))
+    check_timing(rate, len(poses), str(path), len(SMPL_JOINTS))
     rotvecs = _rotvecs(poses, trans, skeleton, path)
     to_model = np.broadcast_to(quat_from_matrix(Y_UP_TO_Z_UP.T), (len(poses), 4))
     rotations = quat_from_rotvec(rotvecs @ Y_UP_TO_Z_UP.T)
@@ -122,7 +122,7 @@ def _aist(values: Values, fps: float | None, path: Path) -> Clip:
     trans = trans / scaling
     told = file_fps(values, path)
     rate = resolve_fps(AIST_FPS if told is None else told, fps, path)
-    check_timing(rate, len(poses), str(path))
+    check_timing(rate, len(poses), str(path), len(SMPL_JOINTS))
     rotations = quat_from_rotvec(_rotvecs(poses, trans, DEFAULT_SKELETON, path) @ Y_UP_TO_Z_UP.T)
     root = (trans + SMPL_PELVIS) @ Y_UP_TO_Z_UP.T
     notes = {"format": "aist++, Y up", "length_unit": f"1 / {scaling:g} m (the file's scaling)"}
@@ -136,7 +136,7 @@ def _phc(values: Values, fps: float | None, path: Path) -> Clip:
     rate = resolve_fps(file_fps(values, path), fps, path)
     order = [PHC_ORDER.index(name) for name in SMPL_JOINTS]
     world = quats[:, order][..., [3, 0, 1, 2]]
-    check_timing(rate, len(root), str(path))
+    check_timing(rate, len(root), str(path), len(SMPL_JOINTS))
     check_finite(world, f"{path}: pose_quat_global")
     if (np.abs(np.linalg.norm(world, axis=-1) - 1.0) > 0.01).any():
         raise MotionError(f"{path}: pose_quat_global is not of length 1, expected unit quaternions x y z w")

@@ -7,8 +7,12 @@ passed over only where they clearly are something else, so that a damaged clip i
 from __future__ import annotations
 
 import re
-import zipfile
+import sys
 from pathlib import Path
+
+from ..errors import MotionError
+from ..files import npz_members
+from ..opening import open_regular
 
 HEAD = 4096
 """Bytes that are looked at."""
@@ -36,10 +40,11 @@ def may_hold_motion(path: Path) -> bool:
     suffix = path.suffix.lower()
     try:
         if suffix == ".npz":
-            return _npz(path)
-        with path.open("rb") as stream:
+            with npz_members(path) as (_, members):
+                return any(keys <= members.keys() for keys in ARRAY_KEYS)
+        with open_regular(path, sys.maxsize) as stream:
             head = stream.read(HEAD)
-    except OSError:
+    except MotionError:
         return True
     if suffix in (".json", ".txt"):
         return bool(_FRAMES.match(head))
@@ -50,15 +55,6 @@ def may_hold_motion(path: Path) -> bool:
     if suffix == ".npy":
         return _npy(head)
     return True
-
-
-def _npz(path: Path) -> bool:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = {name.removesuffix(".npy") for name in archive.namelist()}
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
-        return True
-    return any(keys <= names for keys in ARRAY_KEYS)
 
 
 def _npy(head: bytes) -> bool:

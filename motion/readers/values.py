@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..clip import MAX_FRAMES, Provenance
+from ..clip import MAX_FRAMES, MAX_NUMBERS, MAX_TEXTS, Provenance
 from ..errors import MotionError
 from ..files import LARGEST
 
@@ -32,6 +32,8 @@ def numbers(values: Values, key: str, shape: tuple[int | None, ...], path: Path 
         raise MotionError(f"{path}: {key} {array.shape}, expected ({wanted})")
     if array.shape and array.shape[0] > MAX_FRAMES:
         raise MotionError(f"{path}: {key} has {array.shape[0]} frames, expected at most {MAX_FRAMES}")
+    if array.size > MAX_NUMBERS:
+        raise MotionError(f"{path}: {key} has {array.size} numbers, expected at most {MAX_NUMBERS}; cut the motion")
     with np.errstate(invalid="ignore"):  # a signalling NaN becomes a NaN, which check_finite finds
         return array.astype(float)
 
@@ -84,6 +86,8 @@ def texts_of(values: Values, path: Path) -> tuple[str, ...]:
     for key in TEXT_KEYS:
         value = np.asarray(values[key]) if key in values else None
         if value is not None and value.dtype.kind == "U":
+            if value.size > MAX_TEXTS:
+                raise MotionError(f"{path}: {value.size} texts, expected at most {MAX_TEXTS}")
             return tuple(str(text) for text in value.reshape(-1))
     if path.stem.startswith(PROMPT_PREFIX):
         return (path.stem.removeprefix(PROMPT_PREFIX).replace("_", " "),)
