@@ -49,7 +49,7 @@ def test_json_holds_clips_summary_and_controls(tmp_path: Path) -> None:
     assert (fast["frames"], fast["fps"], fast["variant"], fast["ground"]) == (61, 30.0, "surface", "as-is")
     assert (fast["body"], found["clips"][2]["body"]) == (f"smpl24 {default_body().hash}", None)
     assert fast["metrics"]["slide_mean_mm_s"] == pytest.approx(300.0, abs=0.5)
-    assert {name for name, metric in METRICS.items() if metric.needs == "motion"} == set(fast["metrics"])
+    assert {name for name, m in METRICS.items() if m.needs == "motion"} | set(NO_LOADS) == set(fast["metrics"])
     assert set(found["summary"]) == {"surface", "joints"}
     assert found["summary"]["surface"]["slide_mean_mm_s"]["mean"] == pytest.approx(200.0, abs=0.5)
     assert found["summary"]["joints"]["slide_mean_mm_s"]["mean"] == pytest.approx(200.0, abs=0.5)
