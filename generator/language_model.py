@@ -18,6 +18,7 @@ from torch import nn
 from transformers import AutoConfig, AutoModel, PreTrainedModel
 
 from morphloop.motion import MotionError
+from morphloop.motion.random_streams import own_streams
 
 from .sequences import IGNORE, Batch, Vocabulary
 
@@ -55,6 +56,7 @@ class LanguageModelConfig:
         return Vocabulary(self.text_size, self.streams, self.codebook)
 
 
+@own_streams()
 def pretrained_backbone(folder: Path | str) -> PreTrainedModel:
     """Backbone from a local folder in the layout of `transformers` (config.json, *.safetensors).
 

@@ -20,6 +20,7 @@ import torch
 
 from morphloop.motion import Clip, MotionError, Provenance, write_json
 from morphloop.motion.features import FEATURE_FPS
+from morphloop.motion.random_streams import own_streams
 
 from .language_model import LanguageModelConfig, MotionLanguageModel
 from .patterns import PATTERNS
@@ -151,6 +152,7 @@ class MotionLLM:
             captions += [self.text.decode(i) for i in ids]
         return captions
 
+    @own_streams()
     def finetune(
         self, accepted: Sequence[Clip], replay: Sequence[Clip], config: FinetuneConfig | None = None
     ) -> MotionLLM:

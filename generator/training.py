@@ -20,6 +20,7 @@ from torch import nn
 
 from morphloop.motion import Clip, MotionError
 from morphloop.motion.features import CONTACT_INDEX, CONTACTS, FEATURE_FPS, clip_to_features, features_to_positions
+from morphloop.motion.random_streams import own_streams
 
 from .language_model import LanguageModelConfig, MotionLanguageModel
 from .patterns import PATTERNS, Pattern
@@ -175,6 +176,7 @@ def kinematic_loss(made: torch.Tensor, wanted: torch.Tensor, weights: LossWeight
     return loss, local.norm(dim=-1).mean()
 
 
+@own_streams()
 def train_tokenizer(
     clips: Sequence[Clip],
     config: TokenizerConfig | None = None,
@@ -259,6 +261,7 @@ def draw_pairs(
     return pairs
 
 
+@own_streams()
 def train_language_model(
     examples: Sequence[Example],
     config: LanguageModelConfig,

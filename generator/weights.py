@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from morphloop.motion import MotionError, write_atomic
+from morphloop.motion.random_streams import own_streams
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -54,7 +55,8 @@ def load_weights(path: Path | str, build: Callable[[], Module]) -> Module:
             raise MotionError(f"{path}: tensor '{name}' is {tuple(tensors[name].shape)}, expected {shape}")
         if tensors[name].is_floating_point() and not bool(torch.isfinite(tensors[name]).all()):
             raise MotionError(f"{path}: tensor '{name}' holds NaN or infinity")
-    module = build()
+    with own_streams():  # a new module draws weights, which those of the file replace
+        module = build()
     module.load_state_dict(tensors)
     return module.eval()
 

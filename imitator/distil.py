@@ -20,6 +20,7 @@ from morphloop.envs import Observer, build_library, feedback_entries
 from morphloop.envs.sampling import smoothed_rates
 from morphloop.envs.tracking import ACTION_LIMIT
 from morphloop.motion import MotionError
+from morphloop.motion.random_streams import own_streams
 from morphloop.motion.rotations import quat_conj, quat_mul, quat_to_rotvec
 from morphloop.sim import CONTROL_HZ, Body, CpuPhysics
 
@@ -203,6 +204,7 @@ class _Memory:
         self.count = min(self.count + len(obs), self.size)
 
 
+@own_streams()
 def distil(
     policy: Policy,
     tapes: Sequence[Tape],

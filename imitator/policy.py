@@ -21,6 +21,7 @@ from torch import nn
 
 from morphloop.envs import default_gains, observation_layout, observation_size
 from morphloop.motion import MotionError, write_atomic
+from morphloop.motion.random_streams import own_streams
 from morphloop.sim import Body, default_body
 
 SCHEMA = 2
@@ -116,6 +117,7 @@ class Policy(nn.Module):
         """Write the file atomically."""
         return write_atomic(path, lambda stream: stream.write(self.to_bytes()))
 
+    @own_streams()
     def copy(self) -> Policy:
         """A policy of its own with the same weights."""
         twin = Policy(self.spec)
@@ -123,6 +125,7 @@ class Policy(nn.Module):
         return twin
 
 
+@own_streams()
 def new_policy(body: Body, hidden: Sequence[int] = (384, 256), seed: int = 0) -> Policy:
     """An untrained policy for a body whose first action is none: the last layer starts near zero."""
     torch.manual_seed(seed)
@@ -145,6 +148,7 @@ def new_policy(body: Body, hidden: Sequence[int] = (384, 256), seed: int = 0) ->
     return policy
 
 
+@own_streams()
 def load_policy(path: Path | str, body: Body | None = None) -> Policy:
     """Read a policy file for a body, the default one if None.
 

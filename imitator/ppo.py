@@ -15,6 +15,7 @@ from torch import nn
 from morphloop.envs import TrackingEnv
 from morphloop.envs.sb3_adapter import TrackingVecEnv
 from morphloop.motion import MotionError
+from morphloop.motion.random_streams import own_streams
 
 from .checkpoint import Tensors
 from .policy import Policy
@@ -91,6 +92,7 @@ class Sb3Trainer(Trainer):
     MotionError for a task on another device.
     """
 
+    @own_streams()  # Stable-Baselines3 seeds all of them
     def __init__(self, policy: Policy, env: TrackingEnv, config: PpoConfig | None = None, seed: int = 0):
         super().__init__(policy, env, seed)
         if env.clip.device.type != "cpu":

@@ -28,6 +28,7 @@ from torch import nn
 from morphloop.envs import MotionLibrary
 from morphloop.envs.observations import heading_frame
 from morphloop.motion import MotionError, write_atomic
+from morphloop.motion.random_streams import own_streams
 from morphloop.motion.rotations import quat_conj, quat_mul, quat_to_rotvec
 from morphloop.sim import CONTROL_HZ, JointState
 
@@ -326,8 +327,7 @@ def make_prior(config: PriorConfig, library: MotionLibrary, weights: dict[str, t
     kind, device = KINDS[config.kind], library.start.device
     before, after = clip_transitions(library, config.seed)
     raw = kind.features(before, after)
-    with torch.random.fork_rng(devices=[]):  # the weights depend on the seed alone, and nobody's stream on them
-        torch.manual_seed(config.seed)
+    with own_streams(config.seed):  # the weights depend on the seed alone, and nobody's stream on them
         prior = kind(config, raw.shape[1], device).to(device)
     if weights is not None:
         _put_weights(prior, weights)

@@ -22,6 +22,7 @@ from tensordict import TensorDict
 from torch import nn
 
 from morphloop.envs import StepResult, TrackingEnv
+from morphloop.motion.random_streams import own_streams
 
 from .checkpoint import Tensors
 from .policy import Policy
@@ -104,6 +105,7 @@ class RslTrainer(Trainer):
     starts, to which the rank is added.
     """
 
+    @own_streams()
     def __init__(self, policy: Policy, env: TrackingEnv, config: RslConfig | None = None, seed: int = 0):
         self.world = World.here()
         super().__init__(policy.to(env.clip.device), env, seed + self.world.rank)

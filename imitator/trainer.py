@@ -14,6 +14,7 @@ from torch import nn
 
 from morphloop.envs import StepResult, TrackingEnv
 from morphloop.motion import MotionError
+from morphloop.motion.random_streams import own_streams
 from morphloop.sim import CONTROL_HZ
 
 from .checkpoint import (
@@ -103,8 +104,9 @@ class Trainer(ABC):
     def update(self) -> dict[str, float]:
         """One rollout of all environments and its gradient steps; returns figures. MotionError if it diverges."""
         began = time.perf_counter()
-        seed_streams(self.seed, self.updates)
-        steps, losses = self._improve()
+        with own_streams():
+            seed_streams(self.seed, self.updates)
+            steps, losses = self._improve()
         self.updates += 1
         self.env_steps += steps
         check_sound(self.policy)
