@@ -11,6 +11,7 @@ import pytest
 
 from morphloop.cli.evaluate import Evaluate
 from morphloop.metrics import METRICS
+from morphloop.metrics.loaded import NO_LOADS
 from morphloop.motion import DEFAULT_SKELETON, HUMANML3D_JOINTS, Clip, JointTrack, MotionError, save_clip
 from morphloop.motion.rotations import quat_from_rotvec
 from morphloop.sim import default_body
