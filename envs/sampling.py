@@ -1,4 +1,12 @@
-"""Which clip and which second of it an episode starts in: in proportion to failure, with a floor."""
+"""Which clip and which second of it an episode starts in: where bodies are lost, and a little before it.
+
+Every second of a clip has a failure rate, smoothed exponentially over what became of the episodes that played it: those
+that were lost in it and those that passed. Starts are aimed at seconds in proportion to it, with a floor that is spread
+evenly and a cap on the largest share, as BeyondMimic does (Liao et al., arXiv 2508.08241). Departures: a
+rate counts passes too, where theirs counts failures alone, so that it does not grow with how often a second is played;
+and a start lies up to half a second before the second that it is aimed at, where theirs spreads failures over the bins
+before.
+"""
 
 from __future__ import annotations
 
@@ -14,23 +22,34 @@ SEGMENT_STEPS = round(CONTROL_HZ)
 """One second."""
 FLOOR = 0.1
 """Share of the starts that is spread evenly whatever failed."""
-SMOOTHING = 0.02
-"""Weight of a new outcome in a segment's running failure rate."""
+CAP = 200.0
+"""Largest share of the other starts that are aimed at one segment, in even shares."""
+LEAD_STEPS = SEGMENT_STEPS // 2
+"""How far before their segment aimed starts begin: who is lost at a moment had begun to fall before it."""
+MEMORY = 50.0
+"""Outcomes that a segment's running failure rate remembers."""
+UNSEEN, UNSEEN_OUTCOMES = 0.5, 2.0
+"""Failure rate of a segment that nobody has played, and how many outcomes that counts for."""
 
 
-def smoothed_rates(
-    rates: torch.Tensor, rows: torch.Tensor, failed: torch.Tensor, weight: float, told: torch.Tensor | None = None
-) -> torch.Tensor:
-    """Exponentially smoothed failure rates (S,) after outcomes (K,), of those alone for which `told` (K,) bool is set.
+def outcomes(
+    rows: torch.Tensor, failed: torch.Tensor, size: int, weight: torch.Tensor | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """How many outcomes (size,) of K each row had, and what share (size,) of them failed, 0 where there was none.
 
-    rows: (K,) whose rate each moves; several outcomes of one row count as that many, taken at their mean; weight: of
-    one new outcome.
+    rows: (K,); failed: (K,) bool; weight: (K,) for how many each counts, one if None.
     """
-    counts = torch.ones(len(rows), device=rates.device) if told is None else told.to(rates.dtype)
-    seen = torch.zeros_like(rates).scatter_add_(0, rows, counts)
-    bad = torch.zeros_like(rates).scatter_add_(0, rows, counts * failed)
-    keep = (1.0 - weight) ** seen
-    return torch.where(seen > 0, keep * rates + (1.0 - keep) * bad / torch.clamp(seen, min=1.0), rates)
+    weight = torch.ones(len(rows), device=rows.device) if weight is None else weight
+    count = weight.new_zeros(size).scatter_add_(0, rows, weight)
+    bad = weight.new_zeros(size).scatter_add_(0, rows, weight * failed)
+    return count, bad / torch.where(count > 0.0, count, 1.0)
+
+
+def shares(failure: torch.Tensor, cap: float = CAP) -> torch.Tensor:
+    """(S,) shares in proportion to failure rates (S,), none above `cap` even ones; what is cut off is spread evenly."""
+    share = failure / failure.sum().clamp(min=torch.finfo(failure.dtype).tiny)
+    share = share.clamp(max=cap / len(share))
+    return share + (1.0 - share.sum()).clamp(min=0.0) / len(share)
 
 
 class StartSampler:
@@ -38,26 +57,31 @@ class StartSampler:
 
     library: the clips; generator: torch generator on the library's device; floor: share of the starts that is spread
     evenly whatever failed, 1 for all of them.
+    clip: (S,) of each segment; begin, end: (S,) its first frame and the one after its last, a clip's last segment
+    goes to the clip's end; failure: (S,) rates; seen: (S,) outcomes that each rests on, up to `MEMORY`
     """
 
     def __init__(self, library: MotionLibrary, generator: torch.Generator, floor: float = FLOOR):
         self.library, self.generator, self.floor = library, generator, floor
         device = library.start.device
-        counts = torch.clamp((library.length - 1) // SEGMENT_STEPS, min=1)
-        self.clip = torch.repeat_interleave(torch.arange(len(counts), device=device), counts)
-        first = torch.cumsum(counts, 0) - counts
-        self.first = first
-        self.segment = torch.arange(len(self.clip), device=device) - first[self.clip]
+        self.count = torch.clamp((library.length - 1) // SEGMENT_STEPS, min=1)
+        self.clip = torch.repeat_interleave(torch.arange(len(self.count), device=device), self.count)
+        self.first = torch.cumsum(self.count, 0) - self.count
+        segment = torch.arange(len(self.clip), device=device) - self.first[self.clip]
+        self.begin = segment * SEGMENT_STEPS
+        last = segment == self.count[self.clip] - 1
+        self.end = torch.where(last, library.length[self.clip] - 1, self.begin + SEGMENT_STEPS).clamp(min=1)
         self.restart()
 
     def restart(self) -> None:
         """Forget every outcome."""
-        self.failure = torch.full((len(self.clip),), 0.5, device=self.clip.device)
+        self.failure = torch.full((len(self.clip),), UNSEEN, device=self.clip.device)
+        self.seen = torch.zeros_like(self.failure)
 
     @property
     def weights(self) -> torch.Tensor:
-        """(S,) probability that a start falls into each segment."""
-        return self.failure / self.failure.sum() * (1.0 - self.floor) + self.floor / len(self.failure)
+        """(S,) probability that a start is aimed at each segment."""
+        return shares(self.failure) * (1.0 - self.floor) + self.floor / len(self.failure)
 
     def table(self) -> dict[str, list[Any]]:
         """All segments as JSON holds them: names of the C clips, and of every segment its clip's place among them, the
@@ -65,25 +89,47 @@ class StartSampler:
         return {
             "names": [clip.name for clip in self.library.clips],
             "clip": self.clip.tolist(),
-            "start_s": (self.segment * SEGMENT_STEPS / CONTROL_HZ).tolist(),
+            "start_s": (self.begin / CONTROL_HZ).tolist(),
             "failure": self.failure.tolist(),
             "weight": self.weights.tolist(),
         }
 
     def draw(self, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """(count,) clips and (count,) frames to start from."""
-        weight = self.weights
-        pick = torch.multinomial(weight, count, replacement=True, generator=self.generator)
-        clip = self.clip[pick]
-        jitter = torch.rand(count, generator=self.generator, device=weight.device)
-        frame = self.segment[pick] * SEGMENT_STEPS + (jitter * SEGMENT_STEPS).long()
-        return clip, torch.minimum(frame, torch.clamp(self.library.length[clip] - 2, min=0))
+        """(count,) clips and (count,) frames to start from: anywhere in an even segment, or in a segment's length that
+        begins `LEAD_STEPS` before one that bodies fail in."""
+        chance = torch.rand(3, count, generator=self.generator, device=self.clip.device)
+        even = chance[0] < self.floor
+        aimed = torch.multinomial(shares(self.failure), count, replacement=True, generator=self.generator)
+        pick = torch.where(even, (chance[1] * len(self.clip)).long(), aimed)
+        lead = torch.where(even, 0, LEAD_STEPS)
+        first = torch.clamp(self.begin[pick] - lead, min=0)
+        width = torch.clamp(self.end[pick] - lead - first, min=1)
+        return self.clip[pick], first + (chance[2] * width).long()
 
     def record(
-        self, clip: torch.Tensor, frame: torch.Tensor, failed: torch.Tensor, told: torch.Tensor | None = None
+        self,
+        clip: torch.Tensor,
+        before: torch.Tensor,
+        after: torch.Tensor,
+        played: torch.Tensor,
+        failed: torch.Tensor,
+        cut: torch.Tensor,
     ) -> None:
-        """Tell the outcome of passing or failing in the segments of (clip, frame), each (K,); of those alone for which
-        `told` (K,) bool is set."""
-        last = torch.clamp((self.library.length[clip] - 1) // SEGMENT_STEPS, min=1) - 1
-        rows = self.first[clip] + torch.minimum(frame.long() // SEGMENT_STEPS, last)
-        self.failure = smoothed_rates(self.failure, rows, failed, SMOOTHING, told)
+        """Tell a control step of N episodes on `clip`, from frame `before` to `after`, `played` frames after their
+        start, (N,) each.
+
+        A segment that an episode is lost in, `failed` (N,) bool, has failed; one whose end it comes to was passed, and
+        so was what it saw of the one that it is cut off in, `cut` (N,) bool. A pass counts for the share of the segment
+        that the episode has played: who starts near its end tells little about it.
+        """
+        segment = torch.minimum(before.long() // SEGMENT_STEPS, self.count[clip] - 1)
+        rows = self.first[clip] + segment
+        begin, end = self.begin[rows], self.end[rows]
+        share = torch.minimum(played, after - begin) / (end - begin)
+        told = failed | cut | (after >= end)
+        weight = torch.where(failed, 1.0, share.clamp(max=1.0)) * told
+        count, rate = outcomes(rows, failed, len(self.failure), weight)
+        known = self.seen + UNSEEN_OUTCOMES
+        keep = torch.minimum((1.0 - 1.0 / MEMORY) ** count, known / (known + count))
+        self.failure = keep * self.failure + (1.0 - keep) * rate
+        self.seen = torch.clamp(self.seen + count, max=MEMORY)

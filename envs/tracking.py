@@ -280,7 +280,8 @@ class TrackingEnv:
         controls = self.observer.controls(action, before, self.clip, self.frame, self.play)
         self.physics.ctrl[:] = controls.to(self.physics.ctrl.dtype)
         diverged = self.physics.step()
-        self.frame += 1 if self.play is None else self.play.speed
+        speed = 1 if self.play is None else self.play.speed
+        self.frame += speed
         self.steps += 1
         self.state, self.foot_force = self._state(), self.physics.foot_force
         reference = self.observer.reference(self.clip, self.frame, self.play)
@@ -290,22 +291,21 @@ class TrackingEnv:
         at_end = self.frame >= self.library.length[self.clip] - 1
         truncated = (at_end | (self.steps >= self.config.max_steps)) & ~terminated
         done, physics = terminated | truncated, self.physics
+        self.sampler.record(self.clip, self.frame - speed, self.frame, self.steps * speed, terminated, truncated)
         if isinstance(physics, MaskedPhysics):
             final_obs = self._observe() if self.want_final else before.pos.new_empty(0, self.observation_size)
-            self.sampler.record(self.clip, self.frame, terminated, done)
             self._restart_where(done, physics)
             obs = self._observe()
         else:
             final_obs = self._observe()
-            obs = self._restart_rows(done, terminated, final_obs)
+            obs = self._restart_rows(done, final_obs)
         return StepResult(obs, reward, terminated, truncated, final_obs, error, slide)
 
-    def _restart_rows(self, done: torch.Tensor, failed: torch.Tensor, obs: torch.Tensor) -> torch.Tensor:
+    def _restart_rows(self, done: torch.Tensor, obs: torch.Tensor) -> torch.Tensor:
         """Start environments `done` (N,) bool anew, looking up which they are: on a CPU the least work."""
         ids = torch.nonzero(done).flatten()
         if not len(ids):
             return obs
-        self.sampler.record(self.clip[ids], self.frame[ids], failed[ids])
         self._start(ids)
         return obs.index_copy(0, ids, self._observe(ids))
 

@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from morphloop.envs import TrackingEnv
+from morphloop.envs.sampling import MEMORY
 from morphloop.motion import MotionError, write_atomic
 from morphloop.sim import CpuPhysics, JointState
 
@@ -132,8 +133,9 @@ def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: Tensors, learni
 
 
 def env_tensors(env: TrackingEnv) -> Tensors:
-    """The stream of starts and the failure table; on the CPU backend also where every episode is."""
-    tensors = {"generator": env.generator.get_state(), "failure": env.sampler.failure}
+    """The stream of starts and what failed so far; on the CPU backend also where every episode is."""
+    sampler = env.sampler
+    tensors = {"generator": env.generator.get_state(), "failure": sampler.failure, "seen": sampler.seen}
     if isinstance(env.physics, CpuPhysics):
         tensors |= {"physics": torch.from_numpy(env.physics.state), "foot_force": env.foot_force}
         tensors |= {"clip": env.clip, "frame": env.frame, "steps": env.steps}
@@ -148,6 +150,8 @@ def restore_env(env: TrackingEnv, tensors: Tensors) -> torch.Tensor | None:
     device = env.clip.device
     env.generator.set_state(tensors["generator"])
     env.sampler.failure = tensors["failure"].to(device)
+    # a checkpoint of before outcomes were counted holds rates that rest on as many as are remembered
+    env.sampler.seen = tensors.get("seen", torch.full_like(env.sampler.failure, MEMORY)).to(device)
     if not (isinstance(env.physics, CpuPhysics) and "physics" in tensors):
         return env.reset()
     env.physics.state[:] = tensors["physics"].numpy()

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from morphloop.envs import Observer, build_library, feedback_entries
-from morphloop.envs.sampling import smoothed_rates
+from morphloop.envs.sampling import outcomes
 from morphloop.envs.tracking import ACTION_LIMIT
 from morphloop.motion import MotionError
 from morphloop.motion.random_streams import own_streams
@@ -178,7 +178,9 @@ class Ride:
         over = left | ended
         if over.any():
             ids = over.nonzero().flatten()
-            self.failure = smoothed_rates(self.failure, self.tape[ids], left[ids], SMOOTHING)
+            count, rate = outcomes(self.tape[ids], left[ids], len(self.failure))
+            keep = (1.0 - SMOOTHING) ** count
+            self.failure = keep * self.failure + (1.0 - keep) * rate
             self.left_tube += int(left.sum())
             self.begin(ids)
         return obs, wanted.clamp(-LABEL_LIMIT, LABEL_LIMIT)

@@ -25,7 +25,6 @@ from morphloop.envs import (
 )
 from morphloop.envs.gym_adapter import DEFAULT_ACTIONS, TrackingGymEnv, TrackingVectorEnv, default_clips
 from morphloop.envs.reference import generalised_velocity, lowest_height, planted_feet, servo_targets
-from morphloop.envs.sampling import FLOOR, SEGMENT_STEPS, StartSampler
 from morphloop.envs.sb3_adapter import TrackingVecEnv
 from morphloop.envs.tracking import ACTION_LIMIT
 from morphloop.motion import DEFAULT_SKELETON, Clip, MotionError, make_corpus
@@ -325,47 +324,6 @@ def test_same_seed_same_steps(body: Body, clips: list[Clip]):
 
     assert torch.equal(play(1), play(1))
     assert not torch.equal(play(1), play(2))
-
-
-# -- starts ----------------------------------------------------------------------------------------------------------
-
-
-def sampler(body: Body, clips: list[Clip], seed: int = 0) -> StartSampler:
-    return StartSampler(build_library(clips, body), torch.Generator().manual_seed(seed))
-
-
-def test_starts_lie_within_clips_and_cover_all_segments(body: Body, clips: list[Clip]):
-    starts = sampler(body, clips)
-    clip, frame = starts.draw(4000)
-    assert (frame >= 0).all()
-    assert (frame <= starts.library.length[clip] - 2).all()
-    segments = {(int(c), int(f) // SEGMENT_STEPS) for c, f in zip(clip, frame, strict=True)}
-    assert set(zip(starts.clip.tolist(), starts.segment.tolist(), strict=True)) <= segments
-
-
-def test_starts_follow_failure_over_a_floor(body: Body, clips: list[Clip]):
-    starts = sampler(body, clips)
-    starts.failure[:] = 0.0
-    starts.failure[2] = 1.0
-    clip, frame = starts.draw(20_000)
-    hit = ((clip == starts.clip[2]) & (frame // SEGMENT_STEPS == starts.segment[2])).float().mean()
-    count = len(starts.failure)
-    assert float(hit) == pytest.approx(1.0 - FLOOR + FLOOR / count, abs=0.01)
-    assert (clip != starts.clip[2]).any(), "the floor still starts elsewhere"
-
-
-def test_outcomes_move_their_own_segment_only(body: Body, clips: list[Clip]):
-    starts = sampler(body, clips)
-    before = starts.failure.clone()
-    clip = torch.zeros(50, dtype=torch.long)
-    starts.record(clip, torch.full((50,), SEGMENT_STEPS + 3), torch.ones(50, dtype=torch.bool))
-    moved = (starts.failure != before).nonzero().flatten().tolist()
-    assert moved == [1]
-    assert float(starts.failure[1]) == pytest.approx(1.0 - 0.5 * 0.98**50, abs=1e-4)
-    starts.record(clip, torch.full((50,), 10_000), torch.zeros(50, dtype=torch.bool))
-    assert float(starts.failure[int(starts.first[1]) - 1]) < 0.5, "the end of a clip counts for its last segment"
-    starts.restart()
-    assert (starts.failure == 0.5).all()
 
 
 # -- adapters --------------------------------------------------------------------------------------------------------
