@@ -25,8 +25,8 @@ FLOOR = 0.1
 CAP = 200.0
 """Largest share of the other starts that are aimed at one segment, in even shares."""
 LEAD_STEPS = SEGMENT_STEPS // 2
-"""How far before their segment aimed starts begin: who is lost at a moment had begun to fall before it. Of 453 bodies that
-an untrained network lost on 48 clips, half were a tenth of a metre off 13 steps earlier, four of five 7 to 22."""
+"""How far before their segment aimed starts begin: who is lost at a moment had begun to fall before it. Of 453 bodies
+that an untrained network lost on 48 clips, half were a tenth of a metre off 13 steps earlier, four of five 7 to 22."""
 MEMORY = 50.0
 """Outcomes that a segment's running failure rate remembers."""
 UNSEEN, UNSEEN_OUTCOMES = 0.5, 2.0
