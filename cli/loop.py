@@ -136,6 +136,8 @@ class LoopStatus:
                 cells.append(_stage_cell(done.manifest) if done else "[yellow]begun" if started else "[dim]open")
             table.add_row(str(result.number), *cells)
         Console().print(table)
+        for result in rounds:
+            print(f"round {result.number}: {_became(result)}")
         if self.json is not None:
             write_json(self.json, {"schema": 1, "rounds": [_round_json(result) for result in rounds]})
         return DONE
@@ -205,6 +207,16 @@ SIDES = ("before", "after")
 COLUMNS = ("all, before", "after", "accepted, before", "after")
 
 
+def _became(result: RoundResult) -> str:
+    """What became of a round's clips, in words."""
+    if "select" not in result.stages:
+        return "no verdicts yet"
+    counts = result.counts
+    reasons = ", ".join(f"{reason} {count}" for reason, count in counts["reasons"].items())
+    outcomes = ", ".join(f"{counts[name]} {name}" for name in ("accepted", "rescued", "rejected") if counts[name])
+    return f"{counts['clips']} clips: {outcomes}" + (f" ({reasons})" if reasons else "")
+
+
 def _stage_cell(manifest: dict) -> str:
     skipped = "skipped, " if "skipped" in manifest["notes"] else ""
     return f"[green]{skipped}{manifest['wall_s']:.1f} s"
@@ -215,4 +227,5 @@ def _round_json(result: RoundResult) -> dict:
         name: {"wall_s": done.manifest["wall_s"], "hash": done.hash, "notes": done.manifest["notes"]}
         for name, done in result.stages.items()
     }
-    return {"round": result.number, "stages": stages}
+    counts = result.counts if "select" in result.stages else None
+    return {"round": result.number, "counts": counts, "stages": stages}

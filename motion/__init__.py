@@ -1,24 +1,54 @@
 """Motion: skeletons, clips, files, features, fitting and the built-in corpus."""
 
-from .clip import Clip, JointTrack, Provenance, Rollout
-from .corpus import action_names, make_corpus
-from .errors import MotionError
-from .files import (
-    load_clip,
-    load_rollout,
-    read_manifest,
-    save_clip,
-    save_rollout,
-    write_atomic,
-    write_json,
-    write_manifest,
-)
-from .fit import TOE_HEIGHT, fit_joints
-from .humanml3d import joints_from_features, joints_to_features, track_from_features, track_to_features
-from .readers import find_motions, read_motion, read_motions
-from .retarget import to_default
-from .skeleton import DEFAULT_SKELETON, HUMANML3D_JOINTS, SMPL_JOINTS, Skeleton, forward_kinematics
-from .writers import FORMATS, as_format, write_motion
+from typing import TYPE_CHECKING
+
+from .on_demand import names_of
+
+if TYPE_CHECKING:
+    from .clip import Clip, JointTrack, Provenance, Rollout
+    from .corpus import action_names, make_corpus
+    from .errors import MotionError
+    from .files import (
+        load_clip,
+        load_rollout,
+        read_manifest,
+        save_clip,
+        save_rollout,
+        write_atomic,
+        write_json,
+        write_manifest,
+    )
+    from .fit import TOE_HEIGHT, fit_joints
+    from .humanml3d import joints_from_features, joints_to_features, track_from_features, track_to_features
+    from .readers import find_motions, read_motion, read_motions
+    from .retarget import to_default
+    from .skeleton import DEFAULT_SKELETON, HUMANML3D_JOINTS, SMPL_JOINTS, Skeleton, forward_kinematics
+    from .writers import FORMATS, as_format, write_motion
+else:
+    __getattr__ = names_of(
+        __name__,
+        {
+            "clip": ("Clip", "JointTrack", "Provenance", "Rollout"),
+            "corpus": ("action_names", "make_corpus"),
+            "errors": ("MotionError",),
+            "files": (
+                "load_clip",
+                "load_rollout",
+                "read_manifest",
+                "save_clip",
+                "save_rollout",
+                "write_atomic",
+                "write_json",
+                "write_manifest",
+            ),
+            "fit": ("TOE_HEIGHT", "fit_joints"),
+            "humanml3d": ("joints_from_features", "joints_to_features", "track_from_features", "track_to_features"),
+            "readers": ("find_motions", "read_motion", "read_motions"),
+            "retarget": ("to_default",),
+            "skeleton": ("DEFAULT_SKELETON", "HUMANML3D_JOINTS", "SMPL_JOINTS", "Skeleton", "forward_kinematics"),
+            "writers": ("FORMATS", "as_format", "write_motion"),
+        },
+    )
 
 __all__ = [
     "DEFAULT_SKELETON",

@@ -1,14 +1,38 @@
 """The loop itself: stages that can be killed and resumed, selection with reasons, the guard, lineage, the report."""
 
-from .config import LoopConfig, read_config, read_prompts
-from .guard import compare_generators
-from .lineage import Ancestor, lineage
-from .records import evidence, load_record, measured, save_projection
-from .report import write_report
-from .rounds import RoundResult, finished_rounds, is_begun, resume_run, start_run
-from .selection import REASONS, Evidence, SelectionConfig, Verdict, judge, tally
-from .stages import STAGES, Finished, run_stage
-from .steps import summaries
+from typing import TYPE_CHECKING
+
+from morphloop.motion.on_demand import names_of
+
+if TYPE_CHECKING:
+    from .ancestry import Ancestor, lineage
+    from .config import LoopConfig, read_config
+    from .guard import compare_generators
+    from .prompts import read_prompts
+    from .records import evidence, load_record, measured, save_projection
+    from .report import write_report
+    from .rounds import resume_run, start_run
+    from .selection import REASONS, Evidence, SelectionConfig, Verdict, judge, tally
+    from .stages import STAGES, Finished, run_stage
+    from .status import RoundResult, finished_rounds, is_begun
+    from .steps import summaries
+else:
+    __getattr__ = names_of(
+        __name__,
+        {
+            "ancestry": ("Ancestor", "lineage"),
+            "config": ("LoopConfig", "read_config"),
+            "guard": ("compare_generators",),
+            "prompts": ("read_prompts",),
+            "records": ("evidence", "load_record", "measured", "save_projection"),
+            "report": ("write_report",),
+            "rounds": ("resume_run", "start_run"),
+            "selection": ("REASONS", "Evidence", "SelectionConfig", "Verdict", "judge", "tally"),
+            "stages": ("STAGES", "Finished", "run_stage"),
+            "status": ("RoundResult", "finished_rounds", "is_begun"),
+            "steps": ("summaries",),
+        },
+    )
 
 __all__ = [
     "REASONS",

@@ -12,8 +12,8 @@ from morphloop.imitator import ProjectionConfig
 from morphloop.motion import MotionError, write_json
 
 from .selection import SelectionConfig
+from .status import CONFIG, MAX_ROUNDS
 
-CONFIG = "config.json"
 MAX_PROMPTS = 100_000
 
 
@@ -51,29 +51,12 @@ class LoopConfig:
             raise MotionError("loop: no prompts, expected at least one")
         if len(self.prompts) > MAX_PROMPTS:
             raise MotionError(f"loop: {len(self.prompts)} prompts, expected at most {MAX_PROMPTS}")
-        if self.rounds < 1:
-            raise MotionError(f"loop: rounds is {self.rounds}, expected at least 1")
+        if not 1 <= self.rounds <= MAX_ROUNDS:
+            raise MotionError(f"loop: rounds is {self.rounds}, expected 1 to {MAX_ROUNDS}")
         if not 0 <= self.finetune.replay_share < 1:
             raise MotionError(f"loop: replay share is {self.finetune.replay_share}, expected at least 0 and under 1")
         if not 0 < self.seconds[0] <= self.seconds[1]:
             raise MotionError(f"loop: seconds are {self.seconds}, expected shortest and longest, both over 0")
-
-
-def read_prompts(path: Path | str) -> tuple[str, ...]:
-    """Prompts of a text file, one a line; empty lines and lines that begin with # are passed over."""
-    path = Path(path)
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise MotionError(
-            f"{path}: cannot be read ({error.strerror}), expected a text file with a prompt a line"
-        ) from None
-    except UnicodeDecodeError:
-        raise MotionError(f"{path}: not a text file, expected one prompt a line in UTF-8") from None
-    prompts = tuple(line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#"))
-    if not prompts:
-        raise MotionError(f"{path}: holds no prompt, expected one a line")
-    return prompts
 
 
 def write_config(run: Path, config: LoopConfig) -> None:

@@ -18,9 +18,9 @@ from .config import LoopConfig, read_config
 from .figures import foot_plots
 from .guard import DECISIVE
 from .records import CLIPS, SOURCES, Record, load_motion
-from .rounds import RoundResult, finished_rounds
 from .selection import SelectionConfig
 from .stages import TIMING
+from .status import RoundResult, finished_rounds
 from .steps import FINETUNE_FILE, GUARD_FILE, UPDATE_FILE
 
 TABLE_METRICS = (

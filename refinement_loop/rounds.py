@@ -20,28 +20,11 @@ from morphloop.motion import MotionError
 from . import steps
 from .config import LoopConfig, read_config, write_config
 from .ledger import append_event
-from .stages import STAGES, Finished, hash_json, read_finished, run_stage
+from .stages import Finished, hash_json, run_stage
+from .status import RoundResult, round_folder
 
 Watch = Callable[[str, int, int], None]
 """Told of progress: "round 1: project", how many are done, of how many."""
-
-
-@dataclass(frozen=True)
-class RoundResult:
-    """A round's finished stages by name, in order."""
-
-    number: int
-    stages: dict[str, Finished]
-
-    @property
-    def counts(self) -> dict[str, Any]:
-        """Verdicts of the round, as `selection.tally` gives them."""
-        return self.stages["select"].manifest["notes"]
-
-    @property
-    def failed(self) -> dict[str, str]:
-        """Files of a folder of outputs that could not be read, with reasons."""
-        return self.stages["generate"].manifest["notes"]["failed"]
 
 
 @dataclass(frozen=True)
@@ -69,26 +52,6 @@ def start_run(run: Path, config: LoopConfig, watch: Watch) -> list[RoundResult]:
 def resume_run(run: Path, watch: Watch) -> list[RoundResult]:
     """Go on with a run where it was left; finished stages and finished clips are not done again."""
     return start_run(run, read_config(run), watch)
-
-
-def round_folder(run: Path, number: int) -> Path:
-    """Where a round lives."""
-    return run / f"round_{number:02d}"
-
-
-def is_begun(run: Path, number: int, name: str) -> bool:
-    """Whether a stage was begun and not finished."""
-    return (round_folder(run, number) / f".{name}.partial").is_dir()
-
-
-def finished_rounds(run: Path) -> list[RoundResult]:
-    """Every round that has a folder, with the stages that are finished."""
-    config, results = read_config(run), []
-    for number in range(config.rounds):
-        found = {name: read_finished(round_folder(run, number) / name) for name in STAGES}
-        stages = {name: done for name, done in found.items() if done is not None}
-        results.append(RoundResult(number, stages))
-    return results
 
 
 def _run_round(run: Path, number: int, config: LoopConfig, state: _State, watch: Watch) -> tuple[RoundResult, _State]:

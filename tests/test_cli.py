@@ -67,12 +67,19 @@ def clips(tmp_path):
     return folder
 
 
-def test_help_imports_nothing_heavy_and_lists_every_command():
-    code = "import sys, morphloop.cli as c; print(c.main(['--help']), 'torch' in sys.modules, 'mujoco' in sys.modules)"
+def assert_loads_nothing_heavy(*args):
+    """A glance at a run that is at work must not take its cores for seconds; returns what the command printed."""
+    heavy = "[m for m in ('torch', 'mujoco', 'transformers', 'stable_baselines3', 'scipy') if m in sys.modules]"
+    code = f"import sys, morphloop.cli as c; print(c.main({list(args)}), {heavy})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "0 False False"
+    assert done.stdout.splitlines()[-1] == "0 []"
+    return done.stdout
+
+
+def test_help_imports_nothing_heavy_and_lists_every_command():
+    told = assert_loads_nothing_heavy("--help")
     for word in ("demo", "evaluate", "project", "generate", "train generator", "loop resume", "lineage"):
-        assert word in done.stdout
+        assert word in told
 
 
 def leaves(node, words=()):
@@ -172,9 +179,21 @@ def test_loop_runs_a_folder_and_status_report_and_lineage_read_it(tmp_path, clip
     assert code == 2
     assert sum("truncated.npz" in line for line in lines) == 1
     assert (out / "report.html").stat().st_size > 10_000
+    capsys.readouterr()
     assert main(["loop", "status", str(out), "--json", str(tmp_path / "s.json")]) == 0
-    stages = json.loads((tmp_path / "s.json").read_text())["rounds"][0]["stages"]
-    assert list(stages) == ["generate", "imitate", "project", "measure", "select", "finetune"]
+    (told,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("round 0: ")]
+    (round_,) = json.loads((tmp_path / "s.json").read_text())["rounds"]
+    assert list(round_["stages"]) == ["generate", "imitate", "project", "measure", "select", "finetune"]
+    assert round_["counts"]["clips"] == 2
+    assert told.startswith("round 0: 2 clips: ")
+    for reason, count in round_["counts"]["reasons"].items():
+        assert f"{reason} {count}" in told
+    assert_loads_nothing_heavy("loop", "status", str(out))
+    moved = out / "round_00" / "select"
+    moved.rename(out / "round_00" / "aside")
+    assert main(["loop", "status", str(out)]) == 0
+    assert "round 0: no verdicts yet" in capsys.readouterr().out
+    (out / "round_00" / "aside").rename(moved)
     clip = next((out / "round_00" / "project" / "clips").glob("*.npz"))
     assert main(["lineage", str(clip), "--json", str(tmp_path / "l.json")]) == 0
     walked = json.loads((tmp_path / "l.json").read_text())["steps"]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from morphloop.motion import Clip, JointTrack, MotionError, load_clip
 
-from .config import CONFIG
 from .records import ROLLOUTS
+from .status import CONFIG
 
 
 @dataclass(frozen=True)
