@@ -30,10 +30,10 @@ SHOWN = {
     "e_mpjpe_mm": "E_mpjpe",
     "physdiff_float_mm_after": "Float",
     "physdiff_skate_mm_after": "Skate",
-    "slide_after_over_before": "slide",
+    "slide_loaded_mm_s_after": "loaded",
     "seconds_per_second": "s/s",
 }
-"""Cells that the terminal shows of every set and column, over all clips; the slide is after over before."""
+"""Cells that the terminal shows of every set and column, over all clips; the loaded slide is in mm/s."""
 
 
 @dataclass(frozen=True)
@@ -229,6 +229,6 @@ def _print(told: dict[str, Any]) -> None:
     for line in told["missing"]:
         console.print(f"missing: {line}", highlight=False, soft_wrap=True)
     if told["aims"]:
-        console.print(f"aims of issue 4: {sum(aim['met'] for aim in told['aims'])} of {len(told['aims'])} met")
+        console.print(f"aims: {sum(aim['met'] for aim in told['aims'])} of {len(told['aims'])} met")
     for name, part in (told["backends"] or {"backends": {}})["backends"].items():
         console.print(f"backend {name}: success {100 * part['success']:.1f} %, {part['steps_per_s']:.0f} steps/s")

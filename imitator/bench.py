@@ -47,6 +47,8 @@ PHYSICS = (
     "unsupported_ratio",
 )
 """Metrics that are reported before and after."""
+FORCES = ("slide_loaded_mm_s", "restep_per_s", "restep_mm")
+"""Metrics of what physics did, which need its forces."""
 TRACKING = ("success", "success_strict", "skill", "e_mpjpe_mm", "e_g_mpjpe_mm")
 CODE = ("motion", "sim", "metrics", "envs", "imitator")
 """Folders whose source a row rests on."""
@@ -376,8 +378,14 @@ def _projected(projection: Projection, body: Body) -> Row:
         "reached": 0.0 if clip is None else clip.duration / max(projection.source.duration, 1e-9),
         "wall_s": projection.wall_s,
         "tracking": _picked(projection.tracking, TRACKING),
-        "after": {} if clip is None else _picked(measure(clip, body, wrench=False).values, PHYSICS),
+        "after": {} if clip is None else _picked(_measured(projection, clip, body), (*PHYSICS, *FORCES)),
     }
+
+
+def _measured(projection: Projection, clip: Clip, body: Body) -> dict[str, float | None]:
+    """Figures of what physics did, with the forces of its rollout."""
+    rollout, reference = projection.rollout, projection.reference
+    return measure(clip, body, wrench=False, rollout=rollout, reference=reference).values
 
 
 def _picked(values: dict[str, float | None], names: Iterable[str]) -> dict[str, float | None]:

@@ -15,7 +15,7 @@ import numpy as np
 from morphloop.metrics import bootstrap_mean
 from morphloop.motion import Clip
 
-from .bench import CONTROL, PHYSICS, BenchRun, Column, Row, code_hash
+from .bench import CONTROL, FORCES, PHYSICS, BenchRun, Column, Row, code_hash
 from .bench_sets import MOVING_M, SETS, BenchSet
 
 Figures = dict[str, Any]
@@ -25,7 +25,7 @@ TITLES = {"no_network": "no network", "policy": "policy alone", "auto": "with re
 
 @dataclass(frozen=True)
 class Aim:
-    """What issue 4 asks of a cell. least: whether the value must reach the bound, else stay under it; bounds: by
+    """What is asked of a cell. least: whether the value must reach the bound, else stay under it; bounds: by
     (column, set); over: which clips it is asked of."""
 
     cell: str
@@ -78,7 +78,11 @@ CELLS: dict[str, tuple[str, Callable[[float], str]]] = {
         )
         for when in ("before", "after")
     },
-    "slide_after_over_before": ("slide after / before", lambda v: f"{v:.2f}"),
+    "slide_loaded_mm_s_after": ("slide_loaded_mm_s after", lambda v: f"{v:.1f}"),
+    "slide_loaded_mm_s_after_median": ("slide_loaded_mm_s after, median", lambda v: f"{v:.1f}"),
+    "restep_per_s_after": ("restep_per_s after", lambda v: f"{v:.2f}"),
+    "restep_mm_after": ("restep_mm after", lambda v: f"{v:.0f}"),
+    "slide_after_over_before": ("slide_mean_mm_s after / before", lambda v: f"{v:.2f}"),
     "refined": ("made by the refiner", lambda v: f"{100 * v:.0f} %"),
     "seconds_per_second": ("seconds for a second", lambda v: f"{v:.2f}"),
 }
@@ -103,6 +107,10 @@ def figures(rows: Sequence[Row], controls: Sequence[Row]) -> Figures:
     for name in PHYSICS:
         cells[f"{name}_before"] = _mean(_known(b.get(name) for b in before))
         cells[f"{name}_after"] = _mean(_known(a.get(name) for a in after))
+    for name in FORCES:
+        cells[f"{name}_after"] = _mean(_known(a.get(name) for a in after))
+    loaded = _known(a.get("slide_loaded_mm_s") for a in after)
+    cells["slide_loaded_mm_s_after_median"] = float(np.median(loaded)) if loaded else None
     cells["slide_after_over_before"] = _ratio(after, before, "slide_mean_mm_s")
     if rows and all("wall_s" in row for row in rows):
         cells["reached"] = _mean([row["reached"] for row in rows])
@@ -258,7 +266,7 @@ def _aims(told: dict[str, Any]) -> str:
         return ""
     met = sum(v["met"] for v in told["aims"])
     head = f"| column | figure | over | {' | '.join(letters)} |\n|---|---|---|" + "---|" * len(letters)
-    return f"## Aims of issue 4\n\n{met} of {len(told['aims'])} met.\n\n{head}\n" + "\n".join(rows)
+    return f"## Aims\n\n{met} of {len(told['aims'])} met.\n\n{head}\n" + "\n".join(rows)
 
 
 def _verdict(cell: str, verdict: dict[str, Any]) -> str:

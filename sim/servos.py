@@ -37,9 +37,6 @@ class Servos:
         ball = model.jnt_type[model.actuator_trnid[:, 0]] == mujoco.mjtJoint.mjJNT_BALL
         turn = 2.0 * np.pi * ball * np.linalg.norm(model.actuator_gear[:, :3], axis=1)
         self.turn = torch.as_tensor(turn, dtype=torch.float32, device=physics.device)
-        ball = model.jnt_type[model.actuator_trnid[:, 0]] == mujoco.mjtJoint.mjJNT_BALL
-        turn = 2.0 * np.pi * ball * np.linalg.norm(model.actuator_gear[:, :3], axis=1)
-        self.turn = torch.as_tensor(turn, dtype=torch.float32, device=physics.device)
 
     def torque(self, target: torch.Tensor, angle: torch.Tensor, speed: torch.Tensor) -> torch.Tensor:
         """(N, nu) N m for targets, angles (radians, a ball joint's by its rotation vector) and speeds (rad/s)."""
