@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from morphloop.motion import Clip, JointTrack, MotionError, Rollout
 from morphloop.sim.body import Body
 
@@ -17,6 +19,9 @@ from .points import Variant
 from .self_penetration import self_penetration
 from .vertices import smplsim
 from .wrench import NO_WRENCH, residual_wrench
+
+FILE_PRECISION = 1e-5
+"""Metres, and parts of unit quaternions, by which a clip read from its file may differ from the rollout's states."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,9 @@ def _loads(rollout: Rollout, motion: Clip | JointTrack, body: Body, reference: C
 
 
 def made(motion: Clip | JointTrack, rollout: Rollout, body: Body) -> bool:
-    """Whether a rollout of this body is what the motion was made by."""
-    if rollout.model_hash != body.hash or rollout.num_frames != motion.num_frames:
+    """Whether a rollout of this body is what the motion was made by, but for the single precision of files."""
+    if not isinstance(motion, Clip) or rollout.model_hash != body.hash or rollout.num_frames != motion.num_frames:
         return False
-    return body.clip_from_qpos(rollout.qpos, rollout.fps).id == motion.id
+    clip = body.clip_from_qpos(rollout.qpos, rollout.fps)
+    pairs = ((clip.root_pos, motion.root_pos), (clip.rotations, motion.rotations))
+    return all(a.shape == b.shape and np.allclose(a, b, rtol=1e-6, atol=FILE_PRECISION) for a, b in pairs)

@@ -158,6 +158,7 @@ def test_without_forces_it_is_null_and_another_motions_rollout_is_refused() -> N
     found = measure(clip, wrench=False).values
     assert {name: found[name] for name in NO_LOADS} == NO_LOADS
     assert {METRICS[name].needs for name in NO_LOADS} == {"rollout"}
+    measure(clip.moved(np.array([1e-7, 0.0, 0.0])), wrench=False, rollout=played(clip))  # a file's single precision
     with pytest.raises(MotionError, match="did not make it"):
         measure(clip.moved(np.array([0.1, 0.0, 0.0])), wrench=False, rollout=played(clip))
     with pytest.raises(MotionError, match="rollout of model"):
