@@ -38,8 +38,11 @@ def measure_loads(rollout: Rollout, body: Body, reference: Clip | None = None) -
     """`slide_loaded_mm_s`, `restep_per_s` and `restep_mm` of a rollout, which is replayed for its forces.
 
     reference: what it tracked, from its first frame on, on the body's skeleton; without it nothing is said of steps.
+    All None for a rollout of no control step.
     Raises MotionError as `foot_loads` does.
     """
+    if rollout.num_frames < 2:
+        return NO_LOADS
     loads = foot_loads(rollout, body)
     speeds = loaded_speeds(loads)
     speeds = speeds[np.isfinite(speeds)]

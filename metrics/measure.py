@@ -80,7 +80,11 @@ def _loads(rollout: Rollout, motion: Clip | JointTrack, body: Body, reference: C
 
 def made(motion: Clip | JointTrack, rollout: Rollout, body: Body) -> bool:
     """Whether a rollout of this body is what the motion was made by, but for the single precision of files."""
-    if not isinstance(motion, Clip) or rollout.model_hash != body.hash or rollout.num_frames != motion.num_frames:
+    if (
+        not isinstance(motion, Clip)
+        or not body.answers_to(rollout.model_hash)
+        or rollout.num_frames != motion.num_frames
+    ):
         return False
     clip = body.clip_from_qpos(rollout.qpos, rollout.fps)
     pairs = ((clip.root_pos, motion.root_pos), (clip.rotations, motion.rotations))

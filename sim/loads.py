@@ -15,6 +15,7 @@ import numpy as np
 from morphloop.motion import MotionError, Rollout
 
 from .body import FEET, Body
+from .replay import replay
 
 PARTS = ("ankle", "foot")
 """Segments of a foot: heel to ball, toes."""
@@ -41,32 +42,24 @@ class FootLoads:
 
 
 def foot_loads(rollout: Rollout, body: Body) -> FootLoads:
-    """Replay a rollout and read what its feet bear. MotionError if it belongs to another body, or the body has no feet.
+    """Replay a rollout and read what its feet bear. MotionError as `replay`, and if the body has no feet.
 
     Every control step begins at the stored positions and velocities, which changes nothing on the build that made the
     rollout and keeps the replay beside it on any other.
     """
-    model = body.model
-    if rollout.model_hash != body.hash:
-        raise MotionError(f"{rollout.name}: rollout of model {rollout.model_hash}, body '{body.name}' is {body.hash}")
-    segments = _segments(body)
+    model, segments = body.model, _segments(body)
     root = int(model.body_rootid[segments[0]])
     part_of = np.full(model.ngeom, -1)
     for part, segment in enumerate(segments):
         part_of[model.geom_bodyid == segment] = part
     grounded = model.geom_bodyid == 0
     rows_of = np.where(model.opt.cone == mujoco.mjtCone.mjCONE_PYRAMIDAL, np.array([0, 1, 0, 4, 6, 0, 10]), 1)
-    data, steps, substeps = mujoco.MjData(model), len(rollout.ctrl), rollout.substeps
-    mujoco.mj_setState(model, data, rollout.start, mujoco.mjtState.mjSTATE_INTEGRATION)
+    steps, substeps = len(rollout.ctrl), rollout.substeps
     frames = steps * substeps
     place, turn = np.zeros((frames, 4, 3)), np.zeros((frames, 4, 9))
     twist, centre = np.zeros((frames, 4, 6)), np.zeros((frames, 3))
     geoms, spots, forces, counts = [], [], [], np.zeros(frames, int)
-    for frame in range(frames):
-        step, within = divmod(frame, substeps)
-        if within == 0:
-            data.qpos[:], data.qvel[:], data.ctrl[:] = rollout.qpos[step], rollout.qvel[step], rollout.ctrl[step]
-        mujoco.mj_step(model, data)
+    for frame, (tick, _, data) in enumerate(replay(rollout, body)):
         place[frame], turn[frame] = data.xpos[segments], data.xmat[segments]
         twist[frame], centre[frame] = data.cvel[segments], data.subtree_com[root]
         contact = data.contact
@@ -74,6 +67,8 @@ def foot_loads(rollout: Rollout, body: Body) -> FootLoads:
         spots.append(contact.pos.copy())
         forces.append(_normal_forces(contact.efc_address, rows_of[contact.dim], data.efc_force))
         counts[frame] = data.ncon
+        if (frame + 1) % substeps == 0:
+            data.qpos[:], data.qvel[:] = rollout.qpos[tick + 1], rollout.qvel[tick + 1]
     geom, at, force = np.concatenate(geoms), np.concatenate(spots), np.concatenate(forces)
     frame = np.repeat(np.arange(frames), counts)
     first, second = geom[:, 0], geom[:, 1]
