@@ -22,7 +22,7 @@ import numpy as np
 
 from .clip import MAX_NUMBERS, Clip, JointTrack, Provenance, Rollout
 from .errors import MotionError
-from .opening import in_one_line, open_regular, parse_json
+from .opening import in_one_line, open_regular, parse_json, reading
 from .skeleton import DEFAULT_SKELETON, Skeleton
 
 SCHEMA = 1
@@ -281,7 +281,12 @@ def save_clip(path: Path | str, clip: Clip | JointTrack) -> Path:
 
 def load_clip(path: Path | str) -> Clip | JointTrack:
     """Read a file of `save_clip`. MotionError if it is not one or holds no usable motion."""
-    arrays = read_npz(path)
+    with reading(path):
+        return clip_of(read_npz(path), path)
+
+
+def clip_of(arrays: dict[str, np.ndarray], path: Path | str) -> Clip | JointTrack:
+    """`load_clip` of the arrays of its file."""
     meta = _meta(arrays, path, ("clip", "joints"))
     texts = meta.get("texts", ())
     if not isinstance(texts, list | tuple):

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..clip import Clip, JointTrack, check_finite, check_timing
 from ..errors import MotionError
-from ..files import MAX_BYTES, load_clip, read_npy, read_npz
+from ..files import MAX_BYTES, clip_of, read_npy, read_npz
 from ..humanml3d import FEATURES, HUMANML3D_FPS, track_from_features
 from ..opening import open_regular
 from ..robot import Robot
@@ -51,7 +51,7 @@ def read_array_file(path: Path | str, fps: float | None = None, robot: Robot | N
         return _features(array, fps, path) if array.shape[1:] == (FEATURES,) else _joints({"joints": array}, fps, path)
     arrays = read_npz(path)
     if "meta" in arrays:
-        clip = load_clip(path)
+        clip = clip_of(arrays, path)
         resolve_fps(clip.fps, fps, path)
         return clip
     return _of_values(arrays, fps, path, robot)
