@@ -12,11 +12,14 @@ from importlib.metadata import version
 from typing import Protocol
 
 import tyro
-from rich.console import Console
 from rich.table import Table
+
+from morphloop.motion import MotionError
+from morphloop.motion.terminal import Terminal, complain
 
 from .bench import BenchMetrics
 from .bench_imitator import BenchImitator
+from .checks import check
 from .config import overlay, take_config
 from .console import BAD_INPUT, DONE, guarded
 from .convert import Convert
@@ -68,6 +71,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(args: list[str]) -> int:
+    for arg in args:
+        if not arg or (arg.startswith("--") and arg.endswith("=")):
+            raise MotionError(f"'{arg}': an empty value, expected a path, a number or a text")
     node: type[Command] | Tree = COMMANDS
     words = ["morphloop"]
     while isinstance(node, dict):
@@ -79,12 +85,12 @@ def _dispatch(args: list[str]) -> int:
             print(f"morphloop {version('morphloop')}")
             return DONE
         if args and args[0] in ("-h", "--help"):
-            _list_commands(node, words, Console())
+            _list_commands(node, words, Terminal())
             return DONE
         if args:
-            print(f"morphloop: no command '{args[0]}', expected one of {', '.join(node)}", file=sys.stderr)
+            complain(f"no command '{args[0]}', expected one of {', '.join(node)}")
         else:
-            _list_commands(node, words, Console(stderr=True))
+            _list_commands(node, words, Terminal(stderr=True))
         return BAD_INPUT
     return _run(node, words, args)
 
@@ -102,10 +108,11 @@ def _run(command: type[Command], words: list[str], args: list[str]) -> int:
         )
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else BAD_INPUT
+    check(chosen)
     return chosen.run()
 
 
-def _list_commands(node: Tree, words: list[str], console: Console) -> None:
+def _list_commands(node: Tree, words: list[str], console: Terminal) -> None:
     """The help of a branch: its commands with the first line of what each does."""
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     for words_below, command in _leaves(node):

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
+
+from morphloop.motion.terminal import Terminal
 
 from .console import DONE, FAILED, progress_bars, writable_files
 
@@ -71,7 +72,7 @@ def _print(cases: list[Case], failed: list[str]) -> None:
     """A table a defect: what each definition reads at each frame rate, then what the gate says."""
     from morphloop.metrics.report.bench_page import shown_cases
 
-    console = Console()
+    console = Terminal()
     for defect in dict.fromkeys(case.defect for case in cases):
         console.print(_table([case for case in shown_cases(cases) if case.defect == defect]))
     gated = sum(case.gated for case in cases)

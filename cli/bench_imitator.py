@@ -9,8 +9,9 @@ from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
+
+from morphloop.motion.terminal import Terminal
 
 from .console import DONE, FAILED, policy_file, progress_bars, writable_files, writable_folder
 
@@ -223,7 +224,7 @@ def _print(told: dict[str, Any]) -> None:
         columns = {TITLES[column]: cells["all"] for column, cells in part["columns"].items()}
         for title, cells in ({"frozen pose": part["frozen"]} | columns).items():
             table.add_row(letter, title, *(written(cell, cells.get(cell)) for cell in SHOWN))
-    console = Console()
+    console = Terminal()
     if told["sets"]:
         console.print(table)
     for line in told["missing"]:

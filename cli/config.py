@@ -15,6 +15,10 @@ import tyro
 import yaml
 
 from morphloop.motion import MotionError
+from morphloop.motion.opening import in_one_line, read_utf8
+
+MAX_YAML, MAX_NODES = 1 << 18, 10_000
+"""Bytes of a configuration, and its values with every alias followed."""
 
 
 def take_config(args: Sequence[str]) -> tuple[list[str], Path | None]:
@@ -37,17 +41,46 @@ def take_config(args: Sequence[str]) -> tuple[list[str], Path | None]:
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML file that holds one mapping; loaded safely. MotionError for anything else."""
-    try:
-        value = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise MotionError(f"{path}: cannot be read ({error.strerror})") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise MotionError(f"{path}: not a YAML file ({' '.join(str(error).split())[:120]})") from None
+    value = _plain_value(read_utf8(path, MAX_YAML, "YAML"), path)
     if value is None:
         return {}
     if not isinstance(value, dict):
         raise MotionError(f"{path}: holds a {type(value).__name__}, expected names and values, one a line")
     return value
+
+
+def _plain_value(text: str, path: Path) -> Any:
+    """The value of a YAML text by the safe loader, whose aliases are counted before they are followed.
+
+    A date of month 99, `!!int abc` and a number of 5,000 digits make the loader raise what is no YAMLError.
+    """
+    try:
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _count(node, {}, path)
+        return loader.construct_document(node)
+    except MotionError:
+        raise
+    except RecursionError:
+        raise MotionError(f"{path}: nested too deep, expected names and values, one a line") from None
+    except Exception as error:
+        reason = in_one_line(error, 120)
+        raise MotionError(f"{path}: not a YAML file of names and plain values ({reason})") from None
+
+
+def _count(node: yaml.Node, sizes: dict[int, int], path: Path) -> int:
+    """Nodes below a node with every alias followed; MotionError beyond `MAX_NODES` and for a node that holds itself."""
+    if isinstance(node, yaml.ScalarNode):
+        return 1
+    if id(node) not in sizes:
+        sizes[id(node)] = MAX_NODES + 1  # what is met again while it is open holds itself
+        parts = [part for pair in node.value for part in (pair if isinstance(pair, tuple) else (pair,))]
+        sizes[id(node)] = 1 + sum(_count(part, sizes, path) for part in parts)
+    if sizes[id(node)] > MAX_NODES:
+        raise MotionError(f"{path}: its aliases unfold to more than {MAX_NODES} values, expected a configuration")
+    return sizes[id(node)]
 
 
 def overlay(command: type, path: Path) -> Any:
@@ -84,7 +117,7 @@ def _laid(kind: type, values: dict[str, Any], where: str) -> dict[str, Any]:
 def _nested(field: Field, kind: type, value: Any, where: str) -> Any:
     """The default of a field that holds a dataclass, with a mapping laid over it."""
     if not isinstance(value, dict):
-        raise MotionError(f"{where} is {value!r}, expected names and values below it")
+        raise MotionError(f"{where} is {repr(value)[:60]}, expected names and values below it")
     laid = _laid(kind, value, where)
     if field.default is not MISSING:
         return replace(field.default, **laid)
@@ -115,4 +148,4 @@ def _coerce(value: Any, hint: Any, where: str) -> Any:
     elif isinstance(hint, type) and isinstance(value, hint) and (hint is bool or not isinstance(value, bool)):
         return value
     expected = getattr(hint, "__name__", None) if not inner else str(hint).replace("typing.", "")
-    raise MotionError(f"{where} is {value!r}, expected {expected}")
+    raise MotionError(f"{where} is {repr(value)[:60]}, expected {expected}")

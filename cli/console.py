@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import errno
 import sys
+import tempfile
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from morphloop.motion import MotionError
+from morphloop.motion.terminal import Terminal, complain
+
+from .streams import patient_streams
 
 if TYPE_CHECKING:
     from morphloop.motion.robot import Robot
 
+NOT_WRITABLE = (errno.EACCES, errno.EROFS, errno.ENOSPC, errno.EPERM)
 DONE = 0
 FAILED = 1
 """A gate or a check failed; the command itself worked."""
@@ -35,20 +40,37 @@ def one_line(text: str) -> str:
 
 
 def guarded(run: Callable[[], int]) -> int:
-    """Run a command and turn what stops it into one line on stderr and an exit code."""
-    try:
-        return run()
-    except MotionError as error:
-        print(f"morphloop: {one_line(str(error))}", file=sys.stderr)
-        return BAD_INPUT
-    except OSError as error:
-        if error.errno not in (errno.EACCES, errno.EROFS, errno.ENOSPC, errno.EPERM):
-            raise
-        print(f"morphloop: {error.filename or 'output'}: {error.strerror}, choose a writable folder", file=sys.stderr)
-        return BAD_INPUT
-    except KeyboardInterrupt:
-        print("morphloop: interrupted; finished files stay, nothing is half written", file=sys.stderr)
-        return INTERRUPTED
+    """Run a command and turn what stops it into one line on stderr and an exit code: the last boundary.
+
+    A fault of ours leaves its traceback in a file, which the line names.
+    """
+    with patient_streams():
+        try:
+            return run()
+        except MotionError as error:
+            complain(str(error))
+            return BAD_INPUT
+        except OSError as error:
+            advice = ", choose a writable folder" if error.errno in NOT_WRITABLE else ""
+            complain(f"{error.filename or 'input or output'}: {error.strerror or error}{advice}")
+            return BAD_INPUT
+        except MemoryError:
+            complain("not enough memory, give it fewer or shorter motions at a time")
+            return BAD_INPUT
+        except KeyboardInterrupt:
+            complain("interrupted; finished files stay, nothing is half written")
+            return INTERRUPTED
+        except Exception as error:
+            complain(f"internal fault ({type(error).__name__}: {error}), report it with {_kept_traceback()}")
+            return BAD_INPUT
+
+
+def _kept_traceback() -> str:
+    """The file that holds the traceback of the exception at hand."""
+    text = "".join(traceback.format_exception(*sys.exc_info()))
+    with tempfile.NamedTemporaryFile("w", prefix="morphloop-fault-", suffix=".txt", delete=False) as stream:
+        stream.write(text.encode("utf-8", "backslashreplace").decode())
+    return stream.name
 
 
 def writable_folder(path: Path) -> Path:
@@ -80,7 +102,7 @@ def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
 
     They go to stderr, so that stdout stays for results, and only to a terminal, so that a log holds what matters.
     """
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
     bars = Progress(
         TextColumn("{task.description:<24}"),
         BarColumn(),
@@ -136,7 +158,7 @@ def robot_named(spec: str | None) -> Robot | None:
 def told(path: Path, error: Exception) -> dict[str, str]:
     """A file that could not be used: one line on stderr, and its row of the JSON file."""
     reason = one_line(str(error)).removeprefix(f"{path}: ")
-    print(f"morphloop: {path}: {reason}", file=sys.stderr)
+    complain(f"{path}: {reason}")
     return {"path": str(path), "reason": reason}
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
-from rich.console import Console
 from rich.table import Table
+
+from morphloop.motion.terminal import Terminal
 
 from .console import BAD_INPUT, DONE, files_below, progress_bars, robot_named, told, writable_files, writable_folder
 
@@ -62,6 +63,7 @@ class Convert:
 
     def run(self) -> int:
         from morphloop.motion import read_motions, write_json
+        from morphloop.motion.names import file_name
 
         out, batch = writable_folder(self.out), _Batch()
         writable_files(self.json)
@@ -70,7 +72,7 @@ class Convert:
         with progress_bars() as watch:
             for done, (path, below) in enumerate(files.items(), 1):
                 for name, read in read_motions(path, self.fps, robot):
-                    self._one(path, out / below / _file_name(name), read, robot, batch)
+                    self._one(path, out / below / file_name(name), read, robot, batch)
                 watch("converting", done, len(files))
         _print(batch, out, self.to)
         if self.json is not None:
@@ -80,12 +82,14 @@ class Convert:
     def _one(self, path: Path, target: Path, read: Callable[[], Motion], robot: Robot | None, batch: _Batch) -> None:
         """Read, fit to the layout and write one motion; a MotionError becomes a failure."""
         from morphloop.motion import FORMATS, MotionError, as_format, write_motion
+        from morphloop.motion.opening import reading
 
         target = target.with_name(target.name + FORMATS[self.to].suffix)
         try:
             _check_free(target, batch, self.overwrite)
             motion = read()
-            made = as_format(motion, self.to, self.out_fps, robot)
+            with reading(path):
+                made = as_format(motion, self.to, self.out_fps, robot)
             write_motion(target, made, self.to, robot)
         except MotionError as error:
             batch.failed.append(told(path, error))
@@ -102,11 +106,6 @@ class Convert:
                 "carries": FORMATS[self.to].carries,
             }
         )
-
-
-def _file_name(name: str) -> str:
-    """A motion's name as a file name: keys of files that hold several may have colons and slashes."""
-    return "".join("_" if letter in ":/\\\0" else letter for letter in name).lstrip(".") or "motion"
 
 
 def _check_free(target: Path, batch: _Batch, overwrite: bool) -> None:
@@ -148,4 +147,4 @@ def _print(batch: _Batch, out: Path, to: str) -> None:
         table.add_row(row["name"], str(row["frames"]), f"{row['fps']:g}", "; ".join(row["did"]) or "nothing")
     if len(batch.clips) > SHOWN:
         table.add_row(f"and {len(batch.clips) - SHOWN} more", "", "", "")
-    Console().print(table)
+    Terminal().print(table)

@@ -45,18 +45,19 @@ class Doctor:
     """Also write the findings to this file."""
 
     def run(self) -> int:
-        from rich.console import Console
-        from rich.markup import escape
         from rich.table import Table
+        from rich.text import Text
 
         from morphloop.motion import write_json
+        from morphloop.motion.terminal import Terminal
 
         findings = examine()
         table = Table("", "what", "found", "what its absence costs", title="morphloop doctor")
         for finding in findings:
-            mark = "[green]ok[/]" if finding.ok else "[red]missing[/]" if finding.needed else "[yellow]none[/]"
-            table.add_row(mark, finding.name, escape(finding.found), "" if finding.ok else escape(finding.cost))
-        Console().print(table)
+            good = Text("ok", "green") if finding.ok else Text("none", "yellow")
+            mark = Text("missing", "red") if finding.needed and not finding.ok else good
+            table.add_row(mark, finding.name, finding.found, "" if finding.ok else finding.cost)
+        Terminal().print(table)
         if self.json is not None:
             write_json(self.json, {"schema": 1, "findings": [asdict(finding) for finding in findings]})
         return FAILED if any(finding.needed and not finding.ok for finding in findings) else DONE

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
+
+from morphloop.motion.terminal import complain
 
 from .console import BAD_INPUT, DONE, progress_bars, writable_files
 
@@ -63,9 +64,9 @@ class Evaluate:
             report.print_comparison(comparison)
         failed = result.failed + ([] if comparison is None else comparison.b.failed)
         for row in failed:
-            print(f"morphloop: {row['path']}: {row['reason']}", file=sys.stderr)
+            complain(f"{row['path']}: {row['reason']}")
         if comparison is not None and not comparison.pairs:
-            print("morphloop: no clip of A pairs with one of B, expected one name and variant", file=sys.stderr)
+            complain("no clip of A pairs with one of B, expected one name and variant")
             return BAD_INPUT
         return BAD_INPUT if failed else DONE
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
+
+from morphloop.motion.terminal import complain, say
 
 if TYPE_CHECKING:
     from morphloop.motion import Clip
@@ -59,7 +60,7 @@ class Generate:
                 raise MotionError(f"{self.generator}: a folder of files is not sampled and describes nothing")
             prompts = prompts or generator.prompts
             for reason in generator.failed.values():
-                print(f"morphloop: {reason}", file=sys.stderr)
+                complain(reason)
         elif self.temperature is not None or self.top_p is not None:
             generator = generator.with_sampling(self.temperature, self.top_p)
         if not prompts:
@@ -72,7 +73,7 @@ class Generate:
         rows = _write(out, clips, captions)
         for row in rows:
             said = f"  says: {row['description']}" if captions else ""
-            print(f"{row['file']}  {row['seconds']:.2f} s  {row['prompt']}{said}")
+            say(f"{row['file']}  {row['seconds']:.2f} s  {row['prompt']}{said}")
         if self.json is not None:
             write_json(self.json, {"schema": 1, "generator": generator.hash(), "wall_s": wall, "clips": rows})
         return DONE

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+from morphloop.motion.terminal import Terminal
 
 from .console import DONE
 
@@ -33,7 +35,7 @@ class Lineage:
         rows = []
         for step in steps:
             if step.motion is None:
-                table.add_row(step.id, "[yellow]no file holds it", "", "", "", "", "")
+                table.add_row(step.id, Text("no file holds it", "yellow"), "", "", "", "", "")
                 rows.append({"id": step.id, "path": None, "provenance": None})
                 continue
             origin = step.motion.provenance
@@ -42,7 +44,7 @@ class Lineage:
             round_ = "" if origin.round is None else str(origin.round)
             table.add_row(step.id, origin.stage, round_, origin.prompt or "", by, models, str(step.path))
             rows.append({"id": step.id, "path": str(step.path), "provenance": asdict(origin)})
-        Console().print(table)
+        Terminal().print(table)
         if self.json is not None:
             write_json(self.json, {"schema": 1, "steps": rows})
         return DONE

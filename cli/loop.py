@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
-from rich.console import Console
 from rich.table import Column, Table
+from rich.text import Text
 
 from morphloop.motion import MotionError
+from morphloop.motion.terminal import Terminal, complain, say
 
 from .console import (
     BAD_INPUT,
     DONE,
     FAILED,
     SHIPPED_GENERATOR,
-    one_line,
     policy_file,
     progress_bars,
     shipped,
@@ -133,11 +132,13 @@ class LoopStatus:
             for name in STAGES:
                 done = result.stages.get(name)
                 started = is_begun(self.out, result.number, name)
-                cells.append(_stage_cell(done.manifest) if done else "[yellow]begun" if started else "[dim]open")
+                cells.append(
+                    _stage_cell(done.manifest) if done else Text("begun", "yellow") if started else Text("open", "dim")
+                )
             table.add_row(str(result.number), *cells)
-        Console().print(table)
+        Terminal().print(table)
         for result in rounds:
-            print(f"round {result.number}: {_became(result)}")
+            say(f"round {result.number}: {_became(result)}")
         if self.json is not None:
             write_json(self.json, {"schema": 1, "rounds": [_round_json(result) for result in rounds]})
         return DONE
@@ -155,7 +156,7 @@ class LoopReport:
     def run(self) -> int:
         from morphloop.refinement_loop import write_report
 
-        print(write_report(self.out, self.html or self.out / REPORT))
+        say(str(write_report(self.out, self.html or self.out / REPORT)))
         return DONE
 
 
@@ -168,14 +169,14 @@ def finish(out: Path, rounds: list[RoundResult], json_path: Path | None) -> int:
     print_rounds(out, rounds)
     if json_path is not None:
         write_json(json_path, {"schema": 1, "rounds": [_round_json(result) for result in rounds]})
-    print(f"report: {report}")
+    say(f"report: {report}")
     unreadable = {path: why for result in rounds for path, why in result.failed.items()}
     for reason in unreadable.values():
-        print(f"morphloop: {one_line(reason)}", file=sys.stderr)
+        complain(reason)
     if unreadable:
         return BAD_INPUT
     if all(result.counts["accepted"] == 0 for result in rounds):
-        print("morphloop: no clip was accepted; the report says why for each", file=sys.stderr)
+        complain("no clip was accepted; the report says why for each")
         return FAILED
     return DONE
 
@@ -190,9 +191,9 @@ def print_rounds(out: Path, rounds: list[RoundResult]) -> None:
         for name in HEADLINES:
             cells = [summary[group][side].get(name, {}).get("mean") for group in ("all", "accepted") for side in SIDES]
             table.add_row(name, *("-" if cell is None else f"{cell:.3g}" for cell in cells))
-        Console().print(table)
+        Terminal().print(table)
         for reason, count in counts["reasons"].items():
-            print(f"  rejected, {reason}: {count}")
+            say(f"  rejected, {reason}: {count}")
 
 
 HEADLINES = (
@@ -217,9 +218,9 @@ def _became(result: RoundResult) -> str:
     return f"{counts['clips']} clips: {outcomes}" + (f" ({reasons})" if reasons else "")
 
 
-def _stage_cell(manifest: dict) -> str:
+def _stage_cell(manifest: dict) -> Text:
     skipped = "skipped, " if "skipped" in manifest["notes"] else ""
-    return f"[green]{skipped}{manifest['wall_s']:.1f} s"
+    return Text(f"{skipped}{manifest['wall_s']:.1f} s", "green")
 
 
 def _round_json(result: RoundResult) -> dict:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
-from rich.console import Console
 from rich.table import Table
 
+from morphloop.motion.terminal import Terminal, complain
+
 from .console import BAD_INPUT, DONE, FAILED, one_line, policy_file, progress_bars, writable_files, writable_folder
-from .convert import _file_name
 
 if TYPE_CHECKING:
     from morphloop.motion import Clip
@@ -136,6 +135,8 @@ def read_all(
     """Clips on the default skeleton, each with a name of its own, and what could not be read with reasons."""
     from morphloop.imitator.rescue import SUFFIX
     from morphloop.motion import MotionError, read_motions, to_default
+    from morphloop.motion.names import file_name, free_name
+    from morphloop.motion.opening import reading
 
     clips: list[Clip] = []
     failed: list[dict[str, str]] = []
@@ -143,13 +144,13 @@ def read_all(
     for done, path in enumerate(files, 1):
         for key, read in read_motions(path, fps):
             try:
-                clip = to_default(read())
+                with reading(path):
+                    clip = to_default(read())
             except MotionError as error:
                 failed.append({"path": str(path), "reason": one_line(str(error))})
                 continue
-            name = _file_name(key)
-            while {name, name + SUFFIX} & taken:  # what is rescued of a clip must not take another's name
-                name += "_2"
+            # what is rescued of a clip must not take another's name
+            name = free_name(file_name(key), taken, SUFFIX)
             taken |= {name, name + SUFFIX}
             clips.append(replace(clip, name=name))
         tick(done)
@@ -159,7 +160,7 @@ def read_all(
 def report_failures(failed: list[dict[str, str]]) -> int:
     """One line on stderr for every file that could not be used; the exit code of bad input."""
     for failure in failed:
-        print(f"morphloop: {failure['reason']}", file=sys.stderr)
+        complain(failure["reason"])
     return BAD_INPUT
 
 
@@ -169,7 +170,7 @@ def _finish(rows: list[dict[str, Any]], failed: list[dict[str, str]], out: Path)
         figures = (f"{_figure(row['before'].get(n))} > {_figure(row['after'].get(n))}" for n in REPORTED)
         verdict = row["verdict"] if row["reason"] is None else f"{row['verdict']}: {row['reason']}"
         table.add_row(row["name"], verdict, row["projector"], *figures)
-    Console().print(table)
+    Terminal().print(table)
     if failed:
         return report_failures(failed)
     return DONE if any(row["verdict"] in ("accepted", "rescued") for row in rows) else FAILED

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from morphloop.motion.terminal import say
+
 from .console import (
     BAD_INPUT,
     DONE,
@@ -81,6 +83,7 @@ class Validate:
 
     def _one(self, path: Path, out: Path | None, robot: Robot | None, batch: _Batch) -> None:
         from morphloop.motion import MotionError
+        from morphloop.motion.opening import reading
         from morphloop.motion.problems import find_problems
         from morphloop.motion.repair import repair
 
@@ -89,7 +92,8 @@ class Validate:
         row: dict[str, Any] = {"path": str(path), "out": None, "mended": []}
         if out is not None and problems:
             try:
-                made = repair(path, out, problems, self.fps, robot)
+                with reading(path):
+                    made = repair(path, out, problems, self.fps, robot)
             except MotionError as error:
                 batch.failed.append(told(path, error))
             else:
@@ -109,7 +113,8 @@ def _print(batch: _Batch) -> None:
         states = [(p, ", --fix mends it" if p["fixable"] else "") for p in row["problems"]]
         states += [(p, f", mended in {row['out']}") for p in row["mended"]]
         lines += [f"{p['path']}: {p['field']}: found {p['found']}, expected {p['expected']}{s}" for p, s in states]
-    print(*lines[:SHOWN], sep="\n", end="\n" if lines else "")
+    for line in lines[:SHOWN]:
+        say(line)
     if len(lines) > SHOWN:
         print(f"and {len(lines) - SHOWN} more (--json FILE holds all)")
     bad = sum(bool(row["problems"]) for row in batch.files)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
 from morphloop.motion import Clip, MotionError, find_motions, read_motions, to_default, write_json
+from morphloop.motion.clip import MAX_TEXT
+from morphloop.motion.files import MAX_BYTES
+from morphloop.motion.names import file_name, free_name
+from morphloop.motion.opening import read_bytes, reading
 
 from .motion_llm import KIND, MotionLLM
 from .protocol import FinetuneConfig, FinetuneReport, Generator, Seconds
@@ -38,10 +43,12 @@ class FolderGenerator:
 
     def _read(self) -> dict[str, Clip]:
         clips: dict[str, Clip] = {}
+        taken: set[str] = set()
         motions = ((path, *motion) for path in self.paths for motion in read_motions(path, self.fps))
         for path, name, read in motions:
             try:
-                clip = to_default(read())
+                with reading(path):
+                    clip = to_default(read())
             except MotionError as error:
                 self.failed[str(path.with_name(name + path.suffix))] = str(error)
                 continue
@@ -51,7 +58,9 @@ class FolderGenerator:
             if prompt in clips:
                 prompt = f"{prompt} ({name})"
             clip = clip.with_provenance(stage="generate", source=str(path), prompt=prompt)
-            clips[prompt] = replace(clip, name=name.replace("/", "_").replace(":", "_"), texts=clip.texts or (prompt,))
+            own = free_name(file_name(name), taken)
+            taken.add(own)
+            clips[prompt] = replace(clip, name=own, texts=clip.texts or (prompt[:MAX_TEXT],))
         return clips
 
     @property
@@ -82,8 +91,8 @@ class FolderGenerator:
     def _hash(self) -> str:
         digest = hashlib.sha256(f"{self.fps}".encode())
         for path in self.paths:
-            digest.update(path.name.encode())
-            digest.update(hashlib.sha256(path.read_bytes()).digest())
+            digest.update(os.fsencode(path.name))
+            digest.update(hashlib.sha256(read_bytes(path, MAX_BYTES)).digest())
         return digest.hexdigest()[:16]
 
     def save(self, folder: Path | str) -> Path:

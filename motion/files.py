@@ -43,16 +43,17 @@ LARGEST = 1e6
 def write_atomic(path: Path | str, write: Callable[[IO[bytes]], Any]) -> Path:
     """Write a file under a temporary name in the same folder, then rename: never a half-written file.
 
-    A pipe or device, as `/dev/null` or `/dev/stdout`, is written to and not replaced. MotionError for a folder.
+    A pipe or device, as `/dev/null` or `/dev/stdout`, is written to and not replaced. MotionError for a folder, and
+    where nothing can be written, be it that the disk is full halfway.
     """
     path = Path(path)
-    if path.is_dir():
-        raise MotionError(f"{path}: is a folder, expected a file to write")
-    if path.exists() and not path.is_file():
-        with path.open("wb") as stream:
-            write(stream)
-        return path
     try:
+        if path.is_dir():
+            raise MotionError(f"{path}: is a folder, expected a file to write")
+        if path.exists() and not path.is_file():
+            with path.open("wb") as stream:
+                write(stream)
+            return path
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=_prefix(path.name), suffix=".tmp")
     except OSError as error:
@@ -62,6 +63,9 @@ def write_atomic(path: Path | str, write: Callable[[IO[bytes]], Any]) -> Path:
             write(stream)
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
+    except OSError as error:
+        Path(temporary).unlink(missing_ok=True)
+        raise MotionError(f"{path}: cannot write here ({error.strerror}), choose a writable folder") from None
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise

@@ -5,19 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from morphloop.motion import MotionError
+from morphloop.motion.opening import MAX_PROMPT_BYTES, read_utf8
 
 
 def read_prompts(path: Path | str) -> tuple[str, ...]:
     """Prompts of a text file, one a line; empty lines and lines that begin with # are passed over."""
-    path = Path(path)
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise MotionError(
-            f"{path}: cannot be read ({error.strerror}), expected a text file with a prompt a line"
-        ) from None
-    except UnicodeDecodeError:
-        raise MotionError(f"{path}: not a text file, expected one prompt a line in UTF-8") from None
+    lines = read_utf8(path, MAX_PROMPT_BYTES, "one prompt a line").splitlines()
     prompts = tuple(line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#"))
     if not prompts:
         raise MotionError(f"{path}: holds no prompt, expected one a line")

@@ -17,6 +17,7 @@ from markupsafe import Markup
 
 from morphloop.metrics.registry import METRICS
 from morphloop.motion import write_atomic
+from morphloop.motion.names import shown
 
 SMALLEST = 1e-3
 MACROS = "macros.html"
@@ -77,6 +78,7 @@ def template(source: str) -> Template:
     environment = Environment(
         loader=FunctionLoader(lambda name: packaged(MACROS) if name == MACROS else None),
         autoescape=True,
+        finalize=_visible,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -85,9 +87,16 @@ def template(source: str) -> Template:
     return environment.from_string(source)
 
 
+def _visible(value: Any) -> Any:
+    """A text from outside as a page shows it: control and direction characters as escapes, line breaks as they are."""
+    if type(value) is not str or value.isprintable():
+        return value
+    return "\n".join(map(shown, value.split("\n")))
+
+
 def write_page(path: Path | str, html: str) -> Path:
     """Write a page, whole or not at all."""
-    return write_atomic(path, lambda stream: stream.write(html.encode()))
+    return write_atomic(path, lambda stream: stream.write(html.encode("utf-8", "replace")))
 
 
 def packaged(name: str, package: str = "morphloop.metrics.report") -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from morphloop.metrics.registry import METRICS
 from morphloop.metrics.summary import Summary
+from morphloop.motion.terminal import Terminal
 
 from .compare import Comparison, not_paired
 from .evaluate import Evaluation
@@ -24,17 +24,17 @@ NARROW = 4
 TRACKING = ("success", "success_strict", "skill", "e_g_mpjpe_mm", "e_mpjpe_mm")
 
 
-def print_evaluation(result: Evaluation, console: Console | None = None) -> None:
+def print_evaluation(result: Evaluation, console: Terminal | None = None) -> None:
     """Tables of every variant, never two in one."""
-    console = console or Console()
+    console = console or Terminal()
     for variant in result.variants:
         _print_figures(result, variant, console)
         _print_worst(result, variant, console)
 
 
-def print_comparison(comparison: Comparison, console: Console | None = None) -> None:
+def print_comparison(comparison: Comparison, console: Terminal | None = None) -> None:
     """What changed from a to b over the pairs, by variant, and which clips did not pair."""
-    console = console or Console()
+    console = console or Terminal()
     for variant in comparison.pairs:
         change = comparison.change(variant)
         table = _table(f"B against A, variant {variant}, {len(comparison.pairs[variant][0])} pairs", "metric")
@@ -68,7 +68,7 @@ def _shown(summary: dict[str, Summary]) -> list[str]:
     return [name for name in names if name in summary and summary[name]["mean"] is not None]
 
 
-def _print_figures(result: Evaluation, variant: str, console: Console) -> None:
+def _print_figures(result: Evaluation, variant: str, console: Terminal) -> None:
     """A row a key figure: what it was before, mean, interval, median, and the controls."""
     rows = result.rows.variants[variant]
     summary, frozen = result.summary(variant), result.summary(variant, "frozen")
@@ -93,7 +93,7 @@ def _print_figures(result: Evaluation, variant: str, console: Console) -> None:
     console.print(table)
 
 
-def _print_worst(result: Evaluation, variant: str, console: Console) -> None:
+def _print_worst(result: Evaluation, variant: str, console: Terminal) -> None:
     """The worst clips, each with its worst fault."""
     rows = result.rows.variants[variant]
     if len(rows) < 2:
