@@ -12,10 +12,11 @@ from typing import Any
 
 from morphloop.motion import MotionError
 from morphloop.motion.opening import open_regular
-from morphloop.motion.readers.sniff import HEAD, may_hold_motion
 
 MAX_PATH, MAX_PART = 4096, 255
 """Bytes of a path, and of a name in it, that systems take."""
+HEAD = 4096
+"""Bytes that tell what a file is."""
 LARGEST = 1e9
 RANGES: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("fps", "out_fps"), (1.0, 1000.0)),
@@ -81,6 +82,8 @@ def _check_output(path: Path, flag: str) -> None:
     """Refuse to write over a file that is no such result: a motion, a picture, weights."""
     if not path.is_file():
         return
+    from morphloop.motion.readers.sniff import may_hold_motion
+
     with open_regular(path, 1 << 62) as stream:
         head = stream.read(HEAD).lstrip()
     foreign = bool(head) and not head.startswith(OUTPUTS[flag])
