@@ -10,7 +10,6 @@ horizontal shift of the body whose zero moment point stays over the feet that st
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -32,12 +31,16 @@ from morphloop.motion.rotations import (
 )
 from morphloop.sim import FEET, Body
 
+from .stances import LEFT_ALONE_M, foot_motion
+
 GRAVITY = 9.81
-LEFT_ALONE_M = 0.003
-"""A stance that travels, hovers or sinks by no more than this is good enough as it is."""
 HOVER_M, CREEP_SPEED = 0.06, 0.5
 """Metres over the ground and m/s up to which a foot may yet mean to carry."""
+AS_SLOW = 0.02
+"""m/s; of two feet that differ by less none is the slower one."""
 SHORTEST_CARRY_S = 0.1
+FALLS = 0.5
+"""Share of gravity from which a body that touches nothing flies."""
 GROUNDING_S = 0.15
 """Standard deviation of the smoothing of how the body is put on the ground, seconds."""
 LONGEST_LEG = 0.998
@@ -46,12 +49,16 @@ DROP_M = 0.06
 """Most that a body comes down so that both feet reach the ground."""
 DROPPING_S = 0.1
 """Standard deviation of the smoothing of that, seconds."""
+SKIM_M = 0.007
+"""A swing that is lower than this but for its beginning and end skims. Clean walks clear 10 mm."""
 CLEAR_M = 0.045
-"""Clearance of a swing: a body's foot comes out up to 20 mm lower, and contact ends at 25 mm."""
+"""Clearance of one that is lifted: a body's foot comes out up to 20 mm lower, and contact ends at 25 mm."""
 LIFT_FRAMES = 0.7
 """Standard deviation of the smoothing of that lift, frames."""
 RAMP_S = 0.1
 """From the ground to that clearance and back, seconds."""
+ENDS = 2
+"""Frames that a central second difference does not reach."""
 SWING_SPEED = 0.3
 """m/s; what moves faster does not mean to stand."""
 
@@ -88,24 +95,21 @@ def condition(clip: Clip, planted: np.ndarray, body: Body, config: ConditioningC
         clip = smoothed(clip, config.smooth_hz)
     if not (config.hold_feet or config.balance):
         return clip
-    shift = np.zeros((clip.num_frames, 3))
     if config.hold_feet:
         planted = planted | carrying_feet(clip, planted, body)
+        wrong = wrong_stances(clip, planted, body)
+        shift = np.zeros((clip.num_frames, 3))
         shift[:, 2] = grounding_shift(clip, planted, body)
         clip = replace(clip, root_pos=clip.root_pos + shift)
         clip = _held(clip, feet_correction(clip, planted, body), planted)
-        lift = swing_lift(clip, planted, body)
+        lift = swing_lift(clip, planted, wrong, body)
         clip = _held(clip, np.concatenate([np.zeros((*lift.shape, 2)), lift[..., None]], axis=-1))
-    legs = _legs(clip)
-    ankles = np.stack([clip.positions[:, leg[2]] for leg in legs], axis=1)
-    shift = np.zeros((clip.num_frames, 3))
     if config.balance:
+        shift = np.zeros((clip.num_frames, 3))
+        ankles = np.stack([clip.positions[:, leg[2]] for leg in _legs(clip)], axis=1)
         shift[:, :2] = balancing_shift(clip, ankles, planted, body, config)
-    root_pos = clip.root_pos + shift
-    rotations = clip.rotations.copy()
-    for foot, leg in enumerate(legs):
-        rotations = _reach(clip, rotations, leg, shift, ankles[:, foot])
-    return replace(clip, root_pos=root_pos, rotations=rotations)
+        clip = _moved(clip, shift, ankles)
+    return clip
 
 
 def _legs(clip: Clip) -> list[list[int]]:
@@ -116,28 +120,34 @@ def _legs(clip: Clip) -> list[list[int]]:
 def _held(clip: Clip, moved: np.ndarray, planted: np.ndarray | None = None) -> Clip:
     """A clip whose ankles stand (T, 2, 3) metres further; the body about as much lower as standing legs, planted (T, 2)
     bool, have to reach, if they are given."""
-    legs = _legs(clip)
-    goals = [clip.positions[:, leg[2]] + moved[:, foot] for foot, leg in enumerate(legs)]
+    goals = np.stack([clip.positions[:, leg[2]] for leg in _legs(clip)], axis=1) + moved
     drop = np.zeros((clip.num_frames, 3))
     if planted is not None:
-        drop[:, 2] = -reaching_drop(clip, goals, planted)
+        drop[:, 2] = -reaching_drop(clip, goals, planted & moved.any(axis=-1))
+    return _moved(clip, drop, goals)
+
+
+def _moved(clip: Clip, shift: np.ndarray, goals: np.ndarray) -> Clip:
+    """A clip whose root stands (T, 3) metres further and whose ankles, (T, 2, 3), where they are to be; frames in which
+    neither moves stay to the bit."""
     rotations = clip.rotations.copy()
-    for foot, leg in enumerate(legs):
-        if drop.any() or moved[:, foot].any():
-            rotations = _reach(clip, rotations, leg, drop, goals[foot])
-    return replace(clip, root_pos=clip.root_pos + drop, rotations=rotations)
+    for foot, leg in enumerate(_legs(clip)):
+        moves = shift.any(axis=1) | (goals[:, foot] != clip.positions[:, leg[2]]).any(axis=1)
+        if moves.any():
+            rotations[moves] = _reach(clip, rotations, leg, shift, goals[:, foot])[moves]
+    return replace(clip, root_pos=clip.root_pos + shift, rotations=rotations)
 
 
-def reaching_drop(clip: Clip, goals: Sequence[np.ndarray], planted: np.ndarray) -> np.ndarray:
+def reaching_drop(clip: Clip, goals: np.ndarray, planted: np.ndarray) -> np.ndarray:
     """(T,) metres that the body has to come down so that standing legs all but reach where their ankles are to be.
 
-    goals: (T, 3) of the left and the right ankle. A foot that cannot reach the ground hangs over it, and what hangs
+    goals: (T, 2, 3) of the left and the right ankle. A foot that cannot reach the ground hangs over it, and what hangs
     there unloaded skims. Eased in and out; `DROP_M` at most.
     """
     need = np.zeros(clip.num_frames)
     for foot, (hip, knee, ankle) in enumerate(_legs(clip)):
         length = LONGEST_LEG * np.linalg.norm(clip.skeleton.offsets[[knee, ankle]], axis=1).sum()
-        gap = clip.positions[:, hip] - goals[foot]
+        gap = clip.positions[:, hip] - goals[:, foot]
         high = np.sqrt(np.maximum(length**2 - (gap[:, :2] ** 2).sum(axis=1), 0.0))
         need = np.maximum(need, np.where(planted[:, foot], gap[:, 2] - high, 0.0))
     around = round(2.0 * DROPPING_S * clip.fps)
@@ -158,84 +168,89 @@ def smoothed(clip: Clip, corner_hz: float) -> Clip:
     )
 
 
-def feet_correction(clip: Clip, planted: np.ndarray, body: Body) -> np.ndarray:
+def wrong_stances(clip: Clip, planted: np.ndarray, body: Body) -> np.ndarray:
+    """(T, 2) bool: stances whose point of contact travels, hovers or sinks by more than `LEFT_ALONE_M`."""
+    return feet_correction(clip, planted, body, between=False).any(axis=-1)
+
+
+def feet_correction(clip: Clip, planted: np.ndarray, body: Body, between: bool = True) -> np.ndarray:
     """(T, 2, 3) metres by which ankles have to move so that standing feet neither travel nor hover nor sink.
 
-    A foot's slower end (ankle or toes) is what stands, so that a foot may still roll. A stance that travels and hovers
-    by no more than `LEFT_ALONE_M` is left as it is. Between two stances the correction goes smoothly from one to the
-    other.
+    What stands is the point of contact, from heel to toes as the foot rolls. A stance in which it travels, hovers and
+    sinks by no more than `LEFT_ALONE_M` is left as it is. Between two stances the correction goes smoothly from one to
+    the other, if it is asked for.
     """
     frames = clip.num_frames
     correction = np.zeros((frames, 2, 3))
     for foot in range(len(FEET)):
-        lowest, steps = _foot_motion(clip, foot, body)
-        travel = np.cumsum(steps, axis=0)
-        keys = np.zeros(frames, bool)
+        motion = foot_motion(clip, foot, body)
         for start, stop in runs(planted[:, foot]):
-            path = np.concatenate([np.zeros((1, 2)), travel[start : stop - 1] - (travel[start - 1] if start else 0.0)])
+            path, lowest = motion.path[start:stop], motion.lowest[start:stop]
             path = path.mean(axis=0) - path
-            keys[start:stop] = True
-            if max(np.linalg.norm(path, axis=1).max(), np.abs(lowest[start:stop]).max()) > LEFT_ALONE_M:
-                correction[start:stop, foot, :2] = path
-                correction[start:stop, foot, 2] = -lowest[start:stop]
-        correction[:, foot] = _between(correction[:, foot], keys)
+            if max(np.linalg.norm(path, axis=1).max(), np.abs(lowest).max()) > LEFT_ALONE_M:
+                correction[start:stop, foot] = np.column_stack([path, -lowest])
+        if between:
+            correction[:, foot] = _between(correction[:, foot], planted[:, foot])
     return correction
-
-
-def _foot_motion(clip: Clip, foot: int, body: Body) -> tuple[np.ndarray, np.ndarray]:
-    """Height of a foot's lowest point (T,) and the horizontal step (T, 2) of its slower end to the next frame, m."""
-    surface, side, frames = body.surface, FEET[foot], np.arange(clip.num_frames)
-    own = surface.foot == foot
-    joint = surface.joint[own]
-    points = clip.positions[:, joint] + quat_rotate(clip.global_rotations[:, joint], surface.local[own])
-    lowest = (points[..., 2] - surface.radius[own]).min(axis=1)
-    ends = clip.positions[:, [clip.skeleton.index(f"{side}_{part}") for part in ("ankle", "foot")], :2]
-    steps = np.diff(ends, axis=0, append=ends[-1:])
-    return lowest, steps[frames, np.linalg.norm(steps, axis=-1).argmin(axis=1)]
 
 
 def carrying_feet(clip: Clip, planted: np.ndarray, body: Body) -> np.ndarray:
     """(T, 2) bool: the slower foot where the clip slides on both or hovers over the ground, so that none is planted.
 
     A body that neither stands nor flies has to stand: a foot lower than `HOVER_M` and slower than `CREEP_SPEED` does.
+    It flies where it falls, on the mean, by over `FALLS` of gravity.
     """
-    motion = [_foot_motion(clip, foot, body) for foot in range(len(FEET))]
-    height = np.stack([lowest for lowest, _ in motion], axis=1)
-    pace = np.stack([np.linalg.norm(steps, axis=1) * clip.fps for _, steps in motion], axis=1)
-    slower = pace == pace.min(axis=1, keepdims=True)
-    none = ~planted.any(axis=1, keepdims=True)
-    carries = slower & (height < HOVER_M) & (pace < CREEP_SPEED) & none
+    motions = [foot_motion(clip, foot, body) for foot in range(len(FEET))]
+    height = np.stack([motion.lowest for motion in motions], axis=1)
+    pace = np.stack([np.linalg.norm(motion.steps, axis=1) * clip.fps for motion in motions], axis=1)
+    slower = pace <= pace.min(axis=1, keepdims=True) + AS_SLOW
+    none = ~(planted[:, 0] | planted[:, 1])
+    rise = np.gradient(clip.root_pos[:, 2], 1.0 / clip.fps)
+    for start, stop in runs(none):
+        first, last = max(start - 1, 0), min(stop, len(rise) - 1)
+        none[start:stop] = rise[last] - rise[first] > -FALLS * GRAVITY * (last - first) / clip.fps
+    carries = slower & (height < HOVER_M) & (pace < CREEP_SPEED) & none[:, None]
     return np.stack([keep_long(row, round(SHORTEST_CARRY_S * clip.fps)) for row in carries.T], axis=1)
 
 
 def grounding_shift(clip: Clip, planted: np.ndarray, body: Body) -> np.ndarray:
     """(T,) metres that the whole body has to rise so that the lower standing foot is on the ground, smooth over time.
 
-    Zero throughout where it never hovers nor sinks by more than `LEFT_ALONE_M`.
+    Nothing is asked for by stances that hover and sink by no more than `LEFT_ALONE_M`.
     """
-    heights = np.stack([_foot_motion(clip, foot, body)[0] for foot in range(len(FEET))], axis=1)
+    low = np.full(clip.num_frames, np.inf)
+    for foot in range(len(FEET)):
+        lowest = foot_motion(clip, foot, body).lowest
+        for start, stop in runs(planted[:, foot]):
+            own = lowest[start:stop]
+            own = own if np.abs(own).max() > LEFT_ALONE_M else np.zeros_like(own)
+            low[start:stop] = np.minimum(low[start:stop], own)
     stands = planted[:, 0] | planted[:, 1]
-    low = np.where(planted, heights, np.inf).min(axis=1)
-    if not stands.any() or np.abs(low[stands]).max() <= LEFT_ALONE_M:
+    if not low[stands].any():
         return np.zeros(clip.num_frames)
     rise = _between(np.where(stands, -low, 0.0)[:, None].repeat(3, axis=1), stands)[:, 0]
     return gaussian_filter1d(rise, GROUNDING_S * clip.fps, mode="nearest")
 
 
-def swing_lift(clip: Clip, planted: np.ndarray, body: Body) -> np.ndarray:
+def swing_lift(clip: Clip, planted: np.ndarray, wrong: np.ndarray, body: Body) -> np.ndarray:
     """(T, 2) metres by which ankles have to rise so that a foot which swings while the other stands clears the ground.
 
-    Estimators and generators let feet skim: low enough to count as standing, and as fast as a swing. A swing faster
-    than `SWING_SPEED` rises to `CLEAR_M` within `RAMP_S` of its beginning and stays there until as long before its end.
+    Estimators and generators let feet skim: low enough to count as standing, and as fast as a swing. One faster than
+    `SWING_SPEED` that skims, or that begins or ends in a stance which had to be held (`wrong`, (T, 2) bool), rises to
+    `CLEAR_M` within `RAMP_S` of its beginning and stays there until as long before its end.
     """
     lift = np.zeros((clip.num_frames, 2))
+    ramp_frames = RAMP_S * clip.fps
     for foot in range(len(FEET)):
-        lowest, steps = _foot_motion(clip, foot, body)
-        swings = ~planted[:, foot] & planted[:, 1 - foot] & (np.linalg.norm(steps, axis=1) * clip.fps > SWING_SPEED)
-        for start, stop in runs(swings):
-            edge = np.minimum(np.arange(stop - start) + 1, np.arange(stop - start, 0, -1)) / (RAMP_S * clip.fps)
-            ramp = np.clip(edge, 0.0, 1.0)
-            lift[start:stop, foot] = np.maximum(0.0, CLEAR_M * ramp * ramp * (3.0 - 2.0 * ramp) - lowest[start:stop])
+        motion = foot_motion(clip, foot, body)
+        fast = np.linalg.norm(motion.steps, axis=1) * clip.fps > SWING_SPEED
+        beside = maximum_filter1d(wrong[:, foot], 2 * round(ramp_frames) + 1)
+        for start, stop in runs(~planted[:, foot] & planted[:, 1 - foot] & fast):
+            edge = np.minimum(np.arange(stop - start) + 1, np.arange(stop - start, 0, -1)) / ramp_frames
+            lowest = motion.lowest[start:stop]
+            if beside[start:stop].any() or lowest[edge >= 1.0].min(initial=np.inf) < SKIM_M:
+                ramp = np.clip(edge, 0.0, 1.0)
+                lift[start:stop, foot] = np.maximum(0.0, CLEAR_M * ramp * ramp * (3.0 - 2.0 * ramp) - lowest)
         lift[:, foot] = gaussian_filter1d(lift[:, foot], LIFT_FRAMES)
     return lift
 
@@ -262,7 +277,8 @@ def balancing_shift(
     """(T, 2) least horizontal shift of the body that keeps the zero moment point over the standing feet.
 
     ankles: (T, 2, 3) where the ankles will be; planted: (T, 2) bool. Least squares whose goal, the nearest point over
-    the soles, is found anew in every round; frames without a standing foot ask for nothing but smoothness.
+    the soles, is found anew in every round; frames without a standing foot, and the clip's first and last `ENDS`, whose
+    acceleration nobody knows, ask for nothing but smoothness.
     """
     frames = clip.num_frames
     height, moment_point = _zero_moment_point(clip, body)
@@ -273,6 +289,7 @@ def balancing_shift(
     cart = np.eye(frames) - (height / GRAVITY) * second
     soles = [_support(clip, ankles, planted, frame, body, config.margin_m) for frame in range(frames)]
     stands = np.array([len(sole) > 0 for sole in soles])
+    stands[:ENDS] = stands[-ENDS:] = False
     system = cart[stands].T @ cart[stands] + config.shift_price * np.eye(frames) + 1e-6 * second.T @ second
     inverse = np.linalg.inv(system)
     shift = np.zeros((frames, 2))
@@ -344,7 +361,9 @@ def _reach(clip: Clip, rotations: np.ndarray, leg: list[int], shift: np.ndarray,
     world = [clip.global_rotations[:, j] for j in leg]
     upper, lower = knee - hip, ankle - knee
     a, b = np.linalg.norm(upper, axis=-1), np.linalg.norm(lower, axis=-1)
-    wanted = np.clip(np.linalg.norm(goal - hip, axis=-1), np.abs(a - b) + 0.05, 0.9995 * (a + b))
+    stretched = np.linalg.norm(upper + lower, axis=-1)  # a leg that is straighter yet may stay as straight
+    shortest, longest = np.minimum(np.abs(a - b) + 0.05, stretched), np.maximum(0.9995 * (a + b), stretched)
+    wanted = np.clip(np.linalg.norm(goal - hip, axis=-1), shortest, longest)
     bent = np.arccos(np.clip((upper * lower).sum(-1) / (a * b), -1.0, 1.0))
     asked = np.arccos(np.clip((wanted**2 - a**2 - b**2) / (2.0 * a * b), -1.0, 1.0))
     side = quat_rotate(world[1], np.broadcast_to([0.0, 1.0, 0.0], upper.shape))

@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from morphloop.metrics.signals import keep_long
 from morphloop.motion import Clip, MotionError
 from morphloop.motion.rotations import (
     quat_between,
@@ -28,6 +27,7 @@ from morphloop.motion.rotations import (
 from morphloop.sim import CONTROL_HZ, FEET, Body, JointState, Kinematics
 
 from .feedforward import feedforward_torques
+from .stances import planted_feet
 
 MAX_TILT = np.radians(10.0)
 """First-frame tilt of the root over the feet beyond which the whole clip is turned upright (Morph's release)."""
@@ -36,13 +36,6 @@ LEVEL_M = 0.01
 GROUND_PERCENTILE = 5.0
 """The clip is shifted so that this percentile of the lowest surface point's height is the ground: a single deep frame
 must not lift all the others, as the minimum would."""
-PLANTED_HEIGHT = 0.035
-PLANTED_SPEED = 0.25
-"""A foot whose lowest point is under this height, metres, and whose slower end is under this speed, m/s, is meant to
-stand: a generator's feet hover and creep, so the bounds are wider than those of the contact metric."""
-SHORTEST_SWING_S = 0.12
-SHORTEST_STANCE_S = 0.1
-"""A foot that is down moves for a moment as it rolls from heel to toe, and a swinging one may be still for a moment."""
 MAX_REFERENCE_S = 600.0
 KINEMATICS_ROWS = 65_536
 """Frames whose joint states are computed at once: what that takes besides the result is a few kB a frame."""
@@ -53,23 +46,6 @@ def lowest_height(clip: Clip, body: Body) -> np.ndarray:
     surface = body.surface
     points = clip.positions[:, surface.joint] + quat_rotate(clip.global_rotations[:, surface.joint], surface.local)
     return (points[..., 2] - surface.radius).min(axis=1)
-
-
-def planted_feet(clip: Clip, body: Body) -> np.ndarray:
-    """(T, 2) bool: which feet the clip means to stand still."""
-    surface = body.surface
-    planted = np.zeros((clip.num_frames, len(FEET)), bool)
-    for foot, side in enumerate(FEET):
-        own = surface.foot == foot
-        joint = surface.joint[own]
-        points = clip.positions[:, joint] + quat_rotate(clip.global_rotations[:, joint], surface.local[own])
-        height = (points[..., 2] - surface.radius[own]).min(axis=1)
-        ends = [clip.skeleton.index(f"{side}_{part}") for part in ("ankle", "foot")]
-        speed = np.linalg.norm(_central(clip.positions[:, ends], clip.fps), axis=-1).min(axis=1)
-        still = (height < PLANTED_HEIGHT) & (speed < PLANTED_SPEED)
-        still = ~keep_long(~still, round(SHORTEST_SWING_S * clip.fps))
-        planted[:, foot] = keep_long(still, round(SHORTEST_STANCE_S * clip.fps))
-    return planted
 
 
 def prepare(clip: Clip, body: Body) -> Clip:

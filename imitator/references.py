@@ -15,7 +15,8 @@ import numpy as np
 
 from morphloop.envs import prepare
 from morphloop.envs.conditioning import ConditioningConfig, condition
-from morphloop.envs.reference import planted_feet, servo_targets
+from morphloop.envs.reference import servo_targets
+from morphloop.envs.stances import planted_feet
 from morphloop.metrics.report.pool import Message, run_tasks
 from morphloop.motion import Clip, MotionError
 from morphloop.sim import Body, default_body
