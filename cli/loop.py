@@ -63,7 +63,8 @@ class LoopRun:
     replay_share: float = 0.5
     """Share of earlier data among what the generator is fine-tuned on."""
     guard_prompts: int = 256
-    """Held-out prompts on which the generator is compared before and after fine-tuning."""
+    """Held-out prompts, 4 samples each, on which the tuned generator is compared with the first one and with the one
+    before; 256 are enough for the intervals to decide, with fewer the report says what decided; 0 keeps it unseen."""
     json: Path | None = None
     """Write the counts of every round here."""
 

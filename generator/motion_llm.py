@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from morphloop.motion import Clip, MotionError, Provenance, write_json
 from morphloop.motion.features import FEATURE_FPS
@@ -26,7 +27,7 @@ from .language_model import LanguageModelConfig, MotionLanguageModel
 from .patterns import PATTERNS
 from .protocol import FinetuneConfig, FinetuneReport, Seconds
 from .sampling import Sampling, sample_motion, sample_text
-from .sequences import Vocabulary, collate
+from .sequences import IGNORE, Batch, Vocabulary, collate
 from .text import TextTokenizer
 from .tokenizer import MotionTokenizer, TokenizerConfig
 from .training import TO_TEXT, Budget, Example, TrainingRun, draw_pairs, language_loss, make_examples
@@ -193,7 +194,7 @@ class MotionLLM:
             pairs = [
                 p for part, n in sets if n for p in draw_pairs(part, n, TO_TEXT, self.vocabulary, self.pattern, rng)
             ]
-            run.update(model.loss(collate(pairs, self.vocabulary.blank)))
+            run.update(anchored_loss(model, self.model, collate(pairs, self.vocabulary.blank), config.kl_weight))
         return model.eval(), run.step
 
     def hash(self) -> str:
@@ -240,6 +241,21 @@ class MotionLLM:
         text, tokenizer = TextTokenizer.load(folder / "text_tokenizer.json"), load_tokenizer(folder)
         model = load_weights(folder / "lm.safetensors", lambda: MotionLanguageModel(config))
         return cls(text, tokenizer, model, sampling, report)
+
+
+def anchored_loss(model: MotionLanguageModel, anchor: MotionLanguageModel, batch: Batch, weight: float) -> torch.Tensor:
+    """Mean cross-entropy plus `weight` times KL(anchor | model), both over trained places, nats a token."""
+    if weight == 0.0:
+        return model.loss(batch)
+    parts = model.trained_scores(batch)
+    with torch.no_grad():
+        before = anchor.trained_scores(batch)
+    total = torch.zeros(())
+    for (scores, targets), (fixed, _) in zip(parts, before, strict=True):
+        total = total + F.cross_entropy(scores, targets, reduction="sum")
+        apart = F.kl_div(scores.log_softmax(-1), fixed.log_softmax(-1), reduction="sum", log_target=True)
+        total = total + weight * apart
+    return total / (batch.targets != IGNORE).sum()
 
 
 def _generator(seed: int, index: int) -> torch.Generator:

@@ -6,7 +6,7 @@ from .on_demand import names_of
 
 if TYPE_CHECKING:
     from .clip import Clip, JointTrack, Provenance, Rollout
-    from .corpus import action_names, make_corpus
+    from .corpus import action_names, corpus_captions, make_corpus
     from .errors import MotionError
     from .files import (
         load_clip,
@@ -29,7 +29,7 @@ else:
         __name__,
         {
             "clip": ("Clip", "JointTrack", "Provenance", "Rollout"),
-            "corpus": ("action_names", "make_corpus"),
+            "corpus": ("action_names", "corpus_captions", "make_corpus"),
             "errors": ("MotionError",),
             "files": (
                 "load_clip",
@@ -64,6 +64,7 @@ __all__ = [
     "Skeleton",
     "action_names",
     "as_format",
+    "corpus_captions",
     "find_motions",
     "fit_joints",
     "forward_kinematics",

@@ -60,6 +60,16 @@ def make_corpus(count: int, seed: int, split: str = "train", defects: bool = Fal
     defects: spoil a share of the clips with faults of known size (`provenance.notes["defects"]`, metres, radians,
     m/s). Each clip has three captions and starts at the origin facing X. Raises MotionError for a bad count or split.
     """
+    return [_make_clip(action, seed, split, k, defects) for k, action in enumerate(_actions(count, seed, split))]
+
+
+def corpus_captions(count: int, seed: int, split: str = "train") -> list[tuple[str, str, str]]:
+    """The captions of `make_corpus`'s clips, without making the motion, which takes most of the time."""
+    return [_draw(action, seed, split, k)[1] for k, action in enumerate(_actions(count, seed, split))]
+
+
+def _actions(count: int, seed: int, split: str) -> list[str]:
+    """The action of each clip. Raises MotionError for a bad count or split."""
     if count < 0:
         raise MotionError(f"corpus: {count} clips asked for, expected 0 or more")
     if split not in SPLITS:
@@ -69,15 +79,20 @@ def make_corpus(count: int, seed: int, split: str = "train", defects: bool = Fal
     actions: list[str] = []
     while len(actions) < count:
         actions += [round_[k] for k in order.permutation(len(round_))]
-    return [_make_clip(actions[k], seed, split, k, defects) for k in range(count)]
+    return actions[:count]
+
+
+def _draw(action: str, seed: int, split: str, number: int) -> tuple[Score, tuple[str, str, str], np.random.Generator]:
+    """What a clip is to do, its captions, and the generator to go on drawing from."""
+    rng = np.random.default_rng([seed, SPLITS.index(split), number])
+    score = ACTIONS[action](Draw(rng, split))
+    return score, captions(action, score.words, rng), rng
 
 
 def _make_clip(action: str, seed: int, split: str, number: int, defects: bool) -> Clip:
-    rng = np.random.default_rng([seed, SPLITS.index(split), number])
-    score = ACTIONS[action](Draw(rng, split))
+    score, texts, rng = _draw(action, seed, split, number)
     root, rotations = solve_plan(score.plan)
     root, rotations = _at_origin(root[score.keep], rotations[score.keep])
-    texts = captions(action, score.words, rng)
     faults: dict[str, Any] = {}
     if defects and rng.random() < DEFECT_SHARE:
         root, rotations, faults = _spoil(root, rotations, rng)

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from .ancestry import Ancestor, lineage
     from .config import LoopConfig, read_config
     from .guard import compare_generators
+    from .guard_samples import HeldOut
     from .prompts import read_prompts
     from .records import evidence, load_record, measured, save_projection
     from .report import write_report
@@ -23,6 +24,7 @@ else:
             "ancestry": ("Ancestor", "lineage"),
             "config": ("LoopConfig", "read_config"),
             "guard": ("compare_generators",),
+            "guard_samples": ("HeldOut",),
             "prompts": ("read_prompts",),
             "records": ("evidence", "load_record", "measured", "save_projection"),
             "report": ("write_report",),
@@ -40,6 +42,7 @@ __all__ = [
     "Ancestor",
     "Evidence",
     "Finished",
+    "HeldOut",
     "LoopConfig",
     "RoundResult",
     "SelectionConfig",

@@ -27,7 +27,8 @@ class LoopConfig:
     rounds: how many; seed: of everything;
     imitate_budget_s: wall time that the policy's update may take a round, 0 for none;
     finetune: budget, rates and replay share of the fine-tuning (its seed is the round's);
-    guard_prompts: held-out prompts that the generators before and after fine-tuning are compared on.
+    guard_prompts: held-out prompts on which a tuned generator is compared with the one before and the first, 0 for no
+    comparison; guard_samples: samples of each, at least 2, since one tells nothing of diversity.
     """
 
     generator: str | None = None
@@ -41,6 +42,7 @@ class LoopConfig:
     imitate_budget_s: float = 120.0
     finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
     guard_prompts: int = 256
+    guard_samples: int = 4
     selection: SelectionConfig = field(default_factory=SelectionConfig)
     projection: ProjectionConfig = field(default_factory=ProjectionConfig)
 
@@ -53,6 +55,11 @@ class LoopConfig:
             raise MotionError(f"loop: {len(self.prompts)} prompts, expected at most {MAX_PROMPTS}")
         if not 1 <= self.rounds <= MAX_ROUNDS:
             raise MotionError(f"loop: rounds is {self.rounds}, expected 1 to {MAX_ROUNDS}")
+        if self.guard_prompts < 0 or self.guard_samples < 2:
+            raise MotionError(
+                f"loop: the guard asks for {self.guard_samples} samples of {self.guard_prompts} prompts, expected "
+                "at least 2 samples, and 0 prompts or more"
+            )
         if not 0 <= self.finetune.replay_share < 1:
             raise MotionError(f"loop: replay share is {self.finetune.replay_share}, expected at least 0 and under 1")
         if not 0 < self.seconds[0] <= self.seconds[1]:

@@ -17,6 +17,7 @@ from morphloop.sim.render import strip_bytes, video_bytes
 from .config import LoopConfig, read_config
 from .figures import foot_plots
 from .guard import DECISIVE
+from .guard_chart import progress_chart
 from .records import CLIPS, SOURCES, Record, load_motion
 from .selection import SelectionConfig
 from .stages import TIMING
@@ -66,6 +67,7 @@ def write_report(run: Path, path: Path) -> Path:
         config=config,
         style=style(packaged("report.css", PACKAGE)),
         rounds=rounds,
+        progress=Markup(progress_chart([(view["number"], view["guard"]) for view in rounds if view["guard"]])),
         clean_walk=CLEAN_WALK_NAME,
         decisive=METRICS[DECISIVE],
         metrics=[METRICS[name] for name in (*TABLE_METRICS, *TRACKING_METRICS)],
@@ -93,7 +95,7 @@ def _round_view(result: RoundResult, config: LoopConfig) -> dict[str, Any]:
         view["imitator"] = _update_table(view["imitator"])
     guard = _side_file(result, "finetune", GUARD_FILE)
     if guard is not None:
-        view["guard"] = guard | {"table": _guard_table(guard)}
+        view["guard"] = _guard_view(guard)
     if "select" in result.stages:
         rows = read_manifest(result.stages["select"].folder)
         summary = json.loads((result.stages["select"].folder / "summary.json").read_text())
@@ -210,12 +212,28 @@ def _timing(projected: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
 
 
-def _guard_table(guard: dict[str, Any]) -> list[tuple[Any, list[Cell]]]:
-    table = []
-    for name, sides in guard["metrics"].items():
-        change = cell(sides["change"], tone(name, sides["change"]))
-        table.append((METRICS[name], [cell(sides["before"]), cell(sides["after"]), change]))
-    return table
+def _guard_view(guard: dict[str, Any]) -> dict[str, Any]:
+    """A comparison for the template; one that an older version wrote has physics before and after alone."""
+    sides = ("start", "before", "after", "change", "change_from_start")
+    physics = [
+        (METRICS[name], [_side(name, figure, side) for side in sides]) for name, figure in guard["metrics"].items()
+    ]
+    energy = guard.get("motion_energy")
+    figures = {
+        "adherence to prompts": guard.get("adherence"),
+        "joint speed (m/s)": energy,
+        "root travel (m/s)": None if energy is None else energy["root_travel"],
+        "diversity (m)": guard.get("diversity"),
+    }
+    lively = [(name, [cell(figure[side]) for side in sides]) for name, figure in figures.items() if figure is not None]
+    known = {"samples": 1, "reasons": [], "caveats": [], "adherence": None, "checks": []}
+    facts = (guard.get("adherence") or {}).get("by_fact", {})
+    return known | guard | {"table": physics, "lively": lively, "facts": facts}
+
+
+def _side(name: str, figure: dict[str, Any], side: str) -> Cell:
+    summary = figure.get(side)
+    return cell(summary, tone(name, summary) if side.startswith("change") else "")
 
 
 def chosen(rows: list[Record]) -> list[Record]:

@@ -19,6 +19,7 @@ from morphloop.motion import MotionError
 
 from . import steps
 from .config import LoopConfig, read_config, write_config
+from .guard_samples import GUARD_FOLDER, HeldOut
 from .ledger import append_event
 from .stages import Finished, hash_json, run_stage
 from .status import RoundResult, round_folder
@@ -29,16 +30,19 @@ Watch = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class _State:
-    """What one round hands to the next."""
+    """What one round hands to the next; start (the first generator) and held_out (the guard's questions) stay."""
 
     generator: Generator
     policy: Policy | None
+    start: Generator
+    held_out: HeldOut
 
 
 def start_run(run: Path, config: LoopConfig, watch: Watch) -> list[RoundResult]:
     """Run all rounds in a folder, or go on with them. Returns every round, finished now or before."""
     with run_lock(run):
-        state = _State(_open_generator(config), steps.open_policy(config.policy))
+        start = _open_generator(config)
+        state = _State(start, steps.open_policy(config.policy), start, _held_out(run, config))
         write_config(run, config)
         append_event(run, "run", rounds=config.rounds)
         results = []
@@ -110,9 +114,18 @@ def _run_round(run: Path, number: int, config: LoopConfig, state: _State, watch:
     )
     tuned = stage(
         "finetune",
-        {"selected": done["select"].hash, "projected": done["project"].hash, "generator": generator.hash()},
-        asdict(config.finetune) | {"guard_prompts": config.guard_prompts, "seconds": list(config.seconds)},
-        lambda folder, seed, tick: steps.finetune(folder, projected, selected, generator, config, seed, tick),
+        {
+            "selected": done["select"].hash,
+            "projected": done["project"].hash,
+            "generator": generator.hash(),
+            "start": state.start.hash(),
+        },
+        asdict(config.finetune)
+        | {"guard_prompts": config.guard_prompts, "guard_samples": config.guard_samples}
+        | {"seconds": list(config.seconds)},
+        lambda folder, seed, tick: steps.finetune(
+            folder, projected, selected, generator, state.start, state.held_out, config, seed, tick
+        ),
     )
     keep = done["finetune"].manifest["notes"].get("rolled_back") is False
     following = load_generator(tuned / steps.GENERATOR_FOLDER) if keep else generator
@@ -122,6 +135,12 @@ def _run_round(run: Path, number: int, config: LoopConfig, state: _State, watch:
 def stage_seed(seed: int, number: int, name: str) -> int:
     """A seed of its own for every stage of every round, from the run's."""
     return int(hash_json([seed, number, name])[:7], 16)
+
+
+def _held_out(run: Path, config: LoopConfig) -> HeldOut:
+    """What the guard asks in every round of a run; the run's own prompts are none of it."""
+    seed, known = stage_seed(config.seed, 0, "guard"), frozenset(config.prompts)
+    return HeldOut(config.guard_prompts, config.guard_samples, seed, config.seconds, known, run / GUARD_FOLDER)
 
 
 def _hash(policy: Policy | None) -> str | None:

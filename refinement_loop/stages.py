@@ -44,7 +44,7 @@ CODE = {
 }
 """Folders whose source belongs to each stage's key: code that changed makes another result."""
 
-OWN_CODE = ("refinement_loop/steps.py", "refinement_loop/selection.py", "refinement_loop/guard.py")
+OWN_CODE = tuple(f"refinement_loop/{name}.py" for name in ("steps", "selection", "guard", "guard_samples"))
 """Files of this folder that belong to every key; the report and the like may change without running a stage again."""
 
 

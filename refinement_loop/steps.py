@@ -23,6 +23,7 @@ from morphloop.motion import (
 
 from .config import LoopConfig
 from .guard import compare_generators
+from .guard_samples import HeldOut
 from .records import (
     CLIPS,
     Record,
@@ -152,9 +153,20 @@ def verdicts(folder: Path) -> list[Verdict]:
 
 
 def finetune(
-    folder: Path, projected: Path, selected: Path, generator: Generator, config: LoopConfig, seed: int, tick: Tick
+    folder: Path,
+    projected: Path,
+    selected: Path,
+    generator: Generator,
+    start: Generator,
+    held_out: HeldOut,
+    config: LoopConfig,
+    seed: int,
+    tick: Tick,
 ) -> dict[str, Any]:
-    """Fine-tune on accepted projections and a replay share, compare on held-out prompts, roll back if it got worse."""
+    """Fine-tune on accepted projections and a replay share, compare on held-out prompts, roll back if it got worse.
+
+    start: the run's first generator, with which the tuned one is compared as with `generator`, the round before.
+    """
     if not generator.can_finetune:
         return {"skipped": "this generator cannot be fine-tuned: it is a folder of outputs"}
     accepted = [load_motion(projected / CLIPS / f"{v.name}.npz") for v in verdicts(selected) if v.verdict == "accepted"]
@@ -174,7 +186,7 @@ def finetune(
     notes: dict[str, Any] = {"accepted": len(accepted), "replay": replay_count, "generator": tuned.hash()}
     if config.guard_prompts == 0:
         return notes | {"rolled_back": False, "guard": "no held-out prompts were asked for"}
-    guard = compare_generators(generator, tuned, config.guard_prompts, seed, config.seconds, config.prompts, tick)
+    guard = compare_generators(start, generator, tuned, held_out, tick)
     write_json(folder / GUARD_FILE, guard)
     return notes | {"rolled_back": guard["rolled_back"]}
 

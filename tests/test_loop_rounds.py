@@ -131,7 +131,7 @@ def whole_hashes(tmp_path_factory):
 
 
 def config_for(home, **changes):
-    return LoopConfig(generator=str(home / "weights"), prompts=PROMPTS, guard_prompts=4, **changes)
+    return LoopConfig(generator=str(home / "weights"), prompts=PROMPTS, guard_prompts=4, guard_samples=2, **changes)
 
 
 def hashes(results):

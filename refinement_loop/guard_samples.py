@@ -1,0 +1,148 @@
+"""What a generator does with held-out prompts, raw: physics, adherence, energy and diversity, prompt by prompt.
+
+A generator answers a run's held-out prompts once: figures are kept in the run under their content (generator, prompts,
+seeds, code), so that the starting generator and the round before cost a later round nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from morphloop.generator import (
+    Generator,
+    Seconds,
+    diversity,
+    joint_speed,
+    named_facts,
+    prompt_class,
+    root_travel,
+)
+from morphloop.metrics import measure
+from morphloop.motion import Clip, corpus_captions, write_json
+
+from .records import finite
+from .stages import CODE, hash_code, hash_json
+
+PHYSICS = (
+    "physdiff_phys_err_mm",
+    "physdiff_penetrate_mm",
+    "physdiff_float_mm",
+    "physdiff_skate_mm",
+    "slide_mean_mm_s",
+    "penetration_mean_mm",
+    "unsupported_ratio",
+    "jitter_rms_mm",
+)
+BATCH = 32
+"""Samples that are generated at a time, so that progress can be told."""
+
+GUARD_FOLDER = "guard"
+"""Where a run keeps its generators' answers; they can be made again, so no stage's outputs cover them."""
+
+Row = dict[str, Any]
+Tick = Callable[[int, int], None]
+
+
+def held_out_prompts(count: int, seed: int, known: Collection[str]) -> tuple[str, ...]:
+    """Different captions of the corpus's test split, whose motion trained nothing, none of them among `known`."""
+    first, second, third = zip(*corpus_captions(count, seed, "test"), strict=True) if count else ((), (), ())
+    return tuple(text for text in dict.fromkeys((*first, *second, *third)) if text not in known)[:count]
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """The questions that every generator of a run is asked.
+
+    count: most prompts, fewer where the captions run out; samples: of each; seed: of both; seconds: length of motion;
+    known: prompts that are not held out; folder: where answers are kept, None to keep none.
+    """
+
+    count: int
+    samples: int
+    seed: int
+    seconds: Seconds
+    known: frozenset[str] = frozenset()
+    folder: Path | None = None
+
+    @cached_property
+    def prompts(self) -> tuple[str, ...]:
+        return held_out_prompts(self.count, self.seed, self.known)
+
+    def answers(self, generator: Generator, tick: Tick) -> list[Row]:
+        """A row a prompt, as `_row` makes it; read if this generator has answered before."""
+        asked = [list(self.prompts), self.samples, self.seed, list(self.seconds), hash_code(CODE["finetune"])]
+        key = hash_json([generator.hash(), *asked])
+        path = None if self.folder is None else self.folder / f"{key}.json"
+        rows = None if path is None else _kept(path, key)
+        if rows is None:
+            rows = self._ask(generator, tick)
+            if path is not None:
+                write_json(path, {"key": key, "generator": generator.hash(), "hash": hash_json(rows), "rows": rows})
+        tick(len(self.prompts), len(self.prompts))
+        return rows
+
+    def _ask(self, generator: Generator, tick: Tick) -> list[Row]:
+        each = max(1, BATCH // self.samples)
+        facts = {fact.name: fact for prompt in self.prompts for fact in named_facts(prompt)}
+        rows: list[Row] = []
+        holds: list[dict[str, bool]] = []
+        for start in range(0, len(self.prompts), each):
+            batch = self.prompts[start : start + each]
+            asked = [prompt for prompt in batch for _ in range(self.samples)]
+            clips = generator.generate(asked, self.seed + start, self.seconds)
+            for place, prompt in enumerate(batch):
+                samples = clips[place * self.samples : (place + 1) * self.samples]
+                rows.append(_row(prompt, samples))
+                holds.append({name: fact.passes(samples[0]) for name, fact in facts.items()})
+            tick(len(rows), len(self.prompts))
+        return [row | {"chance": _chance(row["facts"], rows, holds)} for row in rows]
+
+
+def _kept(path: Path, key: str) -> list[Row] | None:
+    """The rows of a file, None if there is none or it is not what was written."""
+    try:
+        kept = json.loads(path.read_text())
+        whole = kept["key"] == key and kept["hash"] == hash_json(kept["rows"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return kept["rows"] if whole else None
+
+
+def _row(prompt: str, clips: Sequence[Clip]) -> Row:
+    """Means over the samples of one prompt; `adherence` is null where the prompt names no fact.
+
+    A sample that does something else adds no diversity but error: only those count that do what the prompt says.
+    """
+    facts = named_facts(prompt)
+    passed = [[fact.passes(clip) for fact in facts] for clip in clips]
+    adhering = [clip for clip, row in zip(clips, passed, strict=True) if all(row)]
+    measured = [measure(clip, wrench=False).values for clip in clips]
+    return {
+        "prompt": prompt,
+        "class": prompt_class(prompt),
+        "facts": {fact.name: _mean([row[k] for row in passed]) for k, fact in enumerate(facts)},
+        "adherence": _mean([all(row) for row in passed]) if facts else None,
+        "joint_speed_m_s": _mean([joint_speed(clip) for clip in clips]),
+        "root_travel_m_s": _mean([root_travel(clip) for clip in clips]),
+        "diversity_m": diversity(adhering),
+        "physics": {name: _mean([finite(values[name]) for values in measured]) for name in PHYSICS},
+    }
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    """Mean of the values that are there, None if none is."""
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
+
+
+def _chance(named: Collection[str], rows: Sequence[Row], holds: Sequence[dict[str, bool]]) -> float | None:
+    """How often clips of prompts that name none of these facts do all of them; None without a fact or such a clip."""
+    strangers = [held for row, held in zip(rows, holds, strict=True) if not set(named) & row["facts"].keys()]
+    return _mean([all(held[name] for name in named) for held in strangers]) if named else None
