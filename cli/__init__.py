@@ -33,6 +33,7 @@ from .project import Project
 from .train_generator import TrainGenerator, TrainTokenizer
 from .train_imitator import TrainImitator
 from .validate import Validate
+from .verify import Verify
 
 __all__ = ["main"]
 
@@ -58,6 +59,7 @@ COMMANDS: Tree = {
     "train": {"tokenizer": TrainTokenizer, "generator": TrainGenerator, "imitator": TrainImitator},
     "loop": {"run": LoopRun, "resume": LoopResume, "status": LoopStatus, "report": LoopReport},
     "lineage": Lineage,
+    "verify": Verify,
     "bench": {"metrics": BenchMetrics, "imitator": BenchImitator},
 }
 

@@ -147,7 +147,10 @@ class LoopStatus:
 
 @dataclass(frozen=True)
 class LoopReport:
-    """Write the report of a run anew: one HTML file that opens without a network."""
+    """Write the report of a run anew: one HTML file that opens without a network.
+
+    Exit code 1 if files of the run were changed since: each is named, there and in the page.
+    """
 
     out: Annotated[Path, tyro.conf.Positional]
     """Folder of the run."""
@@ -155,10 +158,13 @@ class LoopReport:
     """File to write; OUT/report.html if left out."""
 
     def run(self) -> int:
-        from morphloop.refinement_loop import write_report
+        from morphloop.refinement_loop import finished_rounds, run_faults, write_report
 
         say(str(write_report(self.out, self.html or self.out / REPORT)))
-        return DONE
+        broken = run_faults(self.out, finished_rounds(self.out))
+        for line in broken:
+            complain(f"{self.out}/{line}")
+        return FAILED if broken else DONE
 
 
 def finish(out: Path, rounds: list[RoundResult], json_path: Path | None) -> int:

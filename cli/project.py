@@ -74,7 +74,7 @@ class Project:
     def run(self) -> int:
         from morphloop.imitator import load_policy, project_clips
         from morphloop.motion import find_motions, write_json, write_manifest
-        from morphloop.refinement_loop import summaries
+        from morphloop.refinement_loop import hash_rows, summaries
         from morphloop.sim import carry, driven_body
 
         body = driven_body(self.body)
@@ -91,6 +91,8 @@ class Project:
                 return report_failures(failed)
             clips = [carry(clip, body) for clip in clips]
             done = {clip.name: rows for clip in clips if (rows := folder.finished(clip)) is not None}
+            for link in folder.broken:
+                complain(f"{out}/{link}; its clip is done again")
             watch("project", len(done), len(clips))
 
             def keep(projection: Any) -> None:
@@ -105,7 +107,8 @@ class Project:
         if self.json is not None:
             whole, parts = _split(rows)
             summary = summaries(whole) | ({"rescued": summaries(parts)["all"]} if parts else {})
-            write_json(self.json, {"schema": 1, "clips": rows, "summary": summary, "failed": failed})
+            table = {"schema": 1, "clips": rows, "rows": hash_rows(rows), "summary": summary, "failed": failed}
+            write_json(self.json, table)
         return _finish(rows, failed, out)
 
     def _folder(self, out: Path, body: Body, models: dict[str, str]) -> ProjectFolder:

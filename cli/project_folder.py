@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,16 @@ from morphloop.imitator import Projection, ProjectionConfig
 from morphloop.imitator.rescue import SUFFIX, RescueConfig, rescue
 from morphloop.motion import Clip, save_clip, write_json
 from morphloop.refinement_loop import SelectionConfig, evidence, judge, load_record, measured, save_projection
-from morphloop.refinement_loop.records import CLIPS, RECORDS, REFERENCES, ROLLOUTS, SOURCES, Record
+from morphloop.refinement_loop.records import (
+    CLIPS,
+    RECORDS,
+    REFERENCES,
+    ROLLOUTS,
+    SOURCES,
+    Record,
+    broken_links,
+    sealed,
+)
 from morphloop.refinement_loop.stages import CODE, hash_code, hash_json, versions
 from morphloop.sim import Body
 
@@ -26,7 +35,8 @@ class ProjectFolder:
     """Where projected clips go and by which rules.
 
     folder: the place; body: what they are tracked on; models: hash of each model that has a hand in it; config: of the
-    projection; selection: of the verdict; cut: of the rescue, None for none.
+    projection; selection: of the verdict; cut: of the rescue, None for none; broken: files of finished clips that were
+    found changed since.
     """
 
     folder: Path
@@ -35,6 +45,7 @@ class ProjectFolder:
     config: ProjectionConfig
     selection: SelectionConfig
     cut: RescueConfig | None
+    broken: list[str] = field(default_factory=list)
 
     def settings(self) -> dict[str, Any]:
         """Everything but the input that a result depends on, as plain JSON values."""
@@ -54,19 +65,23 @@ class ProjectFolder:
         return hash_json({"source": clip.id, "name": clip.name, "said": said} | self.settings())
 
     def finished(self, clip: Clip) -> list[Record] | None:
-        """The rows of a clip that is done already under the same key, its own first; None if it has to be done."""
+        """The rows of a clip that is done already under the same key, its own first; None if it has to be done.
+
+        One whose record or files somebody changed since has to be done, and is told in `broken`.
+        """
         row = _read(self.folder, clip.name)
+        if row is None and (self.folder / RECORDS / f"{clip.name}.json").exists():
+            self.broken.append(f"{RECORDS}/{clip.name}.json: is damaged")
         if row is None or row.get("key") != self.key(clip):
             return None
         kept = row["rescued_as"]
         rows = [row] if kept is None else [row, _read(self.folder, kept)]
-        whole = all(r is not None and self._complete(r) for r in rows)
-        return [r for r in rows if r is not None] if whole else None
-
-    def _complete(self, row: Record) -> bool:
-        """Whether the files of a row are there."""
-        places = [SOURCES] if row["id"] is None else [SOURCES, CLIPS, ROLLOUTS]
-        return all((self.folder / place / f"{row['name']}.npz").is_file() for place in places)
+        found = [r for r in rows if r is not None]
+        broken = [link for r in found for link in broken_links(self.folder, r)]
+        if len(found) < len(rows):
+            broken.append(f"{RECORDS}/{kept}.json: is missing or damaged")
+        self.broken.extend(broken)
+        return None if broken else found
 
     def sweep(self) -> None:
         """Take away what a run that was killed had half written."""
@@ -84,6 +99,7 @@ class ProjectFolder:
         if row["verdict"] == "rejected" and self.cut is not None:
             part = self._rescued(projection)
         row |= {"rescued_as": None if part is None else part["name"], "key": self.key(projection.source)}
+        row = sealed(row, self.folder)
         write_json(self.folder / RECORDS / f"{name}.json", row)
         return [row] if part is None else [row, part]
 
@@ -107,6 +123,7 @@ class ProjectFolder:
         span = part.clip.provenance.notes["rescued"]
         row |= {"verdict": "rescued", "rescued_of": span["of"], "from_s": span["from_s"], "to_s": span["to_s"]}
         save_clip(self.folder / CLIPS / f"{row['name']}.npz", part.clip.with_provenance(verdict="rescued"))
+        row = sealed(row, self.folder)
         write_json(self.folder / RECORDS / f"{row['name']}.json", row)
         return row
 

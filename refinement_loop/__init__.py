@@ -9,14 +9,16 @@ if TYPE_CHECKING:
     from .config import LoopConfig, read_config
     from .guard import compare_generators
     from .guard_samples import HeldOut
+    from .links import run_faults
     from .prompts import read_prompts
-    from .records import evidence, load_record, measured, save_projection
+    from .records import broken_links, evidence, hash_rows, load_record, measured, save_projection, sealed
     from .report import write_report
     from .rounds import resume_run, start_run
     from .selection import REASONS, Evidence, SelectionConfig, Verdict, judge, tally
     from .stages import STAGES, Finished, run_stage
     from .status import RoundResult, finished_rounds, is_begun
     from .steps import summaries
+    from .verification import Checked, verify
 else:
     __getattr__ = names_of(
         __name__,
@@ -25,14 +27,24 @@ else:
             "config": ("LoopConfig", "read_config"),
             "guard": ("compare_generators",),
             "guard_samples": ("HeldOut",),
+            "links": ("run_faults",),
             "prompts": ("read_prompts",),
-            "records": ("evidence", "load_record", "measured", "save_projection"),
+            "records": (
+                "broken_links",
+                "evidence",
+                "hash_rows",
+                "load_record",
+                "measured",
+                "save_projection",
+                "sealed",
+            ),
             "report": ("write_report",),
             "rounds": ("resume_run", "start_run"),
             "selection": ("REASONS", "Evidence", "SelectionConfig", "Verdict", "judge", "tally"),
             "stages": ("STAGES", "Finished", "run_stage"),
             "status": ("RoundResult", "finished_rounds", "is_begun"),
             "steps": ("summaries",),
+            "verification": ("Checked", "verify"),
         },
     )
 
@@ -40,6 +52,7 @@ __all__ = [
     "REASONS",
     "STAGES",
     "Ancestor",
+    "Checked",
     "Evidence",
     "Finished",
     "HeldOut",
@@ -47,9 +60,11 @@ __all__ = [
     "RoundResult",
     "SelectionConfig",
     "Verdict",
+    "broken_links",
     "compare_generators",
     "evidence",
     "finished_rounds",
+    "hash_rows",
     "is_begun",
     "judge",
     "lineage",
@@ -58,10 +73,13 @@ __all__ = [
     "read_config",
     "read_prompts",
     "resume_run",
+    "run_faults",
     "run_stage",
     "save_projection",
+    "sealed",
     "start_run",
     "summaries",
     "tally",
+    "verify",
     "write_report",
 ]

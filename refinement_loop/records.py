@@ -2,13 +2,15 @@
 
 `project`, the loop and the report share these, so that a clip looks the same wherever it was made:
 `sources/` (what came in, on the default skeleton), `references/` (what was tracked), `clips/` (what physics did),
-`rollouts/`, and `records/NAME.json`, written last: a clip with a record is finished.
+`rollouts/`, and `records/NAME.json`, written last: a clip with a record is finished. A record holds the hash of each
+of its files and of itself, so that what was changed afterwards is named (`broken_links`).
 """
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from morphloop.motion import Clip, MotionError, load_clip, load_rollout, save_cl
 from morphloop.sim import Body, default_body
 
 from .selection import Evidence, head_drop, out_of_range_ratio
+from .stages import hash_file, hash_json
 
 SOURCES, REFERENCES, CLIPS, ROLLOUTS, RECORDS = "sources", "references", "clips", "rollouts", "records"
 Record = dict[str, Any]
@@ -35,8 +38,47 @@ def finite(value: Any) -> Any:
     return value
 
 
+def sealed(record: Record, folder: Path | None = None) -> Record:
+    """The record with the hash of itself, and, where a folder is given, with those of its files there as they are."""
+    if folder is not None:
+        places = (f"{place}/{record['name']}.npz" for place in (SOURCES, REFERENCES, CLIPS, ROLLOUTS))
+        record = record | {
+            "files": {place: hash_file(folder / place) for place in places if (folder / place).is_file()}
+        }
+    return record | {"hash": _own_hash(record)}
+
+
+def _own_hash(record: Record) -> str:
+    return hash_json({name: value for name, value in record.items() if name != "hash"})
+
+
+def hash_rows(rows: Sequence[Record]) -> str:
+    """What a table made of records is chained to: a hash over those of its rows, in order."""
+    return hash_json([row.get("hash") for row in rows])
+
+
+def broken_links(folder: Path, record: Record) -> list[str]:
+    """What is no longer as it was when the record was written: the record itself, or files of its clip, each named."""
+    name, files = record.get("name"), record.get("files")
+    if record.get("hash") != _own_hash(record):
+        return [f"{RECORDS}/{name}.json: changed since it was written"]
+    if not isinstance(files, dict):
+        return [f"{RECORDS}/{name}.json: tells no files"]
+    broken = []
+    for place in (SOURCES, REFERENCES, CLIPS, ROLLOUTS):
+        path = f"{place}/{name}.npz"
+        there = (folder / path).is_file()
+        if path in files and not there:
+            broken.append(f"{path}: is missing")
+        elif path in files and hash_file(folder / path) != files[path]:
+            broken.append(f"{path}: changed since it was written")
+        elif there and path not in files:
+            broken.append(f"{path}: was added since")
+    return broken
+
+
 def save_projection(folder: Path, projection: Projection, round_: int | None = None) -> Record:
-    """Write a projection's files and, last, its record. Returns the record."""
+    """Write a projection's files and, last, its record. Returns the record, sealed."""
     source, reference, clip = projection.source, projection.reference, projection.clip
     name = source.name
     save_clip(folder / SOURCES / f"{name}.npz", source)
@@ -61,6 +103,7 @@ def save_projection(folder: Path, projection: Projection, round_: int | None = N
         "out_of_range_ratio": None if reference is None else out_of_range_ratio(reference, default_body()),
         "head_drop_m": None if clip is None or reference is None else head_drop(clip, reference),
     }
+    record = sealed(record, folder)
     write_json(folder / RECORDS / f"{name}.json", record)
     return record
 

@@ -18,6 +18,7 @@ from .config import LoopConfig, read_config
 from .figures import foot_plots
 from .guard import DECISIVE
 from .guard_chart import progress_chart
+from .links import run_faults
 from .records import CLIPS, SOURCES, Record, load_motion
 from .selection import SelectionConfig
 from .stages import TIMING
@@ -60,19 +61,20 @@ class ShownClip:
 
 def write_report(run: Path, path: Path) -> Path:
     """Write the report of what is finished of a run. MotionError if the folder holds no run or no finished round."""
-    config = read_config(run)
-    rounds = [_round_view(result, config) for result in finished_rounds(run)]
+    config, found = read_config(run), finished_rounds(run)
+    rounds = [_round_view(result, config) for result in found]
     html = template(packaged("report.html", PACKAGE)).render(
         name=run.resolve().name,
         config=config,
         style=style(packaged("report.css", PACKAGE)),
         rounds=rounds,
         progress=Markup(progress_chart([(view["number"], view["guard"]) for view in rounds if view["guard"]])),
+        broken=run_faults(run, found),
         clean_walk=CLEAN_WALK_NAME,
         decisive=METRICS[DECISIVE],
         metrics=[METRICS[name] for name in (*TABLE_METRICS, *TRACKING_METRICS)],
         selection=_selection_rows(config.selection),
-        versions=_versions(finished_rounds(run)),
+        versions=_versions(found),
         settings=json.dumps(asdict(config), indent=2),
     )
     return write_page(path, html)

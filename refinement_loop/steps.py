@@ -29,10 +29,12 @@ from .records import (
     Record,
     evidence,
     finite,
+    hash_rows,
     load_motion,
     load_record,
     measured,
     save_projection,
+    sealed,
 )
 from .selection import Verdict, judge, tally
 from .stages import TIMING
@@ -45,6 +47,7 @@ GENERATOR_FOLDER = "generator"
 GUARD_FILE = "guard.json"
 UPDATE_FILE = "update.json"
 FINETUNE_FILE = "finetune.json"
+SUMMARY_FILE = "summary.json"
 
 
 def slug(text: str, limit: int = 32) -> str:
@@ -121,7 +124,7 @@ def measure_all(folder: Path, projected: Path, tick: Tick) -> dict[str, Any]:
     records = read_manifest(projected)
     rows = []
     for place, record in enumerate(records, 1):
-        rows.append(record | measured(projected, record["name"]))
+        rows.append(sealed(record | measured(projected, record["name"])))
         tick(place, len(records))
     write_manifest(folder, rows)
     return {"clips": len(rows)}
@@ -131,9 +134,9 @@ def select(folder: Path, measured_folder: Path, config: LoopConfig) -> dict[str,
     """A verdict with a reason for every clip, and the figures over all clips and over accepted ones."""
     records = read_manifest(measured_folder)
     verdicts = [judge(evidence(record), config.selection) for record in records]
-    rows = [record | asdict(verdict) for record, verdict in zip(records, verdicts, strict=True)]
+    rows = [sealed(record | asdict(verdict)) for record, verdict in zip(records, verdicts, strict=True)]
     write_manifest(folder, rows)
-    write_json(folder / "summary.json", summaries(rows))
+    write_json(folder / SUMMARY_FILE, summaries(rows) | {"rows": hash_rows(rows)})
     return tally(verdicts)
 
 

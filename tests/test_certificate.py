@@ -2,16 +2,47 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import cast
+from pathlib import Path
+from typing import Any, cast
 
 import mujoco
 import numpy as np
 import pytest
 
-from morphloop.motion import MotionError, Rollout
+from morphloop.cli import main
+from morphloop.cli.project_folder import ProjectFolder
+from morphloop.envs import prepare
+from morphloop.imitator import Projection, ProjectionConfig
+from morphloop.metrics import measure_rollout, track_errors
+from morphloop.motion import (
+    Clip,
+    MotionError,
+    Rollout,
+    load_clip,
+    load_rollout,
+    make_corpus,
+    save_clip,
+    save_rollout,
+    write_json,
+    write_manifest,
+)
+from morphloop.motion.rotations import quat_to_rotvec
+from morphloop.refinement_loop import (
+    LoopConfig,
+    SelectionConfig,
+    finished_rounds,
+    run_faults,
+    sealed,
+    start_run,
+    steps,
+    verify,
+    write_report,
+)
 from morphloop.sim import Body, Recorder, certify, default_body, replay
 from morphloop.sim.body import JointModel, build_spec
 
@@ -99,7 +130,6 @@ FORGED: dict[str, tuple[Callable[[Rollout], Rollout], str]] = {
     "frame 0 of qpos moved": (lambda r: moved(r, "qpos", 0, 0, 0.1), "at frame 0, its start"),
     "frame 0 of qvel moved": (lambda r: moved(r, "qvel", 0, 0, 1e-9), "at frame 0, its start"),
     "a frame of qpos moved": (lambda r: moved(r, "qpos", 5, 2, 1e-12), "replay differs by .* at frame 5"),
-    "the last frame of qvel moved": (lambda r: moved(r, "qvel", STEPS, 3, 1e-12), f"at frame {STEPS}"),
     "a control changed": (lambda r: moved(r, "ctrl", 2, 7, 1e-3), "at frame 3"),
     "the start moved": (lambda r: replace(r, start=np.where(np.arange(len(r.start)) == 3, 1.0, r.start)), "frame 0"),
     "foot forces written in": (lambda r: moved(r, "foot_force", 4, 0, 300.0), "foot forces differ .* at frame 4"),
@@ -251,27 +281,136 @@ def hamstring(spec: Spec) -> None:
     motor(spec, mujoco.mjtTrn.mjTRN_TENDON, "hamstring", 5.0)
 
 
+def by_servos(source: Clip) -> Projection:
+    """A projection by servos that are simply asked for the clip: real physics, honest figures."""
+    body, reference = default_body(), prepare(source, default_body())
+    recorder = Recorder(body, body.qpos_from_clip(reference)[0], np.zeros(body.model.nv))
+    for target in quat_to_rotvec(reference.rotations[1:, 1:]).reshape(-1, body.model.nu):
+        assert recorder.step(target)
+    rollout = recorder.rollout(0, source.name)
+    origin = replace(source.provenance, parent=source.id, stage="project", simulator=rollout.simulator)
+    clip = body.clip_from_qpos(rollout.qpos, rollout.fps, source.name)
+    clip = replace(clip, texts=source.texts, provenance=origin)
+    tracking, sim = track_errors(clip, reference, completed=True), measure_rollout(rollout, body)
+    certificate = certify(rollout, body)
+    return Projection(source, reference, clip, rollout, "refiner", tracking, certificate, None, 0.1, sim)
+
+
+def motions(count: int) -> list[Clip]:
+    """Clips of a third of a second, as files keep them."""
+    corpus = make_corpus(count, 5, "test")
+    return [replace(clip.slice(0, 10), name=f"clip{k}", texts=(f"clip {k}",)) for k, clip in enumerate(corpus)]
+
+
+def project_folder(folder: Path) -> ProjectFolder:
+    return ProjectFolder(folder, default_body(), {}, ProjectionConfig(), SelectionConfig(), None)
+
+
+@pytest.fixture(scope="module")
+def projected(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as `project` leaves it, with one clip."""
+    place = project_folder(tmp_path_factory.mktemp("projected"))
+    rows = place.keep(by_servos(motions(1)[0]))
+    write_json(place.folder / "config.json", place.settings())
+    write_manifest(place.folder, rows)
+    return place.folder
+
+
+def replaced(folder: Path) -> None:
+    path = folder / "clips" / "clip0.npz"
+    clip = cast(Clip, load_clip(path))
+    save_clip(path, clip.moved(np.array([0.0, 0.0, 0.3])))
+
+
+def shortened(folder: Path) -> None:
+    path = folder / "rollouts" / "clip0.npz"
+    save_rollout(path, cut(load_rollout(path), 6))
+
+
+def other_source(folder: Path) -> None:
+    save_clip(folder / "sources" / "clip0.npz", replace(motions(2)[1], name="clip0"))
+
+
+def flattered(folder: Path) -> None:
+    """The reference is the clip itself, which then tracks it perfectly."""
+    shutil.copy(folder / "clips" / "clip0.npz", folder / "references" / "clip0.npz")
+
+
+def said(**values: Any) -> Callable[[Path], None]:
+    """Write values into the record and the manifest; those of "after" into that."""
+
+    def change(folder: Path) -> None:
+        path = folder / "records" / "clip0.json"
+        row = json.loads(path.read_text())
+        row["after"] |= {name: value for name, value in values.items() if name in row["after"]}
+        row |= {name: value for name, value in values.items() if name not in row["after"]}
+        write_json(path, row)
+        write_manifest(folder, [row])
+
+    return change
+
+
+def anew(change: Callable[[Path], None]) -> Callable[[Path], None]:
+    """The change with all hashes made anew, as whoever knows this code can."""
+
+    def also(folder: Path) -> None:
+        change(folder)
+        path = folder / "records" / "clip0.json"
+        row = sealed(json.loads(path.read_text()), folder)
+        write_json(path, row)
+        write_manifest(folder, [row])
+
+    return also
+
+
+FOLDERS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "a clip replaced": (replaced, "clips/clip0.npz: changed since"),
+    "a clip replaced, hashes anew": (anew(replaced), "clips/clip0.npz: is not what its rollout did"),
+    "a rollout deleted": (lambda f: (f / "rollouts/clip0.npz").unlink(), "rollouts/clip0.npz: is missing"),
+    "a rollout cut": (shortened, "rollouts/clip0.npz: changed since"),
+    "a rollout cut, hashes anew": (anew(shortened), "clips/clip0.npz: is not what its rollout did"),
+    "a record's slide set to 0": (said(slide_mean_mm_s=0.0), "records/clip0.json: changed since"),
+    "a record's slide set to 0, hashes anew": (anew(said(slide_mean_mm_s=0.0)), "slide_mean_mm_s 0.0, measured again"),
+    "a verdict forged, hashes anew": (anew(said(verdict="rejected", reason="fell")), "its figures say accepted"),
+    "another source, hashes anew": (anew(other_source), "sources/clip0.npz: is not the clip that was projected"),
+    "the clip for its reference, hashes anew": (anew(flattered), "references/clip0.npz: is not its source prepared"),
+}
+"""What is done to a folder of `project` afterwards, and how `verify` names it."""
+
+
 Case = tuple[str, Callable[..., object], str | None]
 TABLE: dict[str, Case] = {
     "an honest tendon motor between two hinges": ("hinges", hamstring, None),
     **{name: ("rollout", *case) for name, case in FORGED.items()},
     **{name: ("hand", *case) for name, case in HANDS.items()},
+    **{name: ("folder", *case) for name, case in FOLDERS.items()},
 }
 """All cases: what is tampered with, how, and what is said of it; None for what must pass."""
 
 
 @pytest.mark.parametrize("name", TABLE)
-def test_the_certificate_passes_what_is_honest_and_nothing_else(name: str, honest: Rollout):
-    kind, act, said = TABLE[name]
-    if kind == "rollout":
+def test_what_is_honest_passes_and_nothing_else(name: str, honest: Rollout, projected: Path, tmp_path: Path):
+    kind, act, says = TABLE[name]
+    if kind == "folder":
+        folder = shutil.copytree(projected, tmp_path / "out")
+        act(folder)
+        faults = verify(folder).faults
+        passed, why = not faults, "; ".join(faults)
+    elif kind == "rollout":
         found = certify(cast(Rollout, act(honest)), default_body())
+        passed, why = found.passed, found.reason or ""
     else:
         body = body_with(act, "hinge" if kind == "hinges" else "ball")
         found = certify(rolled(body), body)
+        passed, why = found.passed, found.reason or ""
         assert found.bit_equal, "the replay has the same hand in it"
-        assert found.no_external_forces is (said is None)
-    assert found.passed is (said is None), found.reason
-    assert said is None or re.search(said, found.reason or ""), found.reason
+        assert found.no_external_forces is (says is None)
+    assert passed is (says is None), why
+    assert says is None or re.search(says, why), why
+
+
+def test_the_table_is_whole():
+    assert len(TABLE) == 55
 
 
 def test_an_honest_rollout_passes_and_says_in_what_it_was_simulated(honest: Rollout):
@@ -321,3 +460,87 @@ def test_limbs_that_push_each_other_are_no_hand():
 def test_a_rollout_of_another_body_is_named_as_such(honest: Rollout):
     with pytest.raises(MotionError, match="rollout of model 0000, body 'smpl24' is"):
         certify(replace(honest, model_hash="0000"), default_body())
+
+
+# -- the chain -------------------------------------------------------------------------------------------------------
+
+
+def test_a_folder_holds_and_is_walked_by_the_command(projected: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+    told = tmp_path / "told.json"
+    rollout = projected / "rollouts" / "clip0.npz"
+    assert main(["verify", str(projected), str(rollout), "--json", str(told)]) == 0
+    folder, file = json.loads(told.read_text())["checked"]
+    assert (folder["kind"], folder["clips"], folder["ok"], folder["faults"]) == ("project", 1, True, [])
+    assert file["certificates"]["clip0"]["surroundings"]["gravity"] == [0.0, 0.0, -9.81]
+    assert "gravity (0, 0, -9.81) m/s2" in capsys.readouterr().out
+    other = shutil.copytree(projected, tmp_path / "other")
+    said(slide_mean_mm_s=0.0)(other)
+    assert main(["verify", str(projected), str(other)]) == 1
+    assert f"{other}/records/clip0.json: changed since" in capsys.readouterr().out
+    assert main(["verify", str(tmp_path / "nowhere"), str(projected)]) == 2
+    assert main(["verify", str(projected / "clips" / "clip0.npz")]) == 2
+
+
+def test_project_names_a_broken_link_and_does_the_clip_again(projected: Path, tmp_path: Path):
+    source = motions(1)[0]
+    whole = project_folder(projected)
+    assert whole.finished(source) is not None
+    assert whole.broken == []
+    for case, named in (
+        ("a clip replaced", "clips/clip0.npz: changed since it was written"),
+        ("a rollout deleted", "rollouts/clip0.npz: is missing"),
+        ("a record's slide set to 0", "records/clip0.json: changed since it was written"),
+    ):
+        place = project_folder(shutil.copytree(projected, tmp_path / named[:7]))
+        FOLDERS[case][0](place.folder)
+        assert place.finished(source) is None
+        assert place.broken == [named]
+        shutil.rmtree(place.folder)
+
+
+def run_of(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A round over a folder of one clip, projected by servos."""
+
+    def project_clips(clips: Sequence[Clip], policy: object, config: object, on_done: Callable, *rest: object) -> None:
+        for clip in clips:
+            on_done(by_servos(clip))
+
+    monkeypatch.setattr(steps, "project_clips", project_clips)
+    for clip in motions(1):
+        save_clip(home / "clips" / f"{clip.name}.npz", clip)
+    start_run(home / "run", LoopConfig(clips=str(home / "clips")), lambda *told: None)
+    return home / "run"
+
+
+def test_a_run_is_walked_from_prompt_to_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    run = run_of(tmp_path, monkeypatch)
+    home, name = run / "round_00", "000_clip_0"
+    found = verify(run)
+    assert (found.kind, found.clips, found.faults) == ("run", 1, [])
+    assert "Changed since" not in write_report(run, tmp_path / "whole.html").read_text()
+
+    row = json.loads((home / "select" / "manifest.jsonl").read_text())
+    write_manifest(home / "select", [row | {"verdict": "rejected", "before": {}}])
+    summary = json.loads((home / "select" / "summary.json").read_text())
+    summary["all"]["after"]["jerk_mean_m_s3"]["mean"] = 1.0
+    write_json(home / "select" / "summary.json", summary)
+    save_clip(home / "generate" / "clips" / f"{name}.npz", motions(2)[1])
+    (home / "project" / "rollouts" / f"{name}.npz").unlink()
+
+    faults = "\n".join(verify(run).faults)
+    links = "\n".join(run_faults(run, finished_rounds(run)))
+    page = write_report(run, tmp_path / "page.html").read_text().split("Changed since")[1]
+    for told in (
+        f"round_00/generate/clips/{name}.npz: changed since the stage was finished",
+        f"round_00/project/rollouts/{name}.npz: changed since the stage was finished",
+        f"round_00/project/rollouts/{name}.npz: is missing",
+        "round_00/select/manifest.jsonl: changed since the stage was finished",
+        f"round_00/select/manifest.jsonl: {name}: before is not what the stage before it says",
+        "round_00/select/manifest.json: counts are not its verdicts",
+    ):
+        assert told in faults
+        assert told in links
+        assert told in page
+    assert f"round_00/project/sources/{name}.npz: is not the clip that was generated" in faults
+    assert "round_00/select/summary.json: is not the summary of its clips" in faults
+    assert main(["loop", "report", str(run)]) == 1

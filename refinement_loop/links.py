@@ -1,0 +1,115 @@
+"""The chain of hashes through a run: whether its files are still those that its stages left, and fit each other.
+
+Every stage's manifest tells the hash of each of its outputs and of what it was made from; every record those of its
+clip's files. Here they are only compared, which takes seconds; `verify` also does again what they say was done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from morphloop.motion import MotionError, read_manifest
+
+from .records import Record, broken_links, load_record
+from .selection import Verdict, tally
+from .stages import MANIFEST, Finished, changed_outputs
+from .status import RoundResult
+
+MADE_FROM = {
+    "imitate": {"clips": "generate"},
+    "project": {"clips": "generate"},
+    "measure": {"projected": "project"},
+    "select": {"measured": "measure"},
+    "finetune": {"selected": "select", "projected": "project"},
+}
+"""The inputs of each stage that are a stage's outputs."""
+
+
+def run_faults(run: Path, rounds: Sequence[RoundResult]) -> list[str]:
+    """What in a run is not as its stages left it, or does not fit: a line each, the file first, from the run on."""
+    faults, generator, policy = [], None, None
+    for result in rounds:
+        for name, done in result.stages.items():
+            where = done.folder.relative_to(run)
+            faults += [f"{where / path}: changed since the stage was finished" for path in _changed(done)]
+            for given, stage in MADE_FROM.get(name, {}).items():
+                before = result.stages.get(stage)
+                if before is None or done.manifest["inputs"].get(given) != before.hash:
+                    faults.append(f"{where / MANIFEST}: was made from other {given} than {where.parent / stage} holds")
+        faults += _handed_on(run, result, "generate", "generator", generator)
+        faults += _handed_on(run, result, "imitate", "policy", policy)
+        generator, policy = _generator_after(result), _policy_after(result)
+        faults += _row_faults(run, result)
+    return faults
+
+
+def _changed(done: Finished) -> list[str]:
+    return changed_outputs(done.folder, done.manifest)
+
+
+def _handed_on(run: Path, result: RoundResult, stage: str, what: str, expected: str | None) -> list[str]:
+    """The model that a stage began with is the one that the round before ended with."""
+    done = result.stages.get(stage)
+    if done is None or expected is None or done.manifest["inputs"].get(what) == expected:
+        return []
+    path = (done.folder / MANIFEST).relative_to(run)
+    return [f"{path}: began with {what} {done.manifest['inputs'].get(what)}, the round before ended with {expected}"]
+
+
+def _generator_after(result: RoundResult) -> str | None:
+    """Hash of the generator that a round hands on, None if it is not finished."""
+    begun, ended = result.stages.get("generate"), result.stages.get("finetune")
+    if begun is None or ended is None:
+        return None
+    notes: Mapping[str, Any] = ended.manifest["notes"]
+    return notes.get("generator") if notes.get("rolled_back") is False else begun.manifest["inputs"].get("generator")
+
+
+def _policy_after(result: RoundResult) -> str | None:
+    done = result.stages.get("project")
+    return None if done is None else done.manifest["inputs"].get("policy")
+
+
+def _row_faults(run: Path, result: RoundResult) -> list[str]:
+    """Records, and the tables of the stages that went on from them."""
+    projected = result.stages.get("project")
+    if projected is None:
+        return []
+    try:
+        rows = read_manifest(projected.folder)
+        tables = {
+            name: read_manifest(result.stages[name].folder) for name in ("measure", "select") if name in result.stages
+        }
+    except MotionError as error:
+        return [str(error)]
+    faults = [
+        f"{projected.folder.relative_to(run)}/{link}" for row in rows for link in broken_links(projected.folder, row)
+    ]
+    for row in rows:
+        if load_record(projected.folder, row["name"]) != row:
+            faults.append(f"{projected.folder.relative_to(run)}/manifest.jsonl: {row['name']} is not its record")
+    for name, table in tables.items():
+        path = result.stages[name].folder.relative_to(run) / "manifest.jsonl"
+        faults += [f"{path}: {line}" for line in grown_faults(rows, table)]
+        rows = table
+    if "select" in tables:
+        notes = result.stages["select"].manifest["notes"]
+        counted = tally([Verdict(r["name"], r["verdict"], r["reason"], r["detail"]) for r in tables["select"]])
+        if any(notes.get(key) != value for key, value in counted.items()):
+            faults.append(f"{result.stages['select'].folder.relative_to(run) / MANIFEST}: counts are not its verdicts'")
+    return faults
+
+
+def grown_faults(rows: Sequence[Record], table: Sequence[Record]) -> list[str]:
+    """What a table says of the clips in `rows` otherwise than they do; it may say more."""
+    known = {row["name"]: row for row in rows}
+    if [row.get("name") for row in table] != list(known):
+        return ["holds other clips than the stage before it"]
+    faults = []
+    for row in table:
+        had = known[row["name"]]
+        other = sorted(key for key in had if key != "hash" and row.get(key) != had[key])
+        faults += [f"{row['name']}: {key} is not what the stage before it says" for key in other[:1]]
+    return faults

@@ -1,0 +1,294 @@
+"""Verification: physics is done again, what was derived from it is derived again, and every hash is looked at.
+
+A rollout is replayed and held to its certificate. A `project` folder is walked clip by clip: source, reference,
+rollout, clip, figures, verdict, each from the one before; a run besides from the prompt on and to the summary. Hashes
+tell that somebody changed a file; what is derived again tells it too where the hashes were made anew with it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, TypeGuard
+
+import numpy as np
+
+from morphloop.envs import prepare
+from morphloop.metrics import measure_rollout, track_errors
+from morphloop.metrics.measure import made
+from morphloop.motion import Clip, MotionError, load_rollout, read_manifest
+from morphloop.sim import Body, Certificate, certify, default_body
+
+from .config import read_config
+from .links import run_faults
+from .records import (
+    CLIPS,
+    RECORDS,
+    REFERENCES,
+    ROLLOUTS,
+    SOURCES,
+    Record,
+    broken_links,
+    evidence,
+    finite,
+    hash_rows,
+    load_motion,
+    measured,
+)
+from .selection import SelectionConfig, head_drop, judge, out_of_range_ratio
+from .status import CONFIG, RoundResult, finished_rounds
+from .steps import SUMMARY_FILE, generated_clips, summaries
+
+Tick = Callable[[int, int], None]
+FIGURE_TOLERANCE = 1e-6
+"""Share by which a figure that is measured again may differ: another processor adds in another order."""
+SINGLE_TOLERANCE = 1e-3
+"""The same for figures that were taken before clips were written in single precision, and metres for references."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What was verified.
+
+    path: as it was given; kind: rollout, project or run; clips: how many were walked; faults: what is wrong, a line
+    each that begins with the file, from the path on; certificates: of each rollout by clip.
+    """
+
+    path: Path
+    kind: str
+    clips: int
+    faults: list[str]
+    certificates: dict[str, Certificate] = field(default_factory=dict)
+
+
+def verify(path: Path, body: Body | None = None, tick: Tick = lambda done, total: None) -> Checked:
+    """Verify a rollout file, a folder that `project` wrote, or a loop's run.
+
+    body: that it was simulated on; if None the built-in one whose hash the file carries. MotionError for a path that is
+    none of these.
+    """
+    path = Path(path)
+    if path.is_file():
+        return _verify_rollout(path, body)
+    if not path.is_dir():
+        raise MotionError(f"{path}: no such file or folder, expected a rollout, a folder of `project`, or a run")
+    settings = _read_json(path / CONFIG)
+    if not isinstance(settings, dict):
+        raise MotionError(f"{path}: holds no {CONFIG}, expected a folder that `project` or `loop run` wrote")
+    if "projection" in settings and "rounds" in settings:
+        return _verify_run(path, tick)
+    return _verify_project(path, settings, body, tick)
+
+
+def _verify_rollout(path: Path, body: Body | None) -> Checked:
+    rollout = load_rollout(path)
+    certificate = certify(rollout, body or _built_in(str(rollout.model_hash)))
+    faults = [] if certificate.passed else [f"{path.name}: {certificate.reason}"]
+    return Checked(path, "rollout", 1, faults, {path.stem: certificate})
+
+
+def _built_in(stored: str) -> Body:
+    """The built-in body of a stored hash; the default one if it is neither's, which then says so."""
+    hinges = default_body("hinge")
+    return hinges if hinges.answers_to(stored) else default_body()
+
+
+def _verify_project(path: Path, settings: Mapping[str, Any], body: Body | None, tick: Tick) -> Checked:
+    try:
+        selection, stored = SelectionConfig(**settings["selection"]), str(settings["body"])
+    except (KeyError, TypeError):
+        raise MotionError(f"{path / CONFIG}: not the settings of `project`, expected selection and body") from None
+    body = body or _built_in(stored)
+    if not body.answers_to(stored):
+        raise MotionError(f"{path}: made with body {stored}, '{body.name}' is {body.hash}; name it by --body")
+    rows, certificates = read_manifest(path), dict[str, Certificate]()
+    faults: list[str] = []
+    for place, row in enumerate(rows, 1):
+        name = str(row.get("name"))
+        if _read_json(path / RECORDS / f"{name}.json") != row:
+            faults.append(f"manifest.jsonl: {name} is not its record")
+        faults += broken_links(path, row)
+        faults += _clip_faults(path, row, selection, body, certificates)
+        tick(place, len(rows))
+    return Checked(path, "project", len(rows), _unique(faults), certificates)
+
+
+def _verify_run(path: Path, tick: Tick) -> Checked:
+    config, rounds = read_config(path), finished_rounds(path)
+    faults, certificates, count = run_faults(path, rounds), dict[str, Certificate](), 0
+    total = sum(_clip_count(result) for result in rounds)
+    for result in rounds:
+        if "project" not in result.stages:
+            continue
+        folder = result.stages["project"].folder
+        where, rows = folder.relative_to(path), _last_rows(result)
+        faults += [f"{where.parent}/{line}" for line in _prompt_faults(result, rows, config.prompts)]
+        for row in rows:
+            own = dict[str, Certificate]()
+            faults += [f"{where}/{line}" for line in _clip_faults(folder, row, config.selection, default_body(), own)]
+            certificates |= {f"{where}/{name}": certificate for name, certificate in own.items()}
+            count += 1
+            tick(count, total)
+        if "select" in result.stages:
+            summary = _read_json(result.stages["select"].folder / SUMMARY_FILE)
+            if not _same(summary, summaries(rows) | {"rows": hash_rows(rows)}, FIGURE_TOLERANCE):
+                faults.append(f"{where.parent}/select/{SUMMARY_FILE}: is not the summary of its clips")
+    return Checked(path, "run", count, _unique(faults), certificates)
+
+
+def _clip_count(result: RoundResult) -> int:
+    return len(_last_rows(result)) if "project" in result.stages else 0
+
+
+def _last_rows(result: RoundResult) -> list[Record]:
+    """The rows of a round's clips from the last stage that has them."""
+    return read_manifest(
+        next(result.stages[name].folder for name in ("select", "measure", "project") if name in result.stages)
+    )
+
+
+def _prompt_faults(result: RoundResult, rows: Sequence[Record], prompts: Sequence[str]) -> list[str]:
+    """Whether a round's sources are what its generator made of the run's prompts."""
+    done = result.stages["generate"]
+    try:
+        made = {clip.name: clip for clip in generated_clips(done.folder)}
+    except MotionError as error:
+        return [_within(done.folder.parent, error)]
+    faults = []
+    for row in rows:
+        clip = made.get(row["name"])
+        if clip is None or clip.id != row["source_id"]:
+            faults.append(f"project/{SOURCES}/{row['name']}.npz: is not the clip that was generated")
+        elif clip.provenance.models.get("generator") != done.manifest["inputs"].get("generator"):
+            faults.append(f"generate/{CLIPS}/{row['name']}.npz: is another generator's")
+        elif prompts and clip.provenance.prompt not in prompts:
+            faults.append(f"generate/{CLIPS}/{row['name']}.npz: its prompt is not one of the run's")
+    return faults
+
+
+def _clip_faults(
+    folder: Path, row: Record, selection: SelectionConfig, body: Body, certificates: dict[str, Certificate]
+) -> list[str]:
+    """Everything about one clip done again: what is not as its row says, the file first."""
+    faults: list[str] = []
+    try:
+        for found in _walk(folder, row, selection, body, certificates):
+            faults += found
+    except MotionError as error:
+        faults.append(_within(folder, error))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        faults.append(f"{RECORDS}/{row.get('name')}.json: malformed ({type(error).__name__}: {error})")
+    return faults
+
+
+def _walk(
+    folder: Path, row: Record, selection: SelectionConfig, body: Body, certificates: dict[str, Certificate]
+) -> Iterator[list[str]]:
+    """From the source to the verdict: what is wrong at each step."""
+    name = row["name"]
+    record = f"{RECORDS}/{name}.json"
+    source = load_motion(folder / SOURCES / f"{name}.npz")
+    if source.id != row["source_id"]:
+        yield [f"{SOURCES}/{name}.npz: is not the clip that was projected"]
+    if (row["prompt"], row["texts"]) != (source.provenance.prompt, list(source.texts)):
+        yield [f"{record}: prompt and texts are not the source's"]
+    if row["id"] is not None:
+        yield from _projected_faults(folder, row, source, body, certificates)
+    if "before" in row:
+        yield _figure_faults(record, row, measured(folder, name, body), FIGURE_TOLERANCE)
+    if "verdict" in row:
+        found = asdict(judge(evidence(row), selection))
+        if row["verdict"] == "rescued" and found["verdict"] == "accepted":
+            found["verdict"] = "rescued"
+        if any(row[key] != value for key, value in found.items()):
+            why = "" if found["reason"] is None else f", {found['reason']}"
+            yield [f"{record}: verdict {row['verdict']}, its figures say {found['verdict']}{why}"]
+
+
+def _projected_faults(
+    folder: Path, row: Record, source: Clip, body: Body, certificates: dict[str, Certificate]
+) -> Iterator[list[str]]:
+    """The steps of a clip that physics made: reference, rollout, clip and what was told of them."""
+    name = row["name"]
+    rollout = load_rollout(folder / ROLLOUTS / f"{name}.npz")
+    certificates[name] = certificate = certify(rollout, body)
+    told = row["certificate"]
+    if (told["passed"], told["bit_equal"]) != (certificate.passed, certificate.bit_equal):
+        why = f": {certificate.reason}" if certificate.reason else ""
+        yield [f"{ROLLOUTS}/{name}.npz: does not replay as its record says{why}"]
+    clip, reference = (load_motion(folder / place / f"{name}.npz") for place in (CLIPS, REFERENCES))
+    if clip.id != row["id"] or not made(clip, rollout, body):
+        yield [f"{CLIPS}/{name}.npz: is not what its rollout did"]
+    if clip.provenance.parent != source.id:
+        yield [f"{CLIPS}/{name}.npz: was made from {clip.provenance.parent}, its source is {source.id}"]
+    yield _reference_faults(folder, row, source, reference, body)
+    again = {
+        "tracking": finite(track_errors(clip, reference, clip.num_frames == reference.num_frames)),
+        "sim": finite(measure_rollout(rollout, body)),
+        "head_drop_m": head_drop(clip, reference),
+        "out_of_range_ratio": out_of_range_ratio(reference, default_body()),
+    }
+    yield _figure_faults(f"{RECORDS}/{name}.json", row, again, SINGLE_TOLERANCE)
+
+
+def _reference_faults(folder: Path, row: Record, source: Clip, reference: Clip, body: Body) -> list[str]:
+    """Whether the reference is the source as physics should see it, of a rescued stretch the whole's at that time."""
+    name, wanted = row["name"], prepare(source, body)
+    if row.get("rescued_of") is not None:
+        whole, first = (
+            load_motion(folder / REFERENCES / f"{row['rescued_of']}.npz"),
+            round(row["from_s"] * reference.fps),
+        )
+        wanted = whole.slice(first, first + reference.num_frames)
+    apart = np.inf
+    if wanted.positions.shape == reference.positions.shape:
+        apart = np.abs(wanted.positions - reference.positions).max()
+    if apart <= SINGLE_TOLERANCE:
+        return []
+    return [f"{REFERENCES}/{name}.npz: is not its source prepared"]
+
+
+def _figure_faults(record: str, row: Record, again: Mapping[str, Any], tolerance: float) -> list[str]:
+    """Figures of a row that come out otherwise, the first of each kind."""
+    faults = []
+    for kind, found in again.items():
+        told, values = (row[kind], found) if isinstance(found, dict) else ({"": row[kind]}, {"": found})
+        for figure in [*told, *(name for name in values if name not in told)]:
+            if not _same(told.get(figure), values.get(figure), tolerance):
+                faults.append(f"{record}: {kind} {figure} {told.get(figure)}, measured again {values.get(figure)}")
+                break
+    return faults
+
+
+def _same(told: Any, found: Any, tolerance: float) -> bool:
+    """Whether plain JSON values are one but for rounding."""
+    if isinstance(told, dict) and isinstance(found, dict):
+        return told.keys() == found.keys() and all(_same(told[key], found[key], tolerance) for key in told)
+    if isinstance(told, list | tuple) and isinstance(found, list | tuple):
+        return len(told) == len(found) and all(_same(*both, tolerance) for both in zip(told, found, strict=True))
+    if _is_number(told) and _is_number(found):
+        return abs(told - found) <= tolerance * max(1.0, abs(told), abs(found))
+    return type(told) is type(found) and told == found
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _read_json(path: Path) -> Any:
+    """What a JSON file holds, None if it cannot be read."""
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def _within(folder: Path, error: MotionError) -> str:
+    """An error's line with its file told from the folder on."""
+    return str(error).replace(f"{folder}/", "")
+
+
+def _unique(lines: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(lines))
