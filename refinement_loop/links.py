@@ -74,31 +74,38 @@ def _policy_after(result: RoundResult) -> str | None:
 
 def _row_faults(run: Path, result: RoundResult) -> list[str]:
     """Records, and the tables of the stages that went on from them."""
-    projected = result.stages.get("project")
-    if projected is None:
+    if "project" not in result.stages:
         return []
+    where = result.stages["project"].folder.relative_to(run).parent
     try:
-        rows = read_manifest(projected.folder)
-        tables = {
-            name: read_manifest(result.stages[name].folder) for name in ("measure", "select") if name in result.stages
-        }
+        return [f"{where / line}" for line in _table_faults(result)]
     except MotionError as error:
-        return [str(error)]
-    faults = [
-        f"{projected.folder.relative_to(run)}/{link}" for row in rows for link in broken_links(projected.folder, row)
+        return [str(error).replace(f"{run}/", "")]
+    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+        return [f"{where}: its records are malformed ({type(error).__name__}: {error})"]
+
+
+def _table_faults(result: RoundResult) -> list[str]:
+    """`_row_faults` from the round on; KeyError and the like where a table is not one of ours."""
+    folder = result.stages["project"].folder
+    rows = read_manifest(folder)
+    faults = [f"project/{link}" for row in rows for link in broken_links(folder, row)]
+    faults += [
+        f"project/manifest.jsonl: {row['name']} is not its record"
+        for row in rows
+        if load_record(folder, row["name"]) != row
     ]
-    for row in rows:
-        if load_record(projected.folder, row["name"]) != row:
-            faults.append(f"{projected.folder.relative_to(run)}/manifest.jsonl: {row['name']} is not its record")
-    for name, table in tables.items():
-        path = result.stages[name].folder.relative_to(run) / "manifest.jsonl"
-        faults += [f"{path}: {line}" for line in grown_faults(rows, table)]
+    for name in ("measure", "select"):
+        if name not in result.stages:
+            break
+        table = read_manifest(result.stages[name].folder)
+        faults += [f"{name}/manifest.jsonl: {line}" for line in grown_faults(rows, table)]
         rows = table
-    if "select" in tables:
+    else:
         notes = result.stages["select"].manifest["notes"]
-        counted = tally([Verdict(r["name"], r["verdict"], r["reason"], r["detail"]) for r in tables["select"]])
+        counted = tally([Verdict(r["name"], r["verdict"], r["reason"], r["detail"]) for r in rows])
         if any(notes.get(key) != value for key, value in counted.items()):
-            faults.append(f"{result.stages['select'].folder.relative_to(run) / MANIFEST}: counts are not its verdicts'")
+            faults.append(f"select/{MANIFEST}: counts are not its verdicts'")
     return faults
 
 
