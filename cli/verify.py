@@ -28,7 +28,7 @@ class Verify:
     """
 
     paths: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Rollout files, folders that `project` wrote, runs of the loop."""
+    """Rollout files, folders and tables (`--json`) that `project` wrote, runs of the loop."""
     body: str | None = None
     """The SMPL or SMPL-X model file that clips were projected on, if it was not the built-in body."""
     json: Path | None = None
@@ -72,7 +72,7 @@ def _lines(found: Checked) -> list[str]:
     exact = sum(certificate.bit_equal for certificate in passed)
     replays = f"{len(passed)} of {len(found.certificates)} rollouts certified, {exact} bit-equal"
     lines = [f"{found.path}: {found.kind}, {'holds' if not found.faults else 'does not hold'}; {replays}"]
-    inside = found.path.parent if found.kind == "rollout" else found.path
+    inside = found.path.parent if found.kind in ("rollout", "table") else found.path
     lines += [f"  {inside / fault}" for fault in found.faults]
     if found.kind == "rollout":
         lines += [f"  {line}" for certificate in found.certificates.values() for line in _figures(certificate)]

@@ -48,6 +48,11 @@ def sealed(record: Record, folder: Path | None = None) -> Record:
     return record | {"hash": _own_hash(record)}
 
 
+def is_sealed(record: Record) -> bool:
+    """Whether a record is as it was when its hash was taken."""
+    return record.get("hash") == _own_hash(record)
+
+
 def _own_hash(record: Record) -> str:
     return hash_json({name: value for name, value in record.items() if name != "hash"})
 
@@ -60,7 +65,7 @@ def hash_rows(rows: Sequence[Record]) -> str:
 def broken_links(folder: Path, record: Record) -> list[str]:
     """What is no longer as it was when the record was written: the record itself, or files of its clip, each named."""
     name, files = record.get("name"), record.get("files")
-    if record.get("hash") != _own_hash(record):
+    if not is_sealed(record):
         return [f"{RECORDS}/{name}.json: changed since it was written"]
     if not isinstance(files, dict):
         return [f"{RECORDS}/{name}.json: tells no files"]

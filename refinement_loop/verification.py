@@ -34,6 +34,7 @@ from .records import (
     evidence,
     finite,
     hash_rows,
+    is_sealed,
     load_motion,
     measured,
 )
@@ -52,8 +53,8 @@ SINGLE_TOLERANCE = 1e-3
 class Checked:
     """What was verified.
 
-    path: as it was given; kind: rollout, project or run; clips: how many were walked; faults: what is wrong, a line
-    each that begins with the file, from the path on; certificates: of each rollout by clip.
+    path: as it was given; kind: rollout, project, table or run; clips: how many were walked; faults: what is wrong, a
+    line each that begins with the file, from the path on; certificates: of each rollout by clip.
     """
 
     path: Path
@@ -64,14 +65,14 @@ class Checked:
 
 
 def verify(path: Path, body: Body | None = None, tick: Tick = lambda done, total: None) -> Checked:
-    """Verify a rollout file, a folder that `project` wrote, or a loop's run.
+    """Verify a rollout file, a folder or a table (`--json`) that `project` wrote, or a loop's run.
 
     body: that it was simulated on; if None the built-in one whose hash the file carries. MotionError for a path that is
     none of these.
     """
     path = Path(path)
     if path.is_file():
-        return _verify_rollout(path, body)
+        return _verify_table(path) if path.suffix.lower() == ".json" else _verify_rollout(path, body)
     if not path.is_dir():
         raise MotionError(f"{path}: no such file or folder, expected a rollout, a folder of `project`, or a run")
     settings = _read_json(path / CONFIG)
@@ -87,6 +88,25 @@ def _verify_rollout(path: Path, body: Body | None) -> Checked:
     certificate = certify(rollout, body or _built_in(str(rollout.model_hash)))
     faults = [] if certificate.passed else [f"{path.name}: {certificate.reason}"]
     return Checked(path, "rollout", 1, faults, {path.stem: certificate})
+
+
+def _verify_table(path: Path) -> Checked:
+    """A table holds its rows as they were written, and their summary."""
+    table = _read_json(path)
+    if not isinstance(table, dict) or not {"clips", "rows", "summary"} <= table.keys():
+        raise MotionError(f"{path}: not a table that `project --json` wrote, expected clips, rows and summary")
+    try:
+        rows = table["clips"]
+        faults = [f"{path.name}: {row['name']} changed since it was written" for row in rows if not is_sealed(row)]
+        if hash_rows(rows) != table["rows"]:
+            faults.append(f"{path.name}: holds other clips than it was written with")
+        summary = summaries([row for row in rows if "rescued_of" not in row])
+        told = {group: table["summary"][group] for group in summary}
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        return Checked(path, "table", 0, [f"{path.name}: malformed ({type(error).__name__}: {error})"])
+    if not _same(told, summary, FIGURE_TOLERANCE):
+        faults.append(f"{path.name}: its summary is not that of its clips")
+    return Checked(path, "table", len(rows), faults)
 
 
 def _built_in(stored: str) -> Body:
@@ -215,7 +235,8 @@ def _projected_faults(
     rollout = load_rollout(folder / ROLLOUTS / f"{name}.npz")
     certificates[name] = certificate = certify(rollout, body)
     told = row["certificate"]
-    if (told["passed"], told["bit_equal"]) != (certificate.passed, certificate.bit_equal):
+    same_build = told["simulator"] == certificate.simulator  # another one is never bit-equal
+    if told["passed"] != certificate.passed or (same_build and told["bit_equal"] != certificate.bit_equal):
         why = f": {certificate.reason}" if certificate.reason else ""
         yield [f"{ROLLOUTS}/{name}.npz: does not replay as its record says{why}"]
     clip, reference = (load_motion(folder / place / f"{name}.npz") for place in (CLIPS, REFERENCES))

@@ -36,10 +36,12 @@ from morphloop.refinement_loop import (
     LoopConfig,
     SelectionConfig,
     finished_rounds,
+    hash_rows,
     run_faults,
     sealed,
     start_run,
     steps,
+    summaries,
     verify,
     write_report,
 )
@@ -479,6 +481,21 @@ def test_a_folder_holds_and_is_walked_by_the_command(projected: Path, tmp_path: 
     assert f"{other}/records/clip0.json: changed since" in capsys.readouterr().out
     assert main(["verify", str(tmp_path / "nowhere"), str(projected)]) == 2
     assert main(["verify", str(projected / "clips" / "clip0.npz")]) == 2
+
+
+def test_a_table_is_held_to_its_rows(projected: Path, tmp_path: Path):
+    row = json.loads((projected / "records" / "clip0.json").read_text())
+    path, table = tmp_path / "table.json", {"schema": 1, "clips": [row], "rows": hash_rows([row])}
+    table["summary"] = summaries([row])
+    assert verify(write_json(path, table)).faults == []
+    better = row | {"after": row["after"] | {"slide_mean_mm_s": 0.0}}
+    assert verify(write_json(path, table | {"clips": [better]})).faults == [
+        "table.json: clip0 changed since it was written",
+        "table.json: its summary is not that of its clips",
+    ]
+    assert verify(write_json(path, table | {"clips": []})).faults[0].startswith("table.json: holds other clips")
+    with pytest.raises(MotionError, match="not a table"):
+        verify(write_json(path, {"schema": 1}))
 
 
 def test_project_names_a_broken_link_and_does_the_clip_again(projected: Path, tmp_path: Path):
