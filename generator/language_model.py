@@ -18,8 +18,10 @@ from torch import nn
 from transformers import AutoConfig, AutoModel, PreTrainedModel
 
 from morphloop.motion import MotionError
+from morphloop.motion.opening import in_one_line, read_json
 from morphloop.motion.random_streams import own_streams
 
+from .backbones import check_backbone
 from .sequences import IGNORE, Batch, Vocabulary
 
 DEFAULT_BACKBONE: dict[str, Any] = {
@@ -65,20 +67,22 @@ def pretrained_backbone(folder: Path | str) -> PreTrainedModel:
     folder = Path(folder)
     if not (folder / "config.json").is_file():
         raise MotionError(f"{folder}: has no config.json, expected a local folder of a `transformers` model")
+    check_backbone(read_json(folder / "config.json"), folder / "config.json")
     try:
         return AutoModel.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
         )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise MotionError(f"{folder}: not a usable backbone ({' '.join(str(error).split())[:160]})") from None
+    except Exception as error:  # what a folder makes an architecture raise has no common base
+        raise MotionError(f"{folder}: not a usable backbone ({in_one_line(error)})") from None
 
 
 def _new_backbone(config: dict[str, Any]) -> PreTrainedModel:
+    check_backbone(config, "backbone configuration")
     values = {k: v for k, v in config.items() if k != "model_type"}
     try:
         return AutoModel.from_config(AutoConfig.for_model(config["model_type"], **values))
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
-        raise MotionError(f"backbone configuration: {' '.join(str(error).split())[:160]}") from None
+    except Exception as error:  # what a configuration makes an architecture raise has no common base
+        raise MotionError(f"backbone configuration: {in_one_line(error)}") from None
 
 
 def _plain_config(backbone: PreTrainedModel) -> dict[str, Any]:

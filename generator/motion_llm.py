@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ from morphloop.motion import Clip, MotionError, Provenance, write_json
 from morphloop.motion.features import FEATURE_FPS
 from morphloop.motion.random_streams import own_streams
 
+from .backbones import check_backbone
 from .language_model import LanguageModelConfig, MotionLanguageModel
 from .patterns import PATTERNS
 from .protocol import FinetuneConfig, FinetuneReport, Seconds
@@ -62,6 +64,19 @@ def load_tokenizer(folder: Path | str) -> MotionTokenizer:
     if any(not isinstance(v, int) or v < 1 for v in values.values()) or config.halvings > 6 or config.depth > 8:
         raise MotionError(f"{path}: sizes must be whole numbers from 1, halvings at most 6, depth at most 8")
     return load_weights(Path(folder) / "tokenizer.safetensors", lambda: MotionTokenizer(config))
+
+
+def checked_config(values: Any, path: Path) -> LanguageModelConfig:
+    """The sizes of a language model from a file; MotionError naming the field that is none of its kind or range."""
+    if not isinstance(values, dict) or set(values) != set(LanguageModelConfig.__dataclass_fields__):
+        raise MotionError(f"{path}: expected the fields {', '.join(LanguageModelConfig.__dataclass_fields__)}")
+    for name, most in (("text_size", 1 << 20), ("streams", 16), ("codebook", 1 << 16)):
+        if type(values[name]) is not int or not 1 <= values[name] <= most:
+            raise MotionError(f"{path}: {name} is {str(values[name])[:40]}, expected 1 to {most}")
+    if values["pattern"] not in sorted(PATTERNS):
+        raise MotionError(f"{path}: pattern '{str(values['pattern'])[:40]}', expected {sorted(PATTERNS)}")
+    check_backbone(values["backbone"], path)
+    return LanguageModelConfig(**values)
 
 
 class MotionLLM:
@@ -231,11 +246,9 @@ class MotionLLM:
         if values.get("kind") != KIND or values.get("schema") != 1:
             raise MotionError(f"{folder / 'config.json'}: kind {values.get('kind')}, expected {KIND}, schema 1")
         try:
-            config = LanguageModelConfig(**values["language_model"])
+            config = checked_config(values["language_model"], folder / "config.json")
             sampling = Sampling(**values["sampling"])
             report = FinetuneReport(**values["report"]) if values["report"] else None
-            if config.pattern not in PATTERNS:
-                raise MotionError(f"{folder / 'config.json'}: pattern '{config.pattern}', expected {sorted(PATTERNS)}")
         except (KeyError, TypeError) as error:
             raise MotionError(f"{folder / 'config.json'}: malformed ({error})") from None
         text, tokenizer = TextTokenizer.load(folder / "text_tokenizer.json"), load_tokenizer(folder)

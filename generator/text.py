@@ -11,6 +11,7 @@ from pathlib import Path
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from morphloop.motion import MotionError, write_atomic
+from morphloop.motion.opening import read_utf8
 
 MAX_BYTES = 64 << 20
 """Largest tokenizer file that is read: 64 MiB."""
@@ -60,12 +61,7 @@ class TextTokenizer:
     def load(cls, path: Path | str) -> TextTokenizer:
         """Read a file of `save` or any `tokenizer.json`; MotionError if it is none."""
         path = Path(path)
-        try:
-            if path.stat().st_size > MAX_BYTES:
-                raise MotionError(f"{path}: larger than {MAX_BYTES >> 20} MiB, expected a text tokenizer")
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError):
-            raise MotionError(f"{path}: cannot be read, expected a text tokenizer (JSON)") from None
+        text = read_utf8(path, MAX_BYTES, "a text tokenizer (JSON)")
         try:
             return cls(Tokenizer.from_str(text))
         except Exception:  # the library raises bare Exception for every malformed file

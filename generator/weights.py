@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-import safetensors
 import safetensors.torch
 import torch
 from torch import nn
 
 from morphloop.motion import MotionError, write_atomic
+from morphloop.motion.opening import read_json
 from morphloop.motion.random_streams import own_streams
+from morphloop.motion.tensors import MAX_MODEL, check_shapes, read_header, read_tensors
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -31,56 +31,40 @@ def save_tensors(path: Path | str, tensors: Mapping[str, torch.Tensor], meta: di
 
 def load_tensors(path: Path | str) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     """Tensors and metadata of a safetensors file; MotionError, one line, if it is none."""
-    try:
-        with safetensors.safe_open(str(path), framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except FileNotFoundError:
-        raise MotionError(f"{path}: no such file") from None
-    except (safetensors.SafetensorError, OSError, ValueError) as error:
-        raise MotionError(f"{path}: not a safetensors file ({' '.join(str(error).split())[:120]})") from None
+    return read_tensors(path, MAX_MODEL)
 
 
+@own_streams()
 def load_weights(path: Path | str, build: Callable[[], Module]) -> Module:
     """Module of `build` with the weights of a file, in evaluation mode.
 
-    Names and shapes are compared on PyTorch's meta device first. MotionError names the first that differs.
+    Names and shapes are compared on PyTorch's meta device before a tensor is read. MotionError names the first that
+    differs, and the first that holds NaN.
     """
-    tensors, _ = load_tensors(path)
+    header = read_header(path, MAX_MODEL)
     with torch.device("meta"):
         expected = {name: tuple(value.shape) for name, value in build().state_dict().items()}
-    for name in sorted(expected.keys() ^ tensors.keys()):
-        raise MotionError(f"{path}: tensor '{name}' is {'missing' if name in expected else 'not expected'}")
-    for name, shape in expected.items():
-        if tuple(tensors[name].shape) != shape:
-            raise MotionError(f"{path}: tensor '{name}' is {tuple(tensors[name].shape)}, expected {shape}")
-        if tensors[name].is_floating_point() and not bool(torch.isfinite(tensors[name]).all()):
-            raise MotionError(f"{path}: tensor '{name}' holds NaN or infinity")
-    with own_streams():  # a new module draws weights, which those of the file replace
-        module = build()
+    check_shapes(header.shapes, expected, path)
+    tensors, _ = read_tensors(path, MAX_MODEL)
+    module = build()
     module.load_state_dict(tensors)
     return module.eval()
 
 
 def read_config(path: Path | str) -> dict[str, Any]:
-    """JSON object of a file; MotionError if it is none or announces an absurd size."""
-    path = Path(path)
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise MotionError(f"{path}: no such file") from None
-    except (OSError, ValueError) as error:
-        raise MotionError(f"{path}: not readable JSON ({' '.join(str(error).split())[:120]})") from None
+    """JSON object of a file; MotionError if it is none, is nested deep or announces an absurd size."""
+    value = read_json(path)
     if not isinstance(value, dict):
         raise MotionError(f"{path}: expected a JSON object")
     _check_sizes(value, path)
     return value
 
 
-def _check_sizes(value: Any, path: Path) -> None:
+def _check_sizes(value: Any, path: Path | str) -> None:
     for item in value.values() if isinstance(value, dict) else value:
         if isinstance(item, dict | list):
             _check_sizes(item, path)
-        elif isinstance(item, int) and abs(item) > LARGEST:
+        elif isinstance(item, int | float) and not abs(item) <= LARGEST:
             raise MotionError(f"{path}: size {item} is out of reason, expected at most {LARGEST}")
 
 

@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from morphloop.envs import TrackingEnv
 from morphloop.envs.sampling import MEMORY
 from morphloop.motion import MotionError, write_atomic
+from morphloop.motion.tensors import MAX_MODEL, header_json, read_tensors
 from morphloop.sim import CpuPhysics, JointState
 
 log = logging.getLogger("morphloop.training")
@@ -90,12 +90,8 @@ def load_checkpoint(folder: Path) -> Checkpoint | None:
 
 
 def _read(path: Path) -> Checkpoint:
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            header = json.loads((file.metadata() or {}).get("checkpoint", "null"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise MotionError(f"{path}: not a checkpoint ({error})") from None
+    tensors, metadata = read_tensors(path, MAX_MODEL, finite=False)
+    header = header_json(metadata, "checkpoint", path)
     if not isinstance(header, dict) or header.pop("schema", None) != SCHEMA:
         raise MotionError(f"{path}: has no checkpoint header of schema {SCHEMA}")
     return Checkpoint(tensors, header)

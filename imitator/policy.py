@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
 from morphloop.envs import default_gains, observation_layout, observation_size
 from morphloop.motion import MotionError, write_atomic
 from morphloop.motion.random_streams import own_streams
+from morphloop.motion.tensors import MAX_POLICY, check_shapes, header_json, read_tensors
 from morphloop.sim import Body, default_body
 
 SCHEMA = 2
@@ -155,14 +155,8 @@ def load_policy(path: Path | str, body: Body | None = None) -> Policy:
     MotionError if the file is damaged, or was made for another body, balance law or observation layout.
     """
     body = body or default_body()
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            header = json.loads((file.metadata() or {}).get("policy", "null"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except FileNotFoundError:
-        raise MotionError(f"{path}: no such policy file") from None
-    except (SafetensorError, OSError, ValueError) as error:
-        raise MotionError(f"{path}: not a policy file ({error})") from None
+    tensors, metadata = read_tensors(path, MAX_POLICY)
+    header = header_json(metadata, "policy", path)
     spec = _parse_spec(header, path)
     if not body.answers_to(spec.body_hash):
         raise MotionError(
@@ -182,14 +176,16 @@ def load_policy(path: Path | str, body: Body | None = None) -> Policy:
         raise MotionError(
             f"{path}: drives {', '.join(spec.joints)}, body '{body.name}' has {', '.join(body.skeleton.names[1:])}"
         )
+    with torch.device("meta"):
+        expected = {name: tuple(value.shape) for name, value in Policy(spec).state_dict().items()}
+    check_shapes({name: tuple(value.shape) for name, value in tensors.items()}, expected, path)
     policy = Policy(spec)
-    try:
-        policy.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise MotionError(f"{path}: weights do not fit the header ({' '.join(str(error).split())[:120]})") from None
+    policy.load_state_dict(tensors)
     return policy.eval()
 
 
+MAX_LAYERS = 256
+"""Longest list in a header: layers, or joints."""
 MAX_WIDTH = 8192
 """Widest layer that a file may ask for: a corrupt header must not fill the memory."""
 
@@ -206,7 +202,7 @@ def _parse_spec(header: Any, path: Path | str) -> PolicySpec:
         return isinstance(value, int) and 0 < value <= MAX_WIDTH
 
     def each(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
-        return lambda value: isinstance(value, list) and all(map(check, value))
+        return lambda value: isinstance(value, list) and len(value) <= MAX_LAYERS and all(map(check, value))
 
     expected: dict[str, tuple[Callable[[Any], bool], str]] = {
         "body": (text, "text"),

@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
@@ -30,6 +29,7 @@ from morphloop.envs.observations import heading_frame
 from morphloop.motion import MotionError, write_atomic
 from morphloop.motion.random_streams import own_streams
 from morphloop.motion.rotations import quat_conj, quat_mul, quat_to_rotvec
+from morphloop.motion.tensors import MAX_POLICY, header_json, read_tensors
 from morphloop.sim import CONTROL_HZ, JointState
 
 from .policy import mlp
@@ -352,14 +352,8 @@ def _put_weights(prior: Prior, weights: dict[str, torch.Tensor]) -> None:
 
 def load_prior(path: Path | str, library: MotionLibrary) -> Prior:
     """Read a prior's file, for the clips of a library. MotionError if it is damaged or of another body."""
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            header: Any = json.loads((file.metadata() or {}).get("prior", "null"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except FileNotFoundError:
-        raise MotionError(f"{path}: no such prior file") from None
-    except (SafetensorError, OSError, ValueError) as error:
-        raise MotionError(f"{path}: not a prior file ({error})") from None
+    tensors, metadata = read_tensors(path, MAX_POLICY)
+    header: Any = header_json(metadata, "prior", path)
     if not isinstance(header, dict) or header.get("schema") != SCHEMA:
         raise MotionError(f"{path}: has no prior header of schema {SCHEMA}")
     try:

@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -331,3 +332,88 @@ def test_texts_that_cannot_be_written_are_mended(walk, tmp_path):
     odd = replace(walk, texts=("a\ud800b",), name="c\udcff").with_provenance(prompt="p\ud800")
     back = load_clip(save_clip(tmp_path / "a.npz", odd))
     assert (back.texts, back.name, back.provenance.prompt) == (("a?b",), "c?", "p?")
+
+
+def archive(path: Path, header: dict | str, data: int = 0) -> Path:
+    """A safetensors file of any header, and a hole of `data` bytes behind it."""
+    text = (header if isinstance(header, str) else json.dumps(header)).encode()
+    with path.open("wb") as stream:
+        stream.write(struct.pack("<Q", len(text)) + text)
+        stream.truncate(8 + len(text) + data)
+    return path
+
+
+def tensor(shape: list, first: int = 0, last: int = 0, kind: str = "F32") -> dict:
+    return {"dtype": kind, "shape": shape, "data_offsets": [first, last]}
+
+
+@pytest.mark.parametrize(
+    ("header", "data", "words"),
+    [
+        ({"w": tensor([4 << 30, 2], 0, 32 << 30)}, 32 << 30, "expected at most"),
+        ({"w": tensor([1 << 20], 0, 4)}, 4, "does not fill"),
+        ({"w": tensor([1], 0, 4), "v": tensor([1], 0, 4)}, 4, "one behind the other"),
+        ({"w": tensor([1], 0, 4)}, 400, "announces 4 bytes of tensors and holds 400"),
+        ({"w": tensor([10**12, 0])}, 0, "tensor"),
+        ({"w": tensor([1 << 50, 0])}, 0, "not a count"),
+        ({"w": tensor([1], 0, 4, "PICKLE")}, 4, "not told by type"),
+        ('{"__metadata__": {"policy": "' + "[" * 100_000 + '"}}', 0, "nested too deep"),
+        ("[" * 100_000, 0, "nested too deep"),
+    ],
+)
+def test_weights_are_what_their_header_announces(header, data, words, tmp_path):
+    from morphloop.imitator import load_policy
+
+    with pytest.raises(MotionError, match=words if words != "tensor" else "policy header") as caught:
+        load_policy(archive(tmp_path / "p.safetensors", header, data))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_policy_with_numbers_that_are_none_is_refused(tmp_path):
+    import torch
+
+    from morphloop.imitator import load_policy
+    from morphloop.imitator.policy import new_policy
+    from morphloop.sim import default_body
+
+    policy = new_policy(default_body(), hidden=(8,))
+    with torch.no_grad():
+        policy.actor[0].bias[3] = torch.nan
+    (tmp_path / "p.safetensors").write_bytes(policy.to_bytes())
+    with pytest.raises(MotionError, match=r"tensor 'actor.0.bias' holds NaN or infinity"):
+        load_policy(tmp_path / "p.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"num_hidden_layers": 1_000_000}, "num_hidden_layers is 1000000, expected 1 to 256"),
+        ({"num_attention_heads": 0}, "num_attention_heads is 0"),
+        ({"model_type": "detr"}, "model_type 'detr', expected one of"),
+        ({"attn_implementation": "kernels-community/flash-attn"}, "expected eager or sdpa"),
+        ({"auto_map": {"AutoModel": "evil.Model"}}, "never loaded"),
+        ({"quantization_config": {"load_in_4bit": True}}, "never loaded"),
+        ({"hidden_size": "192"}, "hidden_size is 192, expected 1 to"),
+        ({"num_experts_per_tok": 3}, "is no field of a llama configuration"),
+        ({"rope_scaling": [[[[[1]]]]]}, "not a plain value"),
+        (None, "nested too deep"),
+        ([1], "is a list, expected its fields"),
+    ],
+)
+def test_a_generators_configuration_holds_known_fields_and_sizes(change, words, tmp_path):
+    from morphloop.cli.console import SHIPPED_GENERATOR, shipped
+    from morphloop.generator import load_generator
+
+    folder = tmp_path / "g"
+    folder.mkdir()
+    for file in shipped(SHIPPED_GENERATOR).iterdir():
+        (folder / file.name).symlink_to(file)
+    (folder / "config.json").unlink()
+    values = json.loads((shipped(SHIPPED_GENERATOR) / "config.json").read_text())
+    backbone = values["language_model"]["backbone"]
+    values["language_model"]["backbone"] = backbone | change if isinstance(change, dict) else change
+    nested = '{"kind": ' + "[" * 100_000
+    (folder / "config.json").write_text(nested if change is None else json.dumps(values))
+    with pytest.raises(MotionError, match=words) as caught:
+        load_generator(folder)
+    assert "\n" not in str(caught.value)

@@ -133,7 +133,7 @@ def rewritten(policy: Policy, path: Path, **changes: object) -> Path:
         ({"action": 10**9}, "action = 1000000000, expected a number from 1"),
         ({"body": None}, "body = None, expected text"),
         ({"notes": []}, "notes = .*expected an object"),
-        ({"hidden": [32, 8]}, "weights do not fit the header"),
+        ({"hidden": [32, 8]}, "tensor 'actor.2.weight' is"),
     ],
 )
 def test_a_wrong_header_is_one_clear_line(body: Body, policy: Policy, tmp_path: Path, changes: dict, message: str):
@@ -149,7 +149,7 @@ def test_what_is_no_policy_file_is_refused(body: Body, policy: Policy, tmp_path:
     garbage.write_bytes(b"\x80\x04K\x01.")
     cut.write_bytes(policy.to_bytes()[:-1000])
     plain.write_bytes(save_tensors({"x": torch.zeros(1)}))
-    for path, message in ((garbage, "not a policy file"), (cut, "not a policy file"), (plain, "no policy header")):
+    for path, message in ((garbage, "not a safetensors file"), (cut, "not a policy file"), (plain, "no policy header")):
         with pytest.raises(MotionError, match=message) as caught:
             load_policy(path, body)
         assert "\n" not in str(caught.value)
