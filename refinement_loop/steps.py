@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from morphloop.generator import FolderGenerator, Generator, Seconds, load_generator
+from morphloop.generator import FolderGenerator, Generator, Seconds, adheres, load_generator
 from morphloop.imitator import Policy, Projection, UpdateConfig, load_policy, project_clips, update_policy
 from morphloop.metrics import summarise
 from morphloop.motion import (
@@ -168,6 +168,8 @@ def finetune(
 ) -> dict[str, Any]:
     """Fine-tune on accepted projections and a replay share, compare on held-out prompts, roll back if it got worse.
 
+    Physics accepts what stays on its feet, whatever the prompt was: a jump that never left the ground, a turn to the
+    wrong side. Learnt under its caption it is what makes a generator forget its words, so it is left out.
     start: the run's first generator, with which the tuned one is compared as with `generator`, the round before.
     """
     if not generator.can_finetune:
@@ -175,18 +177,22 @@ def finetune(
     accepted = [load_motion(projected / CLIPS / f"{v.name}.npz") for v in verdicts(selected) if v.verdict == "accepted"]
     if not accepted:
         return {"skipped": "no clip was accepted: nothing to learn from"}
+    learnt = [clip for clip in accepted if all(adheres(clip, text) is not False for text in clip.texts)]
+    if not learnt:
+        return {"skipped": "no accepted clip does what its prompt says: nothing to learn from"}
     home = folder / GENERATOR_FOLDER
-    replay_count = round(len(accepted) * config.finetune.replay_share / (1.0 - config.finetune.replay_share))
+    replay_count = round(len(learnt) * config.finetune.replay_share / (1.0 - config.finetune.replay_share))
     if not home.exists():
         replay = make_corpus(replay_count, seed, "train") if replay_count else []
-        tuned = generator.finetune(accepted, replay, replace(config.finetune, seed=seed))
+        tuned = generator.finetune(learnt, replay, replace(config.finetune, seed=seed))
         if tuned.report is not None:
             write_json(folder / FINETUNE_FILE, finite(asdict(tuned.report)))
         half_written = folder / f"{GENERATOR_FOLDER}.partial"
         tuned.save(half_written)
         half_written.rename(home)
     tuned = load_generator(home)
-    notes: dict[str, Any] = {"accepted": len(accepted), "replay": replay_count, "generator": tuned.hash()}
+    notes: dict[str, Any] = {"accepted": len(accepted), "learnt": len(learnt), "replay": replay_count}
+    notes["generator"] = tuned.hash()
     if config.guard_prompts == 0:
         return notes | {"rolled_back": False, "guard": "no held-out prompts were asked for"}
     guard = compare_generators(start, generator, tuned, held_out, tick)

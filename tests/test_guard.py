@@ -28,7 +28,9 @@ def quiet(done, total):
 @cache
 def pool(lift=0.0):
     """Short test clips with the facts that their captions name, and how high they float."""
-    clips = [clip.moved(np.array([0.0, 0.0, lift])) for clip in make_corpus(44, 9, "test")]
+    if lift:
+        return [(clip.moved(np.array([0.0, 0.0, lift])), facts) for clip, facts in pool()]
+    clips = make_corpus(44, 9, "test")
     return [(clip, {fact.name for text in clip.texts for fact in named_facts(text)}) for clip in clips]
 
 

@@ -26,7 +26,7 @@ from morphloop.refinement_loop import (
 from morphloop.refinement_loop.ledger import read_ledger
 from morphloop.sim import Recorder, certify, default_body
 
-PROMPTS = ("a person waves.", "a person raises an arm.", "a person bows.")
+PROMPTS = ("a person waits.", "a person dances.", "a person rests.")
 
 
 def quiet(label, done, total):
@@ -164,6 +164,25 @@ def test_guard_compares_in_pairs_and_rolls_back_what_got_worse(home):
     assert len(guard["clips"]) == guard["prompts"] == 4
     assert not {row["prompt"] for row in guard["clips"]} & set(PROMPTS)
     assert results[1].stages["generate"].manifest["inputs"]["generator"] == FakeGenerator().hash()
+
+
+def test_what_physics_made_of_another_prompt_is_not_learnt(home, monkeypatch):
+    """The bodies here stand: the one asked to wait is learnt from, those asked to jump and to turn are not."""
+    learnt, real = [], FakeGenerator.finetune
+
+    def note(self, clips, *rest):
+        learnt.extend(clips)
+        return real(self, clips, *rest)
+
+    monkeypatch.setattr(FakeGenerator, "finetune", note)
+    prompts = ("a person waits.", "a person jumps up once.", "a person turns to the left.")
+    result = start_run(home / "run", replace(config_for(home), prompts=prompts), quiet)[0]
+    notes = result.stages["finetune"].manifest["notes"]
+    assert result.counts["accepted"] == notes["accepted"] == 3
+    assert [clip.texts for clip in learnt] == [(prompts[0],)]
+    assert (notes["learnt"], notes["replay"]) == (1, 1)
+    only = start_run(home / "other", replace(config_for(home), prompts=prompts[1:]), quiet)[0]
+    assert "does what its prompt says" in only.stages["finetune"].manifest["notes"]["skipped"]
 
 
 @pytest.mark.parametrize("place", ["generate", "imitate", "project", "measure_all", "select", "finetune"])
