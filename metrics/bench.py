@@ -15,7 +15,7 @@ from morphloop.motion import HUMANML3D_JOINTS, Clip, JointTrack
 
 from .as_fed import AS_FED, as_fed
 from .clean_motion import SECONDS, clean_motion, thinned
-from .defects import DEFECTS, Defect, inject
+from .defects import DEFECTS, STILL_FEET, Defect, inject
 from .measure import measure
 from .points import Variant, motion_points
 from .registry import DESIGN, METRICS
@@ -24,8 +24,6 @@ VARIANTS: tuple[Variant, ...] = ("surface", "joints")
 RATES = (20.0, 30.0, 60.0, 120.0)
 SHARE, LEAST = 0.03, 1.0
 """The gate: the error may be 3 % of what was injected, or 1 mm (1 mm/s), whichever is larger."""
-STILL_FEET = ("stand", "step")
-"""Motions whose planted feet are exactly still; the walk's soles tip from heel to toe, so its slide is not gated."""
 DEPENDENT, JERK_DEPENDENT = 1.03, 1.10
 """Largest over smallest reading over the frame rates from which a definition is called fps-dependent."""
 BLIND = 0.02
@@ -43,10 +41,21 @@ SLIDE = (
     "edge_pfc as fed",
     "naive slide",
 )
+SKATE = ("skim_mm_s", *SLIDE[:3], "gmd_skating_ratio", "unsupported_ratio", "residual_wrench_ratio", "float_mean_mm")
 MEANT: dict[str, tuple[str, ...]] = {
     "slide": SLIDE,
     "slide for a while": SLIDE,
-    "float": ("float_mean_mm", "physdiff_float_mm", "physdiff_phys_err_mm", "gmd_skating_ratio", "edge_pfc"),
+    "skate over the ground": SKATE,
+    "skate bobbing": SKATE,
+    "skate touching now and then": SKATE,
+    "float": (
+        "float_mean_mm",
+        "float_sole_mm",
+        "physdiff_float_mm",
+        "physdiff_phys_err_mm",
+        "gmd_skating_ratio",
+        "edge_pfc",
+    ),
     "penetration": ("penetration_mean_mm", "physdiff_penetrate_mm", "physdiff_phys_err_mm", "gmd_skating_ratio"),
     "sink for a while": ("penetration_mean_mm", "penetration_max_mm", "penetration_ratio", "physdiff_penetrate_mm"),
     "hover for a while": ("unsupported_ratio", "float_mean_mm", "physdiff_float_mm", "edge_pfc"),

@@ -10,8 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.ndimage import minimum_filter1d
 
-from .points import Points
+from .plausibility import GRAVITY
+from .points import ANKLES, TOES, Points
 from .signals import GRID_HZ, keep_long, latch, on_grid, shrink, velocity
 
 ENTER_M = 0.010
@@ -23,6 +25,10 @@ VERTICAL_SPEED = 0.15
 is passing. The first is calibrated: a heel skims the last 100 ms of its swing under 10 mm (`docs/contact.md`)."""
 SUNK_M = 0.025
 """A part deeper in the ground than this touches it however fast it rises or falls (a joint: the joint itself)."""
+HANG_M, POINTED_S = 0.012, 0.2
+"""Toes hang where their joint is this much higher over their lowest point than on a flat sole, and the heel as much
+higher than the joint: they do not come into contact so, and leave it when they stay so for that long. A toe-off takes
+less; a foot that swings with its tips at the ground, as retargeted ones do, takes more (`docs/contact.md`)."""
 SHORTEST_S = 0.1
 LANDING = 3
 LEAVING = 2
@@ -30,6 +36,12 @@ LEAVING = 2
 whose step takes 0.06 s from 10 to 90 %, lets the swing into the contact, and a landing foot brakes."""
 SLIDE_FAST = 0.050
 """m/s; a contact frame faster than this counts as sliding."""
+SKIM_M = 0.050
+"""Feet under this height are looked at for skimming, whether they touch or not."""
+SKIM_FAST = 0.2
+"""m/s; travel on feet that nowhere stand still, faster than clean runs read, is plain to see."""
+SKIM_REACH = 3
+"""Samples to either side, 0.1 s, of which the slowest speed counts: a foot that stands in between carries the body."""
 NEAR_M = 0.10
 """A segment that never comes this near to the ground is not looked at."""
 
@@ -75,12 +87,13 @@ class Contacts:
 
 def find_contacts(points: Points) -> Contacts:
     """Contact of points whose ground is at z = 0. Under two frames on the 30 Hz grid nothing touches."""
-    clear = points.heights - points.clearance
+    clear = points.heights - points.rest_height
     near = np.unique(points.joint[clear.min(axis=0) < NEAR_M])
     height, speed = _segments(points, near)
     touching, settled = np.zeros(height.shape, bool), np.zeros(height.shape, bool)
-    for s in range(len(near)):
-        touching[:, s] = touches(height[:, s], float(points.clearance[points.joint == near[s]].max()))
+    for s, joint in enumerate(near):
+        clearance = float(points.rest_height[points.joint == joint].max())
+        touching[:, s] = touches(height[:, s], clearance, _pointed(points, joint, height[:, s]))
         settled[:, s] = shrink(touching[:, s], LANDING, LEAVING)
     foot = np.array([points.foot[points.joint == j].max() for j in near], int)
     return Contacts(
@@ -94,18 +107,33 @@ def find_contacts(points: Points) -> Contacts:
     )
 
 
-def touches(height: np.ndarray, clearance: float = 0.0) -> np.ndarray:
+def touches(height: np.ndarray, clearance: float = 0.0, pointed: np.ndarray | None = None) -> np.ndarray:
     """(T',) bool from the height of a segment's lowest point over the ground, less its clearance, on the 30 Hz grid.
 
     clearance: how far that point may be below its usual height before it is in the ground itself; metres both.
+    pointed: (T',) bool, toes that hang from a pointed foot.
     """
     if len(height) < 2:
         return np.zeros(len(height), bool)
     speed, sunk = np.abs(velocity(height)), height < -SUNK_M - clearance
     enters = (height < ENTER_M) & (speed < SETTLED_SPEED)
     leaves = (height > LEAVE_M) | (speed >= VERTICAL_SPEED)
-    low = latch(on=enters | sunk, off=leaves & ~sunk)
+    if pointed is None:
+        pointed = np.zeros(len(height), bool)
+    low = latch(on=enters & ~pointed | sunk, off=leaves & ~sunk)
+    low &= ~keep_long(low & pointed, round(POINTED_S * GRID_HZ)) | sunk
     return keep_long(low, round(SHORTEST_S * GRID_HZ))
+
+
+def _pointed(points: Points, joint: int, tip: np.ndarray) -> np.ndarray | None:
+    """(T',) bool: the toes of this joint hang from a foot whose heel is up. tip: (T',) height of their lowest point,
+    metres. None for a joint that carries no toes, or whose soles are unknown."""
+    name = points.names[joint]
+    if name not in TOES or not np.isfinite(points.standing[joint]):
+        return None
+    ankle = points.names.index(ANKLES[TOES.index(name)])
+    heel, toe = (points.smooth_and_grid[1][:, j, 2] - points.standing[j] for j in (ankle, joint))
+    return (toe - tip > HANG_M) & (heel - toe > HANG_M)
 
 
 def _segments(points: Points, near: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -113,7 +141,7 @@ def _segments(points: Points, near: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     (T', S) of the mean of the material points near the ground."""
     own = np.flatnonzero(np.isin(points.joint, near))
     centres = points.grid_track(own)
-    heights = centres[..., 2] - points.radius[own] - points.clearance[own]
+    heights = centres[..., 2] - points.radius[own] - points.rest_height[own]
     flow = velocity(centres)[..., :2] if len(centres) > 1 else np.zeros((*heights.shape, 2))
     round_ = np.unique(points.joint[own][points.radius[own] > 0])
     if points.matrices is not None and len(round_) and len(centres) > 1:
@@ -140,3 +168,24 @@ def slide(contacts: Contacts) -> dict[str, float | None]:
     if not len(speeds):
         return {"slide_mean_mm_s": None, "slide_ratio": None}
     return {"slide_mean_mm_s": float(1e3 * speeds.mean()), "slide_ratio": float((speeds > SLIDE_FAST).mean())}
+
+
+def skim(contacts: Contacts, com: np.ndarray | None) -> dict[str, float | None]:
+    """`skim_mm_s`: how fast the body travels over the ground on feet that nowhere stand still.
+
+    At each sample in which a foot is under 50 mm and no other part of the body is: the horizontal speed of the slowest
+    foot segment under that height, the slowest within 0.1 s. The mean is weighted by the vertical force that the centre
+    of mass com (T', 3) on the 30 Hz grid asks of the ground, so that free fall counts for nothing; evenly if None. It
+    asks for no contact: a body that skates a little over the ground, bobs, or touches now and then reads its speed; one
+    that walks, runs or turns has a foot that stands. None where no foot carries the body alone.
+    """
+    feet, low = contacts.group < 2, contacts.height < SKIM_M
+    alone = low[:, feet].any(axis=1) & ~low[:, ~feet].any(axis=1)
+    slowest = np.where(low, contacts.speed, np.inf)[:, feet].min(axis=1, initial=np.inf)
+    slowest = minimum_filter1d(slowest, 2 * SKIM_REACH + 1, mode="nearest")
+    weight = alone.astype(float)
+    if com is not None and len(com) > 1:
+        weight *= np.maximum(1.0 + velocity(velocity(com[:, 2])) / np.linalg.norm(GRAVITY), 0.0)
+    if not weight.any() or len(slowest) < 2:
+        return {"skim_mm_s": None}
+    return {"skim_mm_s": float(1e3 * (slowest[alone] * weight[alone]).sum() / weight.sum())}

@@ -16,6 +16,7 @@ from morphloop.sim.body import Body, default_body
 
 from .contact import Contacts, find_contacts
 from .points import Points, ground_offset, motion_points
+from .signals import on_grid
 from .vertices import vertex_points
 
 
@@ -43,6 +44,11 @@ class Context:
     def grid_joints(self) -> np.ndarray:
         """(T', J, 3) joint positions on the 30 Hz grid, metres."""
         return self.points.smooth_and_grid[1]
+
+    @cached_property
+    def grid_com(self) -> np.ndarray | None:
+        """(T', 3) centre of mass on the 30 Hz grid, metres, None where it is unknown."""
+        return None if self.points.com is None else on_grid(self.points.com, self.points.fps)
 
     @cached_property
     def contacts(self) -> Contacts:

@@ -27,6 +27,12 @@ JITTER_WAVES = 24
 HOVER_SHARE, HOVER_RAMP_S = (0.3, 0.7), 0.4
 """Where in the clip a hover begins and ends, and how long its rise and its fall take: slow enough not to be mistaken
 for free fall up to 100 mm."""
+OVER_M, OVER_SWAY_M, OVER_SWAY_HZ = 0.015, 0.004, 0.7
+"""A body that skates over the ground: mean height, half of what it rises and falls, and how often."""
+BOB_HZ = 4.0
+TOUCH_M, TOUCH_EVERY_S, TOUCH_S = 0.040, 1.0 / 6.0, 1.0 / 15.0
+"""A body that floats and touches now and then: its height, how often it comes down (every fifth frame of 30 a second),
+and for how long it is away from that height, a frame to either side."""
 FLIP_S, FLIP_EVERY_S = 0.1, 1.0
 WARP_MARGIN_S = 0.02
 """How far a time-warp reaches over the jump's flight at both ends, seconds."""
@@ -112,6 +118,29 @@ def hover_height(clip: Clip, height: float) -> np.ndarray:
     return height * (ease(times, start, start + HOVER_RAMP_S) - ease(times, stop - HOVER_RAMP_S, stop))
 
 
+def skate_over(clip: Clip, speed: float) -> Clip:
+    """As `slide`, 11 to 19 mm over the ground, so that nothing is in contact."""
+    sway = OVER_M + OVER_SWAY_M * np.sin(2.0 * np.pi * OVER_SWAY_HZ * seconds(clip))
+    return _raised_by(slide(clip, speed), sway)
+
+
+def skate_bobbing(clip: Clip, speed: float, rise: float = 0.020) -> Clip:
+    """As `slide`, bobbing between the ground and `rise` metres at 4 Hz, so that no contact lasts."""
+    return _raised_by(slide(clip, speed), 0.5 * rise * (1.0 - np.cos(2.0 * np.pi * BOB_HZ * seconds(clip))))
+
+
+def skate_touching(clip: Clip, speed: float) -> Clip:
+    """As `slide`, floating at 40 mm and touching the ground for a moment six times a second, so that no flight is long
+    enough to be judged."""
+    since = np.abs((seconds(clip) + 0.5 * TOUCH_EVERY_S) % TOUCH_EVERY_S - 0.5 * TOUCH_EVERY_S)
+    return _raised_by(slide(clip, speed), TOUCH_M * np.clip(since / (0.5 * TOUCH_S), 0.0, 1.0))
+
+
+def _raised_by(clip: Clip, heights: np.ndarray) -> Clip:
+    """Raised by heights (T,), metres."""
+    return replace(clip, root_pos=clip.root_pos + heights[:, None] * [0.0, 0.0, 1.0])
+
+
 def jitter(clip: Clip, rms: float, seed: int, band: tuple[float, float] = JITTER_BAND) -> Clip:
     """The body shakes as a whole in all three directions, by `rms` metres over time, in `band` Hz."""
     rng = np.random.default_rng(seed)
@@ -154,6 +183,10 @@ def _slid(_clip: Clip, speed: float, _resting: np.ndarray) -> Expected:
         "physdiff_phys_err_mm": skate,
         "gmd_skating_ratio": float(speed > MM * GMD_SPEED),
     }
+
+
+def _skated(_clip: Clip, speed: float, _resting: np.ndarray) -> Expected:
+    return {"skim_mm_s": speed}
 
 
 def _slid_in_part(clip: Clip, speed: float, _resting: np.ndarray) -> Expected:
@@ -222,6 +255,8 @@ def _warp_flight(clip: Clip, factor: float, _seed: int) -> Clip:
 
 
 ON_FEET = ("stand", "step", "walk")
+STILL_FEET = ("stand", "step")
+"""Motions whose planted feet are exactly still; the walk's soles tip from heel to toe, so its slide is not gated."""
 
 
 def _listed(defects: Sequence[Defect]) -> dict[str, Defect]:
@@ -249,6 +284,23 @@ DEFECTS = _listed(
             _slid_in_part,
             "slide_mean_mm_s",
             gated=True,
+        ),
+        *(
+            Defect(
+                f"skate {how}",
+                "mm/s",
+                STILL_FEET,
+                (1000.0,),
+                lambda clip, size, _, inject=inject: inject(clip, size / MM),
+                _skated,
+                "skim_mm_s",
+                gated=True,
+            )
+            for how, inject in (
+                ("over the ground", skate_over),
+                ("bobbing", skate_bobbing),
+                ("touching now and then", skate_touching),
+            )
         ),
         Defect(
             "float",

@@ -9,7 +9,7 @@ import numpy as np
 from morphloop.motion import Clip, JointTrack, MotionError, Rollout
 from morphloop.sim.body import Body
 
-from .contact import slide
+from .contact import skim, slide
 from .context import context
 from .joint_limits import joint_limits
 from .legacy import GMD_HZ, PFC_HZ, PHYSDIFF_HZ, edge_pfc, gmd_skating, physdiff
@@ -56,9 +56,10 @@ def measure(
     seen = context(motion, body, ground)
     points = seen.points
     values: dict[str, float | None] = {"ground_offset_mm": 1e3 * seen.offset}
-    values |= penetration(points.dense_lowest) | floating(points.dense_lowest)
+    values |= penetration(points.dense_lowest) | floating(points.dense_lowest, points.dense_clear)
     values |= unsupported(points.clear, points.com, points.fps, points.dense_clear)
-    values |= slide(seen.contacts) | smoothness(points.positions, seen.smooth_joints, seen.grid_joints)
+    values |= slide(seen.contacts) | skim(seen.contacts, seen.grid_com)
+    values |= smoothness(points.positions, seen.smooth_joints, seen.grid_joints)
     values |= physdiff(seen.resampled(PHYSDIFF_HZ)) | gmd_skating(seen.resampled(GMD_HZ))
     values |= edge_pfc(seen.resampled(PFC_HZ))
     rotations = motion.rotations if isinstance(motion, Clip) else None

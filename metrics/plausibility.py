@@ -30,9 +30,11 @@ def penetration(lowest: np.ndarray) -> Values:
     }
 
 
-def floating(lowest: np.ndarray) -> Values:
-    """Mean of max(0, h) over all frames, from h(t) (T,), metres."""
-    return {"float_mean_mm": float(1e3 * np.maximum(0.0, lowest).mean())}
+def floating(lowest: np.ndarray, clear: np.ndarray) -> Values:
+    """Mean of max(0, height) over all frames: of the lowest point, h(t) (T,), and of the lowest point less its standing
+    height, clear (T,); metres. The two are one on a surface; a joint that stands is over the floor by its flesh."""
+    means = (float(1e3 * np.maximum(0.0, heights).mean()) for heights in (lowest, clear))
+    return dict(zip(("float_mean_mm", "float_sole_mm"), means, strict=True))
 
 
 def hanging(clear: np.ndarray, com: np.ndarray, fps: float) -> tuple[np.ndarray, np.ndarray]:

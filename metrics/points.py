@@ -26,10 +26,12 @@ ROBUST_PERCENTILE = 5.0
 NEAR_LOWEST = 0.020
 """Metres; a point that in no frame is this near to the lowest one is not asked for between frames."""
 
+ANKLES, TOES = ("left_ankle", "right_ankle"), ("left_foot", "right_foot")
 TOE_CLEARANCE = 0.030
 ANKLE_CLEARANCE = 0.080
-"""Height of a toe and an ankle joint that counts as zero for contact, metres: where they stand over the soles of the
-default body, 25 and 74 to 80 mm. On the training clips of the frozen splits, whose surface tells the truth, they
+"""Most height of a toe and an ankle joint that counts as zero for contact, metres: where they stand over the soles of
+the default body, 25 and 74 to 80 mm. Where the clip's own toes stand lower, as where the lowest joint was put on the
+floor, both count from as much lower. On the training clips of the frozen splits, whose surface tells the truth, they
 find contact as well as any from 15 to 40 and from 60 to 85 mm (`docs/contact.md` has the test clips), both where soles
 stand on the ground and where, as generators have it, the lowest joint does."""
 
@@ -41,6 +43,8 @@ class Points:
     names: (J,) joint names; positions: (T, J, 3) joints, metres; matrices: (T, J, 3, 3) world rotations, None in the
     joints variant; joint: (P,) the joint that carries each point; local: (P, 3) in its frame; radius: (P,);
     foot: (P,) 0 left, 1 right, -1 neither; clearance: (P,) height of a point that touches the ground, 0 on a surface;
+    standing: (J,) height of ankles and toe joints over the soles of a standing foot, metres, NaN for every other joint
+    and where soles are unknown;
     masses: (J,) kg and coms: (J, 3), how the centre of mass follows, None where the joints have unknown names.
     """
 
@@ -54,6 +58,7 @@ class Points:
     radius: np.ndarray
     foot: np.ndarray
     clearance: np.ndarray
+    standing: np.ndarray
     com: np.ndarray | None
 
     @property
@@ -69,14 +74,24 @@ class Points:
         return z
 
     @cached_property
+    def rest_height(self) -> np.ndarray:
+        """(P,) height of each point when it rests on the ground, metres: its clearance, less for feet what the clip's
+        own toes stand lower (the median over frames of the lower toe joint, no lower than the ground)."""
+        toes = [j for j, name in enumerate(self.names) if name in TOES]
+        if not self.clearance.any() or not toes:
+            return self.clearance
+        stands = float(np.median(self.positions[:, toes, 2].min(axis=1)))
+        return self.clearance - (self.foot >= 0) * (TOE_CLEARANCE - np.clip(stands, 0.0, TOE_CLEARANCE))
+
+    @cached_property
     def lowest(self) -> np.ndarray:
         """(T,) h(t): height of the lowest point, metres."""
         return self.heights.min(axis=1)
 
     @cached_property
     def clear(self) -> np.ndarray:
-        """(T,) height of the lowest point over the ground, each less its clearance, metres; h(t) on a surface."""
-        return (self.heights - self.clearance).min(axis=1)
+        """(T,) height of the lowest point over the ground, each less its rest height, metres; h(t) on a surface."""
+        return (self.heights - self.rest_height).min(axis=1)
 
     @cached_property
     def smooth_and_grid(self) -> tuple[np.ndarray, np.ndarray]:
@@ -91,7 +106,7 @@ class Points:
     @cached_property
     def dense_clear(self) -> np.ndarray:
         """(T',) `clear` between the frames too, at `dense_fps`, metres."""
-        return lowest_between(self.heights - self.clearance, self.fps) if self.clearance.any() else self.dense_lowest
+        return lowest_between(self.heights - self.rest_height, self.fps) if self.clearance.any() else self.dense_lowest
 
     @property
     def dense_fps(self) -> float:
@@ -155,8 +170,22 @@ def surface_points(clip: Clip, body: Body) -> Points:
         radius=surface.radius,
         foot=surface.foot,
         clearance=np.zeros(len(surface.joint)),
+        standing=_standing_feet(body),
         com=com,
     )
+
+
+def _standing_feet(body: Body) -> np.ndarray:
+    """(J,) height of the body's ankles and toe joints over the lowest point of their foot as the body is built, metres;
+    NaN for other joints, and for the feet of a body that has no toes."""
+    names, rest, surface = body.skeleton.names, body.skeleton.rest_positions, body.surface
+    standing = np.full(len(names), np.nan)
+    for side, pair in enumerate(zip(ANKLES, TOES, strict=True)):
+        if set(pair) <= set(names):
+            joints, own = [names.index(name) for name in pair], surface.foot == side
+            lowest = (rest[surface.joint[own], 2] + surface.local[own, 2] - surface.radius[own]).min()
+            standing[joints] = rest[joints, 2] - lowest
+    return standing
 
 
 def joint_points(motion: Clip | JointTrack, body: Body) -> Points:
@@ -182,6 +211,7 @@ def joint_points(motion: Clip | JointTrack, body: Body) -> Points:
         radius=np.zeros(count),
         foot=foot,
         clearance=clearance,
+        standing=np.full(count, np.nan),
         com=_com_from_joints(names, motion.positions, body),
     )
 

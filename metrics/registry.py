@@ -35,17 +35,24 @@ DESIGN = "morphloop's measurement contract"
 PHC = "PHC (arXiv 2305.06456)"
 GRID = {"low-pass": f"{signals.LOWPASS_HZ:g} Hz zero phase", "grid": f"{signals.GRID_HZ:g} Hz"}
 BETWEEN = {"looked at": f"{signals.FINE_HZ:g} Hz or more, modified Akima between frames"}
-CONTACT = GRID | {
-    "enter": _mm(contact.ENTER_M),
-    "leave": _mm(contact.LEAVE_M),
-    "vertical speed to enter": f"{contact.SETTLED_SPEED:g} m/s",
-    "to stay": f"{contact.VERTICAL_SPEED:g} m/s",
-    "any vertical speed": f"deeper than {_mm(contact.SUNK_M)}",
-    "shortest": f"{contact.SHORTEST_S:g} s",
-    "left out at a contact's beginning and end": f"{contact.LANDING} and {contact.LEAVING} samples",
+OVER_SOLE = {
     "toe joint over sole (joints)": _mm(points.TOE_CLEARANCE),
     "ankle joint over sole (joints)": _mm(points.ANKLE_CLEARANCE),
 }
+CONTACT = (
+    GRID
+    | {
+        "enter": _mm(contact.ENTER_M),
+        "leave": _mm(contact.LEAVE_M),
+        "vertical speed to enter": f"{contact.SETTLED_SPEED:g} m/s",
+        "to stay": f"{contact.VERTICAL_SPEED:g} m/s",
+        "any vertical speed": f"deeper than {_mm(contact.SUNK_M)}",
+        "shortest": f"{contact.SHORTEST_S:g} s",
+        "left out at a contact's beginning and end": f"{contact.LANDING} and {contact.LEAVING} samples",
+        "toes that hang from a pointed foot": f"over {_mm(contact.HANG_M)}, for {contact.POINTED_S:g} s",
+    }
+    | OVER_SOLE
+)
 WRENCH = GRID | {
     "friction": f"{wrench.FRICTION:g}, pyramid of {wrench.CONE_EDGES} edges inscribed in the cone",
     "patch": f"points under {_mm(wrench.PATCH_M)} within {wrench.SPREAD} samples",
@@ -90,6 +97,13 @@ _ALL = (
     ),
     Metric("float_mean_mm", "mm", "mean of max(0, h)", DESIGN, thresholds=BETWEEN),
     Metric(
+        "float_sole_mm",
+        "mm",
+        "the same with each point's standing height taken off: that of the soles, where joints lie in the flesh",
+        DESIGN,
+        thresholds=BETWEEN | OVER_SOLE,
+    ),
+    Metric(
         "unsupported_ratio",
         "",
         "share of the time with h over the threshold (joints: each joint's height less its clearance) whose centre of "
@@ -114,6 +128,16 @@ _ALL = (
         "share of those values over the threshold",
         DESIGN,
         thresholds=CONTACT | {"fast": f"{1e3 * contact.SLIDE_FAST:g} mm/s"},
+    ),
+    Metric(
+        "skim_mm_s",
+        "mm/s",
+        "travel over the ground on feet that nowhere stand still, whether they touch or not: mean horizontal speed of "
+        "the slowest foot segment under the height, the slowest within the time, where no other part of the body is "
+        "under it, weighted by the vertical force that the centre of mass asks for: free fall counts for nothing",
+        DESIGN,
+        thresholds=GRID
+        | {"height": _mm(contact.SKIM_M), "within": f"{contact.SKIM_REACH / signals.GRID_HZ:g} s to either side"},
     ),
     Metric(
         "slide_loaded_mm_s",

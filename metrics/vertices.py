@@ -112,6 +112,7 @@ def vertex_points(clip: Clip, body: SmplBody) -> VertexPoints:
         radius=rigid.radius[kept],
         foot=rigid.foot[kept],
         clearance=rigid.clearance[kept],
+        standing=rigid.standing,
         com=rigid.com,
         vertices=np.concatenate([body.vertices(part, support[kept]) for part in _blocks(clip)]),
         deepest=np.concatenate(deepest),

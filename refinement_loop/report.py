@@ -35,6 +35,7 @@ TABLE_METRICS = (
     "restep_mm",
     "slide_mean_mm_s",
     "slide_ratio",
+    "skim_mm_s",
     "penetration_mean_mm",
     "penetration_max_mm",
     "float_mean_mm",

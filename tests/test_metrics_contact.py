@@ -6,18 +6,31 @@ import importlib.util
 import os
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from morphloop.metrics import CLEAN_WALK, contact_frames, measure, timeline
+from morphloop.metrics.clean_motion import WIDTH, clean_motion, thinned
+from morphloop.metrics.clean_motion import _clip as clean_clip
 from morphloop.metrics.contact import LANDING, LEAVING, SLIDE_FAST, touches
-from morphloop.metrics.controls import clean_walk
+from morphloop.metrics.controls import SOLES, clean_walk, control_of
+from morphloop.metrics.defects import skate_bobbing, skate_over, skate_touching
 from morphloop.metrics.plausibility import AIRBORNE_M, DEEP_M
 from morphloop.metrics.signals import shrink
-from morphloop.motion import DEFAULT_SKELETON, HUMANML3D_JOINTS, Clip, JointTrack, read_motion, to_default
-from morphloop.motion.corpus_gait import ease
+from morphloop.motion import (
+    DEFAULT_SKELETON,
+    HUMANML3D_JOINTS,
+    Clip,
+    JointTrack,
+    Skeleton,
+    make_corpus,
+    read_motion,
+    to_default,
+)
+from morphloop.motion.corpus_gait import LEFT, ease, load_share, sample_feet, walk_steps
 from morphloop.sim.table import SOLE_HEIGHT
 
 SHARED = Path(os.environ.get("MORPHLOOP_SHARED", Path(__file__).resolve().parents[2] / "shared"))
@@ -193,6 +206,103 @@ def test_far_from_the_origin_reads_the_same(far: float) -> None:
             assert there[name] is None, name
         else:
             assert there[name] == pytest.approx(value, rel=1e-3, abs=max(1e-6, 1e-7 * far)), name
+
+
+CREEP = 0.047
+
+
+def low_swing_gait(lift: float = 0.020) -> tuple[Clip, np.ndarray]:
+    """A walk whose toe joints are `lift` metres over their standing height through the swing, the foot pointed so that
+    its tips hang lower, while planted feet creep at 47 mm/s; and which frames are contact, (T, 2)."""
+    times = np.arange(round(6.0 * 120) + 1) / 120
+    start, steps = walk_steps(0.6, 0.0, WIDTH, 0.4, 5.5, LEFT)
+    feet = sample_feet(times, start, [replace(step, height=0.0, off=0.5, strike=0.25) for step in steps])
+    ground, label = feet.ground.copy(), np.ones((len(times), 2), bool)
+    for step in steps:
+        quarter = 0.25 * (step.land - step.lift)
+        rise = ease(times, step.lift, step.lift + quarter) - ease(times, step.land - quarter, step.land)
+        ground[:, step.foot, 2] += lift * rise
+        label[(times > step.lift) & (times < step.land), step.foot] = False
+    ground[..., 0] += CREEP * times[:, None]
+    pelvis = ground.mean(axis=1) * [1.0, 1.0, 0.0]
+    pelvis[:, 1] += 0.5 * WIDTH * (load_share(times, steps) - 0.5)
+    clip = replace(clean_clip("gait", times, replace(feet, ground=ground), pelvis), fps=120.0)
+    return thinned(clip, 30.0), label[::4]
+
+
+def of_another_size(clip: Clip, scale: float = 1.04) -> Clip:
+    """The clip as a generator with SMPL-X's 22 joints has it, to be retargeted."""
+    names = DEFAULT_SKELETON.names[:22]
+    skeleton = Skeleton(names, DEFAULT_SKELETON.parents[:22], scale * DEFAULT_SKELETON.offsets[:22])
+    return Clip(clip.fps, skeleton, scale * clip.root_pos, clip.rotations[:, :22])
+
+
+@pytest.mark.parametrize("seen", ["surface", "retargeted", "joints", "joints, the lowest at 0"])
+def test_a_swing_with_toes_20_mm_over_their_standing_height_is_no_slide(seen: str) -> None:
+    """What a generator's contact labels call swing is no contact: the slide is that of the labelled frames."""
+    clip, label = low_swing_gait()
+    joints = joint_track(clip)
+    motions = {
+        "surface": clip,
+        "retargeted": to_default(of_another_size(clip)),
+        "joints": joints,
+        "joints, the lowest at 0": replace(
+            joints, positions=joints.positions - [0.0, 0.0, joints.positions[..., 2].min()]
+        ),
+    }
+    contacts = contact_frames(motions[seen])
+    speeds = contacts.group_speed()[:, :2]
+    assert number(measure(motions[seen], wrench=False).values["slide_mean_mm_s"]) == pytest.approx(
+        1e3 * CREEP, rel=1 / 3
+    )
+    assert np.isfinite(speeds[label]).mean() > 0.6, "what is labelled contact is read, margins apart"
+    assert np.isfinite(speeds[~label]).mean() < 0.05
+
+
+@pytest.mark.parametrize("variant", ["surface", "joints"])
+@pytest.mark.parametrize("evade", [skate_over, skate_bobbing, skate_touching])
+@pytest.mark.parametrize("fps", RATES)
+def test_a_body_that_skates_without_contact_is_seen(fps: float, evade: Callable, variant: str) -> None:
+    clip = thinned(evade(clean_motion("stand"), 1.0), fps)
+    values = measure(clip if variant == "surface" else joint_track(clip), wrench=False).values
+    assert values["skim_mm_s"] == pytest.approx(1e3, rel=0.03)
+
+
+@pytest.mark.parametrize("variant", ["surface", "joints"])
+def test_clean_motion_does_not_skim(variant: str) -> None:
+    """Walks, turns, side steps, jumps: something of the feet stands, or the body falls freely."""
+    clips = [clean_motion(name, 30.0) for name in ("stand", "step", "walk", "jump")] + make_corpus(24, 5, "train")
+    for clip in clips:
+        found = measure(clip if variant == "surface" else joint_track(clip), wrench=False).values["skim_mm_s"]
+        assert number(found) < 10.0, clip.name
+
+
+@pytest.mark.parametrize(("name", "most"), [("run", 200.0), ("jog", 250.0), ("jump", 30.0), ("walk", 30.0)])
+def test_captured_runs_and_jumps_hardly_skim(name: str, most: float) -> None:
+    clip = to_default(read_motion(shared("deepmimic", f"humanoid3d_{name}.npz")))
+    for motion in (clip, joint_track(clip)):
+        assert number(measure(motion, ground="robust", wrench=False).values["skim_mm_s"]) < most
+
+
+def test_float_of_the_soles_knows_that_joints_lie_in_the_flesh() -> None:
+    """On joints whose soles stand the joint floats by its flesh, the sole does not; both see a body that floats."""
+    stands, floats = joint_track(clean_motion("stand", 30.0)), joint_track(standing(path(zero, lambda t: 0.06 + 0 * t)))
+    found = measure(stands, wrench=False).values
+    assert number(found["float_mean_mm"]) == pytest.approx(25.0, abs=1.0)
+    assert number(found["float_sole_mm"]) < 1.0
+    assert number(measure(floats, wrench=False).values["float_sole_mm"]) == pytest.approx(60.0, abs=7.0)
+    clip = clean_motion("walk", 30.0)
+    surface = measure(clip, wrench=False).values
+    assert surface["float_sole_mm"] == surface["float_mean_mm"]
+
+
+@pytest.mark.parametrize(
+    ("ground", "offset", "key"), [("as-is", 22.0, SOLES), ("as-is", 1.0, "joints"), ("robust", 22.0, "joints")]
+)
+def test_joints_stand_beside_the_control_of_their_own_floor(ground: str, offset: float, key: str) -> None:
+    assert control_of("joints", ground, offset) == key
+    assert control_of("surface", ground, offset) == "surface"
+    assert CLEAN_WALK[SOLES]["float_mean_mm"] > 15.0 > CLEAN_WALK["joints"]["float_mean_mm"]
 
 
 def unpacked_walks(folder: Path) -> list[Clip]:

@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any
 
-from morphloop.metrics.controls import CLEAN_WALK
+from morphloop.metrics.controls import CLEAN_WALK, CLEAN_WALK_FLOOR, control_of
 from morphloop.metrics.registry import METRICS
 from morphloop.metrics.summary import Summary, summarise_values
 from morphloop.motion import MotionError, find_motions, write_atomic
@@ -90,7 +90,15 @@ class Evaluation:
     def clean(self, variant: str) -> dict[str, float]:
         """What clean capture scores, by metric. It was measured on the built-in body: nothing for other surfaces."""
         other_surface = variant == "surface" and self.body_hash != load_body().hash
-        return {} if other_surface else CLEAN_WALK.get(variant, {})
+        return {} if other_surface else CLEAN_WALK[self._control(variant)]
+
+    def clean_floor(self, variant: str) -> str:
+        """Where that capture has its ground, in words."""
+        return CLEAN_WALK_FLOOR[self._control(variant)]
+
+    def _control(self, variant: str) -> str:
+        offset = self.summary(variant).get("ground_offset_mm")
+        return control_of(variant, self.config.ground, (offset["median"] if offset else None) or 0.0)
 
     def change(self, variant: str) -> dict[str, Summary]:
         """Paired difference, clip minus what it was before, of the clips that have both."""
@@ -246,6 +254,7 @@ def facts(result: Evaluation) -> dict[str, Any]:
                 if result.rows.variants[variant].names("frozen")
             },
             "clean_mocap": {variant: result.clean(variant) for variant in variants},
+            "clean_mocap_floor": {variant: result.clean_floor(variant) for variant in variants},
         },
         "set": {},
         "units": {name: metric.unit for name, metric in METRICS.items()},

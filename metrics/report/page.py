@@ -61,8 +61,9 @@ class Plot:
 
 @dataclass(frozen=True)
 class View:
-    """What the page shows of one variant of one batch. absent: metrics without a figure on any clip; columns: those of
-    `rows`, which are (name, path, cells), of each cell its text, what it sorts by, and 0 to 1 how plain the fault is.
+    """What the page shows of one variant of one batch. clean: where the clean control has its ground, "" without one;
+    absent: metrics without a figure on any clip; columns: those of `rows`, which are (name, path, cells), of each cell
+    its text, what it sorts by, and 0 to 1 how plain the fault is.
     """
 
     label: str
@@ -70,7 +71,7 @@ class View:
     clips: int
     length: str
     paired: bool
-    clean: bool
+    clean: str
     frozen: bool
     absent: list[str]
     headlines: list[Headline]
@@ -153,7 +154,7 @@ def _view(result: Evaluation, variant: str, labelled: bool, tick: Callable[[], N
         clips=len(rows),
         length=f"{rows.seconds / 60.0:.1f} min" if rows.seconds > 100.0 else f"{rows.seconds:.1f} s",
         paired=bool(before),
-        clean=bool(clean),
+        clean=result.clean_floor(variant) if clean else "",
         frozen=bool(frozen),
         absent=[name for name in METRICS if name in summary and not _known(summary, name)],
         headlines=[_headline(result, variant, metric, clean) for metric in known if metric in HEADLINES],

@@ -76,7 +76,7 @@ def _print_figures(result: Evaluation, variant: str, console: Terminal) -> None:
     change = result.change(variant)
     clips = f"{len(rows)} clip{'' if len(rows) == 1 else 's'}, {rows.seconds / 60:.1f} min"
     table = _table(f"variant {variant}, ground {result.config.ground}, {clips}", "mean over clips")
-    control = "clean mocap: ground robust" if clean else "no clean mocap known for this body"
+    control = f"clean mocap: {result.clean_floor(variant)}" if clean else "no clean mocap known for this body"
     table.caption = f"derivatives: 6 Hz low-pass, 30 Hz grid; {control}; -: nothing to measure"
     headings = ("before", "after", "change, 95 %") if before else ("mean", "95 %", "median")
     for name in (*headings, "frozen\npose", *(["clean\nmocap"] if clean else [])):
