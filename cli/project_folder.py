@@ -108,6 +108,7 @@ class ProjectFolder:
         record = save_projection(self.folder, projection)
         row = record | measured(self.folder, record["name"], self.body)
         row |= asdict(judge(evidence(row), self.selection))
+        row["settings"] = hash_json(json.loads(json.dumps(self.settings())))
         return row
 
     def _rescued(self, projection: Projection) -> Record | None:

@@ -14,8 +14,8 @@ from morphloop.motion import MotionError, read_manifest
 
 from .records import Record, broken_links, load_record
 from .selection import Verdict, tally
-from .stages import MANIFEST, Finished, changed_outputs
-from .status import RoundResult
+from .stages import MANIFEST, STAGES, Finished, changed_outputs
+from .status import RoundResult, round_folder
 
 MADE_FROM = {
     "imitate": {"clips": "generate"},
@@ -31,6 +31,10 @@ def run_faults(run: Path, rounds: Sequence[RoundResult]) -> list[str]:
     """What in a run is not as its stages left it, or does not fit: a line each, the file first, from the run on."""
     faults, generator, policy = [], None, None
     for result in rounds:
+        home = round_folder(run, result.number)
+        for name in STAGES:
+            if name not in result.stages and (home / name).is_dir():
+                faults.append(f"{(home / name / MANIFEST).relative_to(run)}: is missing")
         for name, done in result.stages.items():
             where = done.folder.relative_to(run)
             faults += [f"{where / path}: changed since the stage was finished" for path in _changed(done)]

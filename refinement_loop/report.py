@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from morphloop.metrics import CLEAN_WALK, CLEAN_WALK_NAME, METRICS, paired_difference
 from morphloop.metrics.report.look import Cell, cell, data_uri, number, packaged, style, template, tone, write_page
-from morphloop.motion import read_manifest
+from morphloop.motion import MotionError, read_manifest
 from morphloop.sim.render import strip_bytes, video_bytes
 
 from .config import LoopConfig, read_config
@@ -61,16 +61,23 @@ class ShownClip:
 
 
 def write_report(run: Path, path: Path) -> Path:
-    """Write the report of what is finished of a run. MotionError if the folder holds no run or no finished round."""
+    """Write the report of what is finished of a run. MotionError if the folder holds no run or no finished round, or
+    files of it that were changed so that they cannot be shown; others that were changed the page names."""
     config, found = read_config(run), finished_rounds(run)
-    rounds = [_round_view(result, config) for result in found]
+    broken = run_faults(run, found)
+    try:
+        rounds = [_round_view(result, config) for result in found]
+    except (MotionError, OSError, KeyError, TypeError, ValueError, AttributeError):
+        if not broken:
+            raise
+        raise MotionError(f"{run}/{broken[0]}; what is left cannot be shown, put it back") from None
     html = template(packaged("report.html", PACKAGE)).render(
         name=run.resolve().name,
         config=config,
         style=style(packaged("report.css", PACKAGE)),
         rounds=rounds,
         progress=Markup(progress_chart([(view["number"], view["guard"]) for view in rounds if view["guard"]])),
-        broken=run_faults(run, found),
+        broken=broken,
         clean_walk=CLEAN_WALK_NAME,
         decisive=METRICS[DECISIVE],
         metrics=[METRICS[name] for name in (*TABLE_METRICS, *TRACKING_METRICS)],

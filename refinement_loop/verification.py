@@ -39,6 +39,7 @@ from .records import (
     measured,
 )
 from .selection import SelectionConfig, head_drop, judge, out_of_range_ratio
+from .stages import MANIFEST, hash_json
 from .status import CONFIG, RoundResult, finished_rounds
 from .steps import SUMMARY_FILE, generated_clips, summaries
 
@@ -123,12 +124,19 @@ def _verify_project(path: Path, settings: Mapping[str, Any], body: Body | None, 
     body = body or _built_in(stored)
     if not body.answers_to(stored):
         raise MotionError(f"{path}: made with body {stored}, '{body.name}' is {body.hash}; name it by --body")
-    rows, certificates = read_manifest(path), dict[str, Certificate]()
-    faults: list[str] = []
+    certificates, faults = dict[str, Certificate](), list[str]()
+    try:
+        rows = read_manifest(path)
+    except MotionError as error:
+        faults.append(f"{_within(path, error)}; looked at the records instead")
+        found = [_read_json(record) for record in sorted((path / RECORDS).glob("[!.]*.json"))]
+        rows = [row for row in found if isinstance(row, dict)]
     for place, row in enumerate(rows, 1):
         name = str(row.get("name"))
         if _read_json(path / RECORDS / f"{name}.json") != row:
             faults.append(f"manifest.jsonl: {name} is not its record")
+        if row.get("settings") != hash_json(settings):
+            faults.append(f"{CONFIG}: is not what {name} was made with")
         faults += broken_links(path, row)
         faults += _clip_faults(path, row, selection, body, certificates)
         tick(place, len(rows))
@@ -136,55 +144,72 @@ def _verify_project(path: Path, settings: Mapping[str, Any], body: Body | None, 
 
 
 def _verify_run(path: Path, tick: Tick) -> Checked:
-    config, rounds = read_config(path), finished_rounds(path)
-    faults, certificates, count = run_faults(path, rounds), dict[str, Certificate](), 0
-    total = sum(_clip_count(result) for result in rounds)
-    for result in rounds:
-        if "project" not in result.stages:
-            continue
+    config = read_config(path)
+    try:
+        rounds = finished_rounds(path)
+    except MotionError as error:
+        return Checked(path, "run", 0, [_within(path, error)])
+    certificates, count = dict[str, Certificate](), 0
+    faults = run_faults(path, rounds)
+    tables = [(result, _last_rows(result)) for result in rounds if "project" in result.stages]
+    for result, rows in tables:
         folder = result.stages["project"].folder
-        where, rows = folder.relative_to(path), _last_rows(result)
+        where = folder.relative_to(path)
         faults += [f"{where.parent}/{line}" for line in _prompt_faults(result, rows, config.prompts)]
         for row in rows:
             own = dict[str, Certificate]()
             faults += [f"{where}/{line}" for line in _clip_faults(folder, row, config.selection, default_body(), own)]
             certificates |= {f"{where}/{name}": certificate for name, certificate in own.items()}
             count += 1
-            tick(count, total)
+            tick(count, sum(len(rows) for _, rows in tables))
         if "select" in result.stages:
-            summary = _read_json(result.stages["select"].folder / SUMMARY_FILE)
-            if not _same(summary, summaries(rows) | {"rows": hash_rows(rows)}, FIGURE_TOLERANCE):
-                faults.append(f"{where.parent}/select/{SUMMARY_FILE}: is not the summary of its clips")
+            faults += [f"{where.parent}/select/{line}" for line in _select_faults(result, rows, config.selection)]
     return Checked(path, "run", count, _unique(faults), certificates)
 
 
-def _clip_count(result: RoundResult) -> int:
-    return len(_last_rows(result)) if "project" in result.stages else 0
+def _select_faults(result: RoundResult, rows: Sequence[Record], selection: SelectionConfig) -> list[str]:
+    """Whether a round was selected by the run's rules, and is summed up by its clips."""
+    done, faults = result.stages["select"], list[str]()
+    if any(done.manifest["config"].get(name) != value for name, value in asdict(selection).items()):
+        faults.append(f"{MANIFEST}: was judged by other rules than the run's {CONFIG} says")
+    try:
+        summary = summaries(rows) | {"rows": hash_rows(rows)}
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return faults  # the rows, which are told already
+    if not _same(_read_json(done.folder / SUMMARY_FILE), summary, FIGURE_TOLERANCE):
+        faults.append(f"{SUMMARY_FILE}: is not the summary of its clips")
+    return faults
 
 
 def _last_rows(result: RoundResult) -> list[Record]:
-    """The rows of a round's clips from the last stage that has them."""
-    return read_manifest(
-        next(result.stages[name].folder for name in ("select", "measure", "project") if name in result.stages)
-    )
+    """The rows of a round's clips from the last stage whose table can be read."""
+    for name in ("select", "measure", "project"):
+        try:
+            if name in result.stages:
+                return read_manifest(result.stages[name].folder)
+        except MotionError:
+            continue  # told by `run_faults`
+    return []
 
 
 def _prompt_faults(result: RoundResult, rows: Sequence[Record], prompts: Sequence[str]) -> list[str]:
     """Whether a round's sources are what its generator made of the run's prompts."""
-    done = result.stages["generate"]
+    done = result.stages.get("generate")
+    if done is None:
+        return []  # told by `run_faults`
     try:
         made = {clip.name: clip for clip in generated_clips(done.folder)}
     except MotionError as error:
         return [_within(done.folder.parent, error)]
     faults = []
-    for row in rows:
-        clip = made.get(row["name"])
-        if clip is None or clip.id != row["source_id"]:
-            faults.append(f"project/{SOURCES}/{row['name']}.npz: is not the clip that was generated")
+    for name, source in ((row.get("name"), row.get("source_id")) for row in rows):
+        clip = made.get(str(name))
+        if clip is None or clip.id != source:
+            faults.append(f"project/{SOURCES}/{name}.npz: is not the clip that was generated")
         elif clip.provenance.models.get("generator") != done.manifest["inputs"].get("generator"):
-            faults.append(f"generate/{CLIPS}/{row['name']}.npz: is another generator's")
+            faults.append(f"generate/{CLIPS}/{name}.npz: is another generator's")
         elif prompts and clip.provenance.prompt not in prompts:
-            faults.append(f"generate/{CLIPS}/{row['name']}.npz: its prompt is not one of the run's")
+            faults.append(f"generate/{CLIPS}/{name}.npz: its prompt is not one of the run's")
     return faults
 
 

@@ -483,6 +483,20 @@ def test_a_folder_holds_and_is_walked_by_the_command(projected: Path, tmp_path: 
     assert main(["verify", str(projected / "clips" / "clip0.npz")]) == 2
 
 
+def test_rules_and_tables_that_were_changed_are_named(projected: Path, tmp_path: Path):
+    folder = shutil.copytree(projected, tmp_path / "out")
+    settings = json.loads((folder / "config.json").read_text())
+    settings["selection"]["min_skill"] = -9.0
+    write_json(folder / "config.json", settings)
+    assert verify(folder).faults == ["config.json: is not what clip0 was made with"]
+    shutil.copy(projected / "config.json", folder)
+    (folder / "manifest.jsonl").unlink()
+    found = verify(folder)
+    assert found.clips == 1
+    assert len(found.faults) == 1
+    assert found.faults[0].startswith("manifest.jsonl: cannot be read")
+
+
 def test_a_table_is_held_to_its_rows(projected: Path, tmp_path: Path):
     row = json.loads((projected / "records" / "clip0.json").read_text())
     path, table = tmp_path / "table.json", {"schema": 1, "clips": [row], "rows": hash_rows([row])}
@@ -561,3 +575,8 @@ def test_a_run_is_walked_from_prompt_to_figure(tmp_path: Path, monkeypatch: pyte
     assert f"round_00/project/sources/{name}.npz: is not the clip that was generated" in faults
     assert "round_00/select/summary.json: is not the summary of its clips" in faults
     assert main(["loop", "report", str(run)]) == 1
+    (home / "measure" / "manifest.json").unlink()
+    assert "round_00/measure/manifest.json: is missing" in run_faults(run, finished_rounds(run))
+    (home / "select" / "summary.json").write_text('{"all": 1}')
+    with pytest.raises(MotionError, match="cannot be shown"):
+        write_report(run, tmp_path / "page.html")
