@@ -16,12 +16,13 @@ import mujoco
 import numpy as np
 
 from morphloop.motion import Clip, MotionError, Skeleton
-from morphloop.motion.readers.timing import read_text
 from morphloop.motion.robot import Hinge, Robot
 from morphloop.motion.rotations import quat_to_matrix
 from morphloop.motion.skeleton import forward_kinematics
 
 from .body import Body, SurfacePoints
+from .mjcf_child import largest_tree
+from .mjcf_compile import compile_robot
 from .support import sphere_directions, support_ids
 
 FOOT_BAND = 0.03
@@ -46,7 +47,8 @@ class RobotBody(Body):
         self.path = path
         self.name = path.stem
         self.joints = "hinge"
-        self.model, ids = _compile(path)
+        self.model = compile_robot(path)
+        ids = largest_tree(self.model)
         self.robot = _robot(self.model, ids, path)
         self.skeleton = self.robot.skeleton
         self._ids = ids
@@ -119,29 +121,6 @@ class RobotBody(Body):
         """(H,) where each hinge's angle stands in qpos."""
         free = self.model.jnt_type == mujoco.mjtJoint.mjJNT_HINGE
         return np.array([self.model.jnt_qposadr[j] for b in self.body_ids for j in _joints(self.model, b) if free[j]])
-
-
-def _compile(path: Path) -> tuple[mujoco.MjModel, np.ndarray]:
-    """The model, its robot with a free root, and MuJoCo's indices of the robot's bodies."""
-    read_text(path)  # names in another encoding would fail much later
-    try:
-        spec = mujoco.MjSpec.from_file(str(path))
-        model = spec.compile()
-        root = _largest_tree(model, path)[0]
-        if not any(model.jnt_type[j] == mujoco.mjtJoint.mjJNT_FREE for j in _joints(model, root)):
-            spec.body(model.body(root).name).add_freejoint()
-            model = spec.compile()
-    except ValueError as error:
-        raise MotionError(f"{path}: MuJoCo does not compile it ({' '.join(str(error).split())[:200]})") from None
-    return model, _largest_tree(model, path)
-
-
-def _largest_tree(model: mujoco.MjModel, path: Path) -> np.ndarray:
-    """MuJoCo's indices of the bodies of the largest tree, parents before children."""
-    if model.nbody < 2:
-        raise MotionError(f"{path}: no bodies, expected a robot")
-    trees, sizes = np.unique(model.body_rootid[1:], return_counts=True)
-    return np.flatnonzero((model.body_rootid == trees[sizes.argmax()]) & (np.arange(model.nbody) > 0))
 
 
 def _joints(model: mujoco.MjModel, body: int) -> range:

@@ -22,7 +22,8 @@ from morphloop.motion.readers.pickled import read_pickle
 from morphloop.motion.skeleton import SMPL_PARENTS
 
 KEYS = ("v_template", "shapedirs", "posedirs", "J_regressor", "weights", "kintree_table", "f")
-MAX_VERTICES = 100_000
+MAX_VERTICES, MAX_NUMBERS = 30_000, 1 << 26
+"""Vertices, and numbers of one array, 512 MiB of doubles; SMPL-X has 10,475 and 15 million."""
 BODY_JOINTS = 22
 """Joints that all three share, in one order: SMPL's without the hands."""
 HANDS = {24: (22, 23), 52: (25, 40), 55: (28, 43)}
@@ -143,6 +144,8 @@ def _numbers(values: Mapping[str, Any], key: str, shape: tuple[int | None, ...],
     if array.dtype.kind not in "iuf" or not fits:
         wanted = ", ".join("any" if n is None else str(n) for n in shape)
         raise MotionError(f"{path}: {key} {array.shape} of {array.dtype}, expected numbers ({wanted})")
+    if array.size > MAX_NUMBERS:
+        raise MotionError(f"{path}: {key} {array.shape} has {array.size} numbers, expected at most {MAX_NUMBERS}")
     array = array.astype(float)
     if not np.isfinite(array).all():
         raise MotionError(f"{path}: NaN or infinity in {key}, expected finite numbers")

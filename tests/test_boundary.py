@@ -417,3 +417,52 @@ def test_a_generators_configuration_holds_known_fields_and_sizes(change, words, 
     with pytest.raises(MotionError, match=words) as caught:
         load_generator(folder)
     assert "\n" not in str(caught.value)
+
+
+ROBOT = '<mujoco>{}<worldbody><body name="a"><freejoint/><geom size="1"/>{}</body></worldbody></mujoco>'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ROBOT.format('<asset><hfield name="h" nrow="40000" ncol="40000" size="1 1 1 1"/></asset>', ""),
+        ROBOT.format('<asset><texture name="t" type="2d" builtin="flat" width="40000" height="40000"/></asset>', ""),
+        ROBOT.format('<size nuserdata="1000000000"/>', ""),
+        ROBOT.format("", '<replicate count="3000000"><geom size="1"/></replicate>'),
+        ROBOT.format('<include file="pipe.xml"/>', ""),
+        ROBOT.format("", "<body/>" * 3).replace("</mujoco>", ""),
+    ],
+    ids=["hfield", "texture", "userdata", "replicate", "pipe", "cut"],
+)
+def test_a_robots_file_that_asks_for_the_world_is_one_line(text, tmp_path, monkeypatch):
+    from morphloop.sim import load_body, mjcf_compile
+
+    monkeypatch.setattr(mjcf_compile, "CPU_SECONDS", 1)
+    os.mkfifo(tmp_path / "pipe.xml")
+    (tmp_path / "robot.xml").write_text(text)
+    with pytest.raises(MotionError, match=r"robot\.xml: (MuJoCo does not compile it|asks for .*pipe)") as caught:
+        load_body(tmp_path / "robot.xml")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_child_that_waits_is_not_waited_for(tmp_path, monkeypatch):
+    from morphloop.sim import load_body, mjcf_compile
+
+    monkeypatch.setattr(mjcf_compile, "WALL_SECONDS", 4)
+    os.mkfifo(tmp_path / "pipe.xml")
+    (tmp_path / "outer.xml").write_text('<mujoco><include file="pipe.xml"/></mujoco>')
+    (tmp_path / "robot.xml").write_text(ROBOT.format('<include file="outer.xml"/>', ""))
+    with pytest.raises(MotionError, match="not compiled after 4 s, does it include a pipe"):
+        load_body(tmp_path / "robot.xml")
+
+
+def test_the_child_compiles_what_this_process_would(tmp_path, monkeypatch):
+    from morphloop.sim.mjcf_compile import compile_robot
+
+    body = '<body name="{0}"><freejoint/><geom size=".1"/><body name="{0}b"><joint/><geom size=".2"/></body></body>'
+    plain = f"<mujoco><worldbody>{body.format('a')}</worldbody></mujoco>"
+    (tmp_path / "plain.xml").write_text(plain)
+    (tmp_path / "sized.xml").write_text(plain.replace("<worldbody>", '<size nuser_geom="1"/><worldbody>'))
+    here, child = compile_robot(tmp_path / "plain.xml"), compile_robot(tmp_path / "sized.xml")
+    assert (here.nq, here.nuser_geom, child.nq, child.nuser_geom) == (8, 0, 8, 1)
+    np.testing.assert_array_equal(here.geom_size, child.geom_size)
