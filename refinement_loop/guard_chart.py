@@ -107,7 +107,7 @@ def _absolute(title: str, guards: Sequence[tuple[int, Guard]], of: Callable[[Gua
 def _words(guards: Sequence[tuple[int, Guard]]) -> Panel:
     """Adherence, with what clips of other prompts score in the title: on the axis it would flatten the rest."""
     panel = _absolute("adherence to prompts (%)", guards, lambda g: g.get("adherence"), 100.0)
-    start, chance = panel.points.get(0), guards[-1][1].get("adherence", {}).get("chance")
+    start, chance = panel.points.get(0), (guards[-1][1].get("adherence") or {}).get("chance")
     title = panel.title if chance is None else f"adherence to prompts (%, by chance {100.0 * chance:.0f})"
     return Panel(title, panel.points, None if start is None else start.mean - 100.0 * ADHERENCE_LOSS)
 

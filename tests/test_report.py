@@ -10,7 +10,7 @@ import pytest
 
 from morphloop.imitator import Projection
 from morphloop.metrics import track_errors
-from morphloop.motion import MotionError, make_corpus, save_clip
+from morphloop.motion import MotionError, make_corpus, save_clip, write_json
 from morphloop.refinement_loop import LoopConfig, start_run, steps, write_report
 from morphloop.refinement_loop.figures import Line, foot_heights, foot_speeds, nice_range, plot
 from morphloop.refinement_loop.report import chosen, number
@@ -189,3 +189,20 @@ def test_chosen_clips_show_accepted_and_rejected():
     rows.append(row("none", "rejected", 0.0, simulated=False))
     assert [r["name"] for r in chosen(rows)] == ["a8", "a7", "a4", "r"]
     assert [r["name"] for r in chosen(rows[-2:])] == ["r"]
+
+
+def test_a_comparison_of_an_older_version_is_still_shown(run, tmp_path):
+    """Guards once compared physics alone, before and after."""
+    shutil.copytree(run, tmp_path / "run")
+    sides = {side: {"mean": 1.5, "median": 1.5, "ci95": [1.0, 2.0]} for side in ("before", "after", "change")}
+    guard = {
+        "prompts": 256,
+        "metrics": {"physdiff_phys_err_mm": sides},
+        "rolled_back": True,
+        "rule": "none",
+        "clips": [],
+    }
+    write_json(tmp_path / "run" / "round_00" / "finetune" / "guard.json", guard)
+    page = write_report(tmp_path / "run", tmp_path / "report.html").read_text()
+    assert "Rolled back: the next round keeps the generator from before." in page
+    assert page.count("not measured in this run") == 5
