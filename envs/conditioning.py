@@ -72,9 +72,9 @@ class ConditioningConfig:
     smooth_hz: float = 5.0
     """Corner of that low-pass, Hz."""
     hold_feet: bool = True
-    """Put the body on the ground, as low as both standing feet need to reach it, hold each foot where it stands, by
-    inverse kinematics of the leg, and lift swinging feet clear of the ground; only what slides, hovers or skims is
-    touched."""
+    """Put the body on the ground, as low as both standing feet need to reach it, hold each foot where its point of
+    contact stands, by inverse kinematics of the leg, and lift swinging feet clear of the ground; only what slides,
+    hovers, sinks or skims is touched."""
     balance: bool = True
     """Shift the body so that its zero moment point stays over the standing feet."""
     margin_m: float = 0.02
@@ -93,8 +93,6 @@ def condition(clip: Clip, planted: np.ndarray, body: Body, config: ConditioningC
         return clip
     if config.smooth:
         clip = smoothed(clip, config.smooth_hz)
-    if not (config.hold_feet or config.balance):
-        return clip
     if config.hold_feet:
         planted = planted | carrying_feet(clip, planted, body)
         wrong = wrong_stances(clip, planted, body)
@@ -236,19 +234,20 @@ def swing_lift(clip: Clip, planted: np.ndarray, wrong: np.ndarray, body: Body) -
     """(T, 2) metres by which ankles have to rise so that a foot which swings while the other stands clears the ground.
 
     Estimators and generators let feet skim: low enough to count as standing, and as fast as a swing. One faster than
-    `SWING_SPEED` that skims, or that begins or ends in a stance which had to be held (`wrong`, (T, 2) bool), rises to
+    `SWING_SPEED` that skims, or beside which a stance of either foot had to be held (`wrong`, (T, 2) bool), rises to
     `CLEAR_M` within `RAMP_S` of its beginning and stays there until as long before its end.
     """
     lift = np.zeros((clip.num_frames, 2))
-    ramp_frames = RAMP_S * clip.fps
     for foot in range(len(FEET)):
         motion = foot_motion(clip, foot, body)
         fast = np.linalg.norm(motion.steps, axis=1) * clip.fps > SWING_SPEED
-        beside = maximum_filter1d(wrong[:, foot], 2 * round(ramp_frames) + 1)
-        for start, stop in runs(~planted[:, foot] & planted[:, 1 - foot] & fast):
-            edge = np.minimum(np.arange(stop - start) + 1, np.arange(stop - start, 0, -1)) / ramp_frames
+        swings, beside = ~planted[:, foot], np.zeros(clip.num_frames, bool)
+        for start, stop in runs(swings):
+            beside[start:stop] = wrong[max(start - 1, 0) : stop + 1].any()
+        for start, stop in runs(swings & planted[:, 1 - foot] & fast):
+            edge = np.minimum(np.arange(stop - start) + 1, np.arange(stop - start, 0, -1)) / (RAMP_S * clip.fps)
             lowest = motion.lowest[start:stop]
-            if beside[start:stop].any() or lowest[edge >= 1.0].min(initial=np.inf) < SKIM_M:
+            if beside[start] or lowest[edge >= 1.0].min(initial=np.inf) < SKIM_M:
                 ramp = np.clip(edge, 0.0, 1.0)
                 lift[start:stop, foot] = np.maximum(0.0, CLEAR_M * ramp * ramp * (3.0 - 2.0 * ramp) - lowest)
         lift[:, foot] = gaussian_filter1d(lift[:, foot], LIFT_FRAMES)
