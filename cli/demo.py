@@ -27,7 +27,6 @@ DEMO_PROMPTS = (
     "a person jumps in place.",
 )
 DEMO_SEED = 7
-DEMO_BUDGET_S = 120.0
 DEMO_GUARD_PROMPTS = 48
 DEMO_GUARD_SAMPLES = 2
 """Fewer than the 256 prompts with 4 samples that a run should have: the demo ends in time, and the report says so."""
@@ -54,7 +53,6 @@ class Demo:
             prompts=DEMO_PROMPTS,
             policy=str(shipped(SHIPPED_POLICY)),
             seed=DEMO_SEED,
-            imitate_budget_s=DEMO_BUDGET_S,
             finetune=FinetuneConfig(steps=DEMO_FINETUNE_STEPS),
             guard_prompts=DEMO_GUARD_PROMPTS,
             guard_samples=DEMO_GUARD_SAMPLES,

@@ -26,9 +26,7 @@ from .console import (
 )
 
 if TYPE_CHECKING:
-    from morphloop.refinement_loop import RoundResult
-
-REPORT = "report.html"
+    from morphloop.refinement_loop import Finished, RoundResult
 
 
 @dataclass(frozen=True)
@@ -56,8 +54,13 @@ class LoopRun:
     """Seed of everything."""
     seconds: tuple[float, float] = (3.0, 4.0)
     """Shortest and longest motion of a generated clip."""
-    imitate_budget_s: float = 120.0
-    """Wall time for the policy's update in each round; 0 leaves it as it is."""
+    imitate_updates: int = 3
+    """Updates of the policy in each round; 0 leaves it as it is. With its demonstrations 2 minutes on two cores."""
+    imitate_demonstrations: int = 12
+    """Clips of a round that the expert demonstrates to the policy, at most."""
+    imitate_budget_s: float | None = None
+    """Seconds after which the policy's update is cut short; a round that it ends says so and does not repeat to the
+    byte. 0 leaves the policy as it is."""
     finetune_steps: int = 150
     """Optimiser steps of each fine-tuning."""
     replay_share: float = 0.5
@@ -65,6 +68,8 @@ class LoopRun:
     guard_prompts: int = 256
     """Held-out prompts, 4 samples each, on which the tuned generator is compared with the first one and with the one
     before; 256 are enough for the intervals to decide, with fewer the report says what decided; 0 keeps it unseen."""
+    threads: int = 1
+    """Threads of torch and BLAS inside every stage; another number gives other bytes."""
     json: Path | None = None
     """Write the counts of every round here."""
 
@@ -86,7 +91,10 @@ class LoopRun:
             policy=None if policy is None else str(policy),
             rounds=self.rounds,
             seed=self.seed,
+            imitate_updates=self.imitate_updates,
+            imitate_demonstrations=self.imitate_demonstrations,
             imitate_budget_s=self.imitate_budget_s,
+            threads=self.threads,
             finetune=FinetuneConfig(steps=self.finetune_steps, replay_share=self.replay_share),
             guard_prompts=self.guard_prompts,
         )
@@ -133,9 +141,7 @@ class LoopStatus:
             for name in STAGES:
                 done = result.stages.get(name)
                 started = is_begun(self.out, result.number, name)
-                cells.append(
-                    _stage_cell(done.manifest) if done else Text("begun", "yellow") if started else Text("open", "dim")
-                )
+                cells.append(_stage_cell(done) if done else Text("begun", "yellow") if started else Text("open", "dim"))
             table.add_row(str(result.number), *cells)
         Terminal().print(table)
         for result in rounds:
@@ -158,7 +164,7 @@ class LoopReport:
     """File to write; OUT/report.html if left out."""
 
     def run(self) -> int:
-        from morphloop.refinement_loop import finished_rounds, run_faults, write_report
+        from morphloop.refinement_loop import REPORT, finished_rounds, run_faults, write_report
 
         say(str(write_report(self.out, self.html or self.out / REPORT)))
         broken = run_faults(self.out, finished_rounds(self.out))
@@ -170,13 +176,15 @@ class LoopReport:
 def finish(out: Path, rounds: list[RoundResult], json_path: Path | None) -> int:
     """Write the report of a run that came to its end, print its table, and say how it went by the exit code."""
     from morphloop.motion import write_json
-    from morphloop.refinement_loop import write_report
+    from morphloop.refinement_loop import REPORT, write_report
 
     report = write_report(out, out / REPORT)
     print_rounds(out, rounds)
     if json_path is not None:
         write_json(json_path, {"schema": 1, "rounds": [_round_json(result) for result in rounds]})
     say(f"report: {report}")
+    for path in dict.fromkeys(path for result in rounds for path in result.passed_over):
+        complain(f"{path}: passed over, morphloop wrote it")
     unreadable = {path: why for result in rounds for path, why in result.failed.items()}
     for reason in unreadable.values():
         complain(reason)
@@ -225,14 +233,14 @@ def _became(result: RoundResult) -> str:
     return f"{counts['clips']} clips: {outcomes}" + (f" ({reasons})" if reasons else "")
 
 
-def _stage_cell(manifest: dict) -> Text:
-    skipped = "skipped, " if "skipped" in manifest["notes"] else ""
-    return Text(f"{skipped}{manifest['wall_s']:.1f} s", "green")
+def _stage_cell(done: Finished) -> Text:
+    skipped = "skipped, " if "skipped" in done.manifest["notes"] else ""
+    return Text(skipped + ("done" if done.wall_s is None else f"{done.wall_s:.1f} s"), "green")
 
 
 def _round_json(result: RoundResult) -> dict:
     stages = {
-        name: {"wall_s": done.manifest["wall_s"], "hash": done.hash, "notes": done.manifest["notes"]}
+        name: {"wall_s": done.wall_s, "hash": done.hash, "notes": done.manifest["notes"]}
         for name, done in result.stages.items()
     }
     counts = result.counts if "select" in result.stages else None

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from morphloop.motion.terminal import Terminal, complain
 
-from .console import BAD_INPUT, DONE, FAILED, one_line, policy_file, progress_bars, writable_files, writable_folder
+from .console import BAD_INPUT, DONE, FAILED, one_line, policy_file, progress_bars, writable_files
 
 if TYPE_CHECKING:
     from morphloop.motion import Clip
@@ -73,15 +73,22 @@ class Project:
 
     def run(self) -> int:
         from morphloop.imitator import load_policy, project_clips
-        from morphloop.motion import find_motions, write_json, write_manifest
+        from morphloop.motion import MotionError, find_motions, write_json, write_manifest
+        from morphloop.motion.own_outputs import pass_over_own
         from morphloop.refinement_loop import hash_rows, summaries
         from morphloop.sim import carry, driven_body
 
+        from .project_folder import project_place
+
         body = driven_body(self.body)
         policy_path = None if self.projector == "refiner" else policy_file(self.policy)
-        files = list(find_motions(self.paths))
+        files, own = pass_over_own(find_motions(self.paths), self.paths, self.out)
+        for place in own:
+            complain(f"{place}: passed over, morphloop wrote it")
+        if not files:
+            raise MotionError(f"{', '.join(map(str, self.paths))}: holds nothing but what morphloop wrote")
         writable_files(self.json)
-        out = writable_folder(self.out)
+        out = project_place(self.out)
         policy = None if policy_path is None else load_policy(policy_path, body)
         folder = self._folder(out, body, {} if policy is None else {"policy": policy.hash})
         folder.sweep()
@@ -96,6 +103,9 @@ class Project:
             watch("project", len(done), len(clips))
 
             def keep(projection: Any) -> None:
+                if projection.fault:  # no verdict: the next run tries it again
+                    failed.append({"path": projection.source.name, "reason": one_line(projection.reason)})
+                    return
                 done[projection.source.name] = folder.keep(projection)
                 watch("project", len(done), len(clips))
 

@@ -14,7 +14,10 @@ from typing import Any
 
 from morphloop.imitator import Projection, ProjectionConfig
 from morphloop.imitator.rescue import SUFFIX, RescueConfig, rescue
-from morphloop.motion import Clip, save_clip, write_json
+from morphloop.motion import Clip, MotionError, save_clip, write_json
+from morphloop.motion.own_outputs import CONFIG, config_of
+from morphloop.motion.results import Basis, basis, result_key
+from morphloop.motion.threads import held_threads
 from morphloop.refinement_loop import SelectionConfig, evidence, judge, load_record, measured, save_projection
 from morphloop.refinement_loop.records import (
     CLIPS,
@@ -26,8 +29,27 @@ from morphloop.refinement_loop.records import (
     broken_links,
     sealed,
 )
-from morphloop.refinement_loop.stages import CODE, hash_code, hash_json, versions
+from morphloop.refinement_loop.stages import CODE, OWN_CODE
 from morphloop.sim import Body
+
+from .console import writable_folder
+
+OURS = ("cli/project.py", "cli/project_folder.py")
+"""Files of this folder that a result rests on."""
+
+
+def project_place(out: Path) -> Path:
+    """A folder for projected clips, made if need be. MotionError if it holds somebody else's config.json, which ours
+    would replace, or a link where files would be written through it."""
+    place = writable_folder(out)
+    had = config_of(place)
+    if (place / CONFIG).exists() and (had is None or "rounds" in had):
+        what = "a run of the loop" if had else f"a {CONFIG} that is not of `morphloop project`"
+        raise MotionError(f"{out}: holds {what}, expected a folder of its own")
+    for name in (CONFIG, SOURCES, REFERENCES, CLIPS, ROLLOUTS, RECORDS):
+        if (place / name).is_symlink():
+            raise MotionError(f"{place / name}: is a link, expected a folder or file of morphloop's own there")
+    return place
 
 
 @dataclass(frozen=True)
@@ -49,20 +71,24 @@ class ProjectFolder:
 
     def settings(self) -> dict[str, Any]:
         """Everything but the input that a result depends on, as plain JSON values."""
-        return {
+        made = self._basis({})
+        return made["config"] | {"code": made["code"], "versions": made["versions"]}
+
+    def _basis(self, inputs: Mapping[str, Any]) -> Basis:
+        settings = {
             "projection": asdict(self.config),
             "selection": asdict(self.selection),
             "rescue": None if self.cut is None else asdict(self.cut),
             "models": dict(self.models),
             "body": self.body.hash,
-            "code": hash_code(CODE["project"]),
-            "versions": versions(),
+            "threads": held_threads(),
         }
+        return basis((*CODE["project"], *OWN_CODE, *OURS), inputs, settings)
 
     def key(self, clip: Clip) -> str:
-        """Hash of a clip and of all settings."""
+        """Key of what comes of a clip under these settings."""
         said = {"texts": list(clip.texts), "prompt": clip.provenance.prompt, "parent": clip.provenance.parent}
-        return hash_json({"source": clip.id, "name": clip.name, "said": said} | self.settings())
+        return result_key(self._basis({"source": clip.id, "name": clip.name, "said": said}))
 
     def finished(self, clip: Clip) -> list[Record] | None:
         """The rows of a clip that is done already under the same key, its own first; None if it has to be done.

@@ -39,9 +39,9 @@ class TrainTokenizer:
     width: int = 128
     """Channels of the convolutions."""
     steps: int = 4000
-    """Most optimiser steps."""
-    minutes: float = 60.0
-    """Most wall time; a run that it ends is not repeatable to the byte."""
+    """Optimiser steps."""
+    minutes: float | None = None
+    """Wall time after which it is cut short; such a run says so and does not repeat to the byte."""
     batch: int = 32
     """Windows of 64 frames a step."""
     learning_rate: float = 6e-4
@@ -62,9 +62,10 @@ class TrainTokenizer:
         config = TokenizerConfig(streams=self.streams, codebook=self.codebook, width=self.width)
         budget = Budget(self.steps, self.minutes, self.batch, self.learning_rate, seed=self.seed)
         checkpoint = out / "tokenizer.checkpoint.safetensors"
-        tokenizer = train_tokenizer(clips, config, budget, checkpoint=checkpoint)
+        stopped = _Stopped()
+        tokenizer = train_tokenizer(clips, config, budget, checkpoint=checkpoint, on_stop=stopped)
         save_tokenizer(out, tokenizer)
-        write_json(out / "train_tokenizer.json", _plain(asdict(self)))
+        write_json(out / "train_tokenizer.json", _plain(asdict(self)) | stopped.told)
         checkpoint.unlink(missing_ok=True)
         return DONE
 
@@ -86,9 +87,9 @@ class TrainGenerator:
     pattern: str = "delay"
     """Codebook interleaving: delay or parallel."""
     steps: int = 3000
-    """Most optimiser steps."""
-    minutes: float = 60.0
-    """Most wall time; a run that it ends is not repeatable to the byte."""
+    """Optimiser steps."""
+    minutes: float | None = None
+    """Wall time after which it is cut short; such a run says so and does not repeat to the byte."""
     batch: int = 32
     """Captions a step."""
     learning_rate: float = 1.5e-3
@@ -133,9 +134,10 @@ class TrainGenerator:
         budget = Budget(self.steps, self.minutes, self.batch, self.learning_rate, seed=self.seed)
         checkpoint = out / "lm.checkpoint.safetensors"
         examples = make_examples(clips, tokenizer, text)
-        trained = train_language_model(examples, config, budget, checkpoint=checkpoint, model=model)
+        stopped = _Stopped()
+        trained = train_language_model(examples, config, budget, checkpoint=checkpoint, model=model, on_stop=stopped)
         MotionLLM(text, tokenizer, trained).save(out)
-        write_json(out / "train_generator.json", _plain(asdict(self)))
+        write_json(out / "train_generator.json", _plain(asdict(self)) | stopped.told)
         checkpoint.unlink(missing_ok=True)
         return DONE
 
@@ -156,6 +158,19 @@ def training_clips(source: TrainingData) -> list[Clip]:
     spoilt = round(source.clips * source.spoilt)
     clean = make_corpus(source.clips - spoilt, source.data_seed, split="train")
     return clean + make_corpus(spoilt, source.data_seed + 1, split="train", defects=True)
+
+
+class _Stopped:
+    """What a time limit cut short: said on stderr, and kept for the JSON file."""
+
+    def __init__(self) -> None:
+        self.told: dict[str, object] = {}
+
+    def __call__(self, why: str) -> None:
+        import sys
+
+        self.told = {"stopped": why}
+        print(f"morphloop: training: {why}", file=sys.stderr)
 
 
 def _log_to_stderr() -> None:

@@ -30,11 +30,13 @@ VARIED = {
     "stiffness": (0.9, 1.1), "damping": (0.9, 1.1), "size": (0.95, 1.05),
 }  # fmt: skip
 """Ranges of the factors that --vary draws."""
-POSITIVE = ("clips", "envs", "steps", "distil_minutes", "checkpoint_minutes", "learning_rate", "prior_steps")
+POSITIVE = ("clips", "envs", "distil_updates", "distil_minutes", "checkpoint_minutes", "learning_rate", "prior_steps")
 NOT_NEGATIVE = (
     "generated",
     "held_out",
+    "steps",
     "minutes",
+    "tapes",
     "tape_minutes",
     "variations",
     "slide_price",
@@ -66,7 +68,7 @@ class TrainImitator:
     data_seed: int = 0
     """Of the corpus."""
     start: Path | None = None
-    """Policy file to start from: with --tape-minutes demonstrations are taught to it, what it fails first, then PPO."""
+    """Policy file to start from: with --tapes demonstrations are taught to it, what it fails first, then PPO."""
     reveal: bool = False
     """Let PPO use all of the observation where the policy it starts from was distilled from a part of it."""
     hidden: tuple[int, ...] = (384, 256)
@@ -74,14 +76,19 @@ class TrainImitator:
     envs: int = 256
     """Parallel environments; of every process under torchrun."""
     steps: int = 20_000_000
-    """Most control steps, those before a restart included."""
-    minutes: float = 60.0
-    """Most wall time of PPO, that before a restart included, 0 for none; a run that it ends is not repeatable to the
-    byte."""
-    tape_minutes: float = 0.0
-    """Warm start: most wall time in which the iLQR expert records demonstrations of the clips; 0 for no warm start."""
-    distil_minutes: float = 30.0
-    """Wall time in which a warm start's demonstrations are distilled into the first policy."""
+    """Control steps of PPO, those before a restart included: about an hour on two cores; 0 for no PPO."""
+    minutes: float | None = None
+    """Wall time after which PPO is cut short, that before a restart included; 0 for no PPO. What a limit ends says so
+    (`stopped` in config.json) and does not repeat to the byte."""
+    tapes: int | None = None
+    """Warm start: so many clips and variations, at most, are demonstrated by the iLQR expert, 12 a minute on two cores
+    or so; 0, or nothing here and under --tape-minutes, for no warm start."""
+    tape_minutes: float | None = None
+    """Wall time after which recording demonstrations is cut short; without --tapes it asks for a warm start on all."""
+    distil_updates: int = 60
+    """Updates in which a warm start's demonstrations are distilled into the first policy: half an hour on two cores."""
+    distil_minutes: float | None = None
+    """Wall time after which distillation is cut short."""
     variations: float = 1.0
     """Variations (tempo, crouch, curves, other arms, lean, drift, slide, jitter) of each clip that expert and PPO are
     asked to track too."""
@@ -134,30 +141,31 @@ class TrainImitator:
                 value = getattr(self, name)
                 if value is not None and not fits(value):
                     raise MotionError(f"--{name.replace('_', '-')}: {value}, expected {expected}")
-        if not self.minutes and not self.tape_minutes:
-            raise MotionError("--minutes 0 --tape-minutes 0: nothing to do, expected one of them to be more")
+        ppo, shown = self.steps > 0 and self.minutes != 0, self._shown
+        if not ppo and not shown:
+            raise MotionError("no PPO and no warm start: nothing to do, expected --steps, or --tapes, to be more")
         for width in self.hidden:
             if not 0 < width <= MAX_WIDTH:
                 raise MotionError(f"--hidden: {width}, expected widths of 1 to {MAX_WIDTH}")
         if self.hidden != TrainImitator.hidden and self.start is not None:
             raise MotionError("--hidden and --start: a policy that is there has its widths, expected one of them")
-        if self.reveal and self.start is None and not self.tape_minutes:
-            raise MotionError("--reveal: nothing is hidden from a new policy, expected --start or --tape-minutes")
+        if self.reveal and self.start is None and not shown:
+            raise MotionError("--reveal: nothing is hidden from a new policy, expected --start or --tapes")
         if self.desired_kl is not None and self.trainer != "rsl":
             raise MotionError(f"--desired-kl: of trainer rsl, asked for {self.trainer}")
-        if self.tape_minutes and World.here().size > 1:
-            raise MotionError("--tape-minutes under torchrun: expected a warm start of one process first, --minutes 0")
+        if shown and World.here().size > 1:
+            raise MotionError("--tapes under torchrun: expected a warm start of one process first, --steps 0")
         body = driven_body(self.body)
         clips = training_clips(self.clips, self.data_seed, "train", self.data) + self._generated()
         clips = [carry(clip, body) for clip in clips]
         held_out = [carry(clip, body) for clip in training_clips(self.held_out, self.data_seed, "test", None)]
-        start = load_policy(self.start, body) if self.start is not None and self.tape_minutes else None
+        start = load_policy(self.start, body) if self.start is not None and shown else None
         out, config = writable_folder(self.out), self._config()
-        policy = self._warm_start(clips, held_out, out, body, start) if self.tape_minutes else None
+        policy = self._warm_start(clips, held_out, out, body, start) if shown else None
         if policy is not None:
             config = replace(config, start=str(out / WARM_START_FILE))
         path = out / POLICY_FILE
-        if self.minutes:
+        if ppo:
             clips += variations(clips, round(self.variations * len(clips)), self.seed)
             train_imitator(clips, held_out, out, config, _tell, body)
             if not World.here().first:
@@ -168,6 +176,11 @@ class TrainImitator:
             policy.save(path)
         print(f"{path} {load_policy(path, body).hash}")
         return DONE
+
+    @property
+    def _shown(self) -> bool:
+        """Whether demonstrations are asked for."""
+        return bool(self.tapes) or (self.tapes is None and bool(self.tape_minutes))
 
     def _generated(self) -> list[Clip]:
         """Clips of the shipped generator, each told a caption of the corpus's training split."""
@@ -185,11 +198,14 @@ class TrainImitator:
         self, clips: list[Clip], held_out: list[Clip], out: Path, body: Body, start: Policy | None
     ) -> Policy:
         """What the expert's demonstrations make of a policy."""
-        from morphloop.imitator import WarmStartConfig, warm_start
+        from morphloop.imitator import FURTHER, DistilConfig, WarmStartConfig, warm_start
 
+        distil = DistilConfig() if start is None else FURTHER
         config = WarmStartConfig(
-            tape_s=60.0 * self.tape_minutes,
-            distil_s=60.0 * self.distil_minutes,
+            demonstrations=self.tapes,
+            tape_s=_seconds(self.tape_minutes),
+            distil_s=_seconds(self.distil_minutes),
+            distil=replace(distil, updates=self.distil_updates),
             variations=self.variations,
             hidden=self.hidden,
             seed=self.seed,
@@ -212,7 +228,7 @@ class TrainImitator:
         return ImitatorConfig(
             envs=self.envs,
             steps=self.steps,
-            budget_s=60.0 * self.minutes,
+            limit_s=_seconds(self.minutes),
             seed=self.seed,
             checkpoint_s=60.0 * self.checkpoint_minutes,
             start=None if self.start is None else str(self.start),
@@ -227,6 +243,10 @@ class TrainImitator:
             prior=PriorConfig(self.prior, weight=self.prior_weight, steps=self.prior_steps, seed=self.seed),
             vary=Variation(**VARIED) if self.vary else Variation(),
         )
+
+
+def _seconds(minutes: float | None) -> float | None:
+    return None if minutes is None else 60.0 * minutes
 
 
 def _tell_tape(name: str, ticks: int | None, why: str | None) -> None:

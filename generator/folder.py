@@ -14,6 +14,7 @@ from morphloop.motion.clip import MAX_TEXT
 from morphloop.motion.files import MAX_BYTES
 from morphloop.motion.names import file_name, free_name
 from morphloop.motion.opening import read_bytes, reading
+from morphloop.motion.own_outputs import pass_over_own
 
 from .motion_llm import KIND, MotionLLM
 from .protocol import FinetuneConfig, FinetuneReport, Generator, Seconds
@@ -26,7 +27,8 @@ class FolderGenerator:
     """The motion files under a folder, brought onto the default skeleton.
 
     fps: frame rate for files that cannot tell theirs. Raises MotionError if the folder holds no readable motion;
-    files that cannot be used are named in `failed` (path to reason) and left out.
+    files that cannot be used are named in `failed` (path to reason) and left out, and so are folders below that
+    morphloop wrote (`passed_over`): a run may lie in the folder of its own inputs.
     """
 
     can_finetune = False
@@ -34,7 +36,7 @@ class FolderGenerator:
 
     def __init__(self, folder: Path | str, fps: float | None = None) -> None:
         self.folder, self.fps = Path(folder), fps
-        self.paths = list(find_motions(self.folder))
+        self.paths, self.passed_over = pass_over_own(find_motions(self.folder), [self.folder])
         self.failed: dict[str, str] = {}
         self._clips = self._read()
         if not self._clips:

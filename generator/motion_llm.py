@@ -9,7 +9,6 @@ import copy
 import json
 import math
 import re
-import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import cached_property
@@ -23,6 +22,7 @@ import torch.nn.functional as F
 from morphloop.motion import Clip, MotionError, Provenance, write_json
 from morphloop.motion.features import FEATURE_FPS
 from morphloop.motion.random_streams import own_streams
+from morphloop.motion.threads import fixed_threads
 
 from .backbones import check_backbone
 from .language_model import LanguageModelConfig, MotionLanguageModel
@@ -112,6 +112,7 @@ class MotionLLM:
         top_p = self.sampling.top_p if top_p is None else top_p
         return MotionLLM(self.text, self.tokenizer, self.model, Sampling(temperature, top_p), self.report)
 
+    @fixed_threads()
     def generate(self, prompts: Sequence[str], seed: int, seconds: Seconds = (3.0, 4.0)) -> list[Clip]:
         """A clip at 30 fps for each prompt, of a length between the two bounds.
 
@@ -149,6 +150,7 @@ class MotionLLM:
         shortest, longest = (math.ceil((s * FEATURE_FPS + 1 - 1e-6) / per_token) for s in seconds)
         return shortest, longest
 
+    @fixed_threads()
     def describe(self, clips: Sequence[Clip], seed: int = 0, sampling: Sampling | None = None) -> list[str]:
         """A caption for each clip (motion to text); the likeliest tokens unless `sampling` says otherwise."""
         codes = [self.tokenizer.encode_clip(clip) for clip in clips]
@@ -169,6 +171,7 @@ class MotionLLM:
         return captions
 
     @own_streams()
+    @fixed_threads()
     def finetune(
         self, accepted: Sequence[Clip], replay: Sequence[Clip], config: FinetuneConfig | None = None
     ) -> MotionLLM:
@@ -181,13 +184,12 @@ class MotionLLM:
             raise MotionError("fine-tuning: no accepted clips, expected at least one")
         good = make_examples(accepted, self.tokenizer, self.text)
         old = make_examples(replay, self.tokenizer, self.text)
-        begun = time.monotonic()
-        model, steps = self._tuned(good, old, config)
+        model, run = self._tuned(good, old, config)
         report = FinetuneReport(
             accepted=len(good),
             replay=len(old),
-            steps=steps,
-            wall_s=time.monotonic() - begun,
+            steps=run.step,
+            stopped=run.stopped,
             accepted_loss_before=language_loss(self.model, good[:REPORTED]),
             accepted_loss_after=language_loss(model, good[:REPORTED]),
             replay_loss_before=language_loss(self.model, old[:REPORTED]) if old else None,
@@ -197,7 +199,7 @@ class MotionLLM:
 
     def _tuned(
         self, good: list[Example], old: list[Example], config: FinetuneConfig
-    ) -> tuple[MotionLanguageModel, int]:
+    ) -> tuple[MotionLanguageModel, TrainingRun]:
         model = copy.deepcopy(self.model).train()
         budget = Budget(config.steps, config.minutes, config.batch, config.learning_rate, warmup=10, seed=config.seed)
         run = TrainingRun(model, budget)
@@ -210,7 +212,7 @@ class MotionLLM:
                 p for part, n in sets if n for p in draw_pairs(part, n, TO_TEXT, self.vocabulary, self.pattern, rng)
             ]
             run.update(anchored_loss(model, self.model, collate(pairs, self.vocabulary.blank), config.kl_weight))
-        return model.eval(), run.step
+        return model.eval(), run
 
     def hash(self) -> str:
         """Content hash of weights, tokenizers and configuration."""
@@ -248,7 +250,7 @@ class MotionLLM:
         try:
             config = checked_config(values["language_model"], folder / "config.json")
             sampling = Sampling(**values["sampling"])
-            report = FinetuneReport(**values["report"]) if values["report"] else None
+            report = _report(values["report"]) if values["report"] else None
         except (KeyError, TypeError) as error:
             raise MotionError(f"{folder / 'config.json'}: malformed ({error})") from None
         text, tokenizer = TextTokenizer.load(folder / "text_tokenizer.json"), load_tokenizer(folder)
@@ -269,6 +271,11 @@ def anchored_loss(model: MotionLanguageModel, anchor: MotionLanguageModel, batch
         apart = F.kl_div(scores.log_softmax(-1), fixed.log_softmax(-1), reduction="sum", log_target=True)
         total = total + weight * apart
     return total / (batch.targets != IGNORE).sum()
+
+
+def _report(values: dict[str, Any]) -> FinetuneReport:
+    """A report as it is on disk; files of before held its wall time."""
+    return FinetuneReport(**{name: value for name, value in values.items() if name != "wall_s"})
 
 
 def _generator(seed: int, index: int) -> torch.Generator:

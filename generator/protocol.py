@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from morphloop.motion import Clip
+from morphloop.motion import Clip, MotionError
 
 Seconds = tuple[float, float]
 """Shortest and longest motion, seconds."""
+MAX_STEPS, MAX_BATCH = 1_000_000, 4096
 
 
 @dataclass(frozen=True)
@@ -18,9 +19,9 @@ class FinetuneConfig:
     """Budget and rates of a fine-tuning."""
 
     steps: int = 150
-    """Most optimiser steps."""
-    minutes: float = 5.0
-    """Most wall time; the steps end there."""
+    """Optimiser steps."""
+    minutes: float | None = None
+    """Wall time after which it is cut short, which its report says; such a one does not repeat to the byte."""
     batch: int = 16
     """Clips a step."""
     learning_rate: float = 1e-4
@@ -32,6 +33,22 @@ class FinetuneConfig:
     seed: int = 0
     """Of the batches."""
 
+    def __post_init__(self) -> None:
+        if not 1 <= self.steps <= MAX_STEPS or not 1 <= self.batch <= MAX_BATCH:
+            raise MotionError(
+                f"fine-tuning: {self.steps} steps of {self.batch} clips, expected 1 to {MAX_STEPS} of 1 to {MAX_BATCH}"
+            )
+        if not 0 < self.learning_rate <= 1 or (self.minutes is not None and not self.minutes > 0):
+            raise MotionError(
+                f"fine-tuning: learning rate {self.learning_rate} in {self.minutes} minutes, expected over 0 to 1, and "
+                "minutes, if any, over 0"
+            )
+        if not 0 <= self.replay_share < 1 or self.seed < 0:
+            raise MotionError(
+                f"fine-tuning: replay share {self.replay_share}, seed {self.seed}, expected 0 or more and under 1, and "
+                "0 or more"
+            )
+
 
 @dataclass(frozen=True)
 class FinetuneReport:
@@ -40,11 +57,12 @@ class FinetuneReport:
     accepted: int
     replay: int
     steps: int
-    wall_s: float
     accepted_loss_before: float
     accepted_loss_after: float
     replay_loss_before: float | None
     replay_loss_after: float | None
+    stopped: str | None = None
+    """What a time limit cut short, in words."""
 
 
 @runtime_checkable

@@ -1,17 +1,18 @@
 """Training of the motion tokenizer and of the language model, each a loop of a few lines over a shared run.
 
 Batches are drawn by (seed, step), so that a resumed run sees what an unbroken one would have seen. A run ends at its
-steps or at its minutes, whichever comes first; the learning rate falls along a half cosine towards that end.
+steps, towards which the learning rate falls along a half cosine; minutes, if there are any, cut it short.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import math
-import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,14 +21,17 @@ from torch import nn
 
 from morphloop.motion import Clip, MotionError
 from morphloop.motion.features import CONTACT_INDEX, CONTACTS, FEATURE_FPS, clip_to_features, features_to_positions
+from morphloop.motion.limit import TimeLimit
 from morphloop.motion.random_streams import own_streams
+from morphloop.motion.results import basis, check_same, hash_json
+from morphloop.motion.threads import fixed_threads, held_threads
 
 from .language_model import LanguageModelConfig, MotionLanguageModel
 from .patterns import PATTERNS, Pattern
 from .sequences import Vocabulary, collate, motion_to_text, text_to_motion
 from .text import TextTokenizer
 from .tokenizer import MotionTokenizer, TokenizerConfig
-from .weights import load_tensors, save_tensors
+from .weights import content_hash, load_tensors, save_tensors
 
 log = logging.getLogger("morphloop.training")
 
@@ -37,9 +41,9 @@ class Budget:
     """How long and how fast to train."""
 
     steps: int
-    """Most optimiser steps."""
-    minutes: float
-    """Most wall time; with a large value the result depends on the seed alone."""
+    """Optimiser steps."""
+    minutes: float | None
+    """Wall time after which the run is cut short, None for never; what it cuts short does not repeat to the byte."""
     batch: int
     """Windows or captions a step."""
     learning_rate: float
@@ -55,30 +59,58 @@ class Budget:
     save_every: int = 500
     """Steps between checkpoints, where a checkpoint file is named."""
 
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch", "log_every", "save_every"):
+            if getattr(self, name) < 1:
+                raise MotionError(f"training: {name} is {getattr(self, name)}, expected 1 or more")
+        if not self.learning_rate > 0 or (self.minutes is not None and not self.minutes > 0):
+            raise MotionError(
+                f"training: learning rate {self.learning_rate}, minutes {self.minutes}, expected both over 0"
+            )
 
-TOKENIZER_BUDGET = Budget(steps=4000, minutes=8, batch=32, learning_rate=6e-4)
+
+TOKENIZER_BUDGET = Budget(steps=4000, minutes=None, batch=32, learning_rate=6e-4)
 TO_TEXT = 0.2
 """Share of language model training that is motion to text."""
 THINNED = 0.3
 """Share of prompts in training that lose tokens."""
 TOKEN_DROP = 0.2
 """Share of the tokens that these lose."""
-LANGUAGE_BUDGET = Budget(steps=6000, minutes=10, batch=32, learning_rate=1.5e-3)
+LANGUAGE_BUDGET = Budget(steps=6000, minutes=None, batch=32, learning_rate=1.5e-3)
+
+
+CODE = ("motion", "generator")
+"""What a training's result rests on."""
+FREE = ("config.budget.minutes", "config.budget.log_every", "config.budget.save_every")
+"""What may differ when a training is taken up."""
+OnStop = Callable[[str], None]
+"""Told in words what a time limit cut short."""
+
+
+def no_stop(why: str) -> None:
+    """Tells nobody."""
 
 
 class TrainingRun:
-    """Optimiser, schedule, log and checkpoint around a loop: `for step in run: run.update(loss, figures)`."""
+    """Optimiser, schedule, log and checkpoint around a loop: `for step in run: run.update(loss, figures)`.
 
-    def __init__(self, model: nn.Module, budget: Budget, checkpoint: Path | None = None) -> None:
+    checkpoint: file that is gone on from and written to; made: what the training is made of, beside model and budget.
+    MotionError if the checkpoint is of another training.
+    """
+
+    def __init__(
+        self, model: nn.Module, budget: Budget, checkpoint: Path | None = None, made: Mapping[str, Any] | None = None
+    ) -> None:
         self.model, self.budget, self.checkpoint = model, budget, checkpoint
+        self.basis = basis(CODE, made or {}, {"budget": asdict(budget), "threads": held_threads()})
         self.optimizer = torch.optim.AdamW(model.parameters(), budget.learning_rate, weight_decay=budget.weight_decay)
-        self.step, self.spent_s, self.figures = 0, 0.0, {}
+        self.step, self.figures = 0, {}
+        self.limit = TimeLimit(None if budget.minutes is None else 60 * budget.minutes)
         if checkpoint is not None and checkpoint.exists():
             self._resume(checkpoint)
 
     def __iter__(self) -> Iterator[int]:
-        begun = time.monotonic() - self.spent_s
-        while (progress := max(self.step / self.budget.steps, self.spent_s / (60 * self.budget.minutes))) < 1:
+        while (progress := self.step / self.budget.steps) < 1 and self.limit.go_on():
             rising = min(1.0, (self.step + 1) / max(self.budget.warmup, 1))
             for group in self.optimizer.param_groups:
                 group["lr"] = (
@@ -86,12 +118,16 @@ class TrainingRun:
                 )
             yield self.step
             self.step += 1
-            self.spent_s = time.monotonic() - begun
             if self.step % self.budget.log_every == 0:
                 shown = " ".join(f"{name} {value:.4g}" for name, value in self.figures.items())
-                log.info("step %d  %.0f s  %s", self.step, self.spent_s, shown)
+                log.info("step %d  %.0f s  %s", self.step, self.limit.spent, shown)
             if self.checkpoint is not None and self.step % self.budget.save_every == 0:
                 self._save(self.checkpoint)
+
+    @property
+    def stopped(self) -> str | None:
+        """What the time limit cut short in words, None if it did not."""
+        return self.limit.told(self.step, self.budget.steps, "steps")
 
     def update(self, loss: torch.Tensor, **figures: float) -> None:
         """One optimiser step. Raises MotionError if the loss is no number any more."""
@@ -107,18 +143,23 @@ class TrainingRun:
         tensors = {f"model/{name}": value for name, value in self.model.state_dict().items()}
         for name, parameter in self.model.named_parameters():
             tensors |= {f"adam/{name}/{key}": value for key, value in self.optimizer.state[parameter].items()}
-        save_tensors(path, tensors, {"step": str(self.step), "spent_s": str(self.spent_s)})
+        numbers = {"step": self.step, "spent_s": self.limit.spent, "basis": self.basis}
+        save_tensors(path, tensors, {"numbers": json.dumps(numbers)})
 
     def _resume(self, path: Path) -> None:
         tensors, meta = load_tensors(path)
         try:
+            numbers = json.loads(meta["numbers"])
+            check_same(path, numbers["basis"], self.basis, "a training", FREE)
             weights = {n.removeprefix("model/"): t for n, t in tensors.items() if n.startswith("model/")}
             self.model.load_state_dict(weights)
             for name, parameter in self.model.named_parameters():
                 state = {key: tensors[f"adam/{name}/{key}"] for key in ("step", "exp_avg", "exp_avg_sq")}
                 self.optimizer.state[parameter] = state
-            self.step, self.spent_s = int(meta["step"]), float(meta["spent_s"])
-        except (KeyError, RuntimeError, ValueError):
+            self.step, self.limit = int(numbers["step"]), TimeLimit(self.limit.seconds, float(numbers["spent_s"]))
+        except MotionError:
+            raise
+        except (KeyError, TypeError, RuntimeError, ValueError):
             raise MotionError(f"{path}: not a checkpoint of this model, remove it or choose another folder") from None
         log.info("resumed at step %d from %s", self.step, path)
 
@@ -177,6 +218,7 @@ def kinematic_loss(made: torch.Tensor, wanted: torch.Tensor, weights: LossWeight
 
 
 @own_streams()
+@fixed_threads()
 def train_tokenizer(
     clips: Sequence[Clip],
     config: TokenizerConfig | None = None,
@@ -184,14 +226,19 @@ def train_tokenizer(
     weights: LossWeights | None = None,
     checkpoint: Path | None = None,
     window: int = 64,
+    on_stop: OnStop = no_stop,
 ) -> MotionTokenizer:
-    """A tokenizer trained on windows of `window` frames of the clips; an existing checkpoint is gone on from."""
+    """A tokenizer trained on windows of `window` frames of the clips; an existing checkpoint is gone on from.
+
+    on_stop: told if the budget's minutes cut it short.
+    """
     config, weights = config or TokenizerConfig(), weights or LossWeights()
     features = training_features(clips)
     torch.manual_seed(budget.seed)
     model = MotionTokenizer(config)
     model.set_normaliser(np.concatenate(features))
-    run = TrainingRun(model, budget, checkpoint)
+    made = {"clips": [clip.id for clip in clips], "model": asdict(config), "loss": asdict(weights), "window": window}
+    run = TrainingRun(model, budget, checkpoint, {name: hash_json(value) for name, value in made.items()})
     for step in run:
         wanted = draw_windows(features, budget.batch, window, np.random.default_rng([budget.seed, step]))
         follow = torch.Generator().manual_seed(budget.seed * 1_000_003 + step)
@@ -207,6 +254,8 @@ def train_tokenizer(
             mpjpe_mm=1000 * float(error.detach()),
             used=float(codes[:, 0].unique().numel()),
         )
+    if run.stopped is not None:
+        on_stop(run.stopped)
     return model.eval()
 
 
@@ -262,6 +311,7 @@ def draw_pairs(
 
 
 @own_streams()
+@fixed_threads()
 def train_language_model(
     examples: Sequence[Example],
     config: LanguageModelConfig,
@@ -269,19 +319,28 @@ def train_language_model(
     to_text_share: float = TO_TEXT,
     checkpoint: Path | None = None,
     model: MotionLanguageModel | None = None,
+    on_stop: OnStop = no_stop,
 ) -> MotionLanguageModel:
-    """A language model trained by teacher forcing on both directions; `model` is gone on from in place if given."""
+    """A language model trained by teacher forcing on both directions; `model` is gone on from in place if given.
+
+    on_stop: told if the budget's minutes cut it short.
+    """
     if not examples:
         raise MotionError("training: no examples, expected at least one clip with a caption")
     torch.manual_seed(budget.seed)
-    model = (model or MotionLanguageModel(config)).train()
+    start, model = model, (model or MotionLanguageModel(config)).train()
     vocabulary, pattern = config.vocabulary, PATTERNS[config.pattern](config.streams)
-    run = TrainingRun(model, budget, checkpoint)
+    tokens = [[example.codes.tolist(), example.captions] for example in examples]
+    made = {"examples": tokens, "model": asdict(config), "to_text": to_text_share}
+    made["start"] = None if start is None else content_hash([], start)
+    run = TrainingRun(model, budget, checkpoint, {name: hash_json(value) for name, value in made.items()})
     for step in run:
         rng = np.random.default_rng([budget.seed, step])
         torch.manual_seed(budget.seed * 1_000_003 + step)  # dropout
         pairs = draw_pairs(examples, budget.batch, to_text_share, vocabulary, pattern, rng)
         run.update(model.loss(collate(pairs, vocabulary.blank)))
+    if run.stopped is not None:
+        on_stop(run.stopped)
     return model.eval()
 
 

@@ -1,7 +1,7 @@
 """The imitator: policies, training, projection and the training-free refiner."""
 
 from .augment import AugmentConfig, variations
-from .distil import DistilConfig, distil
+from .distil import FURTHER, DistilConfig, distil
 from .ilqr import IlqrConfig, IlqrRefiner
 from .policy import Policy, load_policy, new_policy
 from .ppo import PpoConfig, RslConfig, train_ppo
@@ -15,6 +15,7 @@ from .update import UpdateConfig, evaluate_policy, update_policy
 from .warm_start import WarmStartConfig, warm_start
 
 __all__ = [
+    "FURTHER",
     "AugmentConfig",
     "DistilConfig",
     "IlqrConfig",

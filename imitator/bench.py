@@ -8,14 +8,11 @@ to where it was lost, and fails; one that could not be prepared fails as well an
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,9 +21,11 @@ from torch import nn
 
 from morphloop.envs import prepare
 from morphloop.metrics import frozen_pose, measure, track_errors
-from morphloop.motion import Clip, MotionError, write_json
+from morphloop.motion import Clip, MachineFault, MotionError, write_json
 from morphloop.motion.files import load_rollout, save_rollout
-from morphloop.sim import Body, default_body, simulator_name
+from morphloop.motion.results import basis, hash_code, result_key
+from morphloop.motion.threads import fixed_threads, held_threads
+from morphloop.sim import Body, default_body
 
 from .bench_sets import SETS, BenchSet, cut, load_set, missing_data
 from .many_clips import Tracked
@@ -51,7 +50,7 @@ FORCES = ("slide_loaded_mm_s", "restep_per_s", "restep_mm")
 """Metrics of what physics did, which need its forces."""
 TRACKING = ("success", "success_strict", "skill", "e_mpjpe_mm", "e_g_mpjpe_mm")
 CODE = ("motion", "sim", "metrics", "envs", "imitator")
-"""Folders whose source a row rests on."""
+"""Folders whose code a row rests on."""
 
 Row = dict[str, Any]
 Watch = Callable[[str, int, int], None]
@@ -96,9 +95,8 @@ class BenchRun:
 
     @property
     def code(self) -> list[str]:
-        """Hash of the source that rows were made by; more than one where a bench went on after a change."""
-        made = [row[name] for row in self.rows.values() for name in ("code", "refined_by") if row.get(name)]
-        return sorted(set(made))
+        """Hash of the source that rows were made by: rows of other code are of no use and made anew."""
+        return sorted({row["code"] for row in self.rows.values()})
 
     @property
     def unreplayed(self) -> list[str]:
@@ -130,6 +128,7 @@ def data_folder(named: Path | None) -> Path | None:
     return shared / "data" if (shared / "data").is_dir() else None
 
 
+@fixed_threads()
 def run_bench(
     policy: Policy | None,
     out: Path,
@@ -198,7 +197,7 @@ class Rows:
 
     def add(self, row: Row) -> Row:
         """Append a row; returns it as a reader will find it."""
-        line = json.dumps(_finite(row | {"code": code_hash()}), allow_nan=False)
+        line = json.dumps(_finite(row | {"code": hash_code(CODE)}), allow_nan=False)
         with self.path.open("a") as stream:
             stream.write(line + "\n")
         self._known[row["key"]] = json.loads(line)
@@ -229,13 +228,6 @@ class Refined:
         except (OSError, ValueError, KeyError, MotionError):
             return None
 
-    def code(self, clip: Clip) -> str | None:
-        """Hash of the source that it was made by, None if nothing was."""
-        try:
-            return str(self._told(clip)["code"])
-        except (OSError, ValueError, KeyError):
-            return None
-
     def _told(self, clip: Clip) -> Row:
         return json.loads(self._path(clip).with_suffix(".json").read_text())
 
@@ -243,7 +235,7 @@ class Refined:
         """A clip of which nothing came is tried again next time: the machine may have been at fault."""
         if tracked.rollout is not None:
             path = self._path(clip)
-            told = {"name": clip.name, "wall_s": tracked.wall_s, "code": code_hash()}
+            told = {"name": clip.name, "wall_s": tracked.wall_s, "code": hash_code(CODE)}
             write_json(path.with_suffix(".json"), told)
             save_rollout(path, tracked.rollout)
 
@@ -254,25 +246,9 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-@cache
-def code_hash() -> str:
-    """Hash of the Python source of the folders that figures rest on."""
-    digest, house = hashlib.sha256(), Path(__file__).resolve().parent.parent
-    for path in sorted(p for folder in CODE for p in (house / folder).rglob("*.py")):
-        digest.update(str(path.relative_to(house)).encode() + path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
 def _key(clip: Clip, column: str, body: Body, settings: Any) -> str:
-    said = {
-        "clip": clip.id,
-        "column": column,
-        "body": body.hash,
-        "simulator": simulator_name(),
-        "morphloop": version("morphloop"),
-        "settings": settings,
-    }
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
+    inputs = {"clip": clip.id, "body": body.hash}
+    return result_key(basis(CODE, inputs, {"column": column, "settings": settings, "threads": held_threads()}))
 
 
 def _control(clip: Clip, body: Body) -> Row:
@@ -324,13 +300,14 @@ class _Maker:
         told = [_of_use(settings), None if driver is None else driver.hash]
         keys = {clip.id: _key(clip, column, self.body, told) for clip in clips}
         found = {name: row for name, key in keys.items() if (row := self.rows.find(key)) is not None}
-        watch = self.told(f"{letter} {column}")
+        watch, faults = self.told(f"{letter} {column}"), list[str]()
 
         def keep(projection: Projection) -> None:
             clip = projection.source
+            if projection.fault:
+                faults.append(str(projection.reason))
+                return
             row = _told(keys[clip.id], letter, column, clip) | _projected(projection, self.body)
-            if projection.projector == "refiner":
-                row["refined_by"] = self.kept.code(clip)
             found[clip.id] = self.rows.add(row)
             watch(len(found), len(keys))
 
@@ -338,6 +315,10 @@ class _Maker:
         left = [clip for clip in {c.id: c for c in clips}.values() if clip.id not in found]
         if left:
             project_clips(left, driver, settings, keep, self.body, self.workers, self.kept)
+        if faults:
+            raise MachineFault(
+                f"{len(faults)} of {len(left)} clips were not tried, the machine failed ({faults[0]}); run it again"
+            )
         self.used |= {(name, column): row for name, row in found.items()}
 
 

@@ -38,7 +38,6 @@ CURVES = {
     "reward": "reward of a step",
 }
 """Figures of a checkpoint and their titles. The reward holds the prior's where there is one, and the price of slide."""
-NO_LIMIT_S = 30 * 24 * 3600.0
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,6 @@ def variant_config(name: str, config: AblationConfig, start: Path | None) -> Imi
     base = ImitatorConfig(
         envs=config.envs,
         steps=config.steps,
-        budget_s=NO_LIMIT_S,
         seed=config.seed,
         checkpoint_s=config.checkpoint_s,
     )

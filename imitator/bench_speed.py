@@ -19,10 +19,11 @@ import torch
 
 from morphloop.envs import TrackingEnv, prepare
 from morphloop.motion import Clip, make_corpus
+from morphloop.motion.results import hash_code
 from morphloop.sim import SUBSTEPS, Body, CpuPhysics, Physics, default_body, make_physics
 from morphloop.sim.physics import Backend
 
-from .bench import code_hash
+from .bench import CODE
 from .bench_sets import cut
 from .policy import new_policy
 from .ppo import PpoConfig, Sb3Trainer, fit_normaliser
@@ -276,7 +277,7 @@ def measure_speed(
         "refiner_together": lambda: refiner_speed(many, True, body, config.seed, config.workers),
         "cuda": lambda: _cuda(config),
     }
-    told: dict[str, Any] = json.loads(json.dumps({"config": asdict(config), "code": code_hash()}))
+    told: dict[str, Any] = json.loads(json.dumps({"config": asdict(config), "code": hash_code(CODE)}))
     if known is not None and all(known.get(name) == value for name, value in told.items()):
         told = dict(known)
     for number, (name, run) in enumerate(parts.items()):

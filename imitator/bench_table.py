@@ -14,8 +14,9 @@ import numpy as np
 
 from morphloop.metrics import bootstrap_mean
 from morphloop.motion import Clip
+from morphloop.motion.results import hash_code
 
-from .bench import CONTROL, FORCES, PHYSICS, BenchRun, Column, Row, code_hash
+from .bench import CODE, CONTROL, FORCES, PHYSICS, BenchRun, Column, Row
 from .bench_sets import MOVING_M, SETS, BenchSet
 
 Figures = dict[str, Any]
@@ -198,7 +199,7 @@ def result(run: BenchRun) -> dict[str, Any]:
     return {
         "policy": run.policy,
         "code": run.code,
-        "code_now": code_hash(),
+        "code_now": hash_code(CODE),
         "moving_m": MOVING_M,
         "seconds": run.config.seconds,
         "refiner_seconds": run.config.refiner_seconds,

@@ -8,7 +8,6 @@ has left the tube in which the gains hold starts anew elsewhere.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +21,7 @@ from morphloop.envs.tracking import ACTION_LIMIT
 from morphloop.motion import MotionError
 from morphloop.motion.random_streams import own_streams
 from morphloop.motion.rotations import quat_conj, quat_mul, quat_to_rotvec
+from morphloop.motion.threads import fixed_threads
 from morphloop.sim import CONTROL_HZ, Body, CpuPhysics
 
 from .policy import HIDDEN, Policy
@@ -40,6 +40,8 @@ SMOOTHING = 0.05
 class DistilConfig:
     """How a policy learns from tapes."""
 
+    updates: int = 400
+    """How many; the learning rate falls from the first to the last."""
     envs: int = 256
     """Bodies that are driven at once."""
     steps: int = 60
@@ -51,7 +53,7 @@ class DistilConfig:
     """Labelled states kept, the oldest go first."""
     learning_rate: float = 1e-3
     last_learning_rate: float = 3e-5
-    """At the end of the budget."""
+    """At the last update."""
     input_noise: float = 0.7
     """Standard deviation of noise on what the network reads while it learns, in spreads: what it then relies on is what
     many inputs say together. Without it a policy did worse on clips of other makers than no policy."""
@@ -207,26 +209,29 @@ class _Memory:
 
 
 @own_streams()
+@fixed_threads()
 def distil(
     policy: Policy,
     tapes: Sequence[Tape],
     body: Body,
-    budget_s: float,
     config: DistilConfig | None = None,
     on_update: Callable[[dict[str, Any]], None] = lambda row: None,
+    go_on: Callable[[], bool] = lambda: True,
 ) -> Policy:
-    """Teach `policy`, in place, what the tapes' expert does; returns it.
+    """Teach `policy`, in place, what the tapes' expert does, for `config.updates` updates; returns it.
 
-    budget_s: seconds; on_update: told of every update: env_steps, seconds, loss, and left_per_s, how often a second a
-    body left its tape's tube. MotionError if there are no tapes, or the body's joints are hinges.
+    on_update: told of every update: env_steps, loss, and left_per_s, how often a second a body left its tape's tube;
+    go_on: asked before each update, so that a caller can give up early. MotionError if there are no tapes, or the
+    body's joints are hinges.
     """
     config = config or DistilConfig()
     ride = Ride(TapeDeck(tapes, body), body, config)
     memory = _Memory(config.memory, policy.spec.observation, policy.spec.action)
     torch.manual_seed(config.seed)  # of dropout
     optimiser = torch.optim.AdamW(policy.actor.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-    began, update = time.monotonic(), 0
-    while (spent := time.monotonic() - began) < budget_s:
+    for update in range(config.updates):
+        if not go_on():
+            break
         share = 0.5 if update < config.expert_updates else config.expert_share
         driven = torch.arange(config.envs) < share * config.envs
         ride.left_tube = 0
@@ -234,10 +239,9 @@ def distil(
             memory.add(*ride.step(policy, driven))
         if update == 0 and bool((policy.std == 1.0).all()):
             _fit_normaliser(policy, memory.obs[: memory.count], feedback_entries(body))
-        rate = config.learning_rate * (config.last_learning_rate / config.learning_rate) ** (spent / budget_s)
+        rate = config.learning_rate * (config.last_learning_rate / config.learning_rate) ** (update / config.updates)
         loss = _regress(policy, memory, optimiser, rate, config, ride.draw)
-        update += 1
-        row = {"update": update, "env_steps": update * config.steps * config.envs, "seconds": spent, "loss": loss}
+        row = {"update": update + 1, "env_steps": (update + 1) * config.steps * config.envs, "loss": loss}
         on_update(row | {"left_per_s": ride.left_tube * CONTROL_HZ / (config.steps * config.envs)})
     return policy.eval()
 

@@ -2,7 +2,7 @@
 one process would wait for each other.
 
 What comes out of a clip depends neither on the others nor on how many workers there are: each has a library of its own
-and keeps linear algebra to one thread. Messages carry arrays as their bytes, no pickle.
+and takes as many threads as whoever started it. Messages carry arrays as their bytes, no pickle.
 """
 
 from __future__ import annotations
@@ -26,11 +26,13 @@ from .ilqr import IlqrConfig, IlqrRefiner
 
 @dataclass(frozen=True)
 class Tracked:
-    """What became of a clip: the rollout, None if there is none, and then why; wall seconds that it took."""
+    """What became of a clip: the rollout, None if there is none, and then why; wall seconds that it took; fault:
+    whether the machine failed and not the clip, of which nothing is known then."""
 
     rollout: Rollout | None
     reason: str | None
     wall_s: float
+    fault: bool = False
 
 
 def track_clips(
@@ -38,8 +40,8 @@ def track_clips(
 ) -> Iterator[tuple[int, Tracked]]:
     """Each prepared clip's place and what iLQR makes of it, in the order in which they are done.
 
-    workers: processes; None for one a core and no more than clips; 0 for this process alone, where the last bits depend
-    on how many threads linear algebra has. A body that is not built in is simulated in this process too.
+    workers: processes; None for one a core and no more than clips; 0 for this process alone. A body that is not built
+    in is simulated in this process too.
     """
     cores = os.cpu_count() or 1
     if workers is None:
@@ -65,7 +67,7 @@ def _tracked(clip: Clip, body: Body, config: IlqrConfig) -> Tracked:
         return Tracked(None, str(error), time.monotonic() - began)
     except MemoryError:
         reason = f"{clip.name}: {clip.num_frames} frames do not fit into memory, cut it into shorter clips"
-        return Tracked(None, reason, time.monotonic() - began)
+        return Tracked(None, reason, time.monotonic() - began, fault=True)
     return Tracked(track.recorder.rollout(0, clip.name), None, time.monotonic() - began)
 
 
@@ -76,7 +78,7 @@ def track_message(task: Message) -> Iterator[Message]:
     tracked = _tracked(unpacked_clip(task["clip"], body), body, own)
     rollout = tracked.rollout
     packed = None if rollout is None else {name: pack(value) for name, value in vars(rollout).items()}
-    yield {"rollout": packed, "reason": tracked.reason, "wall_s": tracked.wall_s}
+    yield {"rollout": packed, "reason": tracked.reason, "wall_s": tracked.wall_s, "fault": tracked.fault}
 
 
 def packed_clip(clip: Clip) -> Message:
@@ -97,10 +99,10 @@ def built_in(body: Body) -> str | None:
 def _unpacked(message: Message, name: str) -> Tracked:
     """What a worker said of the clip of that name."""
     if "died" in message:
-        return Tracked(None, f"{name}: the process that tracked it died: {message['died']}", 0.0)
+        return Tracked(None, f"{name}: the process that tracked it died: {message['died']}", 0.0, fault=True)
     packed = message["rollout"]
     rollout = None if packed is None else Rollout(**{name: unpack(value) for name, value in packed.items()})
-    return Tracked(rollout, message["reason"], message["wall_s"])
+    return Tracked(rollout, message["reason"], message["wall_s"], message["fault"])
 
 
 def pack(value: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,6 +15,7 @@ from morphloop.envs import TrackingEnv
 from morphloop.envs.sb3_adapter import TrackingVecEnv
 from morphloop.motion import MotionError
 from morphloop.motion.random_streams import own_streams
+from morphloop.motion.threads import fixed_threads
 
 from .checkpoint import Tensors
 from .policy import Policy
@@ -196,22 +196,20 @@ def observed_spread(env: TrackingEnv, steps: int = 24, noise: float = 0.3) -> tu
     return obs.mean(0), obs.std(0).clamp(min=0.02)
 
 
+@fixed_threads()
 def train_ppo(
     policy: Policy,
     env: TrackingEnv,
     total_steps: int,
-    budget_s: float,
     config: PpoConfig | None = None,
     seed: int = 0,
     on_update: Callable[[dict[str, float], Policy], None] = lambda row, policy: None,
 ) -> Policy:
-    """Continue a policy with PPO until `total_steps` control steps or `budget_s` seconds, whole updates.
+    """Continue a policy with PPO until `total_steps` control steps, whole updates.
 
     The given policy is updated in place and returned; `on_update` sees a row of figures after every update.
     """
-    began = time.monotonic()
     trainer = Sb3Trainer(policy, env, config, seed)
-    while trainer.env_steps < total_steps and time.monotonic() - began < budget_s:
-        row = trainer.update()
-        on_update(row | {"seconds": time.monotonic() - began}, policy)
+    while trainer.env_steps < total_steps:
+        on_update(trainer.update(), policy)
     return policy

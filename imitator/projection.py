@@ -22,6 +22,7 @@ from morphloop.envs.conditioning import ConditioningConfig
 from morphloop.envs.terminations import lost
 from morphloop.metrics import measure_rollout, track_errors
 from morphloop.motion import Clip, MotionError, Rollout
+from morphloop.motion.threads import fixed_threads
 from morphloop.sim import (
     CONTACT_FORCE,
     CONTROL_HZ,
@@ -86,7 +87,8 @@ class Projection:
     source: the untouched input; reference: what it is compared with, None if it could not be prepared; clip: what
     physics did, 30 fps, up to where it was lost; rollout: how to do it again; projector: who made it; tracking: errors
     against the reference; certificate: of the replay; reason: why there is nothing; wall_s: seconds spent, its share of
-    what a batch took; sim_metrics: contact as the simulator saw it.
+    what a batch took; sim_metrics: contact as the simulator saw it; fault: the machine failed (a worker was killed,
+    memory ran out) and the clip was not tried: no verdict, it is to be tried again.
     """
 
     source: Clip
@@ -99,6 +101,7 @@ class Projection:
     reason: str | None
     wall_s: float
     sim_metrics: dict[str, float | None]
+    fault: bool = False
 
     @property
     def rank(self) -> tuple[float, float, float]:
@@ -136,6 +139,7 @@ class _Job:
     eased: Clip
 
 
+@fixed_threads()
 def project_clips(
     clips: Sequence[Clip],
     policy: Policy | None = None,
@@ -171,13 +175,13 @@ def project_clips(
     if policy is not None and config.projector != "refiner":
         for job, result in _by_policy(jobs, policy, body):
             tried[job.place] = result
-            if config.projector == "policy" or _good(result, config):
+            if result.fault or config.projector == "policy" or _good(result, config):
                 finish(job.place, result)
     left = [job for job in jobs if job.place not in done]
 
     def better(job: _Job, refined: Projection) -> None:
         other = tried.get(job.place)
-        if other is not None:
+        if other is not None and not refined.fault:
             wall_s = refined.wall_s + other.wall_s
             refined = replace(max(other, refined, key=lambda p: p.rank), wall_s=wall_s)
         finish(job.place, refined)
@@ -255,17 +259,18 @@ def _by_policy(jobs: Sequence[_Job], policy: Policy, body: Body) -> Iterator[tup
                 waiting[:0] = [[place] for place in group]
             else:
                 job = jobs[group[0]]
-                reason = str(error) or f"{job.source.name}: does not fit into memory, cut it into shorter clips"
-                yield job, _nothing(job, "policy", reason, time.monotonic() - began)
+                fault = isinstance(error, MemoryError)
+                reason = f"{job.source.name}: does not fit into memory, cut it into shorter clips"
+                yield job, _nothing(job, "policy", reason if fault else str(error), time.monotonic() - began, fault)
             continue
         share = (time.monotonic() - began) / len(group)
         for place, rollout in zip(group, rollouts, strict=True):
             yield jobs[place], _projection(jobs[place], rollout, "policy", policy.hash, share, body)
 
 
-def _nothing(job: _Job, projector: str, reason: str | None, wall_s: float) -> Projection:
+def _nothing(job: _Job, projector: str, reason: str | None, wall_s: float, fault: bool) -> Projection:
     """A job of which nothing came."""
-    return Projection(job.source, job.reference, None, None, projector, {}, None, reason, wall_s, {})
+    return Projection(job.source, job.reference, None, None, projector, {}, None, reason, wall_s, {}, fault)
 
 
 def rollouts_in_batches(policy: Policy, references: Sequence[Clip], body: Body) -> list[Rollout]:
@@ -289,7 +294,7 @@ def _by_ilqr(
 
     def tell(job: _Job, tracked: Tracked) -> None:
         if tracked.rollout is None:
-            on_done(job, _nothing(job, "refiner", tracked.reason, tracked.wall_s))
+            on_done(job, _nothing(job, "refiner", tracked.reason, tracked.wall_s, tracked.fault))
         else:
             on_done(job, _projection(job, tracked.rollout, "refiner", None, tracked.wall_s, body))
 
@@ -342,6 +347,7 @@ def _by_sampling(
         refiner.track_many([Stretch(place, seed=seed) for place, seed in enumerate(seeds)], tell)
 
 
+@fixed_threads()
 @torch.no_grad()
 def policy_rollouts(policy: Policy, references: Sequence[Clip], body: Body) -> list[Rollout]:
     """Track prepared clips with a policy, all on one batch, each to its end or to where it is lost."""

@@ -18,7 +18,8 @@ from morphloop.envs.conditioning import ConditioningConfig, condition
 from morphloop.envs.reference import servo_targets
 from morphloop.envs.stances import planted_feet
 from morphloop.metrics.report.pool import Message, run_tasks
-from morphloop.motion import Clip, MotionError
+from morphloop.motion import Clip, MachineFault, MotionError
+from morphloop.motion.threads import fixed_threads
 from morphloop.sim import Body, default_body
 
 from .many_clips import built_in, pack, packed_clip, unpack, unpacked_clip
@@ -42,6 +43,7 @@ def eased(clip: Clip, body: Body, ease: ConditioningConfig) -> Clip:
     return condition(clip, planted_feet(clip, body), body, ease)
 
 
+@fixed_threads()
 def references(
     clips: Sequence[Clip], body: Body, ease: ConditioningConfig, workers: int | None = None
 ) -> list[Reference]:
@@ -60,9 +62,10 @@ def references(
     found: dict[int, Reference] = {}
     for place, message in run_tasks(reference_message, tasks, workers):
         if message is not None:
-            why = message.get("died") or message.get("reason")
-            if why is not None:
-                raise MotionError(f"{clips[place].name}: {why}")
+            if "died" in message:
+                raise MachineFault(f"{clips[place].name}: the process that prepared it died: {message['died']}")
+            if "reason" in message:
+                raise MotionError(f"{clips[place].name}: {message['reason']}")
             found[place] = Reference(unpacked_clip(message["clip"], body), unpack(message["target"]))
     return [found[place] for place in range(len(clips))]
 

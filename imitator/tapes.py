@@ -18,7 +18,8 @@ import numpy as np
 
 from morphloop.envs import build_library
 from morphloop.metrics.report.pool import Message, run_tasks
-from morphloop.motion import Clip, MotionError, write_atomic
+from morphloop.motion import Clip, MachineFault, MotionError, write_atomic
+from morphloop.motion.threads import fixed_threads
 from morphloop.sim import Body, default_body
 
 from .ilqr import IlqrConfig, IlqrRefiner
@@ -64,6 +65,7 @@ class TapeConfig:
     seed: int = 0
 
 
+@fixed_threads()
 def record_tapes(
     clips: Sequence[Clip],
     out: Path,
@@ -77,7 +79,7 @@ def record_tapes(
 
     workers: processes, one a core if None, this one alone if 0 or if the body is not built in; go_on: asked before each
     clip; on_tape: see `OnTape`. Returns the tapes that are there, in the order of the clips. A clip whose process died
-    has none, and costs no other clip.
+    costs no other clip: MachineFault, once all others are recorded, so that the same call tries it again.
     """
     config = config or TapeConfig()
     out.mkdir(parents=True, exist_ok=True)
@@ -96,11 +98,19 @@ def record_tapes(
             for place in missing
             if go_on()
         )
+        died = []
         for number, message in run_tasks(record_message, tasks, workers):
             if message is None:
                 continue
             name = clips[missing[number]].name
             on_tape(name, message.get("ticks"), message.get("died"))
+            if "died" in message:
+                died.append(f"{name}: {message['died']}")
+        if died:
+            raise MachineFault(
+                f"{len(died)} of {len(missing)} processes that recorded demonstrations died ({died[0]}); "
+                "run it again, with more memory or fewer workers"
+            )
     return [path for path in paths if path.exists()]
 
 

@@ -9,10 +9,8 @@ on where the last checkpoint was; a policy without a checkpoint is started from.
 
 from __future__ import annotations
 
-import hashlib
-import json
+import logging
 import os
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -23,10 +21,13 @@ import numpy as np
 from morphloop.envs import TaskConfig, TrackingEnv, prepare
 from morphloop.envs.conditioning import ConditioningConfig
 from morphloop.motion import Clip, MotionError, find_motions, make_corpus, read_motions, to_default, write_json
+from morphloop.motion.limit import TimeLimit
+from morphloop.motion.results import Basis, basis, check_same, hash_json
+from morphloop.motion.threads import fixed_threads, held_threads
 from morphloop.sim import Body, Variation, default_body
 from morphloop.sim.physics import Backend, make_physics
 
-from .checkpoint import Checkpoint, clear_leftovers, load_checkpoint, save_checkpoint
+from .checkpoint import CHECKPOINT_FILE, Checkpoint, clear_leftovers, load_checkpoint, save_checkpoint
 from .policy import Policy, load_policy, new_policy
 from .ppo import PpoConfig, RslConfig, Sb3Trainer, fit_normaliser, observed_spread
 from .priors import PriorConfig, make_prior
@@ -35,6 +36,8 @@ from .references import FEW, references
 from .trainer import Trainer, World
 from .training_log import WEIGHTS_FILE, TrainingLog, hardest_segments
 from .update import evaluate_policy
+
+log = logging.getLogger("morphloop.training")
 
 POLICY_FILE = "policy.safetensors"
 PRIOR_FILE = "prior.safetensors"
@@ -49,9 +52,9 @@ class ImitatorConfig:
     envs: int = 256
     """Parallel environments, of every process."""
     steps: int = 20_000_000
-    """Control steps at most, those before a restart included."""
-    budget_s: float = 3600.0
-    """Seconds at most, evaluations and those before a restart included."""
+    """Control steps, those before a restart included."""
+    limit_s: float | None = None
+    """Seconds after which it is cut short, evaluations and those before a restart included; None for never."""
     seed: int = 0
     checkpoint_s: float = 120.0
     """Seconds between checkpoints, each with an evaluation."""
@@ -77,10 +80,13 @@ class ImitatorConfig:
     """Ranges of friction, mass, gains and size, drawn once for every environment; nothing varies by default."""
 
 
-BUDGET_FIELDS = ("steps", "budget_s", "checkpoint_s", "start", "device")
+CODE = ("motion", "sim", "metrics", "envs", "imitator")
+"""What a training's result rests on."""
+FREE = tuple(f"config.{name}" for name in ("steps", "limit_s", "checkpoint_s", "start", "device"))
 """What may differ when a training is taken up."""
 
 
+@fixed_threads()
 def train_imitator(
     clips: Sequence[Clip],
     held_out: Sequence[Clip],
@@ -97,10 +103,11 @@ def train_imitator(
     config, body, out = config or ImitatorConfig(), body or default_body(), Path(out)
     world = World.here()
     out.mkdir(parents=True, exist_ok=True)
-    told = _description(config, clips, body)
+    inputs = {"clips": hash_json([clip.id for clip in clips]), "body": f"{body.name} ({body.hash})"}
+    told = basis(CODE, inputs, asdict(config) | {"threads": held_threads()})
     found = load_checkpoint(out)
     if found is not None:
-        _check_same(out, found.numbers["config"], told)
+        check_same(out / CHECKPOINT_FILE, found.numbers["config"], told, "a training", FREE)
     env = _task(clips, body, config, world)
     policy = _first_policy(out, env, config, found)
     if config.prior.kind != "none":
@@ -111,21 +118,26 @@ def train_imitator(
     if not world.first:
         return _follow(trainer, config)
     clear_leftovers(out)
-    write_json(out / "config.json", told)
+    write_json(out / "config.json", _shown(told))
     keeper = _Keeper(trainer, [prepare(clip, body) for clip in held_out], out, told, config, found)
-    stop = trainer.agreed(_over(trainer, config, keeper.seconds))
+    stop = trainer.agreed(keeper.over)
     if stop and found is not None:
         keeper.write()  # a kill after the last checkpoint may have left these behind it
     while not stop:
-        row = trainer.update() | {"seconds": keeper.seconds}
-        stop = trainer.agreed(_over(trainer, config, keeper.seconds))
+        row = trainer.update() | {"seconds": keeper.limit.spent}
+        stop = trainer.agreed(keeper.over)
         on_update(keeper.keep(row, stop))
     keeper.log.close()
+    stopped = keeper.limit.told(trainer.env_steps, config.steps, "control steps")
+    if stopped is not None:
+        write_json(out / "config.json", _shown(told) | {"stopped": stopped})
+        log.warning("%s: %s", out, stopped)
     return policy
 
 
-def _over(trainer: Trainer, config: ImitatorConfig, seconds: float) -> bool:
-    return trainer.env_steps >= config.steps or seconds >= config.budget_s
+def _shown(told: Basis) -> dict[str, Any]:
+    """What a training is made of as `config.json` has it: its options beside hashes and versions."""
+    return told["config"] | told["inputs"] | {"code": told["code"], "versions": told["versions"]}
 
 
 def _follow(trainer: Trainer, config: ImitatorConfig) -> Policy:
@@ -138,7 +150,7 @@ def _follow(trainer: Trainer, config: ImitatorConfig) -> Policy:
 class _Keeper:
     """Evaluates, logs and keeps checkpoints of one training in its folder.
 
-    seconds: of the training so far, restarts included
+    limit: of its seconds, those before a restart counted
     """
 
     def __init__(
@@ -151,18 +163,19 @@ class _Keeper:
         found: Checkpoint | None,
     ):
         self.trainer, self.tests, self.out, self.told = trainer, tests, out, told
-        self.every, self.ease = config.checkpoint_s, config.conditioning
+        self.steps, self.every, self.ease = config.steps, config.checkpoint_s, config.conditioning
         self.log = TrainingLog(out, trainer.env_steps)
-        self._began = time.monotonic() - (found.numbers["seconds"] if found else 0.0)
-        self._due = self.seconds  # at once: the first point of the curve
+        self.limit = TimeLimit(config.limit_s, found.numbers["seconds"] if found else 0.0)
+        self._due = self.limit.spent  # at once: the first point of the curve
 
     @property
-    def seconds(self) -> float:
-        return time.monotonic() - self._began
+    def over(self) -> bool:
+        """Whether the training is at its end, or cut short."""
+        return self.trainer.env_steps >= self.steps or not self.limit.go_on()
 
     def keep(self, row: dict[str, Any], last: bool) -> dict[str, Any]:
         """Log a row, and if it is time evaluate before it and save after it; returns the row."""
-        due = last or self.seconds >= self._due
+        due = last or self.limit.spent >= self._due
         if due and self.tests:
             env = self.trainer.env
             figures = evaluate_policy(self.trainer.policy.copy(), self.tests, env.body, self.ease)
@@ -170,14 +183,14 @@ class _Keeper:
         self.log.add(row)
         if due:
             self._save()
-            self._due = self.seconds + self.every
+            self._due = self.limit.spent + self.every
         return row
 
     def _save(self) -> None:
         """The checkpoint first: what a kill leaves is then never ahead of it but for the log, which is cut back."""
         trainer, sampler = self.trainer, self.trainer.env.sampler
         spec = trainer.policy.spec
-        numbers = {"config": self.told, "seconds": self.seconds, "hidden": list(spec.hidden), "notes": spec.notes}
+        numbers = {"config": self.told, "seconds": self.limit.spent, "hidden": list(spec.hidden), "notes": spec.notes}
         save_checkpoint(self.out, trainer.checkpoint(numbers))
         self.write()
         self.log.show_weights(sampler.weights, hardest_segments(self.out), trainer.env_steps)
@@ -236,35 +249,6 @@ def _trainer(policy: Policy, env: TrackingEnv, config: ImitatorConfig) -> Traine
     except ImportError as error:
         raise MotionError(f"trainer 'rsl' is not installed ({error}), expected: pip install 'morphloop[gpu]'") from None
     return RslTrainer(policy, env, config.rsl, config.seed)
-
-
-def _description(config: ImitatorConfig, clips: Sequence[Clip], body: Body) -> dict[str, Any]:
-    """What a training is made of, as JSON holds it: its configuration, a hash of its clips, and its body."""
-    ids = hashlib.sha256("".join(clip.id for clip in clips).encode()).hexdigest()[:16]
-    return json.loads(json.dumps(asdict(config) | {"clips": ids, "body": f"{body.name} ({body.hash})"}))
-
-
-def _check_same(out: Path, had: dict[str, Any], asked: dict[str, Any]) -> None:
-    """MotionError naming the first option in which a checkpoint's training differs from the one asked for. Options that
-    came after it had their defaults in it."""
-    defaults = json.loads(json.dumps(asdict(ImitatorConfig())))
-    new = _flat(asked)
-    old = {name: value for name, value in _flat(defaults).items() if name in new} | _flat(had)
-    old.setdefault("body", new["body"])
-    for name in sorted(old.keys() | new.keys()):
-        if name not in BUDGET_FIELDS and old.get(name) != new.get(name):
-            raise MotionError(
-                f"{out}: holds a training with {name} = {old.get(name)}, asked for {new.get(name)}; expected the same, "
-                "or another folder"
-            )
-
-
-def _flat(tree: dict[str, Any], above: str = "") -> dict[str, Any]:
-    """Leaves of nested objects by their dotted names."""
-    flat: dict[str, Any] = {}
-    for name, value in tree.items():
-        flat |= _flat(value, f"{above}{name}.") if isinstance(value, dict) else {above + name: value}
-    return flat
 
 
 def training_clips(count: int, seed: int, split: str, folder: Path | None) -> list[Clip]:

@@ -1,4 +1,4 @@
-"""A policy is taught on given clips within a time budget: the expert's tapes of them, then distillation.
+"""A policy is taught on given clips within a budget: the expert's tapes of them, then distillation.
 
 This is the loop's `imitate` stage (Morph, arXiv 2411.14951, trains its imitator on each round's synthetic clips). What
 it did is told on clips that were held out, and an update that does worse is not kept.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -21,6 +20,8 @@ from morphloop.envs import prepare
 from morphloop.envs.conditioning import ConditioningConfig
 from morphloop.metrics import measure, track_errors
 from morphloop.motion import Clip, MotionError
+from morphloop.motion.limit import TimeLimit
+from morphloop.motion.threads import fixed_threads
 from morphloop.sim import Body, default_body
 
 from .distil import FURTHER, DistilConfig, distil
@@ -30,18 +31,20 @@ from .references import eased
 from .tapes import TapeConfig, load_tape, record_tapes
 
 HELD_OUT_SHARE = 0.25
+DEMONSTRATIONS, UPDATES = 12, 3
+"""What takes two minutes on two cores."""
 
 
 @dataclass(frozen=True)
 class UpdateConfig:
     """How a policy is taught."""
 
+    demonstrations: int = DEMONSTRATIONS
+    """Clips that the expert records a tape of, at most; the seed draws which."""
     tapes: TapeConfig = field(default_factory=TapeConfig)
-    distil: DistilConfig = field(default_factory=lambda: replace(FURTHER, envs=64, expert_updates=1))
+    distil: DistilConfig = field(default_factory=lambda: replace(FURTHER, updates=UPDATES, envs=64, expert_updates=1))
     recording: float = 0.55
-    """Share of the budget after which no tape is begun."""
-    workers: int | None = None
-    """Processes that record; one a core if None."""
+    """Share of a time limit after which no tape is begun."""
     conditioning: ConditioningConfig = EASE
     """Which help the clips get before they are tracked, as in projection."""
 
@@ -64,26 +67,30 @@ def evaluate_policy(
     return means
 
 
+@fixed_threads()
 def update_policy(
     policy: Policy,
     clips: Sequence[Clip],
-    budget_s: float,
     seed: int,
     config: UpdateConfig | None = None,
     on_round: Callable[[dict[str, Any]], None] = lambda row: None,
     body: Body | None = None,
     folder: Path | None = None,
+    limit_s: float | None = None,
+    workers: int | None = None,
 ) -> tuple[Policy, dict[str, Any]]:
-    """Teach a copy of the policy on clips within a time budget; returns it and a report.
+    """Teach a copy of the policy on clips within the budget of `config`; returns it and a report.
 
     A quarter of the clips, at least one, is held out: the report's before and after are on those. If the update does
-    worse over all clips, in success or at equal success in global error, or if there was no time for one, the old
+    worse over all clips, in success or at equal success in global error, or if there was nothing to learn from, the old
     policy is returned and the report says so; its rounds are the distillation's first update and its last. on_round:
     told of every one; folder: where tapes are kept meanwhile, so that a killed update need not record them again; a
-    temporary one if None. MotionError if fewer than two clips can be tracked.
+    temporary one if None; limit_s: seconds after which it is cut short, which the report's `stopped` says, and which
+    makes it another one every time; workers: processes that record, one a core if None. MotionError if fewer than two
+    clips can be tracked; MachineFault if a process that recorded was killed.
     """
     config, body = config or UpdateConfig(), body or default_body()
-    began = time.monotonic()
+    limit = TimeLimit(limit_s)
     references = _trackable(clips, body)
     if len(references) < 2:
         raise MotionError(f"imitate: {len(references)} clips can be tracked, expected at least 2")
@@ -97,32 +104,37 @@ def update_policy(
 
     before = figures(policy)
     student, rounds = policy.copy(), []
+    asked = learned[: config.demonstrations]
     with _tapes_folder(folder) as tapes_at:
-        stop = began + config.recording * budget_s
         paths = record_tapes(
-            [eased(clip, body, config.conditioning) for clip in learned],
+            [eased(clip, body, config.conditioning) for clip in asked],
             tapes_at,
             body,
             config.tapes,
-            config.workers,
-            go_on=lambda: time.monotonic() < stop,
+            workers,
+            go_on=lambda: limit.go_on(config.recording),
         )
         tapes = [tape for path in paths if (tape := load_tape(path, body)) is not None]
-    left = began + budget_s - time.monotonic()
-    if tapes and left > 0:
+    cut_short = limit.told(len(paths), len(asked), "demonstrations")
+    if tapes:
 
         def told(row: dict[str, Any]) -> None:
             rounds.append(row)
             on_round(row)
 
-        distil(student, tapes, body, left, replace(config.distil, seed=seed), told)
+        limit.struck = False
+        distil(student, tapes, body, replace(config.distil, seed=seed), told, limit.go_on)
+    stops = [cut_short, limit.told(len(rounds), config.distil.updates, "updates") if tapes else None]
     after = figures(student)
     share = len(held) / len(references)
     worse = not rounds or _standing(after, share) < _standing(before, share)
     report = {
         "held_out_clips": [c.name for c in held],
         "learned_clips": [c.name for c in learned],
+        "demonstrations": len(asked),
         "tapes": len(tapes),
+        "updates": len(rounds),
+        "stopped": "; ".join(stop for stop in stops if stop is not None) or None,
         "rounds": rounds[:1] + rounds[1:][-1:],
         "before": before["held_out"],
         "after": after["held_out"],

@@ -3,15 +3,14 @@
 PPO from nothing is too slow for two cores; iLQR tracks almost every clip, at seconds of computing a second of motion.
 What it shows on a few hundred clips, with gains beside, a policy learns in half an hour (`tapes.py`, `distil.py`).
 The folder gets `tapes/`, `distillation.jsonl` (a row an update), `warm_start.json` (what it is made of) and
-`warm_start.safetensors`. A killed recording goes on where it was, its clock too; distillation, which is the shorter
-part, begins anew, and since its budget is time, a second one is not the same to the byte.
+`warm_start.safetensors`. A killed recording goes on where it was; distillation, which is the shorter
+part, begins anew. Both count: tapes and updates; a time limit is an abort, and `stopped.json` says what it cut short.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-import time
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -20,6 +19,9 @@ from typing import Any
 from morphloop.envs import prepare
 from morphloop.envs.conditioning import ConditioningConfig
 from morphloop.motion import Clip, MotionError, write_json
+from morphloop.motion.limit import TimeLimit
+from morphloop.motion.results import basis, check_same, hash_json
+from morphloop.motion.threads import fixed_threads, held_threads
 from morphloop.sim import Body
 
 from .augment import AugmentConfig, variations
@@ -30,15 +32,19 @@ from .references import references
 from .tapes import OnTape, Tape, TapeConfig, load_tape, record_tapes
 from .update import evaluate_policy
 
+training_log = logging.getLogger("morphloop.training")
+
 TAPES, LOG_FILE, WARM_START_FILE = "tapes", "distillation.jsonl", "warm_start.safetensors"
-MADE_OF, CLOCK = "warm_start.json", "recorded.json"
+MADE_OF, CLOCK, STOPPED = "warm_start.json", "recorded.json", "stopped.json"
 EVALUATIONS = 6
 """Times that the policy is evaluated on the way."""
 
 FAILED_TO_DONE = 4
 """Clips that a policy fails to one that it does not, in what it is taught on."""
 
-BUDGETS = ("tape_s", "distil_s", "workers")
+CODE = ("motion", "sim", "metrics", "envs", "imitator")
+"""What a warm start's result rests on."""
+FREE = tuple(f"config.{name}" for name in ("demonstrations", "tape_s", "distil_s", "workers"))
 """What may differ when a warm start is taken up."""
 
 
@@ -46,10 +52,12 @@ BUDGETS = ("tape_s", "distil_s", "workers")
 class WarmStartConfig:
     """How a first policy is made."""
 
-    tape_s: float = 3600.0
-    """Seconds of recording at most."""
-    distil_s: float = 1800.0
-    """Seconds of distillation."""
+    demonstrations: int | None = None
+    """Clips and variations that the expert demonstrates at most, all if None."""
+    tape_s: float | None = None
+    """Seconds after which recording is cut short, None for never."""
+    distil_s: float | None = None
+    """The same of distillation, whose budget is `DistilConfig.updates`."""
     variations: float = 1.0
     """Variations of clips, for each clip."""
     hidden: tuple[int, ...] = (384, 256)
@@ -65,6 +73,7 @@ class WarmStartConfig:
     """As `DistilConfig` has it if None, and as `FURTHER` where a policy that is there is taught."""
 
 
+@fixed_threads()
 def warm_start(
     clips: Sequence[Clip],
     held_out: Sequence[Clip],
@@ -83,51 +92,51 @@ def warm_start(
     or another body.
     """
     config, path = config or WarmStartConfig(), out / WARM_START_FILE
-    _check_same(out, clips, config, body, start)
+    _check_folder(out, clips, config, body, start)
     if path.exists():
         return load_policy(path, body)
-    tapes = _recorded(clips, out, body, config, on_tape, start)
+    tapes, fewer = _recorded(clips, out, body, config, on_tape, start)
     tests = [prepare(clip, body) for clip in held_out]
     policy = new_policy(body, config.hidden, config.seed) if start is None else start.copy()
-    due = [config.distil_s * (k + 1) / EVALUATIONS for k in range(EVALUATIONS - 1)]
+    how = config.distil if config.distil is not None else DistilConfig() if start is None else FURTHER
+    due = {max(1, how.updates * (k + 1) // EVALUATIONS) for k in range(EVALUATIONS)}
+    limit, done = TimeLimit(config.distil_s), 0
     with (out / LOG_FILE).open("w") as log:
 
-        def told(row: dict[str, Any], now: bool = False) -> None:
-            if tests and (now or (due and row["seconds"] >= due[0])):
-                del due[:1]
+        def told(row: dict[str, Any], last: bool = False) -> None:
+            nonlocal done
+            done = row["update"]
+            if tests and (last or done in due):
                 figures = evaluate_policy(policy, tests, body, config.conditioning)
                 row |= {f"test_{name}": value for name, value in figures.items()}
             log.write(json.dumps(row) + "\n")
             on_update(row)
 
-        how = config.distil if config.distil is not None else DistilConfig() if start is None else FURTHER
-        distil(policy, tapes, body, config.distil_s, replace(how, seed=config.seed), told)
-        told({"seconds": config.distil_s}, now=True)
+        distil(policy, tapes, body, replace(how, seed=config.seed), told, limit.go_on)
+        if limit.struck:
+            told({"update": done}, last=True)
+    stops = [stop for stop in (fewer, limit.told(done, how.updates, "updates")) if stop is not None]
+    if stops:
+        write_json(out / STOPPED, {"stopped": stops})
+        training_log.warning("%s: %s", out, "; ".join(stops))
     policy.save(path)
     return policy
 
 
-def _check_same(out: Path, clips: Sequence[Clip], config: WarmStartConfig, body: Body, start: Policy | None) -> None:
+def _check_folder(out: Path, clips: Sequence[Clip], config: WarmStartConfig, body: Body, start: Policy | None) -> None:
     """MotionError naming the first thing in which the warm start in a folder differs from the one asked for."""
-    ids = hashlib.sha256("".join(clip.id for clip in clips).encode()).hexdigest()[:16]
-    told = {name: value for name, value in asdict(config).items() if name not in BUDGETS}
-    told |= {"clips": ids, "body": body.hash, "start": None if start is None else start.hash}
-    told = json.loads(json.dumps(told))
-    if not (out / MADE_OF).exists():
-        write_json(out / MADE_OF, told)
-    had = json.loads((out / MADE_OF).read_text())
-    for name in sorted(told.keys() | had.keys()):
-        if told.get(name) != had.get(name):
-            raise MotionError(
-                f"{out}: holds a warm start with {name} = {had.get(name)}, asked for {told.get(name)}; expected the "
-                "same, or another folder"
-            )
+    inputs = {"clips": hash_json([clip.id for clip in clips]), "body": body.hash, "start": start and start.hash}
+    told, path = basis(CODE, inputs, asdict(config) | {"threads": held_threads()}), out / MADE_OF
+    if not path.exists():
+        write_json(path, told)
+    check_same(path, json.loads(path.read_text()), told, "a warm start", FREE)
 
 
 def _recorded(
     clips: Sequence[Clip], out: Path, body: Body, config: WarmStartConfig, on_tape: OnTape, start: Policy | None
-) -> list[Tape]:
-    """The tapes of the clips and their variations, as many as there is time for; time spent before a kill counts."""
+) -> tuple[list[Tape], str | None]:
+    """The tapes of the clips and their variations, as many as are asked for, and what a time limit cut short, if it
+    did; time spent before a kill counts."""
     folder, clock = out / TAPES, out / TAPES / CLOCK
     wanted = [one.clip for one in references(training_order(clips, config), body, config.conditioning, config.workers)]
     if start is not None:
@@ -135,23 +144,18 @@ def _recorded(
     folder.mkdir(parents=True, exist_ok=True)
     for leftover in folder.glob(".*.tmp"):
         leftover.unlink()
-    before = json.loads(clock.read_text())["seconds"] if clock.exists() else 0.0
-    began = time.monotonic()
-
-    def spent() -> float:
-        return before + time.monotonic() - began
+    limit = TimeLimit(config.tape_s, json.loads(clock.read_text())["seconds"] if clock.exists() else 0.0)
 
     def told(name: str, ticks: int | None, why: str | None) -> None:
-        write_json(clock, {"seconds": spent()})
+        write_json(clock, {"seconds": limit.spent})
         on_tape(name, ticks, why)
 
-    paths = record_tapes(
-        wanted, folder, body, config.tapes, config.workers, go_on=lambda: spent() < config.tape_s, on_tape=told
-    )
+    wanted = wanted[: config.demonstrations]
+    paths = record_tapes(wanted, folder, body, config.tapes, config.workers, go_on=limit.go_on, on_tape=told)
     tapes = [tape for path in paths if (tape := load_tape(path, body)) is not None]
     if not tapes:
         raise MotionError(f"{folder}: the expert could track none of {len(wanted)} clips")
-    return tapes
+    return tapes, limit.told(len(paths), len(wanted), "demonstrations")
 
 
 def failing_first(policy: Policy, ready: Sequence[Clip], body: Body) -> list[Clip]:

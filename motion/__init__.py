@@ -7,7 +7,7 @@ from .on_demand import names_of
 if TYPE_CHECKING:
     from .clip import Clip, JointTrack, Provenance, Rollout
     from .corpus import action_names, corpus_captions, make_corpus
-    from .errors import MotionError
+    from .errors import MachineFault, MotionError
     from .files import (
         load_clip,
         load_rollout,
@@ -30,7 +30,7 @@ else:
         {
             "clip": ("Clip", "JointTrack", "Provenance", "Rollout"),
             "corpus": ("action_names", "corpus_captions", "make_corpus"),
-            "errors": ("MotionError",),
+            "errors": ("MachineFault", "MotionError"),
             "files": (
                 "load_clip",
                 "load_rollout",
@@ -58,6 +58,7 @@ __all__ = [
     "TOE_HEIGHT",
     "Clip",
     "JointTrack",
+    "MachineFault",
     "MotionError",
     "Provenance",
     "Rollout",

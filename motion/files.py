@@ -61,8 +61,11 @@ def write_atomic(path: Path | str, write: Callable[[IO[bytes]], Any]) -> Path:
     try:
         with os.fdopen(handle, "wb") as stream:
             write(stream)
+            stream.flush()
+            os.fsync(stream.fileno())  # or a power cut may leave the new name with none of its bytes
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
+        sync_folder(path.parent)
     except OSError as error:
         Path(temporary).unlink(missing_ok=True)
         raise MotionError(f"{path}: cannot write here ({error.strerror}), choose a writable folder") from None
@@ -70,6 +73,20 @@ def write_atomic(path: Path | str, write: Callable[[IO[bytes]], Any]) -> Path:
         Path(temporary).unlink(missing_ok=True)
         raise
     return path
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the disk hold the names in a folder as they are now, as far as the system knows how to."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(handle)
+    except OSError:  # some network file systems know no such thing
+        pass
+    finally:
+        os.close(handle)
 
 
 def _prefix(name: str) -> str:
@@ -190,8 +207,11 @@ def _read_npy(stream: IO[bytes], size: int, path: Path) -> np.ndarray:
 
 
 def _write_arrays(path: Path | str, meta: dict[str, Any], arrays: dict[str, np.ndarray]) -> Path:
+    """Write arrays, packed unless they are so large that `read_npz` would want to know how well they pack."""
     text = np.array(json.dumps(meta, allow_nan=False))
-    return write_atomic(path, lambda stream: np.savez_compressed(stream, meta=text, **arrays))  # type: ignore[arg-type]
+    large = text.nbytes + sum(array.nbytes for array in arrays.values()) > MAX_UNPACKED // 2
+    save = np.savez if large else np.savez_compressed
+    return write_atomic(path, lambda stream: save(stream, meta=text, **arrays))  # type: ignore[arg-type]
 
 
 def _meta(arrays: dict[str, np.ndarray], path: Path | str, kinds: tuple[str, ...]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .rounds import resume_run, start_run
     from .selection import REASONS, Evidence, SelectionConfig, Verdict, judge, tally
     from .stages import STAGES, Finished, run_stage
-    from .status import RoundResult, finished_rounds, is_begun
+    from .status import REPORT, RoundResult, finished_rounds, is_begun
     from .steps import summaries
     from .verification import Checked, verify
 else:
@@ -42,7 +42,7 @@ else:
             "rounds": ("resume_run", "start_run"),
             "selection": ("REASONS", "Evidence", "SelectionConfig", "Verdict", "judge", "tally"),
             "stages": ("STAGES", "Finished", "run_stage"),
-            "status": ("RoundResult", "finished_rounds", "is_begun"),
+            "status": ("REPORT", "RoundResult", "finished_rounds", "is_begun"),
             "steps": ("summaries",),
             "verification": ("Checked", "verify"),
         },
@@ -50,6 +50,7 @@ else:
 
 __all__ = [
     "REASONS",
+    "REPORT",
     "STAGES",
     "Ancestor",
     "Checked",

@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, is_dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
 
 from morphloop.generator import FinetuneConfig
 from morphloop.imitator import ProjectionConfig
+from morphloop.imitator.update import DEMONSTRATIONS, UPDATES
 from morphloop.motion import MotionError, write_json
+from morphloop.motion.threads import THREADS
+from morphloop.motion.typed import from_dict
 
 from .selection import SelectionConfig
 from .status import CONFIG, MAX_ROUNDS
 
 MAX_PROMPTS = 100_000
+RANGES = (
+    ("rounds", 1, MAX_ROUNDS),
+    ("seed", 0, 1 << 62),
+    ("fps", 1, 1000),
+    ("imitate_updates", 0, 1_000_000),
+    ("imitate_demonstrations", 0, MAX_PROMPTS),
+    ("imitate_budget_s", 0, 1e9),
+    ("guard_prompts", 0, MAX_PROMPTS),
+    ("guard_samples", 2, 1000),
+    ("threads", 1, 256),
+)
+"""Least and largest of each number of a run."""
 
 
 @dataclass(frozen=True)
@@ -25,10 +39,13 @@ class LoopConfig:
     and the frame rate of files that cannot tell theirs; prompts: what to generate, in order; seconds: shortest and
     longest motion of a clip; policy: file of the imitator, None to project by the refiner alone;
     rounds: how many; seed: of everything;
-    imitate_budget_s: wall time that the policy's update may take a round, 0 for none;
+    imitate_updates: updates of the policy a round, 0 for none; imitate_demonstrations: clips of a round that the expert
+    shows at most; imitate_budget_s: seconds after which its update is cut short, None for never: such a round says so
+    in its report and does not repeat to the byte;
     finetune: budget, rates and replay share of the fine-tuning (its seed is the round's);
     guard_prompts: held-out prompts on which a tuned generator is compared with the one before and the first, 0 for no
-    comparison; guard_samples: samples of each, at least 2, since one tells nothing of diversity.
+    comparison; guard_samples: samples of each, at least 2, since one tells nothing of diversity;
+    threads: of torch and BLAS inside every stage: another number gives other last bits.
     """
 
     generator: str | None = None
@@ -39,10 +56,13 @@ class LoopConfig:
     policy: str | None = None
     rounds: int = 1
     seed: int = 0
-    imitate_budget_s: float = 120.0
+    imitate_updates: int = UPDATES
+    imitate_demonstrations: int = DEMONSTRATIONS
+    imitate_budget_s: float | None = None
     finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
     guard_prompts: int = 256
     guard_samples: int = 4
+    threads: int = THREADS
     selection: SelectionConfig = field(default_factory=SelectionConfig)
     projection: ProjectionConfig = field(default_factory=ProjectionConfig)
 
@@ -53,13 +73,10 @@ class LoopConfig:
             raise MotionError("loop: no prompts, expected at least one")
         if len(self.prompts) > MAX_PROMPTS:
             raise MotionError(f"loop: {len(self.prompts)} prompts, expected at most {MAX_PROMPTS}")
-        if not 1 <= self.rounds <= MAX_ROUNDS:
-            raise MotionError(f"loop: rounds is {self.rounds}, expected 1 to {MAX_ROUNDS}")
-        if self.guard_prompts < 0 or self.guard_samples < 2:
-            raise MotionError(
-                f"loop: the guard asks for {self.guard_samples} samples of {self.guard_prompts} prompts, expected "
-                "at least 2 samples, and 0 prompts or more"
-            )
+        for name, low, high in RANGES:
+            value = getattr(self, name)
+            if value is not None and not low <= value <= high:
+                raise MotionError(f"loop: {name} is {value}, expected {low} to {high}")
         if not 0 <= self.finetune.replay_share < 1:
             raise MotionError(f"loop: replay share is {self.finetune.replay_share}, expected at least 0 and under 1")
         if not 0 < self.seconds[0] <= self.seconds[1]:
@@ -82,29 +99,9 @@ def read_config(run: Path) -> LoopConfig:
     """The config that a run was started with. MotionError if the folder holds no run."""
     path = run / CONFIG
     try:
-        values: dict[str, Any] = json.loads(path.read_text())
+        values = json.loads(path.read_bytes())
     except OSError:
         raise MotionError(f"{run}: holds no run, expected a folder that `morphloop loop run` made") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise MotionError(f"{path}: not JSON, expected the config of a run") from None
-    try:
-        return from_dict(LoopConfig, values)
-    except (TypeError, KeyError) as error:
-        raise MotionError(f"{path}: not the config of a run of this version of morphloop ({error})") from None
-
-
-T = TypeVar("T")
-
-
-def from_dict(kind: type[T], values: dict[str, Any]) -> T:
-    """Inverse of `dataclasses.asdict` for dataclasses of plain values, tuples and dataclasses; strict about names."""
-    hints = get_type_hints(kind)
-    made = {}
-    for name, value in values.items():
-        hint = hints[name]
-        if is_dataclass(hint) and isinstance(hint, type):
-            value = from_dict(hint, value)
-        elif isinstance(value, list):
-            value = tuple(value)
-        made[name] = value
-    return kind(**made)
+    return from_dict(LoopConfig, values, path)

@@ -26,9 +26,11 @@ from morphloop.generator import (
 )
 from morphloop.metrics import measure
 from morphloop.motion import Clip, corpus_captions, write_json
+from morphloop.motion.results import basis, hash_json, result_key
+from morphloop.motion.threads import held_threads
 
 from .records import finite
-from .stages import CODE, hash_code, hash_json
+from .stages import CODE, OWN_CODE
 
 PHYSICS = (
     "physdiff_phys_err_mm",
@@ -77,8 +79,9 @@ class HeldOut:
 
     def answers(self, generator: Generator, tick: Tick) -> list[Row]:
         """A row a prompt, as `_row` makes it; read if this generator has answered before."""
-        asked = [list(self.prompts), self.samples, self.seed, list(self.seconds), hash_code(CODE["finetune"])]
-        key = hash_json([generator.hash(), *asked])
+        asked = {"prompts": self.prompts, "samples": self.samples, "seed": self.seed, "seconds": self.seconds}
+        code, threads = (*CODE["finetune"], *OWN_CODE), {"threads": held_threads()}
+        key = result_key(basis(code, {"generator": generator.hash()}, asked | threads))
         path = None if self.folder is None else self.folder / f"{key}.json"
         rows = None if path is None else _kept(path, key)
         if rows is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ def append_event(run: Path, event: str, **values: Any) -> None:
     """
     row = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "event": event} | values
     line = json.dumps(row, allow_nan=False).encode() + b"\n"
-    handle = os.open(run / LEDGER, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+    handle = os.open(run / LEDGER, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o644)
     try:
         size = os.fstat(handle).st_size
         if size and os.pread(handle, 1, size - 1) != b"\n":
@@ -30,14 +31,32 @@ def append_event(run: Path, event: str, **values: Any) -> None:
 
 
 def read_ledger(run: Path) -> list[dict[str, Any]]:
-    """All events of a run in order; a torn line is left out."""
+    """All events of a run in order; a line that was torn, or is none, is left out."""
     path = run / LEDGER
-    if not path.exists():
+    if not path.is_file():
         return []
     rows = []
-    for line in path.read_text().splitlines():
+    for line in path.read_bytes().splitlines():
         try:
-            rows.append(json.loads(line))
-        except ValueError:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
             continue
+        if isinstance(row, dict):
+            rows.append(row)
     return rows
+
+
+def _events(run: Path, about: Mapping[str, Any]) -> list[Any]:
+    """What happened, in order, to that which `about` names."""
+    rows = [row for row in read_ledger(run) if all(row.get(name) == value for name, value in about.items())]
+    return [row.get("event") for row in rows]
+
+
+def count_events(run: Path, event: str, about: Mapping[str, Any]) -> int:
+    """How often an event befell a stage of a round: {"round", "stage"}."""
+    return _events(run, about).count(event)
+
+
+def last_event(run: Path, about: Mapping[str, Any]) -> str | None:
+    """What befell a stage of a round last, None if nothing did."""
+    return (_events(run, about) or [None])[-1]

@@ -21,9 +21,9 @@ from .guard_chart import progress_chart
 from .links import run_faults
 from .records import CLIPS, SOURCES, Record, load_motion
 from .selection import SelectionConfig
-from .stages import TIMING
 from .status import RoundResult, finished_rounds
 from .steps import FINETUNE_FILE, GUARD_FILE, UPDATE_FILE
+from .timing import read_timing
 
 TABLE_METRICS = (
     "physdiff_phys_err_mm",
@@ -92,9 +92,7 @@ def _round_view(result: RoundResult, config: LoopConfig) -> dict[str, Any]:
     """What the template shows of a round; a stage that is not finished is None."""
     view: dict[str, Any] = {
         "number": result.number,
-        "stages": [
-            (name, done.manifest["wall_s"], _said(done.manifest["notes"])) for name, done in result.stages.items()
-        ],
+        "stages": [(name, done.wall_s, _said(done.manifest["notes"])) for name, done in result.stages.items()],
         "selected": None,
         "imitator": _side_file(result, "imitate", UPDATE_FILE),
         "finetune": _side_file(result, "finetune", FINETUNE_FILE),
@@ -201,7 +199,7 @@ def _tracking(summary: dict[str, Any]) -> list[tuple[Any, list[Cell]]]:
 
 def _by_projector(rows: list[Record], projected: Path) -> list[dict[str, Any]]:
     """Clips, acceptance and wall time for a second of motion, for policy and refiner apart."""
-    timing = {row["name"]: row["wall_s"] for row in _timing(projected)}
+    timing = read_timing(projected, "clip")
     table = []
     for name in sorted({row["projector"] for row in rows}):
         members = [row for row in rows if row["projector"] == name]
@@ -215,11 +213,6 @@ def _by_projector(rows: list[Record], projected: Path) -> list[dict[str, Any]]:
             }
         )
     return table
-
-
-def _timing(projected: Path) -> list[dict[str, Any]]:
-    path = projected / TIMING
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
 
 
 def _guard_view(guard: dict[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ Each round hands the next one its generator (the tuned one, unless the guard rol
 from __future__ import annotations
 
 import fcntl
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -16,13 +17,15 @@ from typing import Any
 from morphloop.generator import FolderGenerator, Generator, load_generator
 from morphloop.imitator import Policy
 from morphloop.motion import MotionError
+from morphloop.motion.results import hash_json
+from morphloop.motion.threads import fixed_threads
 
 from . import steps
 from .config import LoopConfig, read_config, write_config
 from .guard_samples import GUARD_FOLDER, HeldOut
 from .ledger import append_event
-from .stages import Finished, hash_json, run_stage
-from .status import RoundResult, round_folder
+from .stages import Finished, run_stage
+from .status import CONFIG, REPORT, RoundResult, round_folder
 
 Watch = Callable[[str, int, int], None]
 """Told of progress: "round 1: project", how many are done, of how many."""
@@ -40,9 +43,10 @@ class _State:
 
 def start_run(run: Path, config: LoopConfig, watch: Watch) -> list[RoundResult]:
     """Run all rounds in a folder, or go on with them. Returns every round, finished now or before."""
-    with run_lock(run):
+    with run_lock(run), fixed_threads(config.threads):
         start = _open_generator(config)
         state = _State(start, steps.open_policy(config.policy), start, _held_out(run, config))
+        sweep(run)
         write_config(run, config)
         append_event(run, "run", rounds=config.rounds)
         results = []
@@ -51,6 +55,13 @@ def start_run(run: Path, config: LoopConfig, watch: Watch) -> list[RoundResult]:
             results.append(result)
         append_event(run, "done")
         return results
+
+
+def sweep(run: Path) -> None:
+    """Take away what a run that was killed had half written beside its rounds."""
+    ours = [f".{name}.*.tmp" for name in (CONFIG, REPORT)] + [f"{GUARD_FOLDER}/.*.tmp"]
+    for leftover in (path for pattern in ours for path in run.glob(pattern)):
+        leftover.unlink()
 
 
 def resume_run(run: Path, watch: Watch) -> list[RoundResult]:
@@ -81,7 +92,7 @@ def _run_round(run: Path, number: int, config: LoopConfig, state: _State, watch:
     generated = stage(
         "generate",
         {"generator": generator.hash()},
-        {"prompts": prompts, "seconds": list(config.seconds)},
+        {"prompts": prompts, "seconds": list(config.seconds), "fps": config.fps},
         lambda folder, seed, tick: steps.generate(folder, generator, prompts, config.seconds, number, seed, tick),
     )
     clips = steps.generated_clips(generated)
@@ -89,7 +100,7 @@ def _run_round(run: Path, number: int, config: LoopConfig, state: _State, watch:
     imitated = stage(
         "imitate",
         {"clips": made, "policy": _hash(policy)},
-        {"budget_s": config.imitate_budget_s},
+        asdict(steps.update_config(config)) | {"limit_s": config.imitate_budget_s},
         lambda folder, seed, tick: steps.imitate(folder, clips, policy, config, seed),
     )
     policy_file = imitated / steps.POLICY_FILE
@@ -112,6 +123,8 @@ def _run_round(run: Path, number: int, config: LoopConfig, state: _State, watch:
         asdict(config.selection),
         lambda folder, seed, tick: steps.select(folder, measured, config),
     )
+    guarded = {"guard_prompts": config.guard_prompts, "guard_samples": config.guard_samples}
+    guarded |= {"seconds": list(config.seconds), "known": list(config.prompts)}
     tuned = stage(
         "finetune",
         {
@@ -120,9 +133,7 @@ def _run_round(run: Path, number: int, config: LoopConfig, state: _State, watch:
             "generator": generator.hash(),
             "start": state.start.hash(),
         },
-        asdict(config.finetune)
-        | {"guard_prompts": config.guard_prompts, "guard_samples": config.guard_samples}
-        | {"seconds": list(config.seconds)},
+        asdict(config.finetune) | guarded,
         lambda folder, seed, tick: steps.finetune(
             folder, projected, selected, generator, state.start, state.held_out, config, seed, tick
         ),
@@ -165,7 +176,7 @@ def run_lock(run: Path) -> Iterator[None]:
     """One process a run: two would share partial folders."""
     try:
         run.mkdir(parents=True, exist_ok=True)
-        stream = (run / ".lock").open("w")
+        stream = os.fdopen(os.open(run / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644), "w")
     except OSError as error:
         raise MotionError(f"{run}: cannot write here ({error.strerror}), choose a writable folder") from None
     with stream:

@@ -1,51 +1,64 @@
 """A stage of the loop: a pure function of its inputs and config, run once, kept by content, finished or absent.
 
 A stage works in a hidden `.NAME.partial` folder beside its place and is renamed into it when everything is there.
-Its key is the hash of its inputs (each by hash), its config and the code that it runs; a folder whose manifest carries
-the same key is finished and never run again. A partial folder with the same key is handed to the work again, which may
-go on from what it holds; one with another key is of no use to anybody and is removed. A finished folder with another
-key is not thrown away but moved to `superseded/`.
+Its key is that of `motion/results.py`: inputs (each by hash), config, seed, threads, code and versions; a folder whose
+manifest carries the same key, and whose outputs are as it left them, is finished and never run again. A partial folder
+with the same key is handed to the work again, which may go on from what it holds; one with another key is of no use to
+anybody and is removed. A finished folder with another key is not thrown away but moved to `superseded/`.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import platform
 import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from morphloop.motion import MotionError, write_json
+from morphloop.motion.files import sync_folder
+from morphloop.motion.results import Basis, basis, difference, hash_file, hash_json, result_key
+from morphloop.motion.threads import held_threads
 
-from .ledger import append_event
+from .ledger import append_event, count_events, last_event
+from .timing import TIMING, append_timing, read_timing
 
 STAGES = ("generate", "imitate", "project", "measure", "select", "finetune")
 MANIFEST = "manifest.json"
-TIMING = "timing.jsonl"
-"""Wall times of a stage's parts. A clock is not a result: the one output that no hash covers."""
 KEY = ".key"
-
-VERSIONED = ("numpy", "torch", "mujoco", "transformers")
+"""Of a folder that is worked in: the key that the work is for. It stays until the ledger was told that it is done."""
+ATTIC = "superseded"
 
 CODE = {
     "generate": ("motion", "metrics", "generator"),
     "imitate": ("motion", "sim", "metrics", "envs", "imitator"),
     "project": ("motion", "sim", "metrics", "envs", "imitator"),
     "measure": ("motion", "sim", "metrics"),
-    "select": (),
+    "select": ("motion", "sim", "metrics"),
     "finetune": ("motion", "sim", "metrics", "generator"),
 }
-"""Folders whose source belongs to each stage's key: code that changed makes another result."""
+"""Folders whose code belongs to each stage's key: code that changed makes another result."""
 
-OWN_CODE = tuple(f"refinement_loop/{name}.py" for name in ("steps", "selection", "guard", "guard_samples"))
-"""Files of this folder that belong to every key; the report and the like may change without running a stage again."""
+TELLING = (
+    "__init__.py",
+    "ancestry.py",
+    "figures.py",
+    "guard_chart.py",
+    "ledger.py",
+    "links.py",
+    "report.py",
+    "status.py",
+    "timing.py",
+    "verification.py",
+)
+"""Files of this folder that only tell of results: they may change without running a stage again."""
+OWN_CODE = tuple(
+    f"refinement_loop/{path.name}" for path in sorted(Path(__file__).parent.glob("*.py")) if path.name not in TELLING
+)
+"""Files of this folder that belong to every key."""
 
 
 @dataclass(frozen=True)
@@ -61,16 +74,10 @@ class Finished:
         """Hash of everything that the stage put out."""
         return hash_json(self.manifest["outputs"])
 
-
-def hash_json(value: Any) -> str:
-    """Short hash of plain JSON values, whatever the order of their keys."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, allow_nan=False).encode()).hexdigest()[:16]
-
-
-def hash_file(path: Path) -> str:
-    """Short hash of a file's bytes."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()[:16]
+    @property
+    def wall_s(self) -> float | None:
+        """Seconds that the stage took, None if nobody noted it."""
+        return read_timing(self.folder, "stage").get(self.folder.name)
 
 
 def hash_outputs(folder: Path) -> dict[str, str]:
@@ -98,24 +105,6 @@ def changed_outputs(folder: Path, manifest: Mapping[str, Any]) -> list[str]:
     return sorted(name for name in told.keys() | found.keys() if told.get(name) != found.get(name))
 
 
-@cache
-def hash_code(folders: tuple[str, ...]) -> str:
-    """Hash of the Python sources of some of morphloop's folders and of the loop's own steps."""
-    digest = hashlib.sha256()
-    house = Path(__file__).resolve().parent.parent
-    for name in (*folders, *OWN_CODE):
-        place = house / name
-        for path in [place] if place.is_file() else sorted(place.rglob("*.py")):
-            digest.update(str(path.relative_to(house)).encode() + path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def versions() -> dict[str, str]:
-    """Versions of what a result depends on."""
-    found = {name: version(name) for name in VERSIONED}
-    return {"morphloop": version("morphloop"), "python": platform.python_version()} | found
-
-
 def run_stage(
     round_dir: Path,
     name: str,
@@ -130,37 +119,74 @@ def run_stage(
     manifest (what is worth knowing at a glance; a "skipped" note says why nothing was done).
     """
     run, folder, partial = round_dir.parent, round_dir / name, round_dir / f".{name}.partial"
-    code_hash = hash_code(CODE[name])
-    key = hash_json({"stage": name, "inputs": inputs, "config": config, "seed": seed, "code": code_hash})
+    for place in (round_dir, folder, partial, round_dir / ATTIC):
+        refuse_links(place)
+    settings = dict(config) | {"stage": name, "seed": seed, "threads": held_threads()}
+    made = basis((*CODE[name], *OWN_CODE), inputs, settings)
+    key = result_key(made)
     done = read_finished(folder)
     if done is not None and done.manifest["key"] == key:
         _check_unchanged(done)
+        _tell_finished(run, done)
         return done
+    attic = round_dir / ATTIC
     if folder.exists():
-        _supersede(folder, round_dir / "superseded")
-        append_event(run, "superseded", round=round_dir.name, stage=name)
+        why = "its manifest was gone" if done is None else difference(_basis_of(done.manifest), made)
+        attic.mkdir(exist_ok=True)
+        folder.rename(attic / f"{name}_{len(_superseded(attic, name)):02d}")
+    else:
+        why = None
+    stage = {"round": round_dir.name, "stage": name}
+    untold = len(_superseded(attic, name)) - count_events(run, "superseded", stage)  # a kill may have kept one back
+    for _ in range(untold):
+        append_event(run, "superseded", **stage, why=why)
     _open_partial(partial, key)
     append_event(run, "started", round=round_dir.name, stage=name, key=key)
     started = time.perf_counter()
     notes = work(partial) or {}
+    append_timing(partial, "stage", name, time.perf_counter() - started)
     manifest = {
         "schema": 1,
         "stage": name,
-        "key": key,
-        "inputs": dict(inputs),
-        "config": dict(config),
         "seed": seed,
-        "code": code_hash,
-        "versions": versions(),
-        "wall_s": round(time.perf_counter() - started, 3),
+        "key": key,
+        **made,
         "notes": notes,
         "outputs": hash_outputs(partial),
     }
     write_json(partial / MANIFEST, manifest)
     partial.rename(folder)
-    (folder / KEY).unlink()
-    append_event(run, "finished", round=round_dir.name, stage=name, wall_s=manifest["wall_s"], notes=notes)
-    return Finished(folder, manifest, reused=False)
+    sync_folder(round_dir)
+    done = Finished(folder, manifest, reused=False)
+    _tell_finished(run, done)
+    return done
+
+
+def _tell_finished(run: Path, done: Finished) -> None:
+    """Tell the ledger once that a stage is finished; the key file stays until it was told, whatever is killed when."""
+    mark, round_dir = done.folder / KEY, done.folder.parent
+    if not mark.exists():
+        return
+    stage = {"round": round_dir.name, "stage": done.folder.name}
+    if last_event(run, stage) != "finished":
+        append_event(run, "finished", **stage, notes=done.manifest["notes"])
+    mark.unlink()
+
+
+def _superseded(attic: Path, name: str) -> list[Path]:
+    """The folders of a stage that others took the place of."""
+    return sorted(attic.glob(f"{name}_*"))
+
+
+def refuse_links(place: Path) -> None:
+    """MotionError if a place of morphloop's own is a link: nothing is read or written through it."""
+    if place.is_symlink():
+        raise MotionError(f"{place}: is a link, expected a folder of this run; put the folder itself there")
+
+
+def _basis_of(manifest: Mapping[str, Any]) -> Basis:
+    """What a finished stage rests on, as far as its manifest says."""
+    return {name: manifest.get(name, {}) for name in ("code", "versions", "inputs", "config")}
 
 
 def read_finished(folder: Path) -> Finished | None:
@@ -199,15 +225,12 @@ def _check_unchanged(done: Finished) -> None:
 def _open_partial(partial: Path, key: str) -> None:
     """An empty partial folder, or the one that an interrupted run with the same key left."""
     mark = partial / KEY
-    if partial.exists() and (not mark.is_file() or mark.read_text() != key):
+    if partial.exists() and (not mark.is_file() or mark.is_symlink() or mark.read_bytes() != key.encode()):
         shutil.rmtree(partial)
     partial.mkdir(parents=True, exist_ok=True)
-    for leftover in partial.rglob(".*.tmp"):
-        leftover.unlink()
+    for place, names, files in os.walk(partial, followlinks=False):
+        for found in (Path(place, name) for name in (*names, *files)):
+            refuse_links(found)
+            if found.match(".*.tmp"):
+                found.unlink()
     mark.write_text(key)
-
-
-def _supersede(folder: Path, attic: Path) -> None:
-    attic.mkdir(parents=True, exist_ok=True)
-    number = sum(1 for _ in attic.glob(f"{folder.name}_*"))
-    folder.rename(attic / f"{folder.name}_{number:02d}")

@@ -15,6 +15,8 @@ from morphloop.motion import MotionError
 from .stages import STAGES, Finished, read_finished
 
 CONFIG = "config.json"
+REPORT = "report.html"
+"""Where a run's report is, unless somebody asks for another place."""
 MAX_ROUNDS = 10_000
 
 
@@ -35,6 +37,11 @@ class RoundResult:
         """Files of a folder of outputs that could not be read, with reasons."""
         return self.stages["generate"].manifest["notes"]["failed"]
 
+    @property
+    def passed_over(self) -> list[str]:
+        """Folders among somebody's outputs that are ours, and were not read."""
+        return self.stages["generate"].manifest["notes"].get("passed_over", [])
+
 
 def round_folder(run: Path, number: int) -> Path:
     """Where a round lives."""
@@ -50,12 +57,12 @@ def planned_rounds(run: Path) -> int:
     """How many rounds a run is to have. MotionError if the folder holds no run."""
     path = run / CONFIG
     try:
-        rounds = json.loads(path.read_text())["rounds"]
+        rounds = json.loads(path.read_bytes())["rounds"]
     except OSError:
         raise MotionError(f"{run}: holds no run, expected a folder that `morphloop loop run` made") from None
     except (ValueError, KeyError, TypeError, RecursionError):
         raise MotionError(f"{path}: not the config of a run") from None
-    if not isinstance(rounds, int) or not 1 <= rounds <= MAX_ROUNDS:
+    if not isinstance(rounds, int) or isinstance(rounds, bool) or not 1 <= rounds <= MAX_ROUNDS:
         raise MotionError(f"{path}: rounds is {rounds!r}, expected 1 to {MAX_ROUNDS}")
     return rounds
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
@@ -14,6 +13,7 @@ from morphloop.imitator import Policy, Projection, UpdateConfig, load_policy, pr
 from morphloop.metrics import summarise
 from morphloop.motion import (
     Clip,
+    MachineFault,
     make_corpus,
     read_manifest,
     save_clip,
@@ -37,7 +37,7 @@ from .records import (
     sealed,
 )
 from .selection import Verdict, judge, tally
-from .stages import TIMING
+from .timing import append_timing
 
 Tick = Callable[[int, int], None]
 """Told of progress: how many are done, of how many."""
@@ -68,8 +68,10 @@ def generate(
         rows.append({"name": name, "id": clip.id, "prompt": clip.provenance.prompt, "texts": list(clip.texts)})
         tick(place + 1, len(clips))
     write_manifest(folder, rows)
-    failed = generator.failed if isinstance(generator, FolderGenerator) else {}
-    return {"clips": len(rows), "generator": generator.hash(), "failed": failed}
+    notes: dict[str, Any] = {"clips": len(rows), "generator": generator.hash(), "failed": {}}
+    if isinstance(generator, FolderGenerator):
+        notes |= {"failed": generator.failed, "passed_over": [str(path) for path in generator.passed_over]}
+    return notes
 
 
 def generated_clips(folder: Path) -> list[Clip]:
@@ -80,43 +82,53 @@ def generated_clips(folder: Path) -> list[Clip]:
 def imitate(
     folder: Path, clips: Sequence[Clip], policy: Policy | None, config: LoopConfig, seed: int
 ) -> dict[str, Any]:
-    """Update the policy on this round's clips within the budget; the report says how it did on clips held out."""
+    """Update the policy on this round's clips; the report says how it did on clips held out."""
     if policy is None:
         return {"skipped": "no policy: the refiner projects every clip"}
-    if config.imitate_budget_s <= 0:
-        return {"skipped": "the budget is 0 s"}
+    if 0 in (config.imitate_updates, config.imitate_demonstrations, config.imitate_budget_s):
+        return {"skipped": "the budget is 0"}
     if len(clips) < 2:
         return {"skipped": "a single clip: none could be held out"}
-    how = UpdateConfig(conditioning=config.projection.conditioning)
-    updated, report = update_policy(policy, clips, config.imitate_budget_s, seed, how, folder=folder)
+    how = update_config(config)
+    updated, report = update_policy(policy, clips, seed, how, folder=folder, limit_s=config.imitate_budget_s)
     write_json(folder / UPDATE_FILE, finite(report))
     updated.save(folder / POLICY_FILE)
-    return {"policy": updated.hash}
+    stopped = report.get("stopped")
+    return {"policy": updated.hash} | ({} if stopped is None else {"stopped": stopped})
+
+
+def update_config(config: LoopConfig) -> UpdateConfig:
+    """How a run's policy is updated in each round."""
+    base = UpdateConfig(conditioning=config.projection.conditioning, demonstrations=config.imitate_demonstrations)
+    return replace(base, distil=replace(base.distil, updates=config.imitate_updates))
 
 
 def project(
     folder: Path, sources: Sequence[Clip], policy: Policy | None, config: LoopConfig, number: int, tick: Tick
 ) -> dict[str, Any]:
     """Physics tracks every clip; each is kept as soon as it is done, and one that is kept already is not done again."""
+    faults: list[str] = []
     found = {clip.name: record for clip in sources if (record := load_record(folder, clip.name)) is not None}
     tick(len(found), len(sources))
 
     def keep(projection: Projection) -> None:
         name = projection.source.name
-        append_timing(folder, name, projection.wall_s)
+        if projection.fault:
+            faults.append(str(projection.reason))
+            return
+        append_timing(folder, "clip", name, projection.wall_s)
         found[name] = save_projection(folder, projection, number)
         tick(len(found), len(sources))
 
     project_clips([clip for clip in sources if clip.name not in found], policy, config.projection, keep)
+    if faults:
+        raise MachineFault(
+            f"{len(faults)} of {len(sources)} clips were not tried, the machine failed ({faults[0]}); the others are "
+            "kept, `morphloop loop resume` tries again"
+        )
     records = [found[clip.name] for clip in sources]
     write_manifest(folder, records)
     return {"clips": len(records), "simulated": sum(record["id"] is not None for record in records)}
-
-
-def append_timing(folder: Path, name: str, wall_s: float) -> None:
-    """Note how long a clip took; beside the outputs, because a clock is not a result."""
-    with (folder / TIMING).open("a") as stream:
-        stream.write(json.dumps({"name": name, "wall_s": round(wall_s, 3)}) + "\n")
 
 
 def measure_all(folder: Path, projected: Path, tick: Tick) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from morphloop.imitator.bench import CONTROL, ROWS_FILE, BenchConfig, BenchRun, 
 from morphloop.imitator.bench_sets import cut, load_set, moves
 from morphloop.metrics import frozen_pose, measure, track_errors
 from morphloop.motion import Clip, MotionError
+from morphloop.motion.results import hash_code
 from morphloop.sim import default_body
 
 SHARED = Path(os.environ.get("MORPHLOOP_SHARED", Path(__file__).resolve().parents[2] / "shared"))
@@ -67,7 +68,7 @@ def test_rows_hold_what_projection_and_metrics_say(tiny: BenchRun, folder: Path)
     assert row["unreplayed"] is None
     assert len(rows_of(folder)) == 2 * 3
     told = bench_table.result(tiny)
-    assert told["code"] == [told["code_now"]] == [bench.code_hash()]
+    assert told["code"] == [told["code_now"]] == [hash_code(bench.CODE)]
     # a policy that does nothing is no network, to the byte
     for name in ("tracking", "after", "reached"):
         assert row[name] == tiny.rows[clip.id, "no_network"][name]

@@ -335,7 +335,9 @@ def test_config_flag_needs_a_file():
 def test_flags_of_loop_run_have_the_defaults_of_the_run_config():
     flags = {f.name: f.default for f in fields(LoopRun) if f.default is not MISSING}
     config = LoopConfig(clips="x")
-    for name in ("rounds", "seed", "seconds", "imitate_budget_s", "guard_prompts"):
+    for name in ("rounds", "seed", "seconds", "imitate_budget_s", "guard_prompts", "threads"):
+        assert flags[name] == getattr(config, name)
+    for name in ("imitate_updates", "imitate_demonstrations"):
         assert flags[name] == getattr(config, name)
     assert flags["finetune_steps"] == config.finetune.steps
     assert flags["replay_share"] == config.finetune.replay_share

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,11 +39,11 @@ from morphloop.imitator.bench import zero_policy
 from morphloop.imitator.distil import Ride, TapeDeck
 from morphloop.imitator.ilqr import difference
 from morphloop.imitator.warm_start import failing_first, training_order
-from morphloop.motion import DEFAULT_SKELETON, Clip, MotionError, make_corpus
+from morphloop.motion import DEFAULT_SKELETON, Clip, MachineFault, MotionError, limit, make_corpus
 from morphloop.sim import SUBSTEPS, Body, default_body
 
 QUICK = TapeConfig(IlqrConfig(horizon=8, iterations=1, hard_iterations=1, dampings=(0.0,), retries=0, threads=1))
-SHORT = DistilConfig(envs=16, steps=8, batches=60, minibatch=64, memory=2000, expert_updates=2)
+SHORT = DistilConfig(updates=6, envs=16, steps=8, batches=60, minibatch=64, memory=2000, expert_updates=2)
 
 
 @pytest.fixture(scope="module")
@@ -156,10 +157,12 @@ def test_a_recording_that_dies_costs_one_tape(body: Body, walk: Clip, tmp_path: 
     monkeypatch.setattr(tapes, "run_tasks", run)
     told: list[tuple[str, int | None, str | None]] = []
     clips = [walk, replace(walk.slice(0, 26), name="part")]
-    paths = record_tapes(clips, tmp_path, body, QUICK, workers=1, on_tape=lambda *row: told.append(row))
+    with pytest.raises(MachineFault, match=r"1 of 2 processes .* died \(walk: killed by signal 9\); run it again"):
+        record_tapes(clips, tmp_path, body, QUICK, workers=1, on_tape=lambda *row: told.append(row))
     assert told[0] == ("walk", None, "killed by signal 9")
     assert told[1][::2] == ("part", None)
-    assert [path.stem for path in paths] == [clips[1].id]
+    monkeypatch.undo()
+    assert len(record_tapes(clips, tmp_path, body, QUICK, workers=0)) == 2, "the machine's fault is tried again"
 
 
 def test_what_is_not_a_tape_of_this_body_is_refused(body: Body, walk: Clip, tmp_path: Path) -> None:
@@ -170,24 +173,13 @@ def test_what_is_not_a_tape_of_this_body_is_refused(body: Body, walk: Clip, tmp_
     with pytest.raises(MotionError, match="not a tape"):
         load_tape(path, body)
     with pytest.raises(MotionError, match="no tapes to learn from"):
-        distil(new_policy(body, (8,)), [], body, 1.0)
+        distil(new_policy(body, (8,)), [], body)
 
 
-@pytest.fixture
-def counted(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Starts a clock that only counts its readings."""
-
-    def start() -> None:
-        ticks = iter(range(10_000))
-        monkeypatch.setattr(time, "monotonic", lambda: float(next(ticks)))
-
-    return start
-
-
-def test_a_policy_comes_nearer_to_the_expert(body: Body, tape: Tape, counted: Callable[[], None]) -> None:
+def test_a_policy_comes_nearer_to_the_expert(body: Body, tape: Tape) -> None:
     policy, rows = new_policy(body, (64,), seed=0), []
-    counted()
-    distil(policy, [tape], body, 12.0, SHORT, rows.append)
+    distil(policy, [tape], body, replace(SHORT, updates=12), rows.append)
+    assert [row["update"] for row in rows] == list(range(1, 13))
     assert rows[-1]["env_steps"] == len(rows) * SHORT.steps * SHORT.envs
     assert not torch.equal(policy.std, torch.ones_like(policy.std)), "the normaliser was fitted"
     observer = Observer(body, build_library([tape.clip], body))
@@ -203,12 +195,12 @@ def test_a_policy_comes_nearer_to_the_expert(body: Body, tape: Tape, counted: Ca
     assert not torch.allclose(policy.act(torch.where(seen, obs + 1.0, obs)), told)
 
 
-def test_distillation_repeats_to_the_byte(body: Body, tape: Tape, counted: Callable[[], None]) -> None:
-    def made() -> str:
-        counted()
-        return distil(new_policy(body, (16,), seed=0), [tape], body, 5.0, replace(SHORT, batches=3)).hash
+def test_distillation_repeats_to_the_byte_however_long_an_update_takes(body: Body, tape: Tape) -> None:
+    def made(pause_s: float) -> str:
+        config = replace(SHORT, updates=3, batches=3)
+        return distil(new_policy(body, (16,)), [tape], body, config, lambda row: time.sleep(pause_s)).hash
 
-    assert made() == made()
+    assert made(0.0) == made(0.05)
 
 
 def test_variations_move_and_are_their_own(walk: Clip) -> None:
@@ -254,7 +246,7 @@ def test_training_order_mixes_clips_and_variations(walk: Clip) -> None:
 
 def test_a_warm_start_is_kept_and_not_made_twice(body: Body, walk: Clip, tmp_path: Path) -> None:
     config = WarmStartConfig(
-        tape_s=60.0, distil_s=3.0, variations=0.0, hidden=(16,), workers=0, tapes=QUICK, distil=SHORT
+        tape_s=60.0, distil_s=60.0, variations=0.0, hidden=(16,), workers=0, tapes=QUICK, distil=SHORT
     )
     rows: list[dict] = []
     policy = warm_start([walk], [walk], tmp_path, body, config, on_update=rows.append)
@@ -284,7 +276,7 @@ def test_what_a_policy_loses_comes_first_with_some_of_the_rest(
 
 def test_a_policy_is_taught_further(body: Body, walk: Clip, tmp_path: Path) -> None:
     start = zero_policy(body)
-    config = WarmStartConfig(tape_s=60.0, distil_s=1.0, variations=0.0, workers=0, tapes=QUICK, distil=SHORT)
+    config = WarmStartConfig(variations=0.0, workers=0, tapes=QUICK, distil=replace(SHORT, updates=2))
     taught = warm_start([walk], [], tmp_path, body, config, start=start)
     assert taught.spec == start.spec
     assert taught.hash != start.hash
@@ -294,7 +286,7 @@ def test_a_policy_is_taught_further(body: Body, walk: Clip, tmp_path: Path) -> N
 
 
 def test_a_recording_that_was_killed_has_the_time_that_is_left(body: Body, walk: Clip, tmp_path: Path) -> None:
-    config = WarmStartConfig(tape_s=60.0, distil_s=1.0, variations=0.0, hidden=(16,), workers=0, tapes=QUICK)
+    config = WarmStartConfig(tape_s=60.0, variations=0.0, hidden=(16,), workers=0, tapes=QUICK)
     (tmp_path / "tapes").mkdir()
     (tmp_path / "tapes" / "recorded.json").write_text('{"seconds": 61.0}')
     (tmp_path / "tapes" / ".half.tmp").write_bytes(b"half")
@@ -307,27 +299,47 @@ def test_an_update_reports_on_clips_that_it_did_not_learn_from(body: Body, walk:
     clips = [replace(walk.slice(k, k + 22), name=f"part{k}") for k in (0, 4, 8)]
     student = new_policy(body, hidden=(16,), seed=0)
     before, rounds = student.hash, []
-    config = UpdateConfig(QUICK, SHORT, workers=0)
-    taught, report = update_policy(student, clips, 14.0, 0, config, rounds.append, body, tmp_path)
+    config = UpdateConfig(tapes=QUICK, distil=replace(SHORT, updates=3))
+    taught, report = update_policy(student, clips, 0, config, rounds.append, body, tmp_path, workers=0)
     assert len(report["held_out_clips"]) == 1
     assert sorted(report["held_out_clips"] + report["learned_clips"]) == ["part0", "part4", "part8"]
     for stage in ("before", "after", "learned_before", "learned_after"):
         assert {"success", "skill", "survived", "e_mpjpe_mm"} <= set(report[stage])
     assert report["tapes"] >= 1
     assert report["rounds"] == [rounds[0], rounds[-1]]
+    assert (report["updates"], report["stopped"]) == (3, None)
+    assert "seconds" not in json.dumps(report), "a clock is not a result"
     assert (taught.hash == before) == (report["kept"] == "old")
     assert not list(tmp_path.iterdir()), "tapes are gone when they were used"
     assert student.hash == before, "the given policy stays as it is"
     with pytest.raises(MotionError, match="1 clips can be tracked, expected at least 2"):
-        update_policy(student, clips[:1], 1.0, seed=0)
+        update_policy(student, clips[:1], seed=0)
 
 
 def test_an_update_without_time_for_a_tape_keeps_the_old_policy(body: Body, walk: Clip) -> None:
     student = new_policy(body, hidden=(16,), seed=0)
-    taught, report = update_policy(student, [walk, walk.slice(0, 25)], 0.0, seed=0, config=UpdateConfig(workers=0))
+    taught, report = update_policy(student, [walk, walk.slice(0, 25)], seed=0, limit_s=0.0, workers=0)
     assert report["tapes"] == 0
+    assert report["stopped"] == "0 of 1 demonstrations, stopped by the limit of 0 s"
     assert report["kept"] == "old"
     assert taught.hash == student.hash
+
+
+def test_an_update_that_a_time_limit_ends_says_so(body: Body, walk: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = itertools.count()
+    monkeypatch.setattr(limit.time, "monotonic", lambda: float(next(ticks)))
+    clips, student = [walk.slice(0, 22), walk.slice(4, 26)], new_policy(body, hidden=(16,))
+    how = UpdateConfig(tapes=QUICK, distil=SHORT, recording=1.0)
+    _, report = update_policy(student, clips, 0, how, limit_s=5.0, workers=0)
+    assert 0 < report["updates"] < SHORT.updates
+    assert report["stopped"] == f"{report['updates']} of {SHORT.updates} updates, stopped by the limit of 5 s"
+
+
+def test_a_warm_start_that_a_time_limit_ends_says_so(body: Body, walk: Clip, tmp_path: Path) -> None:
+    config = WarmStartConfig(distil_s=0.0, variations=0.0, hidden=(16,), workers=0, tapes=QUICK, distil=SHORT)
+    warm_start([walk], [], tmp_path, body, config)
+    told = json.loads((tmp_path / "stopped.json").read_text())["stopped"]
+    assert told == [f"0 of {SHORT.updates} updates, stopped by the limit of 0 s"]
 
 
 def test_tapes_need_ball_joints(tape: Tape) -> None:
@@ -340,6 +352,7 @@ def test_tapes_need_ball_joints(tape: Tape) -> None:
     [
         ({"start": Path("p.safetensors"), "tape_minutes": 1.0}, "no such policy file"),
         ({"minutes": 0.0}, "nothing to do"),
+        ({"steps": 0}, "nothing to do"),
     ],
 )
 def test_a_warm_start_that_contradicts_itself_is_refused(flags: dict, said: str, tmp_path: Path) -> None:

@@ -223,7 +223,7 @@ def test_killed_in_the_middle_of_project_keeps_finished_clips(home, monkeypatch,
     assert not set(dying.names) & set(healthy.names)
     assert hashes(resumed) == whole_hashes
     timing = (resumed[0].stages["project"].folder / "timing.jsonl").read_text().splitlines()
-    assert len(timing) == len(PROMPTS)
+    assert [json.loads(row).get("clip") is not None for row in timing] == [True] * len(PROMPTS) + [False]
 
 
 def test_fine_tuning_is_not_repeated_when_the_guard_was_killed(home, monkeypatch):
@@ -284,7 +284,9 @@ def test_policy_is_updated_kept_and_handed_on(home, monkeypatch):
     monkeypatch.setattr(steps, "load_policy", lambda path: FakePolicy(Path(path).read_text()))
     report = {"before": {"success": 0.5}, "after": {"success": 0.75}}
     monkeypatch.setattr(
-        steps, "update_policy", lambda policy, clips, budget, seed, how, folder: (FakePolicy(policy.hash + "+"), report)
+        steps,
+        "update_policy",
+        lambda policy, clips, seed, how, folder, limit_s: (FakePolicy(policy.hash + "+"), report),
     )
     projector = Projector()
     monkeypatch.setattr(

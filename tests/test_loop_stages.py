@@ -1,11 +1,12 @@
 """A stage runs once, is finished or absent, and its ledger survives a torn line."""
 
 import json
+from contextlib import suppress
 
 import pytest
 
 from morphloop.motion import MotionError
-from morphloop.refinement_loop import run_stage
+from morphloop.refinement_loop import run_stage, stages
 from morphloop.refinement_loop.ledger import append_event, read_ledger
 from morphloop.refinement_loop.stages import changed_outputs, hash_json, read_finished
 
@@ -60,7 +61,7 @@ def test_a_killed_stage_leaves_no_folder_and_goes_on_from_its_partial(tmp_path):
     done = stage(tmp_path, lambda folder: seen.extend(sorted(p.name for p in folder.iterdir())))
     assert seen == [".key", "first.txt"]
     assert not partial.exists()
-    assert sorted(p.name for p in done.folder.iterdir()) == ["first.txt", "manifest.json"]
+    assert sorted(p.name for p in done.folder.iterdir()) == ["first.txt", "manifest.json", "timing.jsonl"]
 
 
 def test_a_partial_of_another_key_is_not_built_upon(tmp_path):
@@ -137,3 +138,87 @@ def test_a_forged_manifest_is_named(tmp_path, junk):
     (done.folder / "manifest.json").write_bytes(junk.encode("latin-1"))
     with pytest.raises(MotionError, match=r"manifest\.json: not a stage's manifest"):
         stage(tmp_path, Work())
+
+
+def events(tmp_path):
+    return [row["event"] for row in read_ledger(tmp_path)]
+
+
+def dying(module, name, at):
+    """A stand-in that does what was asked and dies after the call number `at`, or before it where `at` is negative."""
+    real, calls = getattr(module, name), []
+
+    def die(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == -at:
+            raise KeyboardInterrupt
+        done = real(*args, **kwargs)
+        if len(calls) == at:
+            raise KeyboardInterrupt
+        return done
+
+    return die
+
+
+@pytest.mark.parametrize("place", ["append_event", "write_json", "append_timing", "hash_outputs", "_open_partial"])
+def test_killed_at_any_step_of_a_stage_it_is_finished_once_and_the_ledger_has_no_hole(tmp_path, monkeypatch, place):
+    killed = 0
+    for at in (1, -1, 2, -2, 3, -3):
+        home, work = tmp_path / f"{at}", Work()
+        with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
+            patch.setattr(stages, place, dying(stages, place, at))
+            stage(home, work)
+            continue  # it has no so many steps of that kind
+        killed += 1
+        done = stage(home, work)
+        assert {p.name for p in done.folder.iterdir()} == {"first.txt", "manifest.json", "out.txt", "timing.jsonl"}
+        assert [path.name for path in (home / "round_00").iterdir()] == ["select"]
+        assert (events(home).count("finished"), events(home)[-1]) == (1, "finished")
+        assert stage(home, work).reused
+        assert events(home).count("finished") == 1
+    assert killed >= 2
+
+
+@pytest.mark.parametrize("at", [-1, 1])
+def test_killed_while_a_stage_is_superseded_the_ledger_tells_it_once(tmp_path, monkeypatch, at):
+    stage(tmp_path, Work("old"))
+    with monkeypatch.context() as patch:
+        patch.setattr(stages, "append_event", dying(stages, "append_event", at))
+        with pytest.raises(KeyboardInterrupt):
+            stage(tmp_path, Work("new"), config={"b": 3})
+    stage(tmp_path, Work("new"), config={"b": 3})
+    assert events(tmp_path).count("superseded") == 1
+    (why,) = [row["why"] for row in read_ledger(tmp_path) if row["event"] == "superseded"]
+    assert why in ("b = 2, asked for 3", None)
+    stage(tmp_path, Work("old"))  # back to the first config: made anew, and told
+    assert events(tmp_path).count("superseded") == 2
+    assert events(tmp_path).count("finished") == 3
+
+
+@pytest.mark.parametrize("place", ["round_00", "round_00/select", "round_00/.select.partial", "round_00/superseded"])
+def test_nothing_is_written_through_a_link(tmp_path, place):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "kept.txt").write_text("kept")
+    link = tmp_path / "run" / place
+    link.parent.mkdir(parents=True)
+    link.symlink_to(outside)
+    with pytest.raises(MotionError, match=f"{link}: is a link, expected a folder of this run"):
+        stage(tmp_path / "run", Work())
+    assert [path.name for path in outside.iterdir()] == ["kept.txt"]
+
+
+def test_a_link_inside_of_what_a_kill_left_is_not_written_through(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        stage(tmp_path, Work(dies=True))
+    partial = tmp_path / "round_00" / ".select.partial"
+    (tmp_path / "outside").mkdir()
+    (partial / "clips").symlink_to(tmp_path / "outside")
+    with pytest.raises(MotionError, match=r"clips: is a link"):
+        stage(tmp_path, Work())
+
+
+def test_a_ledger_of_junk_is_gone_on_with(tmp_path):
+    (tmp_path / "ledger.jsonl").write_bytes(b"\xff\xfe\n[1]\n3\n" + b"[" * 100_000 + b"\n")
+    stage(tmp_path, Work())
+    assert events(tmp_path) == ["started", "finished"]

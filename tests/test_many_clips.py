@@ -91,6 +91,7 @@ def test_a_clip_too_large_for_memory_says_so(body: Body, squats: list[Clip], mon
     (projection,) = project_clips(squats[:1], config=ALONE, body=body, workers=0)
     assert projection.clip is None
     assert projection.reason == "squat0: 9 frames do not fit into memory, cut it into shorter clips"
+    assert projection.fault, "the machine's, not the clip's"
 
 
 def test_a_world_that_diverges_ends_alone(body: Body, squats: list[Clip]):

@@ -42,7 +42,7 @@ from morphloop.sim import Body, Variation, default_body
 PPO = PpoConfig(steps=4, minibatch=16, epochs=2)
 TINY_RSL = RslConfig(steps=4, minibatches=2, epochs=2)
 SMALL = ImitatorConfig(
-    envs=4, steps=64, budget_s=600.0, checkpoint_s=0.0, ppo=PPO, rsl=TINY_RSL, task=TaskConfig(push=0.15, max_steps=6)
+    envs=4, steps=64, limit_s=600.0, checkpoint_s=0.0, ppo=PPO, rsl=TINY_RSL, task=TaskConfig(push=0.15, max_steps=6)
 )
 """Four updates of sixteen control steps; episodes end within them, so that starts are drawn."""
 ADVERSARIAL = PriorConfig("adversarial", batch=16, online_steps=2)
@@ -109,13 +109,24 @@ def test_a_training_on_bodies_that_differ_resumes_bit_for_bit(body: Body, squat:
         train_imitator([squat], [], tmp_path / "parts", replace(config, vary=replace(vary, mass=(1.0, 1.0))), body=body)
 
 
-def test_options_that_came_later_had_their_defaults(body: Body, squat: Clip, tmp_path: Path):
+@pytest.mark.parametrize("part", ["code", "versions"])
+def test_a_training_by_other_code_is_not_gone_on_from(body: Body, squat: Clip, tmp_path: Path, part: str):
     train_imitator([squat], [], tmp_path, replace(SMALL, steps=16), body=body)
     found = load_checkpoint(tmp_path)
     assert found is not None
-    older = {name: value for name, value in found.numbers["config"].items() if name not in ("vary", "body")}
-    save_checkpoint(tmp_path, replace(found, numbers=found.numbers | {"config": older}))
-    train_imitator([squat], [], tmp_path, replace(SMALL, steps=16), body=body)
+    other = (
+        {"code": "older"} if part == "code" else {"versions": found.numbers["config"]["versions"] | {"torch": "1.0"}}
+    )
+    save_checkpoint(tmp_path, replace(found, numbers=found.numbers | {"config": found.numbers["config"] | other}))
+    with pytest.raises(MotionError, match=r"holds a training with (code = older|versions.torch = 1.0), asked for "):
+        train_imitator([squat], [], tmp_path, replace(SMALL, steps=32), body=body)
+
+
+def test_a_training_that_a_time_limit_ends_says_so(body: Body, squat: Clip, tmp_path: Path):
+    train_imitator([squat], [], tmp_path, replace(SMALL, limit_s=1e-3), body=body)
+    told = json.loads((tmp_path / "config.json").read_text())
+    assert told["stopped"] == "0 of 64 control steps, stopped by the limit of 0.001 s"
+    assert told["envs"] == 4
 
 
 def test_a_finished_training_does_nothing_more(body: Body, squat: Clip, tmp_path: Path):

@@ -19,13 +19,14 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from morphloop.motion import MotionError
+from morphloop.motion.threads import fixed_threads, held_threads
 
 Message = dict[str, Any]
 Work = Callable[[Message], Iterator[Message]]
 """What is done with a task: a module's function, told by name to the workers."""
 READY = b"ready"
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-"""One thread a worker: as many workers as cores fill the machine already."""
+"""What says how many threads a library takes when it is loaded."""
 
 
 @dataclass
@@ -112,8 +113,8 @@ def _start(work: Work) -> _Worker:
     else:
         context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs, work), daemon=True)
-    with _one_thread_each(), _deaf_to_ctrl_c():
+    process = context.Process(target=_serve, args=(theirs, work, held_threads()), daemon=True)
+    with _threads_by_name(held_threads()), _deaf_to_ctrl_c():
         process.start()
     theirs.close()
     worker = _Worker(process, ours)
@@ -129,13 +130,14 @@ def _start(work: Work) -> _Worker:
     return worker
 
 
-def _serve(pipe: Connection, work: Work) -> None:
-    """A worker's life: a task in, its messages out, until the parent is gone.
+def _serve(pipe: Connection, work: Work, threads: int) -> None:
+    """A worker's life: a task in, its messages out, until the parent is gone; with as many threads as the parent holds,
+    so that it does not matter who did a task.
 
     The last message of a task says that it is the last: a task whose worker dies came whole or is known to lack some.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle, also where masks do not exist
-    with suppress(EOFError, BrokenPipeError, ConnectionResetError):
+    with fixed_threads(threads), suppress(EOFError, BrokenPipeError, ConnectionResetError):
         pipe.send_bytes(READY)
         while True:
             waiting = None
@@ -160,15 +162,19 @@ def _death(process: BaseProcess) -> str:
 
 
 @contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Processes that are started inside keep to one thread; what the environment says already stands."""
-    ours = [name for name in THREADS if name not in os.environ]
-    os.environ.update(dict.fromkeys(ours, "1"))
+def _threads_by_name(count: int) -> Iterator[None]:
+    """Libraries that processes started inside load take `count` threads from the first, whatever the environment says:
+    those that would wait for each other are not even made."""
+    before = {name: os.environ.get(name) for name in THREADS}
+    os.environ.update(dict.fromkeys(THREADS, str(count)))
     try:
         yield
     finally:
-        for name in ours:
-            del os.environ[name]
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 @contextmanager
