@@ -16,7 +16,7 @@ from morphloop.imitator import Projection, ProjectionConfig
 from morphloop.imitator.rescue import SUFFIX, RescueConfig, rescue
 from morphloop.motion import Clip, MotionError, save_clip, write_json
 from morphloop.motion.own_outputs import CONFIG, config_of
-from morphloop.motion.results import Basis, basis, result_key
+from morphloop.motion.results import Basis, basis, hash_json, result_key
 from morphloop.motion.threads import held_threads
 from morphloop.refinement_loop import SelectionConfig, evidence, judge, load_record, measured, save_projection
 from morphloop.refinement_loop.records import (
