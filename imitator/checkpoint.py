@@ -90,7 +90,7 @@ def load_checkpoint(folder: Path) -> Checkpoint | None:
 
 
 def _read(path: Path) -> Checkpoint:
-    tensors, metadata = read_tensors(path, MAX_MODEL, finite=False)
+    tensors, metadata = read_tensors(path, MAX_MODEL, "checkpoint", finite=False)
     header = header_json(metadata, "checkpoint", path)
     if not isinstance(header, dict) or header.pop("schema", None) != SCHEMA:
         raise MotionError(f"{path}: has no checkpoint header of schema {SCHEMA}")

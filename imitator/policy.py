@@ -155,7 +155,7 @@ def load_policy(path: Path | str, body: Body | None = None) -> Policy:
     MotionError if the file is damaged, or was made for another body, balance law or observation layout.
     """
     body = body or default_body()
-    tensors, metadata = read_tensors(path, MAX_POLICY)
+    tensors, metadata = read_tensors(path, MAX_POLICY, "policy file")
     header = header_json(metadata, "policy", path)
     spec = _parse_spec(header, path)
     if not body.answers_to(spec.body_hash):

@@ -352,7 +352,7 @@ def _put_weights(prior: Prior, weights: dict[str, torch.Tensor]) -> None:
 
 def load_prior(path: Path | str, library: MotionLibrary) -> Prior:
     """Read a prior's file, for the clips of a library. MotionError if it is damaged or of another body."""
-    tensors, metadata = read_tensors(path, MAX_POLICY)
+    tensors, metadata = read_tensors(path, MAX_POLICY, "prior file")
     header: Any = header_json(metadata, "prior", path)
     if not isinstance(header, dict) or header.get("schema") != SCHEMA:
         raise MotionError(f"{path}: has no prior header of schema {SCHEMA}")

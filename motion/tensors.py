@@ -8,13 +8,14 @@ once stood before gigabytes of nothing.
 from __future__ import annotations
 
 import math
+import os
 import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import MotionError
-from .opening import open_regular, parse_json, reading
+from .opening import in_one_line, open_regular, parse_json, reading
 
 if TYPE_CHECKING:
     import torch
@@ -37,47 +38,55 @@ class Header:
     metadata: dict[str, str]
 
 
-def read_header(path: Path | str, most: int) -> Header:
-    """The header of an archive of at most `most` bytes. MotionError, one line, where it does not fit the file."""
+def read_header(path: Path | str, most: int, what: str = "safetensors file") -> Header:
+    """The header of an archive of at most `most` bytes. MotionError, one line, where it does not fit the file.
+
+    what: the kind of archive, for messages.
+    """
+    if not os.path.exists(path):
+        raise MotionError(f"{path}: no such {what}")
+    where = f"{path}: not a {what}"
     with open_regular(path, most) as stream, reading(path):
         head = stream.read(8)
         length = struct.unpack("<Q", head)[0] if len(head) == 8 else 0
         if not 2 <= length <= MAX_HEADER:
-            raise MotionError(f"{path}: not a safetensors file")
+            raise MotionError(f"{where} (its header has no length)")
         text = stream.read(length).decode("utf-8", "replace")
         size = stream.seek(0, 2) - 8 - length
-    value = parse_json(text, path, "a safetensors file")
+    value = parse_json(text, where, f"a {what}")
     if not isinstance(value, dict):
-        raise MotionError(f"{path}: not a safetensors file")
+        raise MotionError(f"{where} (its header is no table)")
     metadata = value.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(item, str) for item in metadata.values()):
-        raise MotionError(f"{path}: its metadata are not texts by name")
-    spans = {name: _span(name, entry, path) for name, entry in value.items()}
+        raise MotionError(f"{where} (its metadata are not texts by name)")
+    spans = {name: _span(name, entry, where) for name, entry in value.items()}
     at = 0
     for first, last in sorted(spans.values()):
         if first != at:
-            raise MotionError(f"{path}: its tensors do not lie one behind the other")
+            raise MotionError(f"{where} (its tensors do not lie one behind the other)")
         at = last
     if at != size:
-        raise MotionError(f"{path}: announces {at} bytes of tensors and holds {size}")
+        raise MotionError(f"{where} (announces {at} bytes of tensors and holds {size})")
     return Header({name: tuple(entry["shape"]) for name, entry in value.items()}, metadata)
 
 
-def _span(name: str, entry: Any, path: Path | str) -> tuple[int, int]:
+def _span(name: str, entry: Any, where: str) -> tuple[int, int]:
     """First and last byte of a tensor, which its shape and type must fill."""
     try:
         (first, last), shape, width = entry["data_offsets"], entry["shape"], SIZES[entry["dtype"]]
         counts = [first, last, *shape]
     except (TypeError, KeyError, ValueError):
-        raise MotionError(f"{path}: tensor '{name}' is not told by type, shape and offsets") from None
+        raise MotionError(f"{where} (tensor '{name}' is not told by type, shape and offsets)") from None
     if not all(type(count) is int and 0 <= count < 1 << 40 for count in counts):
-        raise MotionError(f"{path}: tensor '{name}' has a size that is not a count")
+        raise MotionError(f"{where} (tensor '{name}' has a size that is not a count)")
     if last - first != width * math.prod(shape):
-        raise MotionError(f"{path}: tensor '{name}' {tuple(shape)} does not fill its {last - first} bytes")
+        raise MotionError(f"{where} (tensor '{name}' {tuple(shape)} does not fill its {last - first} bytes)")
     return first, last
 
 
-def read_tensors(path: Path | str, most: int, finite: bool = True) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+def read_tensors(
+    path: Path | str, most: int, what: str = "safetensors file", finite: bool = True
+) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     """Tensors and metadata of an archive, the header checked first.
 
     finite: refuse NaN and infinity, which a network turns into a simulator that explodes. Raises MotionError, one line.
@@ -85,13 +94,13 @@ def read_tensors(path: Path | str, most: int, finite: bool = True) -> tuple[dict
     import safetensors
     import torch
 
-    header = read_header(path, most)
+    header = read_header(path, most, what)
     with reading(path):
         try:
             with safetensors.safe_open(str(path), framework="pt") as file:
                 tensors = {name: file.get_tensor(name) for name in header.shapes}
         except safetensors.SafetensorError as error:
-            raise MotionError(f"{path}: not a safetensors file ({' '.join(str(error).split())[:120]})") from None
+            raise MotionError(f"{path}: not a {what} ({in_one_line(error, 120)})") from None
     for name, tensor in tensors.items() if finite else ():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise MotionError(f"{path}: tensor '{name}' holds NaN or infinity")
