@@ -86,12 +86,13 @@ class StartSampler:
 
     def table(self) -> dict[str, list[Any]]:
         """All segments as JSON holds them: names of the C clips, and of every segment its clip's place among them, the
-        second it begins with, its failure rate and its weight."""
+        second it begins with, its failure rate, how many outcomes that rests on, and its weight."""
         return {
             "names": [clip.name for clip in self.library.clips],
             "clip": self.clip.tolist(),
             "start_s": (self.begin / CONTROL_HZ).tolist(),
             "failure": self.failure.tolist(),
+            "seen": self.seen.tolist(),
             "weight": self.weights.tolist(),
         }
 

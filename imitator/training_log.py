@@ -71,14 +71,18 @@ class Segment:
 
 
 def hardest_segments(folder: Path, count: int = SHOWN_SEGMENTS) -> list[Segment]:
-    """The segments that fail most by a training's weights.json, worst first; none before its first checkpoint."""
+    """The segments that fail most by a training's weights.json, worst first, of those that were played; none before its
+    first checkpoint."""
     path = folder / WEIGHTS_FILE
     if not path.exists():
         return []
     table = json.loads(path.read_text())
-    rows = zip(table["clip"], table["start_s"], table["failure"], table["weight"], strict=True)
-    even = 1.0 / len(table["clip"])
-    found = [Segment(table["names"][clip], start, failure, weight / even) for clip, start, failure, weight in rows]
+    seen = table.get("seen", [math.inf] * len(table["clip"]))  # files of before it was counted
+    rows = zip(table["clip"], table["start_s"], table["failure"], table["weight"], seen, strict=True)
+    even, names = 1.0 / len(table["clip"]), table["names"]
+    found = [
+        Segment(names[clip], start, failure, weight / even) for clip, start, failure, weight, told in rows if told > 0
+    ]
     return sorted(found, key=lambda segment: -segment.failure)[:count]
 
 

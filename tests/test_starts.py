@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,8 @@ import torch
 from morphloop.envs import TaskConfig, TrackingEnv, build_library
 from morphloop.envs.sampling import CAP, FLOOR, LEAD_STEPS, MEMORY, SEGMENT_STEPS, StartSampler, shares
 from morphloop.imitator.checkpoint import env_tensors, restore_env
-from morphloop.motion import DEFAULT_SKELETON, Clip
+from morphloop.imitator.training_log import WEIGHTS_FILE, hardest_segments
+from morphloop.motion import DEFAULT_SKELETON, Clip, write_json
 from morphloop.sim import CONTROL_HZ, Body, CpuPhysics, default_body
 
 RATES = (*[0.02] * 7, 0.6, 0.02, 0.0)
@@ -215,3 +218,15 @@ def test_a_checkpoint_keeps_what_starts_rest_on(body: Body) -> None:
     assert all(torch.equal(a, b) for a, b in zip(first.sampler.draw(50), second.sampler.draw(50), strict=True))
     restore_env(second, {name: value for name, value in kept.items() if name != "seen"})
     assert (second.sampler.seen == MEMORY).all(), "an older checkpoint's rates are not taken for fresh ones"
+
+
+def test_the_hardest_seconds_are_among_those_that_were_played(body: Body, tmp_path: Path) -> None:
+    starts = sampler(body, 4 * SEGMENT_STEPS + 1)
+    for segment, lost in ((1, False), (2, True)):
+        at = torch.full((8,), (segment + 1) * SEGMENT_STEPS)
+        starts.record(0 * at, at - 1, at, at, at == (at if lost else 0), torch.zeros(8, dtype=torch.bool))
+    write_json(tmp_path / WEIGHTS_FILE, starts.table())
+    assert [segment.start_s for segment in hardest_segments(tmp_path)] == [2.0, 1.0]
+    older = {name: values for name, values in starts.table().items() if name != "seen"}
+    write_json(tmp_path / WEIGHTS_FILE, older)
+    assert len(hardest_segments(tmp_path)) == 4, "a file that does not tell what was played"
