@@ -18,10 +18,10 @@ from typing import Any
 from morphloop.imitator import Projection
 from morphloop.metrics import frozen_pose, measure
 from morphloop.motion import Clip, MotionError, load_clip, load_rollout, save_clip, save_rollout, write_json
+from morphloop.motion.results import hash_file, hash_json
 from morphloop.sim import Body, default_body
 
 from .selection import Evidence, head_drop, out_of_range_ratio
-from .stages import hash_file, hash_json
 
 SOURCES, REFERENCES, CLIPS, ROLLOUTS, RECORDS = "sources", "references", "clips", "rollouts", "records"
 Record = dict[str, Any]

@@ -19,6 +19,7 @@ from morphloop.envs import prepare
 from morphloop.metrics import measure_rollout, track_errors
 from morphloop.metrics.measure import made
 from morphloop.motion import Clip, MotionError, load_rollout, read_manifest
+from morphloop.motion.results import hash_json
 from morphloop.sim import Body, Certificate, certify, default_body
 
 from .config import read_config
@@ -39,7 +40,7 @@ from .records import (
     measured,
 )
 from .selection import SelectionConfig, head_drop, judge, out_of_range_ratio
-from .stages import MANIFEST, hash_json
+from .stages import MANIFEST
 from .status import CONFIG, RoundResult, finished_rounds
 from .steps import SUMMARY_FILE, generated_clips, summaries
 
