@@ -23,7 +23,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "workers": (0, 256),
     **dict.fromkeys(("seed", "data_seed"), (0, 2**31 - 1)),
     "rounds": (1, 1000),
-    **dict.fromkeys(("finetune_steps", "steps", "minutes"), (0, LARGEST)),
+    "finetune_steps": (1, LARGEST),
     "guard_prompts": (0, 100_000),
     **dict.fromkeys(("clips", "generated", "held_out", "envs"), (0, 1_000_000)),
     **dict.fromkeys(("streams", "codebook", "width", "batch", "text_size"), (1, 1 << 16)),

@@ -215,6 +215,8 @@ def test_yaml_that_is_hostile_is_one_line(text, tmp_path, capsys, monkeypatch):
         (("validate", "CLIP", "--fps", "1e-4"), "--fps is 0.0001, expected 1 to 1000"),
         (("convert", "CLIP", "--to", "bvh", "--out", "OUT", "--out-fps", "inf"), "--out-fps is inf"),
         (("loop", "run", "--clips", "CLIP", "--out", "OUT", "--finetune-steps", "-1"), "finetune-steps is -1"),
+        (("loop", "run", "--clips", "CLIP", "--out", "OUT", "--finetune-steps", "0"), "finetune-steps is 0"),
+        (("loop", "run", "--clips", "CLIP", "--out", "OUT", "--imitate-budget-s", "nan"), "imitate-budget-s is nan"),
         (
             ("loop", "run", "--clips", "CLIP", "--out", "OUT", "--rounds", "100000"),
             "--rounds is 100000, expected 1 to 1000",
