@@ -122,6 +122,8 @@ def make_hostile(folder: Path) -> dict[str, Path]:
     npz(folder / "frames_of_joints.npz", {"joints": (header("|i1", (600_000, 22, 3)), 39_600_000), "fps": rate})
     npz(folder / "texts.npz", {"joints": joints, "fps": rate, "texts": (header("<U1", (2_000_000,)), 8_000_000)})
     npz(folder / "texts_of_no_letters.npz", {"joints": joints, "fps": rate, "texts": header("<U0", (10**10,))})
+    beyond = header("<U1", (1,)) + b"\xf8\xff\xff\x7f"
+    npz(folder / "texts_beyond_unicode.npz", {"joints": joints, "fps": rate, "texts": beyond})
     npz(folder / "voids.npz", {"joints": header("|V0", (10**12, 22, 3)), "fps": rate})
     npz(folder / "rate_of_a_century.npz", {"joints": joints, "fps": npy(np.array(1e-9))})
     npz(folder / "rate_denormal.npz", {"joints": joints, "fps": npy(np.array(1e-300))})

@@ -22,7 +22,7 @@ import numpy as np
 
 from .clip import MAX_NUMBERS, Clip, JointTrack, Provenance, Rollout
 from .errors import MotionError
-from .opening import in_one_line, open_regular, parse_json, reading
+from .opening import check_characters, in_one_line, open_regular, parse_json, reading
 from .skeleton import DEFAULT_SKELETON, Skeleton
 
 SCHEMA = 1
@@ -203,6 +203,7 @@ def _read_npy(stream: IO[bytes], size: int, path: Path) -> np.ndarray:
         if not got:
             raise EOFError("ends within an array")
         left = left[got:]
+    check_characters(data, dtype, path)
     return np.ndarray(shape, dtype, data, order="F" if fortran else "C")
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -124,6 +125,14 @@ def parse_json(text: str, where: Path | str, expected: str = "JSON") -> Any:
         raise MotionError(f"{where}: not JSON ({in_one_line(error, 80)}), expected {expected}") from None
     tree_size(value, 8 * len(text) + 8, where)
     return value
+
+
+def check_characters(data: Any, dtype: np.dtype, where: Path | str) -> None:
+    """Refuse bytes of an array of texts with numbers that no character has: the texts made of them break Python."""
+    if dtype.kind == "U" and len(data):
+        codes = np.frombuffer(data, np.dtype(np.uint32).newbyteorder(dtype.byteorder))
+        if int(codes.max()) > sys.maxunicode:
+            raise MotionError(f"{where}: a text with a character beyond Unicode")
 
 
 def tree_size(value: Any, most: int, where: Path | str) -> int:

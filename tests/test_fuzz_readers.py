@@ -37,7 +37,7 @@ HOSTILE = (
     *("lists.json", "members.npz", "meta_nested.npz", "meta_nested_objects.npz", "name_surrogate.npz", "one_row.bvh"),
     *("provenance_list.npz", "provenance_types.npz", "rate_denormal.npz", "rate_of_a_century.npz", "tall.smpl.pkl"),
     *("texts.npz", "texts_number.npz", "texts_of_no_letters.npz", "trial.amc", "utf16.bvh", "voids.npz"),
-    "wide.smpl.pkl",
+    *("texts_beyond_unicode.npz", "wide.smpl.pkl"),
 )
 TAKEN = ("key_surrogate.pkl", "texts_surrogate.npz")
 """Strange and harmless: half a character in a name or a caption is replaced."""

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..opening import check_characters
 from .pickle_machine import Machine, Pending, Table
 
 Call = Callable[..., Any]
@@ -71,6 +72,7 @@ def _array(machine: Machine, content: Any, dtype: Any, shape: Any, fortran: bool
         raw = _bytes(machine, content)
         if len(raw) != count * dtype.itemsize:
             raise machine.refuse(f"array {sizes} of {dtype} announces {count * dtype.itemsize} bytes, holds {len(raw)}")
+        check_characters(raw, dtype, machine.where)
         flat = np.frombuffer(raw, dtype=dtype, count=count) if count else np.zeros(0, dtype)
     return flat.reshape(sizes[::-1]).T if fortran else flat.reshape(sizes)
 
