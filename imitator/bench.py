@@ -23,7 +23,7 @@ from morphloop.envs import prepare
 from morphloop.metrics import frozen_pose, measure, track_errors
 from morphloop.motion import Clip, MachineFault, MotionError, write_json
 from morphloop.motion.files import load_rollout, save_rollout
-from morphloop.motion.results import basis, hash_code, result_key
+from morphloop.motion.results import basis, result_key
 from morphloop.motion.threads import fixed_threads, held_threads
 from morphloop.sim import Body, default_body
 
@@ -92,11 +92,6 @@ class BenchRun:
     def clips(self, found: BenchSet, column: Column) -> list[Clip]:
         """The clips of a set as a column tracks them."""
         return [cut(clip, self.config.seconds_of(column)) for clip in found.clips]
-
-    @property
-    def code(self) -> list[str]:
-        """Hash of the source that rows were made by: rows of other code are of no use and made anew."""
-        return sorted({row["code"] for row in self.rows.values()})
 
     @property
     def unreplayed(self) -> list[str]:
@@ -197,7 +192,7 @@ class Rows:
 
     def add(self, row: Row) -> Row:
         """Append a row; returns it as a reader will find it."""
-        line = json.dumps(_finite(row | {"code": hash_code(CODE)}), allow_nan=False)
+        line = json.dumps(_finite(row), allow_nan=False)
         with self.path.open("a") as stream:
             stream.write(line + "\n")
         self._known[row["key"]] = json.loads(line)
@@ -235,7 +230,7 @@ class Refined:
         """A clip of which nothing came is tried again next time: the machine may have been at fault."""
         if tracked.rollout is not None:
             path = self._path(clip)
-            told = {"name": clip.name, "wall_s": tracked.wall_s, "code": hash_code(CODE)}
+            told = {"name": clip.name, "wall_s": tracked.wall_s}
             write_json(path.with_suffix(".json"), told)
             save_rollout(path, tracked.rollout)
 

@@ -6,7 +6,6 @@ both take turns, so that the load of the machine weighs on both alike.
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections import defaultdict
@@ -19,7 +18,8 @@ import torch
 
 from morphloop.envs import TrackingEnv, prepare
 from morphloop.motion import Clip, make_corpus
-from morphloop.motion.results import hash_code
+from morphloop.motion.results import basis, difference
+from morphloop.motion.threads import fixed_threads, held_threads
 from morphloop.sim import SUBSTEPS, Body, CpuPhysics, Physics, default_body, make_physics
 from morphloop.sim.physics import Backend
 
@@ -259,6 +259,7 @@ def walking_clips(count: int, seconds: float) -> list[Clip]:
     return [cut(clip, seconds) for clip in clips if clip.provenance.notes["action"] == "walk"][:count]
 
 
+@fixed_threads()
 def measure_speed(
     config: SpeedConfig | None = None,
     watch: Callable[[str, int, int], None] = lambda label, done, total: None,
@@ -266,7 +267,7 @@ def measure_speed(
     known: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """All timings. keep: sees them after each; known: what it saw last, of a run that was killed: it is gone on from
-    where configuration and code are the same."""
+    where it rests on the same."""
     config, body = config or SpeedConfig(), default_body()
     walks = walking_clips(config.walks, config.seconds)
     many = [cut(clip, config.seconds) for clip in make_corpus(config.together, 3, "test")]
@@ -277,8 +278,8 @@ def measure_speed(
         "refiner_together": lambda: refiner_speed(many, True, body, config.seed, config.workers),
         "cuda": lambda: _cuda(config),
     }
-    told: dict[str, Any] = json.loads(json.dumps({"config": asdict(config), "code": hash_code(CODE)}))
-    if known is not None and all(known.get(name) == value for name, value in told.items()):
+    told = basis(CODE, {}, asdict(config) | {"threads": held_threads()})
+    if known is not None and difference({name: known.get(name) for name in told}, told) is None:
         told = dict(known)
     for number, (name, run) in enumerate(parts.items()):
         watch("speed", number, len(parts))

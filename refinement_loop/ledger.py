@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from morphloop.motion import MotionError
+
 LEDGER = "ledger.jsonl"
 
 
@@ -19,7 +21,7 @@ def append_event(run: Path, event: str, **values: Any) -> None:
     """
     row = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "event": event} | values
     line = json.dumps(row, allow_nan=False).encode() + b"\n"
-    handle = os.open(run / LEDGER, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+    handle = open_own(run / LEDGER, os.O_RDWR | os.O_APPEND)
     try:
         size = os.fstat(handle).st_size
         if size and os.pread(handle, 1, size - 1) != b"\n":
@@ -28,6 +30,16 @@ def append_event(run: Path, event: str, **values: Any) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def open_own(path: Path, flags: int) -> int:
+    """A file of a run, open, made if need be. MotionError if it cannot be written, or is a link: none is followed."""
+    try:
+        return os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+    except OSError as error:
+        if path.is_symlink():
+            raise MotionError(f"{path}: is a link, expected a file of this run's own") from None
+        raise MotionError(f"{path}: cannot write here ({error.strerror}), choose a writable folder") from None
 
 
 def read_ledger(run: Path) -> list[dict[str, Any]]:

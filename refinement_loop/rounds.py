@@ -23,7 +23,7 @@ from morphloop.motion.threads import fixed_threads
 from . import steps
 from .config import LoopConfig, read_config, write_config
 from .guard_samples import GUARD_FOLDER, HeldOut
-from .ledger import append_event
+from .ledger import append_event, open_own
 from .stages import Finished, run_stage
 from .status import CONFIG, REPORT, RoundResult, round_folder
 
@@ -176,10 +176,9 @@ def run_lock(run: Path) -> Iterator[None]:
     """One process a run: two would share partial folders."""
     try:
         run.mkdir(parents=True, exist_ok=True)
-        stream = os.fdopen(os.open(run / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644), "w")
     except OSError as error:
         raise MotionError(f"{run}: cannot write here ({error.strerror}), choose a writable folder") from None
-    with stream:
+    with os.fdopen(open_own(run / ".lock", os.O_RDWR), "w") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

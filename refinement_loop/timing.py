@@ -6,14 +6,15 @@ import json
 import os
 from pathlib import Path
 
+from .ledger import open_own
+
 TIMING = "timing.jsonl"
 
 
 def append_timing(folder: Path, kind: str, name: str, wall_s: float) -> None:
     """Note how long something took: a "clip" or a "stage" of that name, seconds."""
     line = json.dumps({kind: name, "wall_s": round(wall_s, 3)}) + "\n"
-    handle = os.open(folder / TIMING, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o644)
-    with os.fdopen(handle, "w") as stream:
+    with os.fdopen(open_own(folder / TIMING, os.O_WRONLY | os.O_APPEND), "w") as stream:
         stream.write(line)
 
 

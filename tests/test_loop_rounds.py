@@ -10,7 +10,7 @@ import pytest
 from morphloop.generator import FinetuneReport
 from morphloop.imitator import Projection
 from morphloop.metrics import track_errors
-from morphloop.motion import MotionError, load_clip, make_corpus, read_manifest, save_clip, write_json
+from morphloop.motion import MachineFault, MotionError, load_clip, make_corpus, read_manifest, save_clip, write_json
 from morphloop.motion.rotations import quat_to_rotvec
 from morphloop.refinement_loop import (
     STAGES,
@@ -321,3 +321,46 @@ def test_lineage_says_where_the_trail_ends(tmp_path):
 def test_two_processes_do_not_share_a_run(home):
     with rounds.run_lock(home / "run"), pytest.raises(MotionError, match="another morphloop is at work"):
         start_run(home / "run", config_for(home), quiet)
+
+
+def test_a_fault_of_the_machine_costs_no_clip_its_verdict(home, monkeypatch, whole_hashes):
+    class Faulty(Projector):
+        def __call__(self, clips, policy, config, on_done):
+            for clip in clips:
+                fault = not self.names
+                self.names.append(clip.name)
+                done = replayed(clip, policy)
+                on_done(
+                    replace(done, clip=None, rollout=None, reason="killed by SIGKILL", fault=True) if fault else done
+                )
+
+    first, second = Faulty(), Projector()
+    monkeypatch.setattr(steps, "project_clips", first)
+    with pytest.raises(MachineFault, match=r"1 of 3 clips were not tried.*killed by SIGKILL.*loop resume"):
+        start_run(home / "run", config_for(home), quiet)
+    monkeypatch.setattr(steps, "project_clips", second)
+    assert hashes(resume_run(home / "run", quiet)) == whole_hashes
+    assert second.names == first.names[:1], "the others are kept"
+
+
+def test_what_a_kill_left_beside_the_rounds_is_swept_and_nothing_else(home):
+    run = home / "run"
+    (run / "guard").mkdir(parents=True)
+    ours = [run / ".config.json.abc.tmp", run / ".report.html.x_1.tmp", run / "guard" / ".0f.json.abc.tmp"]
+    theirs = [run / ".notes.txt.tmp", run / "config.json.tmp"]
+    for path in (*ours, *theirs):
+        path.write_text("half")
+    rounds.sweep(run)
+    assert [path for path in ours if path.exists()] == []
+    assert all(path.exists() for path in theirs)
+
+
+@pytest.mark.parametrize("name", ["ledger.jsonl", ".lock"])
+def test_a_run_writes_through_no_link_of_its_own_files(home, name):
+    outside = home / "outside"
+    outside.write_text("kept")
+    (home / "run").mkdir()
+    (home / "run" / name).symlink_to(outside)
+    with pytest.raises(MotionError, match=rf"{name}: is a link, expected a file of this run's own"):
+        start_run(home / "run", config_for(home), quiet)
+    assert outside.read_text() == "kept"
