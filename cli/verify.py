@@ -70,8 +70,9 @@ def _lines(found: Checked) -> list[str]:
     """A heading, then what is wrong, or for a single rollout what its certificate says."""
     passed = [certificate for certificate in found.certificates.values() if certificate.passed]
     exact = sum(certificate.bit_equal for certificate in passed)
-    replays = f"{len(passed)} of {len(found.certificates)} rollouts certified, {exact} bit-equal"
-    lines = [f"{found.path}: {found.kind}, {'holds' if not found.faults else 'does not hold'}; {replays}"]
+    replays = f"; {len(passed)} of {len(found.certificates)} rollouts certified, {exact} bit-equal"
+    heading = f"{found.path}: {found.kind}, {'holds' if not found.faults else 'does not hold'}"
+    lines = [heading + (replays if found.certificates else "")]
     inside = found.path.parent if found.kind in ("rollout", "table") else found.path
     lines += [f"  {inside / fault}" for fault in found.faults]
     if found.kind == "rollout":
@@ -82,13 +83,14 @@ def _lines(found: Checked) -> list[str]:
 def _figures(certificate: Certificate) -> Sequence[str]:
     """What a certificate found, in words."""
     around, forces = certificate.surroundings, certificate.root_forces
-    kinds = ", ".join(f"{name} {force:.2g} N {torque:.2g} N m" for name, (force, torque) in forces.items())
+    acting = [f"{name} {force:.2g} N {torque:.2g} N m" for name, (force, torque) in forces.items() if force or torque]
+    kinds = ", ".join(acting) or "none of " + ", ".join(forces)
     ground = ", ".join(f"{name} (friction {friction:g})" for name, friction in around.ground.items())
     return (
         f"steps {certificate.steps}, state error {certificate.max_error:.2g} (bound {certificate.bound:g}), "
         f"foot force error {certificate.force_error:.2g} N",
         f"unexplained on the root: {certificate.hand_force:.2g} N, {certificate.hand_torque:.2g} N m",
-        f"by kind: {kinds or 'not replayed'}",
+        f"by kind: {kinds if forces else 'not replayed'}",
         f"gravity {_vector(around.gravity)} m/s2, medium {around.density:g} kg/m3 {around.viscosity:g} Pa s, "
         f"wind {_vector(around.wind)} m/s, ground: {ground or 'none'}, others: {', '.join(around.others) or 'none'}",
     )
