@@ -21,6 +21,7 @@ LARGEST = 1e9
 RANGES: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("fps", "out_fps"), (1.0, 1000.0)),
     "workers": (0, 256),
+    "threads": (1, 256),
     **dict.fromkeys(("seed", "data_seed"), (0, 2**31 - 1)),
     "rounds": (1, 1000),
     "finetune_steps": (1, LARGEST),

@@ -11,6 +11,7 @@ import tyro
 from rich.table import Table
 
 from morphloop.motion.terminal import Terminal, complain
+from morphloop.motion.threads import fixed_threads
 
 from .console import BAD_INPUT, DONE, FAILED, one_line, policy_file, progress_bars, writable_files
 
@@ -71,6 +72,7 @@ class Project:
     json: Path | None = None
     """Write the figures here."""
 
+    @fixed_threads()
     def run(self) -> int:
         from morphloop.imitator import load_policy, project_clips
         from morphloop.motion import MotionError, find_motions, write_json, write_manifest

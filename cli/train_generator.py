@@ -48,9 +48,17 @@ class TrainTokenizer:
     """Peak rate of AdamW."""
     seed: int = 0
     """Of the weights and the batches."""
+    threads: int = 1
+    """Threads of torch and BLAS; another number gives other bytes. A large backbone wants more than one."""
 
     def run(self) -> int:
         """Do the work; returns the exit code."""
+        from morphloop.motion.threads import fixed_threads
+
+        with fixed_threads(self.threads):
+            return self._run()
+
+    def _run(self) -> int:
         from morphloop.generator import Budget, TokenizerConfig, save_tokenizer, train_tokenizer
         from morphloop.motion import write_json
 
@@ -96,9 +104,17 @@ class TrainGenerator:
     """Peak rate of AdamW; a pretrained backbone wants about 1e-4."""
     seed: int = 0
     """Of the weights and the batches."""
+    threads: int = 1
+    """Threads of torch and BLAS; another number gives other bytes. A large backbone wants more than one."""
 
     def run(self) -> int:
         """Do the work; returns the exit code."""
+        from morphloop.motion.threads import fixed_threads
+
+        with fixed_threads(self.threads):
+            return self._run()
+
+    def _run(self) -> int:
         from morphloop.generator import (
             PATTERNS,
             Budget,

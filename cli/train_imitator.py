@@ -118,11 +118,19 @@ class TrainImitator:
     """sb3 on the CPU, rsl on CUDA."""
     backend: Literal["cpu", "warp"] = "cpu"
     """Physics: cpu is MuJoCo in double precision, warp is MuJoCo Warp."""
+    threads: int = 1
+    """Threads of torch and BLAS; another number gives other bytes. Physics takes all cores."""
     device: str | None = None
     """Of backend warp: cuda:0 and so on, or cpu; the process's own GPU if not given."""
 
     def run(self) -> int:
         """Do the work; returns the exit code."""
+        from morphloop.motion.threads import fixed_threads
+
+        with fixed_threads(self.threads):
+            return self._run()
+
+    def _run(self) -> int:
         from morphloop.imitator import hardest_segments, load_policy, train_imitator, variations
         from morphloop.imitator.policy import MAX_WIDTH
         from morphloop.imitator.trainer import World

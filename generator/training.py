@@ -143,20 +143,19 @@ class TrainingRun:
         tensors = {f"model/{name}": value for name, value in self.model.state_dict().items()}
         for name, parameter in self.model.named_parameters():
             tensors |= {f"adam/{name}/{key}": value for key, value in self.optimizer.state[parameter].items()}
-        numbers = {"step": self.step, "spent_s": self.limit.spent, "basis": self.basis}
-        save_tensors(path, tensors, {"numbers": json.dumps(numbers)})
+        meta = {"step": str(self.step), "spent_s": str(self.limit.spent), "basis": json.dumps(self.basis)}
+        save_tensors(path, tensors, meta)
 
     def _resume(self, path: Path) -> None:
         tensors, meta = load_tensors(path)
         try:
-            numbers = json.loads(meta["numbers"])
-            check_same(path, numbers["basis"], self.basis, "a training", FREE)
+            check_same(path, json.loads(meta.get("basis", "null")), self.basis, "a training", FREE)
             weights = {n.removeprefix("model/"): t for n, t in tensors.items() if n.startswith("model/")}
             self.model.load_state_dict(weights)
             for name, parameter in self.model.named_parameters():
                 state = {key: tensors[f"adam/{name}/{key}"] for key in ("step", "exp_avg", "exp_avg_sq")}
                 self.optimizer.state[parameter] = state
-            self.step, self.limit = int(numbers["step"]), TimeLimit(self.limit.seconds, float(numbers["spent_s"]))
+            self.step, self.limit = int(meta["step"]), TimeLimit(self.limit.seconds, float(meta["spent_s"]))
         except MotionError:
             raise
         except (KeyError, TypeError, RuntimeError, ValueError):

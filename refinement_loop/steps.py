@@ -27,6 +27,7 @@ from .guard_samples import HeldOut
 from .records import (
     CLIPS,
     Record,
+    broken_links,
     evidence,
     finite,
     hash_rows,
@@ -108,7 +109,7 @@ def project(
 ) -> dict[str, Any]:
     """Physics tracks every clip; each is kept as soon as it is done, and one that is kept already is not done again."""
     faults: list[str] = []
-    found = {clip.name: record for clip in sources if (record := load_record(folder, clip.name)) is not None}
+    found = {clip.name: record for clip in sources if (record := _whole(folder, clip)) is not None}
     tick(len(found), len(sources))
 
     def keep(projection: Projection) -> None:
@@ -129,6 +130,16 @@ def project(
     records = [found[clip.name] for clip in sources]
     write_manifest(folder, records)
     return {"clips": len(records), "simulated": sum(record["id"] is not None for record in records)}
+
+
+def _whole(folder: Path, clip: Clip) -> Record | None:
+    """The record of a clip that was projected before a kill, None if there is none or its files are not as it tells."""
+    try:
+        record = load_record(folder, clip.name)
+    except (OSError, ValueError, RecursionError):
+        return None
+    ours = isinstance(record, dict) and (record.get("name"), record.get("source_id")) == (clip.name, clip.id)
+    return record if ours and not broken_links(folder, record) else None
 
 
 def measure_all(folder: Path, projected: Path, tick: Tick) -> dict[str, Any]:

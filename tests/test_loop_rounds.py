@@ -343,6 +343,25 @@ def test_a_fault_of_the_machine_costs_no_clip_its_verdict(home, monkeypatch, who
     assert second.names == first.names[:1], "the others are kept"
 
 
+@pytest.mark.parametrize("deed", ["replaced", "removed", "record"])
+def test_what_was_changed_in_a_stage_that_was_killed_is_made_again(home, monkeypatch, whole_hashes, deed):
+    monkeypatch.setattr(steps, "project_clips", dying := Projector(dies_after=2))
+    with pytest.raises(KeyboardInterrupt):
+        start_run(home / "killed", config_for(home), quiet)
+    partial = home / "killed" / "round_00" / ".project.partial"
+    one, two = (partial / "clips" / f"{name}.npz" for name in dying.names)
+    if deed == "replaced":
+        one.write_bytes(two.read_bytes())
+    elif deed == "removed":
+        one.unlink()
+    else:
+        (partial / "records" / f"{one.stem}.json").write_bytes(b"[" * 100_000)
+    monkeypatch.setattr(steps, "project_clips", healthy := Projector())
+    assert hashes(resume_run(home / "killed", quiet)) == whole_hashes
+    assert len(healthy.names) == 2
+    assert two.stem not in healthy.names, "what is whole is kept"
+
+
 def test_what_a_kill_left_beside_the_rounds_is_swept_and_nothing_else(home):
     run = home / "run"
     (run / "guard").mkdir(parents=True)

@@ -1,6 +1,7 @@
 """Motion tokenizer: shapes, quantiser, what training reaches on two easy motions, and its files."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -117,6 +118,23 @@ def test_resumed_training_is_the_unbroken_one(clips: list[Clip], tmp_path: Path)
     assert load_tensors(path)[1]["step"] == "4"
     resumed = train_tokenizer(clips[:2], SMALL, budget, checkpoint=path).state_dict()
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_a_checkpoint_of_another_training_is_refused_by_name(clips: list[Clip], tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.safetensors"
+    budget = Budget(steps=2, minutes=None, batch=2, learning_rate=1e-3, save_every=1)
+    train_tokenizer(clips[:2], SMALL, budget, checkpoint=path)
+    with pytest.raises(MotionError, match=r"holds a training with budget\.learning_rate = 0\.001, asked for 0\.002"):
+        train_tokenizer(clips[:2], SMALL, replace(budget, learning_rate=2e-3), checkpoint=path)
+    with pytest.raises(MotionError, match="holds a training with clips = "):
+        train_tokenizer(clips[:1], SMALL, budget, checkpoint=path)
+
+
+def test_a_training_that_a_time_limit_ends_says_so(clips: list[Clip]) -> None:
+    told: list[str] = []
+    budget = Budget(steps=3, minutes=1e-9, batch=2, learning_rate=1e-3)
+    train_tokenizer(clips[:2], SMALL, budget, on_stop=told.append)
+    assert told == ["0 of 3 steps, stopped by the limit of 6e-08 s"]
 
 
 def test_files_round_trip(trained: MotionTokenizer, clips: list[Clip], tmp_path: Path) -> None:
