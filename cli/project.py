@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
-from rich.table import Table
+from rich.table import Column, Table
 
 from morphloop.motion.terminal import Terminal, complain
 from morphloop.motion.threads import fixed_threads
@@ -16,7 +16,7 @@ from morphloop.motion.threads import fixed_threads
 from .console import BAD_INPUT, DONE, FAILED, one_line, policy_file, progress_bars, writable_files
 
 if TYPE_CHECKING:
-    from morphloop.motion import Clip
+    from morphloop.motion import Clip, JointTrack
     from morphloop.sim import Body
 
     from .project_folder import ProjectFolder
@@ -30,6 +30,11 @@ REPORTED = (
     "penetration_mean_mm",
     "unsupported_ratio",
 )
+
+WIDE, NARROW = 130, 2
+"""Columns of a terminal from which all of these are shown, and how many a narrower one shows."""
+FIGURE, ROOM = 17, 32
+"""Columns of a pair of figures with its frame, and of what else stands in a row beside the name."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,7 @@ class Project:
         from morphloop.motion import MotionError, find_motions, write_json, write_manifest
         from morphloop.motion.own_outputs import pass_over_own
         from morphloop.refinement_loop import hash_rows, summaries
+        from morphloop.refinement_loop.timing import append_timing, read_timing
         from morphloop.sim import carry, driven_body
 
         from .project_folder import project_place
@@ -95,7 +101,7 @@ class Project:
         folder = self._folder(out, body, {} if policy is None else {"policy": policy.hash})
         folder.sweep()
         with progress_bars() as watch:
-            clips, failed = read_all(files, self.fps, lambda done: watch("read", done, len(files)))
+            clips, joints, failed = read_all(files, self.fps, lambda done: watch("read", done, len(files)))
             if not clips:
                 return report_failures(failed)
             clips = [carry(clip, body) for clip in clips]
@@ -105,10 +111,12 @@ class Project:
             watch("project", len(done), len(clips))
 
             def keep(projection: Any) -> None:
+                name = projection.source.name
                 if projection.fault:  # no verdict: the next run tries it again
-                    failed.append({"path": projection.source.name, "reason": one_line(projection.reason)})
+                    failed.append({"path": name, "reason": one_line(projection.reason)})
                     return
-                done[projection.source.name] = folder.keep(projection)
+                append_timing(out, "clip", name, projection.wall_s)
+                done[name] = folder.keep(projection, joints.get(name))
                 watch("project", len(done), len(clips))
 
             write_json(out / "config.json", folder.settings())
@@ -117,6 +125,8 @@ class Project:
         rows = [row for name in sorted(done) for row in done[name]]
         write_manifest(out, rows)
         if self.json is not None:
+            seconds = read_timing(out, "clip")
+            rows = [row | {"wall_s": seconds.get(row["name"])} for row in rows]
             whole, parts = _split(rows)
             summary = summaries(whole) | ({"rescued": summaries(parts)["all"]} if parts else {})
             table = {"schema": 1, "clips": rows, "rows": hash_rows(rows), "summary": summary, "failed": failed}
@@ -146,21 +156,24 @@ def _split(rows: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[d
 
 def read_all(
     files: Sequence[Path], fps: float | None, tick: Callable[[int], None]
-) -> tuple[list[Clip], list[dict[str, str]]]:
-    """Clips on the default skeleton, each with a name of its own, and what could not be read with reasons."""
+) -> tuple[list[Clip], dict[str, JointTrack], list[dict[str, str]]]:
+    """Clips on the default skeleton over the ground of their files, each with a name of its own; by name what was read
+    as joint positions; and what could not be read with reasons."""
     from morphloop.imitator.rescue import SUFFIX
-    from morphloop.motion import MotionError, read_motions, to_default
+    from morphloop.motion import JointTrack, MotionError, read_motions, to_default
     from morphloop.motion.names import file_name, free_name
     from morphloop.motion.opening import reading
 
     clips: list[Clip] = []
+    joints: dict[str, JointTrack] = {}
     failed: list[dict[str, str]] = []
     taken: set[str] = set()
     for done, path in enumerate(files, 1):
         for key, read in read_motions(path, fps):
             try:
                 with reading(path):
-                    clip = to_default(read())
+                    motion = read()
+                    clip = to_default(motion, keep_floor=True)
             except MotionError as error:
                 failed.append({"path": str(path), "reason": one_line(str(error))})
                 continue
@@ -168,8 +181,10 @@ def read_all(
             name = free_name(file_name(key), taken, SUFFIX)
             taken |= {name, name + SUFFIX}
             clips.append(replace(clip, name=name))
+            if isinstance(motion, JointTrack):
+                joints[name] = motion
         tick(done)
-    return clips, failed
+    return clips, joints, failed
 
 
 def report_failures(failed: list[dict[str, str]]) -> int:
@@ -180,12 +195,21 @@ def report_failures(failed: list[dict[str, str]]) -> int:
 
 
 def _finish(rows: list[dict[str, Any]], failed: list[dict[str, str]], out: Path) -> int:
-    table = Table("clip", "verdict", "by", *(f"{name} before > after" for name in REPORTED), title=str(out))
-    for row in rows:
-        figures = (f"{_figure(row['before'].get(n))} > {_figure(row['after'].get(n))}" for n in REPORTED)
+    from morphloop.metrics.report.names import distinct
+
+    terminal = Terminal()
+    shown = REPORTED[:NARROW] if terminal.width < WIDE else REPORTED
+    room = terminal.width - ROOM - FIGURE * len(shown)
+    headings = [Column(f"{name} before > after", min_width=FIGURE - 3, overflow="fold") for name in shown]
+    table = Table(Column("clip", no_wrap=True), Column("verdict", min_width=12), "by", *headings, title=str(out))
+    for row, name in zip(rows, distinct([row["name"] for row in rows], room), strict=True):
+        figures = (f"{_figure(row['before'].get(n))} > {_figure(row['after'].get(n))}" for n in shown)
         verdict = row["verdict"] if row["reason"] is None else f"{row['verdict']}: {row['reason']}"
-        table.add_row(row["name"], verdict, row["projector"], *figures)
-    Terminal().print(table)
+        table.add_row(name, verdict, row["projector"], *figures)
+    terminal.print(table)
+    for row in rows:
+        if row["reason"] is not None:
+            terminal.print(f"{row['name']}: {row['reason']}, {row['detail']}", style="dim", highlight=False)
     if failed:
         return report_failures(failed)
     return DONE if any(row["verdict"] in ("accepted", "rescued") for row in rows) else FAILED

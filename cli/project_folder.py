@@ -14,7 +14,8 @@ from typing import Any
 
 from morphloop.imitator import Projection, ProjectionConfig
 from morphloop.imitator.rescue import SUFFIX, RescueConfig, rescue
-from morphloop.motion import Clip, MotionError, save_clip, write_json
+from morphloop.metrics import measure
+from morphloop.motion import Clip, JointTrack, MotionError, save_clip, write_json
 from morphloop.motion.own_outputs import CONFIG, config_of
 from morphloop.motion.results import Basis, basis, hash_json, result_key
 from morphloop.motion.threads import held_threads
@@ -27,6 +28,7 @@ from morphloop.refinement_loop.records import (
     SOURCES,
     Record,
     broken_links,
+    finite,
     sealed,
 )
 from morphloop.refinement_loop.stages import CODE, OWN_CODE
@@ -115,12 +117,17 @@ class ProjectFolder:
             for leftover in (self.folder / place).glob(".*.tmp"):
                 leftover.unlink()
 
-    def keep(self, projection: Projection) -> list[Record]:
-        """Write a projection, what can be rescued of it if it is rejected, and last its record; returns the rows."""
+    def keep(self, projection: Projection, joints: JointTrack | None = None) -> list[Record]:
+        """Write a projection, what can be rescued of it if it is rejected, and last its record; returns the rows.
+
+        joints: what its file held where that are joint positions. `before` and `after` are read on the body's surface,
+        `before_joints` is what the file's own joints score.
+        """
         name = projection.source.name
         for stale in (name, name + SUFFIX):
             self._remove(stale)
         row = self._written(projection)
+        row["before_joints"] = None if joints is None else finite(measure(joints).values)
         part = None
         if row["verdict"] == "rejected" and self.cut is not None:
             part = self._rescued(projection)

@@ -50,7 +50,7 @@ class FolderGenerator:
         for path, name, read in motions:
             try:
                 with reading(path):
-                    clip = to_default(read())
+                    clip = to_default(read(), keep_floor=True)
             except MotionError as error:
                 self.failed[str(path.with_name(name + path.suffix))] = str(error)
                 continue

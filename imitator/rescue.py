@@ -12,9 +12,11 @@ from dataclasses import dataclass, replace
 import mujoco
 import numpy as np
 
-from morphloop.metrics import contact_frames, measure_rollout, track_errors
+from morphloop.metrics import measure_rollout, track_errors
+from morphloop.metrics.loaded import loaded_speeds
 from morphloop.motion import Clip, MotionError, Rollout
 from morphloop.sim import Body, certify
+from morphloop.sim.loads import foot_loads
 
 from .projection import Projection
 
@@ -32,7 +34,7 @@ class RescueConfig:
     head_drop_m: float = 0.15
     """Most by which the head may be under the reference's, metres: from there on it falls."""
     max_slide_mm_s: float = 150.0
-    """Largest mean foot slide over the stretch, mm/s."""
+    """Largest mean slide of loaded feet over the stretch, mm/s, as the verdict on a clip has it."""
 
 
 def good_ticks(clip: Clip, reference: Clip, config: RescueConfig) -> np.ndarray:
@@ -46,7 +48,7 @@ def good_ticks(clip: Clip, reference: Clip, config: RescueConfig) -> np.ndarray:
 def longest_stretch(good: np.ndarray, speed: np.ndarray, shortest: int, max_speed: float) -> tuple[int, int] | None:
     """First and last tick + 1 of the longest stretch that is good throughout and whose mean slide is in bounds.
 
-    good: (T,) bool; speed: (T, 2) slide of each foot, NaN where it does not stand; shortest: ticks; max_speed: in the
+    good: (T,) bool; speed: (T, 2) slide of each foot, NaN where it bears no load; shortest: ticks; max_speed: in the
     unit of `speed`. None if there is none.
     """
     frames = len(good)
@@ -104,7 +106,8 @@ def rescue(whole: Projection, body: Body, config: RescueConfig | None = None) ->
     shortest = round(config.shortest_s * clip.fps) + 1
     if len(good) < shortest:
         return None
-    speed = 1e3 * contact_frames(clip, body).group_speed()[: len(good), :2]
+    slide = 1e3 * loaded_speeds(foot_loads(rollout, body))  # of each control step, at whose end a tick is
+    speed = np.concatenate([np.full((1, 2), np.nan), slide])[: len(good)]
     found = longest_stretch(good, speed, shortest, config.max_slide_mm_s)
     if found is None:
         return None

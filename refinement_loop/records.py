@@ -16,14 +16,19 @@ from pathlib import Path
 from typing import Any
 
 from morphloop.imitator import Projection
-from morphloop.metrics import frozen_pose, measure
+from morphloop.metrics import frozen_pose, measure, track_errors
 from morphloop.motion import Clip, MotionError, load_clip, load_rollout, save_clip, save_rollout, write_json
 from morphloop.motion.results import hash_file, hash_json
 from morphloop.sim import Body, default_body
 
+from .departure import Departure, departure
 from .selection import Evidence, head_drop, out_of_range_ratio
 
 SOURCES, REFERENCES, CLIPS, ROLLOUTS, RECORDS = "sources", "references", "clips", "rollouts", "records"
+ASKED = ("unsupported_ratio", "residual_wrench_ratio")
+"""Figures of a reference that was lost: what it asks for that nobody can do."""
+AROUND_S = (1.0, 0.5)
+"""Seconds before and after a loss that are looked at for its cause: a body that is lost had begun to fall before."""
 Record = dict[str, Any]
 
 
@@ -49,12 +54,13 @@ def sealed(record: Record, folder: Path | None = None) -> Record:
 
 
 def is_sealed(record: Record) -> bool:
-    """Whether a record is as it was when its hash was taken."""
+    """Whether a record is as it was when its hash was taken; a table may add the seconds that it took, which no hash
+    covers."""
     return record.get("hash") == _own_hash(record)
 
 
 def _own_hash(record: Record) -> str:
-    return hash_json({name: value for name, value in record.items() if name != "hash"})
+    return hash_json({name: value for name, value in record.items() if name not in ("hash", "wall_s")})
 
 
 def hash_rows(rows: Sequence[Record]) -> str:
@@ -129,20 +135,41 @@ def load_motion(path: Path) -> Clip:
 
 def measured(folder: Path, name: str, body: Body | None = None) -> Record:
     """A clip's figures by the one contract: before (source), after (what physics did, with the forces of its rollout),
-    frozen (control); on the body that they were projected on, the default one if None."""
+    frozen (control), and reference (what was tracked) where it was lost; on the body that they were projected on, the
+    default one if None. With them what a verdict asks besides: lengths, and how the clip leaves its reference."""
     source = load_motion(folder / SOURCES / f"{name}.npz")
-    before, after = measure(source, body), {}
-    if (folder / CLIPS / f"{name}.npz").is_file():
-        clip, reference = (load_motion(folder / place / f"{name}.npz") for place in (CLIPS, REFERENCES))
-        rollout = load_rollout(folder / ROLLOUTS / f"{name}.npz")
-        after = finite(measure(clip, body, rollout=rollout, reference=reference).values)
-    return {
+    before = measure(source, body)
+    row: Record = {
         "variant": before.variant,
         "ground": before.ground,
         "before": finite(before.values),
-        "after": after,
+        "after": {},
         "frozen": finite(measure(frozen_pose(source), body).values),
+        "reference": {},
+        "clip_seconds": None,
+        "reference_seconds": None,
+        "departure": None,
     }
+    if not (folder / CLIPS / f"{name}.npz").is_file():
+        return row
+    clip, reference = (load_motion(folder / place / f"{name}.npz") for place in (CLIPS, REFERENCES))
+    rollout = load_rollout(folder / ROLLOUTS / f"{name}.npz")
+    success = track_errors(clip, reference, clip.num_frames == reference.num_frames)["success"]
+    return row | {
+        "after": finite(measure(clip, body, rollout=rollout, reference=reference).values),
+        "reference": {} if success else _asked(reference, clip.num_frames, body),
+        "clip_seconds": clip.duration,
+        "reference_seconds": reference.duration,
+        "departure": finite(asdict(departure(clip, reference))),
+    }
+
+
+def _asked(reference: Clip, lost: int, body: Body | None) -> dict[str, float | None]:
+    """What a reference asks for around the frame where it was lost: `ASKED` of that stretch."""
+    before, after = (round(seconds * reference.fps) for seconds in AROUND_S)
+    stretch = reference.slice(max(0, lost - before), min(reference.num_frames, lost + after))
+    found = finite(measure(stretch, body).values)
+    return {name: found[name] for name in ASKED}
 
 
 def evidence(record: Record) -> Evidence:
@@ -156,7 +183,10 @@ def evidence(record: Record) -> Evidence:
         replay_reason=None if certificate is None else certificate["reason"],
         head_drop_m=record["head_drop_m"],
         out_of_range_ratio=record["out_of_range_ratio"],
-        before=record["before"],
+        seconds=record["clip_seconds"],
+        reference_seconds=record["reference_seconds"],
+        departure=None if record["departure"] is None else Departure(**record["departure"]),
+        reference=record["reference"],
         after=record["after"],
         tracking=record["tracking"],
     )

@@ -17,8 +17,10 @@ from morphloop.cli.config import overlay, take_config
 from morphloop.cli.console import guarded
 from morphloop.cli.demo import DEMO_PROMPTS
 from morphloop.cli.loop import LoopRun
+from morphloop.envs import prepare
 from morphloop.imitator import Projection
 from morphloop.metrics import track_errors
+from morphloop.metrics.report.names import distinct
 from morphloop.motion import MotionError, load_rollout, make_corpus, read_manifest, save_clip
 from morphloop.refinement_loop import LoopConfig, read_prompts, report, steps
 from morphloop.sim import Recorder, certify, default_body
@@ -31,8 +33,8 @@ def run(capsys, *args):
 
 
 def hold(clip):
-    """A projection that holds the first pose of a clip for a third of a second."""
-    body, source, clip = default_body(), clip, clip.slice(0, 10)
+    """A projection that holds the first pose of a clip for two thirds of a second."""
+    body, source, clip = default_body(), clip, prepare(clip, default_body()).slice(0, 20)
     recorder = Recorder(body, body.qpos_from_clip(clip)[0], np.zeros(body.model.nv))
     for _ in range(clip.num_frames - 1):
         recorder.step(np.zeros(body.model.nu))
@@ -167,9 +169,53 @@ def test_project_does_the_rest_of_a_batch_and_names_the_bad_files(tmp_path, clip
         assert clip["before"]["slide_loaded_mm_s"] is None, "the input has no forces"
         assert clip["after"]["slide_loaded_mm_s"] is not None
         assert clip["certificate"]["bit_equal"] is True
-        assert load_rollout(out / "rollouts" / f"{clip['name']}.npz").num_frames == 10
+        assert load_rollout(out / "rollouts" / f"{clip['name']}.npz").num_frames == 20
+        assert clip["wall_s"] == 0.1
     assert [row["name"] for row in read_manifest(out)] == [clip["name"] for clip in result["clips"]]
+    for path in (*out.glob("records/*.json"), out / "manifest.jsonl"):
+        assert "wall_s" not in path.read_text(), "a clock is not a result"
     assert {"all", "accepted"} == result["summary"].keys()
+
+
+def evaluated(path, capsys, *flags):
+    """Figures of a file as `evaluate` gives them."""
+    out = path.parent / "evaluated.json"
+    assert main(["evaluate", str(path), "--json", str(out), *flags]) == 0
+    capsys.readouterr()
+    (row,) = json.loads(out.read_text())["clips"]
+    return row["metrics"]
+
+
+@pytest.mark.parametrize("kind", ["bvh", "amass", "humanml3d-joints"])
+def test_before_is_what_evaluate_says_of_the_same_file(kind, tmp_path, capsys, fake_physics):
+    """A file that stands under its floor was so before, whatever retargeting to another skeleton would do about it."""
+    clip = make_corpus(1, 5)[0].slice(0, 40).moved(np.array([0.0, 0.0, -0.035]))
+    save_clip(tmp_path / "in" / "sunk.npz", clip)
+    assert main(["convert", str(tmp_path / "in"), "--out", str(tmp_path / "files"), "--to", kind]) == 0
+    (path,) = (path for path in (tmp_path / "files").rglob("*.*") if path.suffix in (".bvh", ".npz", ".npy"))
+    fps = ["--fps", "20"] if path.suffix == ".npy" else []
+    result = tmp_path / "r.json"
+    args = ["project", str(path), "--policy", "none", "--out", str(tmp_path / "o"), "--json", str(result), *fps]
+    assert main(args) in (0, 1)
+    capsys.readouterr()
+    (row,) = json.loads(result.read_text())["clips"]
+    side = row["before"] if row["before_joints"] is None else row["before_joints"]
+    found = evaluated(path, capsys, *fps)
+    assert row["before"]["penetration_mean_mm"] > 15.0, "the file's own ground"
+    known = {name: value for name, value in found.items() if value is not None}
+    assert {name: value for name, value in side.items() if value is not None} == pytest.approx(
+        known, rel=0.02, abs=1e-4
+    )
+
+
+def test_names_that_are_alike_stay_apart_in_a_table():
+    names = [f"mdm_a_person_walks_forward_and_turns_left_sample_{k}" for k in range(4)]
+    names += [f"{k}_a_person_walks_forward_and_turns_{k}_left_sample" for k in range(4)]
+    names += ["a_person_walks_and_waves_to_the_left_side", "a_person_walks_and_bends_to_the_left_side"]
+    for width in (9, 14, 20, 80):
+        short = distinct(names, width)
+        assert len(set(short)) == len(names), width
+        assert max(map(len, short)) <= width
 
 
 def test_loop_runs_a_folder_and_status_report_and_lineage_read_it(tmp_path, clips, capsys, fake_physics):

@@ -5,11 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from morphloop.envs import prepare
+from morphloop.metrics import measure, track_errors
 from morphloop.motion import DEFAULT_SKELETON, Clip
 from morphloop.refinement_loop import REASONS, Evidence, SelectionConfig, judge, tally
+from morphloop.refinement_loop.departure import Departure, departure
 from morphloop.refinement_loop.selection import head_drop, out_of_range_ratio
 from morphloop.sim import default_body
 
+NEAR = Departure(part="left_wrist", error_m=0.1, at_s=1.0, lean_deg=3.0, drop_m=0.02)
 GOOD = Evidence(
     name="good",
     simulated=True,
@@ -18,24 +22,32 @@ GOOD = Evidence(
     replay_reason=None,
     head_drop_m=0.02,
     out_of_range_ratio=0.0,
-    before={"unsupported_ratio": 0.0},
-    after={"slide_mean_mm_s": 40.0, "unsupported_ratio": 0.0},
-    tracking={"success": 1.0, "skill": 0.8},
+    seconds=3.0,
+    reference_seconds=3.0,
+    departure=NEAR,
+    reference={},
+    after={"slide_mean_mm_s": 40.0, "slide_loaded_mm_s": 12.0, "unsupported_ratio": 0.0},
+    tracking={"success": 1.0, "skill": 0.8, "e_mpjpe_mm": 40.0},
 )
-LOST = {"success": 0.0, "skill": -2.0}
+LOST = replace(GOOD, tracking={"success": 0.0, "skill": -2.0}, seconds=1.2)
 
 CASES = [
     ("nothing simulated", replace(GOOD, simulated=False, why_not="not finite after 3 steps")),
     ("out of the body's reach", replace(GOOD, simulated=False, why_not="out of the body's reach: knee bends back")),
     ("did not replay", replace(GOOD, replays=False, replay_reason="largest error 0.3")),
     ("did not replay", replace(GOOD, replays=None)),
-    ("fell", replace(GOOD, tracking=LOST, head_drop_m=0.6)),
-    ("out of the body's reach", replace(GOOD, tracking=LOST, out_of_range_ratio=0.9)),
-    ("off the ground too long", replace(GOOD, tracking=LOST, before={"unsupported_ratio": 0.8})),
-    ("drifted", replace(GOOD, tracking=LOST)),
+    ("fell", replace(LOST, head_drop_m=0.6)),
+    ("fell", replace(LOST, departure=replace(NEAR, lean_deg=34.0))),
+    ("out of the body's reach", replace(LOST, out_of_range_ratio=0.9)),
+    ("off the ground too long", replace(LOST, reference={"unsupported_ratio": 0.8})),
+    ("drifted", LOST),
+    ("too short", replace(GOOD, seconds=5 / 30, reference_seconds=5 / 30)),
+    ("lost the pose", replace(GOOD, departure=replace(NEAR, part="head", error_m=0.59))),
+    ("fell", replace(GOOD, departure=replace(NEAR, part="head", error_m=0.59, drop_m=0.5))),
     ("drifted", replace(GOOD, tracking={"success": 1.0, "skill": 0.0})),
-    ("slid", replace(GOOD, after={"slide_mean_mm_s": 400.0, "unsupported_ratio": 0.0})),
-    ("off the ground too long", replace(GOOD, after={"slide_mean_mm_s": 40.0, "unsupported_ratio": 0.5})),
+    ("slid", replace(GOOD, after={"slide_loaded_mm_s": 400.0, "unsupported_ratio": 0.0})),
+    ("slid", replace(GOOD, after={"slide_loaded_mm_s": None, "slide_mean_mm_s": 400.0})),
+    ("off the ground too long", replace(GOOD, after={"slide_loaded_mm_s": 40.0, "unsupported_ratio": 0.5})),
 ]
 
 
@@ -60,17 +72,64 @@ def test_null_metrics_decide_nothing():
     assert judge(evidence, SelectionConfig()).verdict == "accepted"
 
 
-def test_skill_is_not_asked_of_a_clip_that_stands_still():
+def test_a_still_clip_is_asked_to_be_still_and_not_for_skill():
     still = {"success": 1.0, "skill": -0.6, "e_mpjpe_mm": 10.0}  # the frozen pose errs by 6 mm
     assert judge(replace(GOOD, tracking=still), SelectionConfig()).verdict == "accepted"
     moving = {"success": 1.0, "skill": -0.6, "e_mpjpe_mm": 100.0}
     assert judge(replace(GOOD, tracking=moving), SelectionConfig()).reason == "drifted"
+    wild = judge(replace(GOOD, tracking={"success": 1.0, "skill": -6.0, "e_mpjpe_mm": 120.0}), SelectionConfig())
+    assert wild.reason == "drifted", "six times as far off as a pose that is held, though the reference stands still"
+    assert "120 mm" in wild.detail
 
 
 def test_thresholds_come_from_the_config():
-    evidence = replace(GOOD, after={"slide_mean_mm_s": 41.0})
+    evidence = replace(GOOD, after={"slide_loaded_mm_s": 41.0})
     assert judge(evidence, SelectionConfig(max_slide_mm_s=40.0)).reason == "slid"
     assert judge(evidence, SelectionConfig(max_slide_mm_s=42.0)).verdict == "accepted"
+
+
+def test_slide_that_touches_nothing_rejects_no_dance():
+    """Feet that swing low read fast by height; what bears load hardly moves."""
+    dance = replace(GOOD, after={"slide_mean_mm_s": 220.0, "slide_loaded_mm_s": 35.0})
+    verdict = judge(dance, SelectionConfig())
+    assert (verdict.verdict, verdict.detail) == ("accepted", "")
+
+
+def test_where_load_is_unknown_the_verdict_says_which_rule_decided():
+    after = {"slide_mean_mm_s": 100.0, "slide_loaded_mm_s": None}
+    assert "by height" in judge(replace(GOOD, after=after), SelectionConfig()).detail
+    slid = judge(replace(GOOD, after=after | {"slide_mean_mm_s": 400.0}), SelectionConfig())
+    assert slid.reason == "slid"
+    assert "by height" in slid.detail
+    loaded = judge(replace(GOOD, after=after | {"slide_loaded_mm_s": 400.0}), SelectionConfig())
+    assert "loaded feet slide 400 mm/s" in loaded.detail
+
+
+def test_the_detail_names_part_and_second():
+    away = judge(replace(GOOD, departure=replace(NEAR, part="left_wrist", error_m=0.59, at_s=1.23)), SelectionConfig())
+    assert "left wrist 0.59 m from the reference at 1.2 s" in away.detail
+    fell = judge(replace(LOST, head_drop_m=0.6), SelectionConfig())
+    assert fell.detail.startswith("lost at 1.2 s of 3.0: head 0.60 m under the reference")
+    drifted = judge(replace(LOST, departure=replace(NEAR, part="pelvis", error_m=0.7)), SelectionConfig())
+    assert "most of it pelvis with 0.70 m at 1.0 s" in drifted.detail
+
+
+def test_sitting_on_no_chair_needs_more_than_the_ground_gives():
+    sitting = standing(60).rotations.copy()
+    for side in ("left", "right"):
+        for joint, angle in (("hip", -np.pi / 2), ("knee", np.pi / 2)):
+            sitting[:, DEFAULT_SKELETON.index(f"{side}_{joint}")] = [np.cos(angle / 2), 0.0, np.sin(angle / 2), 0.0]
+    chair = prepare(replace(standing(60), rotations=sitting), default_body())
+    residual = {clip: measure(clip).values["residual_wrench_ratio"] for clip in (chair, standing(60))}
+    print(residual.values())
+    assert residual[chair] > SelectionConfig().max_residual
+
+
+def test_a_reference_that_leans_on_a_chair_is_told():
+    asked = replace(LOST, head_drop_m=0.6, reference={"unsupported_ratio": 0.0, "residual_wrench_ratio": 0.7})
+    verdict = judge(asked, SelectionConfig())
+    assert verdict.reason == "fell"
+    assert "leans on what is not there" in verdict.detail
 
 
 def test_tally_counts_every_clip_once():
@@ -83,6 +142,44 @@ def test_tally_counts_every_clip_once():
 def standing(frames: int = 10, height: float = 0.945) -> Clip:
     rotations = np.tile([1.0, 0.0, 0.0, 0.0], (frames, DEFAULT_SKELETON.num_joints, 1))
     return Clip(30.0, DEFAULT_SKELETON, np.tile([0.0, 0.0, height], (frames, 1)), rotations)
+
+
+def test_a_fold_at_the_waist_that_the_mean_hides_is_found_with_its_part_and_second():
+    reference, rotations = standing(90), standing(90).rotations.copy()
+    spine = DEFAULT_SKELETON.index("spine1")
+    rotations[30:45, spine] = [np.cos(0.6), 0.0, np.sin(0.6), 0.0]
+    clip = replace(reference, rotations=rotations)
+    assert track_errors(clip, reference)["success"] == 1.0
+    away = departure(clip, reference)
+    assert away.part == "head" or away.part.endswith(("wrist", "hand"))
+    assert away.error_m > 0.45
+    assert 1.0 <= away.at_s <= 1.5
+    assert away.drop_m == pytest.approx(0.0)
+    assert away.lean_deg == pytest.approx(0.0, abs=1e-3)
+
+
+def test_a_flick_of_one_frame_is_no_departure():
+    reference, rotations = standing(90), standing(90).rotations.copy()
+    rotations[40, DEFAULT_SKELETON.index("spine1")] = [np.cos(0.6), 0.0, np.sin(0.6), 0.0]
+    assert departure(replace(reference, rotations=rotations), reference).error_m < 0.2
+
+
+def test_a_body_that_topples_like_a_stick_leans():
+    """Its head is a tenth of a metre lower when the mean error reaches half a metre."""
+    reference, turn = standing(30), np.radians(30.0)
+    rotations = reference.rotations.copy()
+    rotations[-1, 0] = [np.cos(turn / 2), 0.0, np.sin(turn / 2), 0.0]
+    toppled = departure(replace(reference, rotations=rotations), reference)
+    assert toppled.lean_deg == pytest.approx(30.0, abs=0.5)
+
+
+@pytest.mark.parametrize("frames", [1, 2])
+def test_a_clip_of_hardly_a_frame_has_a_departure_and_is_too_short(frames):
+    clip = standing(frames, height=3.9)
+    away = departure(clip, standing(frames))
+    assert away.error_m == pytest.approx(3.9 - 0.945)
+    judged = judge(replace(GOOD, seconds=clip.duration, departure=away), SelectionConfig())
+    assert judged.reason == "too short"
 
 
 def test_head_drop_is_the_worst_frame_over_the_common_length():

@@ -13,6 +13,7 @@ from morphloop.motion.terminal import Terminal
 from .compare import Comparison, not_paired
 from .evaluate import Evaluation
 from .look import tone
+from .names import distinct
 from .worst import HEADLINES, KEY_METRICS, rank
 
 WORST = 10
@@ -110,9 +111,11 @@ def _print_worst(result: Evaluation, variant: str, console: Terminal) -> None:
         table.add_column(heading, justify="right", min_width=width)
         room -= width + 3
     table.columns[0].max_width = room
-    for row, fault in zip(result.rows.rows(variant, ranking.places[:WORST]), ranking.fault, strict=False):
+    worst = list(result.rows.rows(variant, ranking.places[:WORST]))
+    names = distinct([row["name"] for row in worst], room)
+    for name, row, fault in zip(names, worst, ranking.fault, strict=False):
         what = KEY_METRICS[fault].fault if fault >= 0 else "-"
-        table.add_row(row["name"], what, *[figure(row["metrics"].get(metric.name)) for metric in metrics])
+        table.add_row(name, what, *[figure(row["metrics"].get(metric.name)) for metric in metrics])
     console.print(table)
 
 
