@@ -114,13 +114,15 @@ def _table_faults(result: RoundResult) -> list[str]:
 
 
 def grown_faults(rows: Sequence[Record], table: Sequence[Record]) -> list[str]:
-    """What a table says of the clips in `rows` otherwise than they do; it may say more."""
+    """What a table says of the clips in `rows` otherwise than they do; it may say more, and a verdict's reason stands
+    where the projector's stood."""
     known = {row["name"]: row for row in rows}
     if [row.get("name") for row in table] != list(known):
         return ["holds other clips than the stage before it"]
     faults = []
     for row in table:
         had = known[row["name"]]
-        other = sorted(key for key in had if key != "hash" and row.get(key) != had[key])
+        judged = ("hash", "reason") if "verdict" in row and "verdict" not in had else ("hash",)
+        other = sorted(key for key in had if key not in judged and row.get(key) != had[key])
         faults += [f"{row['name']}: {key} is not what the stage before it says" for key in other[:1]]
     return faults

@@ -173,12 +173,13 @@ def _asked(reference: Clip, lost: int, body: Body | None) -> dict[str, float | N
 
 
 def evidence(record: Record) -> Evidence:
-    """What a verdict rests on, from a record with its figures."""
+    """What a verdict rests on, from a record with its figures; of one that has a verdict, what it rested on."""
     certificate = record["certificate"]
+    why_not = record["detail"] if "verdict" in record else record["reason"]
     return Evidence(
         name=record["name"],
         simulated=record["id"] is not None,
-        why_not=record["reason"],
+        why_not=why_not,
         replays=None if certificate is None else certificate["passed"],
         replay_reason=None if certificate is None else certificate["reason"],
         head_drop_m=record["head_drop_m"],

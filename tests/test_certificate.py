@@ -26,6 +26,7 @@ from morphloop.motion import (
     load_clip,
     load_rollout,
     make_corpus,
+    read_manifest,
     save_clip,
     save_rollout,
     write_json,
@@ -298,10 +299,11 @@ def by_servos(source: Clip) -> Projection:
     return Projection(source, reference, clip, rollout, "refiner", tracking, certificate, None, 0.1, sim)
 
 
-def motions(count: int) -> list[Clip]:
-    """Clips of a third of a second, as files keep them."""
-    corpus = make_corpus(count, 5, "test")
-    return [replace(clip.slice(0, 10), name=f"clip{k}", texts=(f"clip {k}",)) for k, clip in enumerate(corpus)]
+def motions(count: int, frames: int = 20) -> list[Clip]:
+    """Clips of two thirds of a second in which the feet stand, as files keep them."""
+    standing = ("raise_arm", "reach", "wave")
+    corpus = [c for c in make_corpus(24, 5, "test") if c.provenance.notes["action"] in standing][:count]
+    return [replace(clip.slice(0, frames), name=f"clip{k}", texts=(f"clip {k}",)) for k, clip in enumerate(corpus)]
 
 
 def project_folder(folder: Path) -> ProjectFolder:
@@ -529,7 +531,7 @@ def test_project_names_a_broken_link_and_does_the_clip_again(projected: Path, tm
         shutil.rmtree(place.folder)
 
 
-def run_of(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def run_of(home: Path, monkeypatch: pytest.MonkeyPatch, frames: int = 20) -> Path:
     """A round over a folder of one clip, projected by servos."""
 
     def project_clips(clips: Sequence[Clip], policy: object, config: object, on_done: Callable, *rest: object) -> None:
@@ -537,10 +539,18 @@ def run_of(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             on_done(by_servos(clip))
 
     monkeypatch.setattr(steps, "project_clips", project_clips)
-    for clip in motions(1):
+    for clip in motions(1, frames):
         save_clip(home / "clips" / f"{clip.name}.npz", clip)
     start_run(home / "run", LoopConfig(clips=str(home / "clips")), lambda *told: None)
     return home / "run"
+
+
+def test_a_run_with_a_rejected_clip_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The verdict's reason stands where the projector's stood; that is no forgery."""
+    run = run_of(tmp_path, monkeypatch, frames=8)
+    (row,) = read_manifest(run / "round_00" / "select")
+    assert (row["verdict"], row["reason"]) == ("rejected", "too short")
+    assert verify(run).faults == []
 
 
 def test_a_run_is_walked_from_prompt_to_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -1,6 +1,6 @@
 """Every reason of a verdict, by construction."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ import pytest
 from morphloop.envs import prepare
 from morphloop.metrics import measure, track_errors
 from morphloop.motion import DEFAULT_SKELETON, Clip
-from morphloop.refinement_loop import REASONS, Evidence, SelectionConfig, judge, tally
+from morphloop.refinement_loop import REASONS, Evidence, SelectionConfig, evidence, judge, tally
 from morphloop.refinement_loop.departure import Departure, departure
 from morphloop.refinement_loop.selection import head_drop, out_of_range_ratio
 from morphloop.sim import default_body
@@ -56,9 +56,9 @@ def test_a_good_clip_is_accepted_without_a_reason():
     assert (verdict.verdict, verdict.reason, verdict.name) == ("accepted", None, "good")
 
 
-@pytest.mark.parametrize(("reason", "evidence"), CASES)
-def test_each_fault_has_its_reason_and_says_the_figure(reason, evidence):
-    verdict = judge(evidence, SelectionConfig())
+@pytest.mark.parametrize(("reason", "found"), CASES)
+def test_each_fault_has_its_reason_and_says_the_figure(reason, found):
+    verdict = judge(found, SelectionConfig())
     assert (verdict.verdict, verdict.reason) == ("rejected", reason)
     assert verdict.detail
 
@@ -80,6 +80,16 @@ def test_a_still_clip_is_asked_to_be_still_and_not_for_skill():
     wild = judge(replace(GOOD, tracking={"success": 1.0, "skill": -6.0, "e_mpjpe_mm": 120.0}), SelectionConfig())
     assert wild.reason == "drifted", "six times as far off as a pose that is held, though the reference stands still"
     assert "120 mm" in wild.detail
+
+
+def test_a_row_with_a_verdict_is_judged_again_to_the_same():
+    """The verdict's reason stands where the projector's stood."""
+    row = {"name": "x", "id": None, "reason": "not finite after 3 steps", "certificate": None, "tracking": {}}
+    row |= {"head_drop_m": None, "out_of_range_ratio": None, "clip_seconds": None, "reference_seconds": None}
+    row |= {"departure": None, "reference": {}, "after": {}}
+    first = judge(evidence(row), SelectionConfig())
+    assert first.detail == "not finite after 3 steps"
+    assert judge(evidence(row | asdict(first)), SelectionConfig()) == first
 
 
 def test_thresholds_come_from_the_config():
