@@ -209,8 +209,8 @@ def test_a_generator_answers_once_in_a_run(asked):
     again, start = Answers("better", knows(0.92)), Answers("start", knows(0.9), FLOAT_M)
     first = compare_generators(start, start, again, asked, quiet)
     assert (again.asked, start.asked) == (0, 0)
-    path = next(asked.folder.glob("*.json"))
-    path.write_text(path.read_text().replace('"adherence": 1.0', '"adherence": 0.5', 1))
+    for path in asked.folder.glob("*.json"):  # figures that were changed by hand are not believed
+        path.write_text(path.read_text().replace('"adherence": 1.0', '"adherence": 0.5', 1))
     assert compare_generators(start, start, again, asked, quiet) == first
     assert again.asked + start.asked > 0
 
