@@ -245,7 +245,8 @@ def _walk(
     if "before" in row:
         yield _figure_faults(record, row, measured(folder, name, body), FIGURE_TOLERANCE)
     if "verdict" in row:
-        found = asdict(judge(evidence(row), selection))
+        said = row if row["id"] is not None else row | {"reason": row["detail"]}  # the projector's words stand there
+        found = asdict(judge(evidence(said), selection))
         if row["verdict"] == "rescued" and found["verdict"] == "accepted":
             found["verdict"] = "rescued"
         if any(row[key] != value for key, value in found.items()):
