@@ -21,7 +21,7 @@ GIVE_M = 0.002
 LEFT_ALONE_M = 0.003
 """A stance that travels, hovers or sinks by no more than this is good enough as it is."""
 PLANTED_HEIGHT = 0.035
-PLANTED_SPEED = 0.25
+PLANTED_SPEED = 0.35
 """A foot whose lowest point is under this height, metres, and whose point of contact is under this speed, m/s, is meant
 to stand: a generator's feet hover and creep, so the bounds are wider than those of the contact metric."""
 SHORTEST_SWING_S = 0.12
