@@ -265,7 +265,7 @@ def test_speed_is_timed_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
     config = bench_speed.SpeedConfig(envs=4, steps=10, updates=1, walks=1, together=1, seconds=0.2, workers=0)
     kept: list[int] = []
     told = bench_speed.measure_speed(config, keep=lambda part: kept.append(len(part)))
-    assert kept == [3, 4, 5, 6, 7]
+    assert kept == [5, 6, 7, 8, 9]
     environment = told["environment"]
     assert environment["ratio"] == pytest.approx(environment["env_steps_per_s"] / environment["raw_steps_per_s"])
     assert sum(environment["share"].values()) == pytest.approx(1.0)
