@@ -63,6 +63,8 @@ COMMANDS: Tree = {
     "bench": {"metrics": BenchMetrics, "imitator": BenchImitator},
 }
 
+MAY_BE_EMPTY = ("--sets",)
+"""Flags to which an empty text says something: none."""
 CONFIG_HELP = "--config FILE.yaml lays the values of a file over the defaults below; flags win over both."
 
 
@@ -73,8 +75,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(args: list[str]) -> int:
-    for arg in args:
-        if not arg or (arg.startswith("--") and arg.endswith("=")):
+    for before, arg in zip(["", *args], args, strict=False):
+        flag, _, value = arg.partition("=") if arg.startswith("--") and "=" in arg else (before, "", arg)
+        if not value and flag not in MAY_BE_EMPTY:
             raise MotionError(f"'{arg}': an empty value, expected a path, a number or a text")
     node: type[Command] | Tree = COMMANDS
     words = ["morphloop"]
