@@ -6,7 +6,7 @@ import io
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TextIO
+from typing import Any, TextIO
 
 
 class _Patient(io.RawIOBase):
@@ -16,7 +16,7 @@ class _Patient(io.RawIOBase):
     def __init__(self, raw: io.RawIOBase) -> None:
         self._raw = raw
 
-    def write(self, data: bytes) -> int | None:  # pyright: ignore[reportIncompatibleMethodOverride]  # any buffer
+    def write(self, data: Any) -> int | None:
         try:
             return self._raw.write(data)
         except BrokenPipeError:

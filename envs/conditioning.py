@@ -168,7 +168,7 @@ def smoothed(clip: Clip, corner_hz: float) -> Clip:
 
 def wrong_stances(clip: Clip, planted: np.ndarray, body: Body) -> np.ndarray:
     """(T, 2) bool: stances whose point of contact travels, hovers or sinks by more than `LEFT_ALONE_M`."""
-    return feet_correction(clip, planted, body, between=False).any(axis=-1)
+    return np.asarray(feet_correction(clip, planted, body, between=False).any(axis=-1))
 
 
 def feet_correction(clip: Clip, planted: np.ndarray, body: Body, between: bool = True) -> np.ndarray:

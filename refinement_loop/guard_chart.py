@@ -140,7 +140,7 @@ def _panel(panel: Panel, labels: Sequence[str]) -> str:
         parts.append(_line("grid", LEFT, y(tick), WIDTH - RIGHT, y(tick)))
         parts.append(_tick(f"{tick:g}" if abs(tick) > 1e-9 * step else "0", LEFT - 6, y(tick) + 4, "end"))
     for place in np.unique(np.linspace(0, len(labels) - 1, min(len(labels), LABELS)).round().astype(int)):
-        parts.append(_tick(labels[place], x(place), HEIGHT - BOTTOM + 18, "middle"))
+        parts.append(_tick(labels[int(place)], x(place), HEIGHT - BOTTOM + 18, "middle"))
     if panel.bound is not None:
         parts.append(_line("bound", LEFT, y(panel.bound), WIDTH - RIGHT, y(panel.bound)))
         parts.append(_tick("bound", LEFT + 2, y(panel.bound) - 4, "start"))

@@ -138,8 +138,9 @@ def _whole(folder: Path, clip: Clip) -> Record | None:
         record = load_record(folder, clip.name)
     except (OSError, ValueError, RecursionError):
         return None
-    ours = isinstance(record, dict) and (record.get("name"), record.get("source_id")) == (clip.name, clip.id)
-    return record if ours and not broken_links(folder, record) else None
+    if not isinstance(record, dict) or (record.get("name"), record.get("source_id")) != (clip.name, clip.id):
+        return None
+    return None if broken_links(folder, record) else record
 
 
 def measure_all(folder: Path, projected: Path, tick: Tick) -> dict[str, Any]:

@@ -70,13 +70,19 @@ def shaky_policy(body: Body) -> Policy:
     return policy.eval()
 
 
+def slow(clip: Clip, frames: int, name: str) -> Clip:
+    """The first pose of a clip held for so many frames, one a second."""
+    held = np.zeros(frames, int)
+    return replace(clip, fps=1.0, root_pos=clip.root_pos[held], rotations=clip.rotations[held], name=name)
+
+
 # -- one batch, many clips -------------------------------------------------------------------------------------------
 
 
 def test_projection_keeps_order_and_says_why_there_is_nothing(body: Body, squat: Clip):
     other = replace(DEFAULT_SKELETON, offsets=DEFAULT_SKELETON.offsets * 1.2)
     stranger = Clip(squat.fps, other, squat.root_pos, squat.rotations, name="stranger")
-    endless = replace(squat.slice(0, 2), fps=1 / 700, name="endless")
+    endless = slow(squat, 701, "endless")
     short = small(squat, 0, 6)
     done: list[Projection] = []
     config = ProjectionConfig(projector="refiner", refiner="sampling", sampling=SEARCHING)
@@ -231,7 +237,7 @@ def test_errors_are_taken_against_what_was_prepared_not_against_what_was_eased(b
 
 
 def test_a_reference_too_long_to_balance_says_so(body: Body, squat: Clip):
-    long = replace(squat.slice(0, 3), fps=1 / 31, name="long")
+    long = slow(squat, 63, "long")
     config = ProjectionConfig(projector="refiner", conditioning=replace(QUIET, balance=True))
     (result,) = project_clips([long], config=config, body=body)
     assert result.clip is None

@@ -114,7 +114,7 @@ def test_a_generator_draws_from_streams_of_its_own(clip: Clip, tmp_path: Path) -
 def _train(clip: Clip) -> Callable[[], object]:
     env = TrackingEnv([prepare(clip, default_body())], default_body(), 2)
     policy = new_policy(default_body(), (8, 8))
-    return lambda: train_ppo(policy, env, 1, 60.0, PpoConfig(steps=4, minibatch=8, epochs=1))
+    return lambda: train_ppo(policy, env, 1, PpoConfig(steps=4, minibatch=8, epochs=1))
 
 
 def test_an_imitator_draws_from_streams_of_its_own(clip: Clip, tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_an_imitator_draws_from_streams_of_its_own(clip: Clip, tmp_path: Path) -
     tape = load_tape(path, body)
     assert tape is not None
     with untouched():
-        distil(new_policy(body, (8, 8)), [tape], body, 0.01, DISTIL)
+        distil(new_policy(body, (8, 8)), [tape], body, DISTIL)
 
 
 @pytest.mark.parametrize("refiner", ["ilqr", "sampling"])
