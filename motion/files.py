@@ -65,7 +65,6 @@ def write_atomic(path: Path | str, write: Callable[[IO[bytes]], Any]) -> Path:
             os.fsync(stream.fileno())  # or a power cut may leave the new name with none of its bytes
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
-        sync_folder(path.parent)
     except OSError as error:
         Path(temporary).unlink(missing_ok=True)
         raise MotionError(f"{path}: cannot write here ({error.strerror}), choose a writable folder") from None
