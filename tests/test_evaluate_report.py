@@ -99,7 +99,11 @@ def test_ctrl_c_leaves_no_worker_and_no_file(
 
     monkeypatch.setattr("morphloop.cli.evaluate.progress_bars", interrupting)
     outputs = ["--json", str(tmp_path / "out.json"), "--html", str(tmp_path / "out.html")]
-    assert main(["evaluate", str(tmp_path / "in"), "--workers", "2", *outputs]) == 130
+    heard = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job is deaf to it
+    try:
+        assert main(["evaluate", str(tmp_path / "in"), "--workers", "2", *outputs]) == 130
+    finally:
+        signal.signal(signal.SIGINT, heard)
     assert "interrupted" in capsys.readouterr().err
     assert multiprocessing.active_children() == []
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
