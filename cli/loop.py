@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +11,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from morphloop.motion import MotionError
+from morphloop.motion.opening import read_json
 from morphloop.motion.terminal import Terminal, complain, say
 
 from .console import (
@@ -199,7 +199,7 @@ def finish(out: Path, rounds: list[RoundResult], json_path: Path | None) -> int:
 def print_rounds(out: Path, rounds: list[RoundResult]) -> None:
     """The table that a run ends with: figures before and after over all and over accepted clips, round by round."""
     for result in rounds:
-        summary = json.loads((result.stages["select"].folder / "summary.json").read_text())
+        summary = read_json(result.stages["select"].folder / "summary.json")
         counts = result.counts
         title = f"{out} round {result.number}: {counts['accepted']} of {counts['clips']} clips accepted"
         table = Table(Column("mean", no_wrap=True), *COLUMNS, title=title)

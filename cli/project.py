@@ -13,7 +13,7 @@ from rich.table import Column, Table
 from morphloop.motion.terminal import Terminal, complain
 from morphloop.motion.threads import fixed_threads
 
-from .console import BAD_INPUT, DONE, FAILED, one_line, policy_file, progress_bars, writable_files
+from .console import BAD_INPUT, DONE, FAILED, files_below, one_line, policy_file, progress_bars, writable_files
 
 if TYPE_CHECKING:
     from morphloop.motion import Clip, JointTrack
@@ -80,7 +80,7 @@ class Project:
     @fixed_threads()
     def run(self) -> int:
         from morphloop.imitator import load_policy, project_clips
-        from morphloop.motion import MotionError, find_motions, write_json, write_manifest
+        from morphloop.motion import MotionError, write_json, write_manifest
         from morphloop.motion.own_outputs import pass_over_own
         from morphloop.refinement_loop import hash_rows, summaries
         from morphloop.refinement_loop.timing import append_timing, read_timing
@@ -90,9 +90,12 @@ class Project:
 
         body = driven_body(self.body)
         policy_path = None if self.projector == "refiner" else policy_file(self.policy)
-        files, own = pass_over_own(find_motions(self.paths), self.paths, self.out)
+        missing: list[dict[str, str]] = []
+        files, own = pass_over_own(files_below(self.paths, missing), self.paths, self.out)
         for place in own:
             complain(f"{place}: passed over, morphloop wrote it")
+        if not files and missing:
+            return BAD_INPUT
         if not files:
             raise MotionError(f"{', '.join(map(str, self.paths))}: holds nothing but what morphloop wrote")
         writable_files(self.json)
@@ -129,9 +132,10 @@ class Project:
             rows = [row | {"wall_s": seconds.get(row["name"])} for row in rows]
             whole, parts = _split(rows)
             summary = summaries(whole) | ({"rescued": summaries(parts)["all"]} if parts else {})
-            table = {"schema": 1, "clips": rows, "rows": hash_rows(rows), "summary": summary, "failed": failed}
-            write_json(self.json, table)
-        return _finish(rows, failed, out)
+            table = {"schema": 1, "clips": rows, "rows": hash_rows(rows), "summary": summary}
+            write_json(self.json, table | {"failed": [*missing, *failed]})
+        code = _finish(rows, failed, out)
+        return BAD_INPUT if missing else code
 
     def _folder(self, out: Path, body: Body, models: dict[str, str]) -> ProjectFolder:
         """The folder and the rules that the flags ask for."""
@@ -162,7 +166,7 @@ def read_all(
     from morphloop.imitator.rescue import SUFFIX
     from morphloop.motion import JointTrack, MotionError, read_motions, to_default
     from morphloop.motion.names import file_name, free_name
-    from morphloop.motion.opening import reading
+    from morphloop.motion.opening import naming, reading
 
     clips: list[Clip] = []
     joints: dict[str, JointTrack] = {}
@@ -175,7 +179,7 @@ def read_all(
                     motion = read()
                     clip = to_default(motion, keep_floor=True)
             except MotionError as error:
-                failed.append({"path": str(path), "reason": one_line(str(error))})
+                failed.append({"path": str(path), "reason": naming(path, error)})
                 continue
             # what is rescued of a clip must not take another's name
             name = free_name(file_name(key), taken, SUFFIX)

@@ -32,25 +32,31 @@ from morphloop.refinement_loop.records import (
     sealed,
 )
 from morphloop.refinement_loop.stages import CODE, OWN_CODE
+from morphloop.refinement_loop.timing import TIMING
 from morphloop.sim import Body
 
 from .console import writable_folder
 
+FILES = (CONFIG, "manifest.jsonl", TIMING)
+FOLDERS = (SOURCES, REFERENCES, CLIPS, ROLLOUTS, RECORDS)
+"""What `project` writes into its folder."""
 OURS = ("cli/project.py", "cli/project_folder.py")
 """Files of this folder that a result rests on."""
 
 
 def project_place(out: Path) -> Path:
     """A folder for projected clips, made if need be. MotionError if it holds somebody else's config.json, which ours
-    would replace, or a link where files would be written through it."""
+    would replace, or a link, a pipe or the like where files of ours go."""
     place = writable_folder(out)
     had = config_of(place)
     if (place / CONFIG).exists() and (had is None or "rounds" in had):
         what = "a run of the loop" if had else f"a {CONFIG} that is not of `morphloop project`"
         raise MotionError(f"{out}: holds {what}, expected a folder of its own")
-    for name in (CONFIG, SOURCES, REFERENCES, CLIPS, ROLLOUTS, RECORDS):
-        if (place / name).is_symlink():
-            raise MotionError(f"{place / name}: is a link, expected a folder or file of morphloop's own there")
+    for names, kind, fits in ((FILES, "file", Path.is_file), (FOLDERS, "folder", Path.is_dir)):
+        for path in (place / name for name in names):
+            if path.is_symlink() or (path.exists() and not fits(path)):
+                what = "is a link" if path.is_symlink() else f"is no {kind}"
+                raise MotionError(f"{path}: {what}, expected a {kind} of morphloop's own there")
     return place
 
 
@@ -102,8 +108,8 @@ class ProjectFolder:
             self.broken.append(f"{RECORDS}/{clip.name}.json: is damaged")
         if row is None or row.get("key") != self.key(clip):
             return None
-        kept = row["rescued_as"]
-        rows = [row] if kept is None else [row, _read(self.folder, kept)]
+        kept = row.get("rescued_as")
+        rows = [row] if not isinstance(kept, str) else [row, _read(self.folder, kept)]
         found = [r for r in rows if r is not None]
         broken = [link for r in found for link in broken_links(self.folder, r)]
         if len(found) < len(rows):
@@ -113,7 +119,7 @@ class ProjectFolder:
 
     def sweep(self) -> None:
         """Take away what a run that was killed had half written."""
-        for place in (".", SOURCES, REFERENCES, CLIPS, ROLLOUTS, RECORDS):
+        for place in (".", *FOLDERS):
             for leftover in (self.folder / place).glob(".*.tmp"):
                 leftover.unlink()
 
@@ -172,6 +178,7 @@ def _read(folder: Path, name: str) -> Record | None:
     """A record, None if it is missing, damaged or of an older layout: then the clip is done again."""
     try:
         row = load_record(folder, name)
-    except (OSError, json.JSONDecodeError, UnicodeDecodeError):
+    except MotionError:
         return None
-    return row if isinstance(row, dict) and {"id", "name", "verdict"} <= row.keys() else None
+    whole = isinstance(row, dict) and {"id", "verdict"} <= row.keys() and row.get("name") == name
+    return row if whole else None

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from morphloop.motion import Clip, MotionError, find_motions, read_motions, to_default, write_json
 from morphloop.motion.clip import MAX_TEXT
-from morphloop.motion.files import MAX_BYTES
+from morphloop.motion.files import MAX_BYTES, READ_BYTES
 from morphloop.motion.names import file_name, free_name
-from morphloop.motion.opening import read_bytes, reading
+from morphloop.motion.opening import naming, open_regular, reading
 from morphloop.motion.own_outputs import pass_over_own
 
 from .motion_llm import KIND, MotionLLM
@@ -38,6 +38,7 @@ class FolderGenerator:
         self.folder, self.fps = Path(folder), fps
         self.paths, self.passed_over = pass_over_own(find_motions(self.folder), [self.folder])
         self.failed: dict[str, str] = {}
+        self._used: dict[Path, None] = {}
         self._clips = self._read()
         if not self._clips:
             reason = next(iter(self.failed.values()), "it is empty")
@@ -52,8 +53,9 @@ class FolderGenerator:
                 with reading(path):
                     clip = to_default(read(), keep_floor=True)
             except MotionError as error:
-                self.failed[str(path.with_name(name + path.suffix))] = str(error)
+                self.failed[str(path.with_name(name + path.suffix))] = naming(path, error)
                 continue
+            self._used[path] = None
             if self.folder.is_dir():
                 name = (path.parent.relative_to(self.folder) / name).as_posix()
             prompt = clip.texts[0] if clip.texts else name
@@ -86,15 +88,19 @@ class FolderGenerator:
         raise MotionError(f"{self.folder}: a folder of outputs cannot be fine-tuned, use a generator with weights")
 
     def hash(self) -> str:
-        """Hash of the files' names and bytes and of the frame rate."""
+        """Hash of the names and bytes of the files that hold a usable motion, and of the frame rate."""
         return self._hash
 
     @cached_property
     def _hash(self) -> str:
         digest = hashlib.sha256(f"{self.fps}".encode())
-        for path in self.paths:
+        for path in self._used:  # one that could not be read may be of any size, or gone by now
             digest.update(os.fsencode(path.name))
-            digest.update(hashlib.sha256(read_bytes(path, MAX_BYTES)).digest())
+            own = hashlib.sha256()
+            with open_regular(path, MAX_BYTES) as stream, reading(path):
+                while piece := stream.read(READ_BYTES):
+                    own.update(piece)
+            digest.update(own.digest())
         return digest.hexdigest()[:16]
 
     def save(self, folder: Path | str) -> Path:

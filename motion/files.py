@@ -5,6 +5,7 @@ A data set is a folder of clips and one `manifest.jsonl`, a line a clip.
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import math
@@ -22,7 +23,7 @@ import numpy as np
 
 from .clip import MAX_NUMBERS, Clip, JointTrack, Provenance, Rollout
 from .errors import MotionError
-from .opening import check_characters, in_one_line, open_regular, parse_json, reading
+from .opening import check_characters, in_one_line, open_regular, parse_json, read_utf8, reading
 from .skeleton import DEFAULT_SKELETON, Skeleton
 
 SCHEMA = 1
@@ -33,6 +34,8 @@ MAX_MEMBERS = 1_000
 """Arrays of one npz; published ones have up to 20."""
 MAX_META = 1 << 22
 """Characters of the JSON text in a clip file."""
+MAX_MANIFEST = 1 << 28
+"""Bytes of a manifest; a row has some thousand."""
 MAX_UNPACKED, MAX_RATIO = 1 << 28, 50
 """A compressed file that unpacks to more than 256 MiB (four hours of SMPL-H at 30 fps in double precision) may not be
 smaller than a fiftieth of that: motion packs to a half or a tenth, only zeros pack to a thousandth."""
@@ -43,15 +46,15 @@ LARGEST = 1e6
 def write_atomic(path: Path | str, write: Callable[[IO[bytes]], Any]) -> Path:
     """Write a file under a temporary name in the same folder, then rename: never a half-written file.
 
-    A pipe or device, as `/dev/null` or `/dev/stdout`, is written to and not replaced. MotionError for a folder, and
-    where nothing can be written, be it that the disk is full halfway.
+    A pipe or device, as `/dev/null` or `/dev/stdout`, is written to and not replaced. MotionError for a folder, a pipe
+    that nobody reads, and where nothing can be written, be it that the disk is full halfway.
     """
     path = Path(path)
     try:
         if path.is_dir():
             raise MotionError(f"{path}: is a folder, expected a file to write")
         if path.exists() and not path.is_file():
-            with path.open("wb") as stream:
+            with os.fdopen(_open_special(path), "wb") as stream:
                 write(stream)
             return path
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -72,6 +75,18 @@ def write_atomic(path: Path | str, write: Callable[[IO[bytes]], Any]) -> Path:
         Path(temporary).unlink(missing_ok=True)
         raise
     return path
+
+
+def _open_special(path: Path) -> int:
+    """A pipe or device, open for writing. MotionError for a pipe that nobody reads, which would hold us for ever."""
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno != errno.ENXIO:
+            raise
+        raise MotionError(f"{path}: a pipe or socket that nobody reads, expected a file to write") from None
+    os.set_blocking(handle, True)
+    return handle
 
 
 def sync_folder(folder: Path) -> None:
@@ -399,15 +414,11 @@ def write_manifest(folder: Path | str, rows: Iterable[dict[str, Any]]) -> Path:
 def read_manifest(folder: Path | str) -> list[dict[str, Any]]:
     """Rows of `manifest.jsonl`; MotionError naming the first line that is not a JSON object."""
     path = Path(folder) / "manifest.jsonl"
-    try:
-        lines = path.read_text().splitlines()
-    except OSError as error:
-        raise MotionError(f"{path}: cannot be read ({error.strerror})") from None
     rows = []
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(read_utf8(path, MAX_MANIFEST, "a JSON object a line").splitlines(), 1):
         try:
-            row = json.loads(line)
-        except ValueError:
+            row = parse_json(line, path)
+        except MotionError:
             row = None
         if not isinstance(row, dict):
             raise MotionError(f"{path}: line {number} is not a JSON object")

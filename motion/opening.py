@@ -41,6 +41,12 @@ def in_one_line(error: BaseException, most: int = 160) -> str:
     return " ".join(str(error).split())[:most] or type(error).__name__
 
 
+def naming(where: Path | str, error: BaseException) -> str:
+    """What an error says in one line, behind the name of the file where that does not stand in it."""
+    text = " ".join(str(error).split())
+    return text if str(where) in text else f"{where}: {text}"
+
+
 @contextmanager
 def reading(where: Path | str) -> Iterator[None]:
     """Whatever is raised inside becomes a MotionError of one line that names `where`; MotionError stays as it is."""

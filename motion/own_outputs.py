@@ -4,24 +4,23 @@ outputs are taken for his inputs when one folder contains the other.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+from .errors import MotionError
+from .opening import read_json
 
 CONFIG = "config.json"
 MARKS = frozenset({"projection", "selection"})
 """What the config of either holds, and nobody else's."""
-MAX_BYTES = 1 << 26
 
 
 def config_of(folder: Path) -> dict | None:
     """The config of a folder that morphloop wrote, None of any other."""
     path = folder / CONFIG
     try:
-        if not path.is_file() or path.stat().st_size > MAX_BYTES:
-            return None
-        values = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        values = read_json(path) if path.is_file() else None
+    except (OSError, MotionError):
         return None
     return values if isinstance(values, dict) and values.keys() >= MARKS else None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from morphloop.generator import FinetuneConfig
 from morphloop.imitator import ProjectionConfig
 from morphloop.imitator.update import DEMONSTRATIONS, UPDATES
 from morphloop.motion import MotionError, write_json
+from morphloop.motion.opening import read_json
 from morphloop.motion.threads import THREADS
 from morphloop.motion.typed import from_dict
 
@@ -99,9 +99,8 @@ def read_config(run: Path) -> LoopConfig:
     """The config that a run was started with. MotionError if the folder holds no run."""
     path = run / CONFIG
     try:
-        values = json.loads(path.read_bytes())
+        path.stat()
     except OSError:
         raise MotionError(f"{run}: holds no run, expected a folder that `morphloop loop run` made") from None
-    except (ValueError, RecursionError):
-        raise MotionError(f"{path}: not JSON, expected the config of a run") from None
+    values = read_json(path, expected="the config of a run")
     return from_dict(LoopConfig, values, path)

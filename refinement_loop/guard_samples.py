@@ -6,7 +6,6 @@ seeds, code), so that the starting generator and the round before cost a later r
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,6 +25,7 @@ from morphloop.generator import (
 )
 from morphloop.metrics import measure
 from morphloop.motion import Clip, corpus_captions, write_json
+from morphloop.motion.opening import read_json
 from morphloop.motion.results import basis, hash_json, result_key
 from morphloop.motion.threads import held_threads
 
@@ -111,7 +111,7 @@ class HeldOut:
 def _kept(path: Path, key: str) -> list[Row] | None:
     """The rows of a file, None if there is none or it is not what was written."""
     try:
-        kept = json.loads(path.read_text())
+        kept = read_json(path)
         whole = kept["key"] == key and kept["hash"] == hash_json(kept["rows"])
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,13 +34,18 @@ def append_event(run: Path, event: str, **values: Any) -> None:
 
 
 def open_own(path: Path, flags: int) -> int:
-    """A file of a run, open, made if need be. MotionError if it cannot be written, or is a link: none is followed."""
+    """A file of a run, open, made if need be. MotionError if it cannot be written, is a link (none is followed), or no
+    regular file: a pipe would hold us until somebody reads it."""
     try:
-        return os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+        handle = os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
     except OSError as error:
         if path.is_symlink():
             raise MotionError(f"{path}: is a link, expected a file of this run's own") from None
         raise MotionError(f"{path}: cannot write here ({error.strerror}), choose a writable folder") from None
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise MotionError(f"{path}: is no regular file, expected a file of this run's own")
+    return handle
 
 
 def read_ledger(run: Path) -> list[dict[str, Any]]:

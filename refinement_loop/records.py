@@ -8,7 +8,6 @@ of its files and of itself, so that what was changed afterwards is named (`broke
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -18,6 +17,7 @@ from typing import Any
 from morphloop.imitator import Projection
 from morphloop.metrics import frozen_pose, measure, track_errors
 from morphloop.motion import Clip, MotionError, load_clip, load_rollout, save_clip, save_rollout, write_json
+from morphloop.motion.opening import read_json
 from morphloop.motion.results import hash_file, hash_json
 from morphloop.sim import Body, default_body
 
@@ -120,9 +120,9 @@ def save_projection(folder: Path, projection: Projection, round_: int | None = N
 
 
 def load_record(folder: Path, name: str) -> Record | None:
-    """The record of a clip, None if it is not finished."""
+    """The record of a clip, None if it is not finished. MotionError if it is no JSON."""
     path = folder / RECORDS / f"{name}.json"
-    return json.loads(path.read_text()) if path.is_file() else None
+    return read_json(path, expected="the record of a clip") if path.is_file() else None
 
 
 def load_motion(path: Path) -> Clip:

@@ -12,6 +12,7 @@ from markupsafe import Markup
 from morphloop.metrics import CLEAN_WALK, CLEAN_WALK_NAME, METRICS, paired_difference
 from morphloop.metrics.report.look import Cell, cell, data_uri, number, packaged, style, template, tone, write_page
 from morphloop.motion import MotionError, read_manifest
+from morphloop.motion.opening import read_json
 from morphloop.sim.render import strip_bytes, video_bytes
 
 from .config import LoopConfig, read_config
@@ -106,7 +107,7 @@ def _round_view(result: RoundResult, config: LoopConfig) -> dict[str, Any]:
         view["guard"] = _guard_view(guard)
     if "select" in result.stages:
         rows = read_manifest(result.stages["select"].folder)
-        summary = json.loads((result.stages["select"].folder / "summary.json").read_text())
+        summary = read_json(result.stages["select"].folder / "summary.json")
         projected = result.stages["project"].folder
         view["selected"] = {
             "counts": result.counts,
@@ -168,7 +169,7 @@ def _side_file(result: RoundResult, stage: str, name: str) -> dict[str, Any] | N
     done = result.stages.get(stage)
     if done is None or not (done.folder / name).is_file():
         return None
-    return json.loads((done.folder / name).read_text())
+    return read_json(done.folder / name)
 
 
 def _before_after(rows: list[Record], summary: dict[str, Any]) -> list[tuple[Any, list[Cell]]]:

@@ -9,7 +9,6 @@ anybody and is removed. A finished folder with another key is not thrown away bu
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import time
@@ -20,6 +19,7 @@ from typing import Any
 
 from morphloop.motion import MotionError, write_json
 from morphloop.motion.files import sync_folder
+from morphloop.motion.opening import read_json
 from morphloop.motion.results import Basis, basis, difference, hash_file, hash_json, result_key
 from morphloop.motion.threads import held_threads
 
@@ -195,8 +195,8 @@ def read_finished(folder: Path) -> Finished | None:
     if not path.is_file():
         return None
     try:
-        manifest = json.loads(path.read_bytes())
-    except (ValueError, RecursionError):
+        manifest = read_json(path)
+    except MotionError:
         manifest = None
     if not isinstance(manifest, dict) or not _is_manifest(manifest):
         raise MotionError(f"{path}: not a stage's manifest; remove the folder to run the stage again")

@@ -5,12 +5,12 @@ It loads neither torch nor a model, so that a glance at a run that is at work co
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from morphloop.motion import MotionError
+from morphloop.motion.opening import read_json
 
 from .stages import STAGES, Finished, read_finished
 
@@ -57,10 +57,12 @@ def planned_rounds(run: Path) -> int:
     """How many rounds a run is to have. MotionError if the folder holds no run."""
     path = run / CONFIG
     try:
-        rounds = json.loads(path.read_bytes())["rounds"]
+        path.stat()
     except OSError:
         raise MotionError(f"{run}: holds no run, expected a folder that `morphloop loop run` made") from None
-    except (ValueError, KeyError, TypeError, RecursionError):
+    try:
+        rounds = read_json(path, expected="the config of a run")["rounds"]
+    except (KeyError, TypeError):
         raise MotionError(f"{path}: not the config of a run") from None
     if not isinstance(rounds, int) or isinstance(rounds, bool) or not 1 <= rounds <= MAX_ROUNDS:
         raise MotionError(f"{path}: rounds is {rounds!r}, expected 1 to {MAX_ROUNDS}")

@@ -7,7 +7,6 @@ tell that somebody changed a file; what is derived again tells it too where the 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ from morphloop.envs import prepare
 from morphloop.metrics import measure_rollout, track_errors
 from morphloop.metrics.measure import made
 from morphloop.motion import Clip, MotionError, load_rollout, read_manifest
+from morphloop.motion.opening import read_json
 from morphloop.motion.results import hash_json
 from morphloop.sim import Body, Certificate, certify, default_body
 
@@ -45,6 +45,8 @@ from .status import CONFIG, RoundResult, finished_rounds
 from .steps import SUMMARY_FILE, generated_clips, summaries
 
 Tick = Callable[[int, int], None]
+MAX_TABLE = 1 << 28
+"""Bytes of a JSON file that is verified: a table of figures has some thousand a clip."""
 FIGURE_TOLERANCE = 1e-6
 """Share by which a figure that is measured again may differ: another processor adds in another order."""
 SINGLE_TOLERANCE = 1e-3
@@ -328,8 +330,8 @@ def _is_number(value: Any) -> TypeGuard[float]:
 def _read_json(path: Path) -> Any:
     """What a JSON file holds, None if it cannot be read."""
     try:
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        return read_json(path, MAX_TABLE)
+    except MotionError:
         return None
 
 

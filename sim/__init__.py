@@ -6,6 +6,7 @@ from .certificate import Certificate, certify
 from .gl import gl_available
 from .kinematics import JointState, Kinematics
 from .mjcf_body import RobotBody
+from .mujoco_log import warnings_to_log
 from .physics import DIVERGED, Backend, CpuPhysics, LostState, Physics, make_physics, model_values
 from .render import Video, ffmpeg_available, render_strip, render_video, strip_bytes, video_bytes
 from .replay import CONTACT_FORCE, Recorder, Substep, replay, simulator_name
@@ -61,3 +62,5 @@ __all__ = [
     "video_bytes",
     "worn",
 ]
+
+warnings_to_log()

@@ -6,16 +6,23 @@ import socket
 import struct
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
+import mujoco
 import numpy as np
 import pytest
 
 from morphloop.cli import main
+from morphloop.generator import FolderGenerator
 from morphloop.motion import Clip, MotionError, find_motions, load_clip, make_corpus, read_motions, save_clip
 from morphloop.motion.files import write_atomic
 from morphloop.motion.names import MAX_NAME, file_name, free_name, shown
 from morphloop.motion.opening import open_regular, parse_json, tree_size
+from morphloop.motion.own_outputs import config_of, pass_over_own
+from morphloop.refinement_loop.ledger import open_own
+from morphloop.refinement_loop.prompts import MAX_PROMPTS, read_prompts
+from morphloop.sim import default_body
 
 BAD_NAMES = ("m[/b]", "[red]walk[take 2]", "a\x1b[2Jb", "right\u202eleft", "n" * 245)
 
@@ -170,8 +177,6 @@ def test_configurations_and_prompts_are_regular_files(args, place, strange, tmp_
 
 
 def test_a_prompts_file_with_a_byte_order_mark(tmp_path):
-    from morphloop.refinement_loop import read_prompts
-
     (tmp_path / "p.txt").write_bytes(b"\xef\xbb\xbfa person walks\r\n")
     assert read_prompts(tmp_path / "p.txt") == ("a person walks",)
 
@@ -334,6 +339,117 @@ def test_texts_that_cannot_be_written_are_mended(walk, tmp_path):
     odd = replace(walk, texts=("a\ud800b",), name="c\udcff").with_provenance(prompt="p\ud800")
     back = load_clip(save_clip(tmp_path / "a.npz", odd))
     assert (back.texts, back.name, back.provenance.prompt) == (("a?b",), "c?", "p?")
+
+
+PROJECT = ("--projector", "policy", "--workers", "0")
+
+
+def test_project_does_the_good_clip_whatever_is_named_beside_it(strange, walk, tmp_path, capsys):
+    """A path that is missing, a pipe, a device or an empty folder once ended the batch; each is a line of its own."""
+    (tmp_path / "empty").mkdir()
+    odd = tmp_path / "odd.bvh"
+    odd.write_text(
+        "HIERARCHY\nROOT x\n{\nOFFSET 0 0 0\nCHANNELS 3 Zrotation Xrotation Yrotation\nEnd Site\n{\nOFFSET 0 1 0\n}\n"
+        "}\nMOTION\nFrames: 1\nFrame Time: 0.03\n0 0 0\n"
+    )
+    bad = [tmp_path / "nothing.npz", strange / "pipe.npz", Path("/dev/zero"), tmp_path / "empty", odd]
+    good, out, result = save_clip(tmp_path / "good.npz", walk), tmp_path / "out", tmp_path / "r.json"
+    code, _, lines = run(capsys, "project", *bad, good, "--out", out, *PROJECT, "--json", result)
+    assert (code, len(lines)) == (2, len(bad))
+    for line, path in zip(lines, bad, strict=True):
+        assert line.startswith(f"morphloop: {path}: ")
+    written = json.loads(result.read_text())
+    assert [row["name"] for row in written["clips"]] == ["good"]
+    assert [row["path"] for row in written["failed"]] == list(map(str, bad))
+    assert load_clip(out / "clips" / "good.npz").num_frames > 1
+    assert not [path for path in out.rglob(".*")]
+
+
+def test_a_record_of_a_finished_clip_that_is_nested_deep_is_done_again(walk, tmp_path, capsys):
+    good, out = save_clip(tmp_path / "good.npz", walk), tmp_path / "out"
+    first = run(capsys, "project", good, "--out", out, *PROJECT)
+    whole = (out / "records" / "good.json").read_bytes()
+    for spoilt in ("[" * 100_000, '{"name": "../other", "id": "0", "verdict": "accepted"}'):
+        (out / "records" / "good.json").write_text(spoilt)
+        code, _, (line,) = run(capsys, "project", good, "--out", out, *PROJECT)
+        assert code == first[0]
+        assert line.endswith("records/good.json: is damaged; its clip is done again")
+        assert (out / "records" / "good.json").read_bytes() == whole
+
+
+def test_a_pipe_in_the_place_of_a_file_of_ours_holds_nobody(walk, tmp_path, capsys):
+    """What opens a pipe that nobody reads waits for ever: `project` did for its manifest, `loop status` too."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(MotionError, match="that nobody reads"):
+        write_atomic(pipe, lambda stream: stream.write(b"c"))
+    with pytest.raises(MotionError, match="cannot write here"):
+        open_own(pipe, os.O_WRONLY | os.O_APPEND)
+    with pytest.raises(MotionError, match="is no regular file"):
+        open_own(pipe, os.O_RDWR)
+    good = save_clip(tmp_path / "good.npz", walk)
+    for name in ("config.json", "manifest.jsonl", "timing.jsonl", "records"):
+        out = tmp_path / f"with {name}"
+        out.mkdir()
+        os.mkfifo(out / name)
+        code, _, lines = run(capsys, "project", good, "--out", out, *PROJECT)
+        assert (code, len(lines)) == (2, 1)
+        assert name in lines[0]
+    for command in ("status", "resume"):
+        code, _, lines = run(capsys, "loop", command, tmp_path / "with config.json")
+        assert (code, len(lines)) == (2, 1)
+        assert "a named pipe, expected a file" in lines[0]
+
+
+def test_a_pipe_that_somebody_reads_is_written_to(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    write_atomic(pipe, lambda stream: stream.write(b"figures"))
+    assert os.read(reader, 100) == b"figures"
+    os.close(reader)
+
+
+def test_a_file_that_is_too_large_ends_no_loop_over_its_folder(walk, tmp_path):
+    """A generator of files was known by the bytes of all of them, so that one of 3 GiB or one that went ended a run."""
+    save_clip(tmp_path / "a.npz", walk)
+    alone = FolderGenerator(tmp_path).hash()
+    for name in ("huge.npz", "gone.bvh"):
+        with (tmp_path / name).open("wb") as stream:
+            stream.truncate(3 << 30)
+    found = FolderGenerator(tmp_path)
+    (tmp_path / "gone.bvh").unlink()
+    assert found.hash() == alone
+    assert sorted(found.failed) == [str(tmp_path / name) for name in ("gone.bvh", "huge.npz")]
+
+
+def test_prompts_of_a_file_are_counted(tmp_path):
+    (tmp_path / "p.txt").write_text("walk\n" * (MAX_PROMPTS + 1))
+    with pytest.raises(MotionError, match=f"{MAX_PROMPTS + 1} prompts, expected at most {MAX_PROMPTS}"):
+        read_prompts(tmp_path / "p.txt")
+
+
+def test_a_config_beside_clips_is_read_up_to_a_size_alone(walk, tmp_path):
+    for name, text in (("deep", "[" * 100_000), ("large", "[" + "[]," * 12_000_000 + "[]]")):
+        clip = save_clip(tmp_path / name / "a.npz", walk)
+        (tmp_path / name / "config.json").write_text(text)
+        tracemalloc.start()
+        assert config_of(tmp_path / name) is None
+        assert tracemalloc.get_traced_memory()[1] < 1 << 24, "what a small file of lists unfolds to"
+        tracemalloc.stop()
+        assert pass_over_own([clip], [tmp_path]) == ([clip], [])
+
+
+def test_an_unstable_simulation_prints_nothing_and_leaves_no_log(tmp_path, capfd, monkeypatch):
+    """MuJoCo's warning named no clip, and MUJOCO_LOG.TXT appeared wherever a command was started."""
+    monkeypatch.chdir(tmp_path)
+    model = default_body().model
+    data = mujoco.MjData(model)
+    data.qvel[:] = 1e9
+    mujoco.mj_step(model, data)
+    assert data.warning[mujoco.mjtWarning.mjWARN_BADQACC].number
+    assert "".join(capfd.readouterr()) == ""
+    assert list(tmp_path.iterdir()) == []
 
 
 def archive(path: Path, header: dict | str, data: int = 0) -> Path:
