@@ -22,10 +22,11 @@ import numpy as np
 import torch
 import warp as wp
 
+from morphloop.base import MotionError, write_json
 from morphloop.envs import build_library, prepare
-from morphloop.motion import MotionError, make_corpus, write_json
+from morphloop.motion import make_corpus
 from morphloop.sim import SUBSTEPS, Body, CpuPhysics, ModelFields, Variation
-from morphloop.sim.warp_physics import WarpPhysics
+from morphloop.sim.physics.warp import WarpPhysics
 
 ITERATIONS, LINE_SEARCH, TOLERANCE = 50, 50, 1e-10
 """Solver of both sides. Newton takes at most 7 iterations in the states of seed 0; more of them change nothing."""

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
+from morphloop.base import MotionError, write_atomic, write_json
 from morphloop.metrics import METRICS, Contacts, contact_frames
 from morphloop.metrics.contact import slide
 from morphloop.metrics.report import EvaluateConfig, Evaluation, evaluate
@@ -31,17 +32,14 @@ from morphloop.motion import (
     HUMANML3D_JOINTS,
     Clip,
     JointTrack,
-    MotionError,
     find_motions,
     make_corpus,
     read_motion,
     save_clip,
     to_default,
-    write_atomic,
-    write_json,
 )
+from morphloop.motion.fitting.skeleton_maps import SkeletonMap, find_map
 from morphloop.motion.skeleton import Y_UP_TO_Z_UP
-from morphloop.motion.skeleton_maps import SkeletonMap, find_map
 
 CORPUS_CLIPS, CORPUS_SEED = 128, 0
 PAIRS = "footfix_pairs"

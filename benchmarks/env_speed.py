@@ -12,8 +12,8 @@ from pathlib import Path
 
 import torch
 
-from morphloop.imitator.bench_speed import env_over_raw
-from morphloop.motion import write_json
+from morphloop.base import write_json
+from morphloop.imitator.bench.speed import env_over_raw
 
 
 def main() -> None:

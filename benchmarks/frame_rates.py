@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from morphloop.metrics import METRICS, measure
-from morphloop.metrics.as_fed import raw_jerk
+from morphloop.metrics.defect_bench.as_fed import raw_jerk
 from morphloop.motion import Clip, read_motion, to_default
 
 RATES = (120.0, 60.0, 30.0, 20.0)

@@ -27,8 +27,9 @@ from fuzz_hostile import make_hostile
 from fuzz_mutations import mutate
 from fuzz_seeds import Seed, make_seeds
 
-from morphloop.motion import Clip, JointTrack, MotionError, read_motions
-from morphloop.motion.opening import UNFORESEEN
+from morphloop.base import MotionError
+from morphloop.base.opening import UNFORESEEN
+from morphloop.motion import Clip, JointTrack, read_motions
 from morphloop.motion.readers.pickled import read_pickle
 
 SECONDS = 10

@@ -17,9 +17,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from morphloop.base import write_json
 from morphloop.generator import MotionLLM, adheres
 from morphloop.metrics import measure
-from morphloop.motion import Clip, make_corpus, write_json
+from morphloop.motion import Clip, make_corpus
 from morphloop.motion.features import clip_to_features, features_to_clip
 
 HELD_OUT, HELD_OUT_SEED = 200, 1000

@@ -19,10 +19,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from morphloop.base import write_json
 from morphloop.envs.conditioning import ConditioningConfig
 from morphloop.imitator import IlqrConfig, Projection, ProjectionConfig, project_clips
 from morphloop.metrics import measure
-from morphloop.motion import Clip, find_motions, make_corpus, read_motions, to_default, write_json
+from morphloop.motion import Clip, find_motions, make_corpus, read_motions, to_default
 from morphloop.sim import default_body
 
 ACTIONS = ("walk", "jump_forward", "kick")

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
+from morphloop.base import write_json
 from morphloop.envs.reference import generalised_velocity, prepare, servo_targets
-from morphloop.motion import Clip, make_corpus, write_json
+from morphloop.motion import Clip, make_corpus
 from morphloop.motion.rotations import quat_angle
 from morphloop.sim import Body, Recorder, default_body
 

@@ -28,19 +28,12 @@ from typing import Any
 import mujoco
 import numpy as np
 
+from morphloop.base import write_json
 from morphloop.metrics import measure
 from morphloop.metrics.context import context
 from morphloop.metrics.report import EvaluateConfig, evaluate
 from morphloop.metrics.wrench import residual_wrench
-from morphloop.motion import (
-    HUMANML3D_JOINTS,
-    Clip,
-    JointTrack,
-    find_motions,
-    forward_kinematics,
-    make_corpus,
-    write_json,
-)
+from morphloop.motion import HUMANML3D_JOINTS, Clip, JointTrack, find_motions, forward_kinematics, make_corpus
 from morphloop.sim import default_body
 
 CLIPS = 24

@@ -22,11 +22,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from morphloop.base import write_json
 from morphloop.envs import prepare
 from morphloop.envs.conditioning import ConditioningConfig
 from morphloop.imitator import Policy, Projection, ProjectionConfig, RefinerConfig, load_policy, project_clips
 from morphloop.metrics import frozen_pose, measure, track_errors
-from morphloop.motion import Clip, find_motions, make_corpus, read_motion, to_default, write_json
+from morphloop.motion import Clip, find_motions, make_corpus, read_motion, to_default
 from morphloop.sim import default_body
 
 TRACKING = ("success", "success_strict", "skill", "e_mpjpe_mm", "e_g_mpjpe_mm")

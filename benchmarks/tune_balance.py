@@ -17,9 +17,10 @@ import cma
 import numpy as np
 import torch
 
+from morphloop.base import write_json
 from morphloop.envs import MotionLibrary, Observer, build_library, prepare
 from morphloop.envs.balance import Balance, BalanceGains, Term, default_gains, gains_from_terms
-from morphloop.motion import make_corpus, write_json
+from morphloop.motion import make_corpus
 from morphloop.sim import CONTACT_FORCE, CpuPhysics, default_body
 
 MOVING = ("walk", "walk_backward", "walk_wave", "side_step", "turn", "kick", "jump", "jump_forward", "squat", "bow")

@@ -14,8 +14,8 @@ from typing import Protocol
 import tyro
 from rich.table import Table
 
-from morphloop.motion import MotionError
-from morphloop.motion.terminal import Terminal, complain
+from morphloop.base import MotionError
+from morphloop.base.terminal import Terminal, complain
 
 from .bench import BenchMetrics
 from .bench_imitator import BenchImitator

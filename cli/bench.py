@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from morphloop.motion.terminal import Terminal
+from morphloop.base.terminal import Terminal
 
 from .console import DONE, FAILED, progress_bars, writable_files
 
 if TYPE_CHECKING:
-    from morphloop.metrics.bench import Case
+    from morphloop.metrics.defect_bench.bench import Case
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class BenchMetrics:
     """Seed of the jitter."""
 
     def run(self) -> int:
-        from morphloop.metrics.bench import failures, run_bench
+        from morphloop.base import write_atomic, write_json
+        from morphloop.metrics.defect_bench.bench import failures, run_bench
         from morphloop.metrics.report.bench_page import draw, page
-        from morphloop.motion import write_atomic, write_json
 
         writable_files(self.json, self.markdown)
         with progress_bars() as watch:
@@ -55,7 +55,7 @@ class BenchMetrics:
 
 def _result(cases: list[Case], failed: list[str], seed: int) -> dict[str, Any]:
     """The JSON file; a ratio or an error that is infinite stands as null beside its verdict."""
-    from morphloop.metrics.bench import RATES, lines
+    from morphloop.metrics.defect_bench.bench import RATES, lines
 
     rows = []
     for case in cases:
@@ -86,7 +86,7 @@ def _print(cases: list[Case], failed: list[str]) -> None:
 
 def _table(cases: list[Case]) -> Table:
     """One defect in one motion, a section a size."""
-    from morphloop.metrics.bench import MEANT, RATES, lines
+    from morphloop.metrics.defect_bench.bench import MEANT, RATES, lines
     from morphloop.metrics.report.bench_page import figure, ratio
 
     first = cases[0]

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from morphloop.motion.terminal import Terminal
+from morphloop.base.terminal import Terminal
 
 from .console import DONE, FAILED, policy_file, progress_bars, writable_files, writable_folder
 
 if TYPE_CHECKING:
     from morphloop.imitator import Policy
-    from morphloop.imitator.bench import BenchConfig
+    from morphloop.imitator.bench.bench import BenchConfig
 
 RESULT_FILE, SPEED_FILE = "imitator.json", "speed.json"
 SPEED_PART_FILE = "speed.part.json"
@@ -81,9 +81,9 @@ class BenchImitator:
     """Write the page here, and the chart of the ablations beside it (.png)."""
 
     def run(self) -> int:
-        from morphloop.imitator.bench import data_folder, run_bench
-        from morphloop.imitator.bench_table import result
-        from morphloop.motion import write_atomic, write_json
+        from morphloop.base import write_atomic, write_json
+        from morphloop.imitator.bench.bench import data_folder, run_bench
+        from morphloop.imitator.bench.table import result
 
         self._check()
         writable_files(self.json, self.markdown)
@@ -108,7 +108,7 @@ class BenchImitator:
 
     def _check(self) -> None:
         """MotionError for a number that is none of use."""
-        from morphloop.motion import MotionError
+        from morphloop.base import MotionError
 
         for name in ("limit", "seconds", "refiner_seconds", "ablation_steps"):
             value = getattr(self, name)
@@ -118,7 +118,7 @@ class BenchImitator:
     def _policy(self) -> tuple[Policy | None, Path | None]:
         """The policy that is asked for, and its file if it has one."""
         from morphloop.imitator import load_policy
-        from morphloop.imitator.bench import zero_policy
+        from morphloop.imitator.bench.bench import zero_policy
         from morphloop.sim import default_body
 
         if self.policy == ZERO:
@@ -128,9 +128,9 @@ class BenchImitator:
 
     def _config(self, data: Path | None) -> BenchConfig:
         """What to run. MotionError if a set was asked for by name that has no data."""
-        from morphloop.imitator.bench import BenchConfig
-        from morphloop.imitator.bench_sets import SETS, missing_data
-        from morphloop.motion import MotionError
+        from morphloop.base import MotionError
+        from morphloop.imitator.bench.bench import BenchConfig
+        from morphloop.imitator.bench.sets import SETS, missing_data
 
         sets = tuple(SETS) if self.sets is None else _words(self.sets)
         for letter in sets if self.sets is not None else ():
@@ -143,8 +143,8 @@ class BenchImitator:
     def _speed(self, out: Path, watch: Any) -> dict[str, Any] | None:
         """Timings, measured now if asked for (what a kill left is gone on from), else those of an earlier run on the
         folder; None without any."""
-        from morphloop.imitator.bench_speed import SpeedConfig, measure_speed
-        from morphloop.motion import write_json
+        from morphloop.base import write_json
+        from morphloop.imitator.bench.speed import SpeedConfig, measure_speed
 
         path, part = out / SPEED_FILE, out / SPEED_PART_FILE
         if self.speed:
@@ -160,8 +160,8 @@ class BenchImitator:
 
     def _backends(self, policy: Policy | None, watch: Any) -> dict[str, Any] | None:
         """The policy on both physics backends, None if that is not asked for."""
-        from morphloop.imitator.bench_backends import measure_backends
-        from morphloop.motion import MotionError
+        from morphloop.base import MotionError
+        from morphloop.imitator.bench.backends import measure_backends
 
         if not self.backends:
             return None
@@ -171,7 +171,7 @@ class BenchImitator:
 
     def _ablations(self, start: Path | None, watch: Any) -> dict[str, Any] | None:
         """Curves of the ablations, None if none are asked for."""
-        from morphloop.imitator.bench_ablations import AblationConfig, run_ablations
+        from morphloop.imitator.bench.ablations import AblationConfig, run_ablations
 
         if self.ablations is None:
             return None
@@ -190,7 +190,10 @@ class BenchImitator:
 
     def _page(self, told: dict[str, Any]) -> str:
         """The page in Markdown; draws the chart of the ablations."""
-        from morphloop.imitator import bench_ablations, bench_backends, bench_speed, bench_table
+        from morphloop.imitator.bench import ablations as bench_ablations
+        from morphloop.imitator.bench import backends as bench_backends
+        from morphloop.imitator.bench import speed as bench_speed
+        from morphloop.imitator.bench import table as bench_table
 
         assert self.markdown is not None
         nothing = " That policy is an untrained network that does nothing: the baseline." if self.policy == ZERO else ""
@@ -213,7 +216,7 @@ def _words(text: str) -> tuple[str, ...]:
 
 def _print(told: dict[str, Any]) -> None:
     """A line a set and column, and how many aims are met."""
-    from morphloop.imitator.bench_table import TITLES, written
+    from morphloop.imitator.bench.table import TITLES, written
 
     table = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 0, 0, 1))
     table.add_column("set")

@@ -10,8 +10,8 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from morphloop.motion import MotionError
-from morphloop.motion.opening import open_regular
+from morphloop.base import MotionError
+from morphloop.base.opening import open_regular
 
 MAX_PATH, MAX_PART = 4096, 255
 """Bytes of a path, and of a name in it, that systems take."""

@@ -14,8 +14,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 import tyro
 import yaml
 
-from morphloop.motion import MotionError
-from morphloop.motion.opening import in_one_line, read_utf8
+from morphloop.base import MotionError
+from morphloop.base.opening import in_one_line, read_utf8
 
 MAX_YAML, MAX_NODES = 1 << 18, 10_000
 """Bytes of a configuration, and its values with every alias followed."""

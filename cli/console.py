@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from morphloop.motion import MotionError
-from morphloop.motion.terminal import Terminal, complain
+from morphloop.base import MotionError
+from morphloop.base.terminal import Terminal, complain
 
 from .streams import patient_streams
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 from rich.table import Table
 
-from morphloop.motion.terminal import Terminal
+from morphloop.base.terminal import Terminal
 
 from .console import BAD_INPUT, DONE, files_below, progress_bars, robot_named, told, writable_files, writable_folder
 
@@ -62,8 +62,9 @@ class Convert:
     """Write what became of each file here."""
 
     def run(self) -> int:
-        from morphloop.motion import read_motions, write_json
-        from morphloop.motion.names import file_name
+        from morphloop.base import write_json
+        from morphloop.base.names import file_name
+        from morphloop.motion import read_motions
 
         out, batch = writable_folder(self.out), _Batch()
         writable_files(self.json)
@@ -81,8 +82,9 @@ class Convert:
 
     def _one(self, path: Path, target: Path, read: Callable[[], Motion], robot: Robot | None, batch: _Batch) -> None:
         """Read, fit to the layout and write one motion; a MotionError becomes a failure."""
-        from morphloop.motion import FORMATS, MotionError, as_format, write_motion
-        from morphloop.motion.opening import reading
+        from morphloop.base import MotionError
+        from morphloop.base.opening import reading
+        from morphloop.motion import FORMATS, as_format, write_motion
 
         target = target.with_name(target.name + FORMATS[self.to].suffix)
         try:
@@ -110,7 +112,7 @@ class Convert:
 
 def _check_free(target: Path, batch: _Batch, overwrite: bool) -> None:
     """MotionError if this run or an earlier one wrote a file of that name."""
-    from morphloop.motion import MotionError
+    from morphloop.base import MotionError
 
     if target in batch.written:
         raise MotionError(f"{target.name} was just made from {batch.written[target]}, expected another name or folder")

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from morphloop.motion import MotionError
+from morphloop.base import MotionError
 
 from .console import DONE, FAILED, SHIPPED_GENERATOR, SHIPPED_POLICY, shipped
 
@@ -48,8 +48,8 @@ class Doctor:
         from rich.table import Table
         from rich.text import Text
 
-        from morphloop.motion import write_json
-        from morphloop.motion.terminal import Terminal
+        from morphloop.base import write_json
+        from morphloop.base.terminal import Terminal
 
         findings = examine()
         table = Table("", "what", "found", "what its absence costs", title="morphloop doctor")
@@ -115,7 +115,7 @@ def _batch() -> str:
 def _warp() -> str:
     import warp
 
-    from morphloop.sim.warp_physics import WarpPhysics
+    from morphloop.sim.physics.warp import WarpPhysics
 
     devices = ", ".join(str(device) for device in warp.get_devices())
     slow = "" if warp.is_cuda_available() else "; its CPU device is for tests"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from morphloop.motion.terminal import complain
+from morphloop.base.terminal import complain
 
 from .console import BAD_INPUT, DONE, progress_bars, writable_files
 
@@ -72,7 +72,7 @@ class Evaluate:
 
     def _sides(self) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
         """What is measured, and what it is compared with."""
-        from morphloop.motion import MotionError
+        from morphloop.base import MotionError
 
         if len(self.compare) == 2 and not self.paths:
             return self.compare[:1], self.compare[1:]

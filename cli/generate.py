@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from morphloop.motion.terminal import complain, say
+from morphloop.base.terminal import complain, say
 
 if TYPE_CHECKING:
     from morphloop.motion import Clip
@@ -45,8 +45,8 @@ class Generate:
         """Do the work; returns the exit code."""
         import time
 
+        from morphloop.base import MotionError, write_json
         from morphloop.generator import FolderGenerator, MotionLLM, load_generator
-        from morphloop.motion import MotionError, write_json
         from morphloop.refinement_loop import read_prompts
 
         from .console import DONE, SHIPPED_GENERATOR, shipped, writable_folder

@@ -10,7 +10,7 @@ import tyro
 from rich.table import Table
 from rich.text import Text
 
-from morphloop.motion.terminal import Terminal
+from morphloop.base.terminal import Terminal
 
 from .console import DONE
 
@@ -27,7 +27,7 @@ class Lineage:
     """Write the steps as JSON here."""
 
     def run(self) -> int:
-        from morphloop.motion import write_json
+        from morphloop.base import write_json
         from morphloop.refinement_loop import lineage
 
         steps = lineage(self.clip, self.root)

@@ -10,9 +10,9 @@ import tyro
 from rich.table import Column, Table
 from rich.text import Text
 
-from morphloop.motion import MotionError
-from morphloop.motion.opening import read_json
-from morphloop.motion.terminal import Terminal, complain, say
+from morphloop.base import MotionError
+from morphloop.base.opening import read_json
+from morphloop.base.terminal import Terminal, complain, say
 
 from .console import (
     BAD_INPUT,
@@ -131,7 +131,7 @@ class LoopStatus:
     """Write the same as JSON here."""
 
     def run(self) -> int:
-        from morphloop.motion import write_json
+        from morphloop.base import write_json
         from morphloop.refinement_loop import STAGES, finished_rounds, is_begun
 
         rounds = finished_rounds(self.out)
@@ -175,7 +175,7 @@ class LoopReport:
 
 def finish(out: Path, rounds: list[RoundResult], json_path: Path | None) -> int:
     """Write the report of a run that came to its end, print its table, and say how it went by the exit code."""
-    from morphloop.motion import write_json
+    from morphloop.base import write_json
     from morphloop.refinement_loop import REPORT, write_report
 
     report = write_report(out, out / REPORT)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 from rich.table import Column, Table
 
-from morphloop.motion.terminal import Terminal, complain
-from morphloop.motion.threads import fixed_threads
+from morphloop.base.terminal import Terminal, complain
+from morphloop.base.threads import fixed_threads
 
 from .console import BAD_INPUT, DONE, FAILED, files_below, one_line, policy_file, progress_bars, writable_files
 
@@ -79,8 +79,9 @@ class Project:
 
     @fixed_threads()
     def run(self) -> int:
+        from morphloop.base import MotionError, write_json
         from morphloop.imitator import load_policy, project_clips
-        from morphloop.motion import MotionError, write_json, write_manifest
+        from morphloop.motion import write_manifest
         from morphloop.motion.own_outputs import pass_over_own
         from morphloop.refinement_loop import hash_rows, summaries
         from morphloop.refinement_loop.timing import append_timing, read_timing
@@ -141,7 +142,7 @@ class Project:
         """The folder and the rules that the flags ask for."""
         from morphloop.envs.conditioning import ConditioningConfig
         from morphloop.imitator import ProjectionConfig
-        from morphloop.imitator.rescue import RescueConfig
+        from morphloop.imitator.projection.rescue import RescueConfig
         from morphloop.refinement_loop import SelectionConfig
 
         from .project_folder import ProjectFolder
@@ -163,10 +164,11 @@ def read_all(
 ) -> tuple[list[Clip], dict[str, JointTrack], list[dict[str, str]]]:
     """Clips on the default skeleton over the ground of their files, each with a name of its own; by name what was read
     as joint positions; and what could not be read with reasons."""
-    from morphloop.imitator.rescue import SUFFIX
-    from morphloop.motion import JointTrack, MotionError, read_motions, to_default
-    from morphloop.motion.names import file_name, free_name
-    from morphloop.motion.opening import naming, reading
+    from morphloop.base import MotionError
+    from morphloop.base.names import file_name, free_name
+    from morphloop.base.opening import naming, reading
+    from morphloop.imitator.projection.rescue import SUFFIX
+    from morphloop.motion import JointTrack, read_motions, to_default
 
     clips: list[Clip] = []
     joints: dict[str, JointTrack] = {}

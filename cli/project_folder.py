@@ -12,13 +12,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from morphloop.base import MotionError, write_json
+from morphloop.base.results import Basis, basis, hash_json, result_key
+from morphloop.base.threads import held_threads
 from morphloop.imitator import Projection, ProjectionConfig
-from morphloop.imitator.rescue import SUFFIX, RescueConfig, rescue
+from morphloop.imitator.projection.rescue import SUFFIX, RescueConfig, rescue
 from morphloop.metrics import measure
-from morphloop.motion import Clip, JointTrack, MotionError, save_clip, write_json
+from morphloop.motion import Clip, JointTrack, save_clip
 from morphloop.motion.own_outputs import CONFIG, config_of
-from morphloop.motion.results import Basis, basis, hash_json, result_key
-from morphloop.motion.threads import held_threads
 from morphloop.refinement_loop import SelectionConfig, evidence, judge, load_record, measured, save_projection
 from morphloop.refinement_loop.records import (
     CLIPS,

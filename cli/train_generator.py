@@ -53,14 +53,14 @@ class TrainTokenizer:
 
     def run(self) -> int:
         """Do the work; returns the exit code."""
-        from morphloop.motion.threads import fixed_threads
+        from morphloop.base.threads import fixed_threads
 
         with fixed_threads(self.threads):
             return self._run()
 
     def _run(self) -> int:
+        from morphloop.base import write_json
         from morphloop.generator import Budget, TokenizerConfig, save_tokenizer, train_tokenizer
-        from morphloop.motion import write_json
 
         from .console import DONE, writable_folder
 
@@ -109,12 +109,13 @@ class TrainGenerator:
 
     def run(self) -> int:
         """Do the work; returns the exit code."""
-        from morphloop.motion.threads import fixed_threads
+        from morphloop.base.threads import fixed_threads
 
         with fixed_threads(self.threads):
             return self._run()
 
     def _run(self) -> int:
+        from morphloop.base import MotionError, write_json
         from morphloop.generator import (
             PATTERNS,
             Budget,
@@ -127,7 +128,6 @@ class TrainGenerator:
             pretrained_backbone,
             train_language_model,
         )
-        from morphloop.motion import MotionError, write_json
 
         from .console import DONE, writable_folder
 
@@ -160,7 +160,8 @@ class TrainGenerator:
 
 def training_clips(source: TrainingData) -> list[Clip]:
     """Captioned clips of a folder or of the corpus's training split. MotionError names a file that cannot be used."""
-    from morphloop.motion import MotionError, find_motions, make_corpus, read_motions, to_default
+    from morphloop.base import MotionError
+    from morphloop.motion import find_motions, make_corpus, read_motions, to_default
 
     if source.data is not None:
         motions = (read for path in find_motions(source.data) for _, read in read_motions(path))

@@ -125,18 +125,18 @@ class TrainImitator:
 
     def run(self) -> int:
         """Do the work; returns the exit code."""
-        from morphloop.motion.threads import fixed_threads
+        from morphloop.base.threads import fixed_threads
 
         with fixed_threads(self.threads):
             return self._run()
 
     def _run(self) -> int:
+        from morphloop.base import MotionError
         from morphloop.imitator import hardest_segments, load_policy, train_imitator, variations
-        from morphloop.imitator.policy import MAX_WIDTH
-        from morphloop.imitator.trainer import World
-        from morphloop.imitator.training import POLICY_FILE, training_clips
-        from morphloop.imitator.warm_start import WARM_START_FILE
-        from morphloop.motion import MotionError
+        from morphloop.imitator.demonstrations.warm_start import WARM_START_FILE
+        from morphloop.imitator.training.policy import MAX_WIDTH
+        from morphloop.imitator.training.train import POLICY_FILE, training_clips
+        from morphloop.imitator.training.trainer import World
         from morphloop.sim import carry, driven_body
 
         from .console import DONE, writable_folder
@@ -206,7 +206,8 @@ class TrainImitator:
         self, clips: list[Clip], held_out: list[Clip], out: Path, body: Body, start: Policy | None
     ) -> Policy:
         """What the expert's demonstrations make of a policy."""
-        from morphloop.imitator import FURTHER, DistilConfig, WarmStartConfig, warm_start
+        from morphloop.imitator import FURTHER, DistilConfig, WarmStartConfig
+        from morphloop.imitator.demonstrations import warm_start
 
         distil = DistilConfig() if start is None else FURTHER
         config = WarmStartConfig(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from morphloop.motion.terminal import say
+from morphloop.base.terminal import say
 
 from .console import (
     BAD_INPUT,
@@ -62,7 +62,7 @@ class Validate:
     """Write every problem here."""
 
     def run(self) -> int:
-        from morphloop.motion import MotionError, write_json
+        from morphloop.base import MotionError, write_json
 
         if self.fix and self.out is None:
             raise MotionError("--fix writes new files: give their folder with --out DIR")
@@ -82,8 +82,8 @@ class Validate:
         return FAILED if any(row["problems"] for row in batch.files) else DONE
 
     def _one(self, path: Path, out: Path | None, robot: Robot | None, batch: _Batch) -> None:
-        from morphloop.motion import MotionError
-        from morphloop.motion.opening import reading
+        from morphloop.base import MotionError
+        from morphloop.base.opening import reading
         from morphloop.motion.problems import find_problems
         from morphloop.motion.repair import repair
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from morphloop.motion.terminal import complain, say
+from morphloop.base.terminal import complain, say
 
 from .console import BAD_INPUT, DONE, FAILED, progress_bars, told
 
@@ -35,7 +35,7 @@ class Verify:
     """Write what was found here, certificates included."""
 
     def run(self) -> int:
-        from morphloop.motion import MotionError, write_json
+        from morphloop.base import MotionError, write_json
         from morphloop.refinement_loop import verify
         from morphloop.sim import driven_body
 

@@ -15,9 +15,10 @@ import torch
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from morphloop.motion import Clip, MotionError, make_corpus
+from morphloop.base import MotionError
+from morphloop.motion import Clip, make_corpus
 from morphloop.sim import CONTROL_HZ, Body, default_body
-from morphloop.sim.figure import Camera, draw_figure, make_scene
+from morphloop.sim.drawing.figure import Camera, draw_figure, make_scene
 
 from .reference import prepare
 from .tracking import ACTION_LIMIT, TaskConfig, TrackingEnv, observation_size

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from morphloop.motion import Clip, MotionError
+from morphloop.base import MotionError
+from morphloop.motion import Clip
 from morphloop.motion.rotations import (
     quat_between,
     quat_conj,

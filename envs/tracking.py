@@ -14,7 +14,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import torch
 
-from morphloop.motion import Clip, MotionError
+from morphloop.base import MotionError
+from morphloop.motion import Clip
 from morphloop.motion.rotations import quat_to_rotvec
 from morphloop.sim import Body, CpuPhysics, JointState, Kinematics, Physics, Servos
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from transformers import CONFIG_MAPPING
 
-from morphloop.motion import MotionError
+from morphloop.base import MotionError
 
 ARCHITECTURES = (
     *("llama", "mistral", "qwen2", "qwen3", "gpt2", "gpt_neo", "gpt_neox", "gptj", "opt", "phi", "phi3", "gemma"),

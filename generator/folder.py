@@ -9,11 +9,12 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
-from morphloop.motion import Clip, MotionError, find_motions, read_motions, to_default, write_json
+from morphloop.base import MotionError, write_json
+from morphloop.base.names import file_name, free_name
+from morphloop.base.opening import naming, open_regular, reading
+from morphloop.motion import Clip, find_motions, read_motions, to_default
 from morphloop.motion.clip import MAX_TEXT
 from morphloop.motion.files import MAX_BYTES, READ_BYTES
-from morphloop.motion.names import file_name, free_name
-from morphloop.motion.opening import naming, open_regular, reading
 from morphloop.motion.own_outputs import pass_over_own
 
 from .motion_llm import KIND, MotionLLM

@@ -17,9 +17,9 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import AutoConfig, AutoModel, PreTrainedModel
 
-from morphloop.motion import MotionError
-from morphloop.motion.opening import in_one_line, read_json
-from morphloop.motion.random_streams import own_streams
+from morphloop.base import MotionError
+from morphloop.base.opening import in_one_line, read_json
+from morphloop.base.random_streams import own_streams
 
 from .backbones import check_backbone
 from .sequences import IGNORE, Batch, Vocabulary

@@ -19,10 +19,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from morphloop.motion import Clip, MotionError, Provenance, write_json
+from morphloop.base import MotionError, write_json
+from morphloop.base.random_streams import own_streams
+from morphloop.base.threads import fixed_threads
+from morphloop.motion import Clip, Provenance
 from morphloop.motion.features import FEATURE_FPS
-from morphloop.motion.random_streams import own_streams
-from morphloop.motion.threads import fixed_threads
 
 from .backbones import check_backbone
 from .language_model import LanguageModelConfig, MotionLanguageModel

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
-from morphloop.motion import MotionError
+from morphloop.base import MotionError
 
 
 @dataclass(frozen=True)

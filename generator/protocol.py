@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from morphloop.motion import Clip, MotionError
+from morphloop.base import MotionError
+from morphloop.motion import Clip
 
 Seconds = tuple[float, float]
 """Shortest and longest motion, seconds."""

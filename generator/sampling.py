@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
-from morphloop.motion import MotionError
+from morphloop.base import MotionError
 
 from .language_model import MotionLanguageModel
 from .patterns import Pattern

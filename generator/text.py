@@ -10,8 +10,8 @@ from pathlib import Path
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
-from morphloop.motion import MotionError, write_atomic
-from morphloop.motion.opening import read_utf8
+from morphloop.base import MotionError, write_atomic
+from morphloop.base.opening import read_utf8
 
 MAX_BYTES = 64 << 20
 """Largest tokenizer file that is read: 64 MiB."""

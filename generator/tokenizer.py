@@ -15,7 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from morphloop.motion import Clip, MotionError
+from morphloop.base import MotionError
+from morphloop.motion import Clip
 from morphloop.motion.features import (
     CONTACTS,
     FEATURE_SIZE,

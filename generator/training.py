@@ -19,12 +19,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from morphloop.motion import Clip, MotionError
+from morphloop.base import MotionError
+from morphloop.base.limit import TimeLimit
+from morphloop.base.random_streams import own_streams
+from morphloop.base.results import basis, check_same, hash_json
+from morphloop.base.threads import fixed_threads, held_threads
+from morphloop.motion import Clip
 from morphloop.motion.features import CONTACT_INDEX, CONTACTS, FEATURE_FPS, clip_to_features, features_to_positions
-from morphloop.motion.limit import TimeLimit
-from morphloop.motion.random_streams import own_streams
-from morphloop.motion.results import basis, check_same, hash_json
-from morphloop.motion.threads import fixed_threads, held_threads
 
 from .language_model import LanguageModelConfig, MotionLanguageModel
 from .patterns import PATTERNS, Pattern

@@ -11,10 +11,10 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from morphloop.motion import MotionError, write_atomic
-from morphloop.motion.opening import read_json
-from morphloop.motion.random_streams import own_streams
-from morphloop.motion.tensors import MAX_MODEL, check_shapes, read_header, read_tensors
+from morphloop.base import MotionError, write_atomic
+from morphloop.base.opening import read_json
+from morphloop.base.random_streams import own_streams
+from morphloop.base.tensors import MAX_MODEL, check_shapes, read_header, read_tensors
 
 Module = TypeVar("Module", bound=nn.Module)
 

@@ -1,18 +1,18 @@
 """The imitator: policies, training, projection and the training-free refiner."""
 
-from .augment import AugmentConfig, variations
-from .distil import FURTHER, DistilConfig, distil
-from .ilqr import IlqrConfig, IlqrRefiner
-from .policy import Policy, load_policy, new_policy
-from .ppo import PpoConfig, RslConfig, train_ppo
-from .priors import Prior, PriorConfig, load_prior, make_prior
-from .projection import Projection, ProjectionConfig, project_clips
-from .refiner import Refiner, RefinerConfig
-from .tapes import Tape, TapeConfig, load_tape, record_tapes
-from .training import ImitatorConfig, train_imitator
-from .training_log import Segment, hardest_segments, read_log
-from .update import UpdateConfig, evaluate_policy, update_policy
-from .warm_start import WarmStartConfig, warm_start
+from .demonstrations.demonstrations import Tape, TapeConfig, load_tape, record_tapes
+from .demonstrations.distil import FURTHER, DistilConfig, distil
+from .demonstrations.update import UpdateConfig, evaluate_policy, update_policy
+from .demonstrations.variations import AugmentConfig, variations
+from .demonstrations.warm_start import WarmStartConfig, warm_start
+from .optimal_control.ilqr import IlqrConfig, IlqrRefiner
+from .optimal_control.refiner import Refiner, RefinerConfig
+from .projection.project import Projection, ProjectionConfig, project_clips
+from .training.log import Segment, hardest_segments, read_log
+from .training.policy import Policy, load_policy, new_policy
+from .training.ppo import PpoConfig, RslConfig, train_ppo
+from .training.priors import Prior, PriorConfig, load_prior, make_prior
+from .training.train import ImitatorConfig, train_imitator
 
 __all__ = [
     "FURTHER",

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from morphloop.motion.rotations import quat_to_matrix
-from morphloop.sim.body import Body
+from morphloop.sim.bodies.body import Body
 
 from .plausibility import GRAVITY
 

@@ -1,9 +1,9 @@
 """Does a pose stay within what the joints allow?
 
-A ball joint's range stands in the body's table (`sim/table.py`, after Norkin and White, "Measurement of Joint Motion",
-widened by about 15 degrees) as an interval for each component of its rotation vector, the same that bounds the servos:
-x, y and z of axis times angle, in the parent's axes, which at rest are the world's. A robot's hinges have the ranges of
-its own description.
+A ball joint's range stands in the body's table (`sim/bodies/table.py`, after Norkin and White, "Measurement of Joint
+Motion", widened by about 15 degrees) as an interval for each component of its rotation vector, the same that bounds the
+servos: x, y and z of axis times angle, in the parent's axes, which at rest are the world's. A robot's hinges have the
+ranges of its own description.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 
 from morphloop.motion import Clip, JointTrack
 from morphloop.motion.rotations import quat_to_rotvec
-from morphloop.sim.body import Body
+from morphloop.sim.bodies.body import Body
 
 TOLERANCE_DEG = 5.0
 """What a goniometer in good hands repeats a limb's joint angle to (Norkin and White, chapter 3)."""

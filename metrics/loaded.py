@@ -18,7 +18,7 @@ import numpy as np
 
 from morphloop.motion import Clip, Rollout
 from morphloop.sim import Body
-from morphloop.sim.loads import FootLoads, foot_loads
+from morphloop.sim.rollouts.loads import FootLoads, foot_loads
 
 from .context import contact_frames
 from .signals import GRID_HZ, latch, runs, shrink

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from morphloop.motion import Clip, JointTrack, MotionError, Rollout
-from morphloop.sim.body import Body
+from morphloop.base import MotionError
+from morphloop.motion import Clip, JointTrack, Rollout
+from morphloop.sim.bodies.body import Body
 
 from .contact import skim, slide
 from .context import context

@@ -13,9 +13,10 @@ from typing import Literal
 
 import numpy as np
 
-from morphloop.motion import Clip, JointTrack, MotionError
+from morphloop.base import MotionError
+from morphloop.motion import Clip, JointTrack
 from morphloop.motion.rotations import quat_to_matrix
-from morphloop.sim.body import Body, default_body
+from morphloop.sim.bodies.body import Body, default_body
 
 from .signals import between_frames, on_grid, resample_linear, smooth_and_grid
 

@@ -15,7 +15,7 @@ import mujoco
 import numpy as np
 
 from morphloop.motion.rotations import quat_to_matrix
-from morphloop.sim.body import Body
+from morphloop.sim.bodies.body import Body
 
 from .context import Context
 from .dynamics import built_pose

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from morphloop.motion import MotionError, Rollout
-from morphloop.sim.body import Body, default_body
+from morphloop.base import MotionError
+from morphloop.motion import Rollout
+from morphloop.sim.bodies.body import Body, default_body
 
 from .contact import SLIDE_FAST
 from .context import contact_frames

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from morphloop.motion import Clip, JointTrack
-from morphloop.sim.body import Body
+from morphloop.sim.bodies.body import Body
 
 from .contact import SLIDE_FAST
 from .context import Context, context

@@ -10,7 +10,8 @@ from typing import overload
 
 import numpy as np
 
-from morphloop.motion import Clip, JointTrack, MotionError
+from morphloop.base import MotionError
+from morphloop.motion import Clip, JointTrack
 from morphloop.motion.rotations import quat_from_heading, quat_rotate
 
 from .signals import grid_frames

@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 
 from morphloop.motion import Clip
-from morphloop.sim.smpl_body import SmplBody
+from morphloop.sim.bodies.smpl_body import SmplBody
 
 from .points import Points, lowest_between, surface_points
 from .signals import resample_linear

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import nnls
 
-from morphloop.sim.body import Body
+from morphloop.sim.bodies.body import Body
 
 from .context import Context
 from .dynamics import Segments, built_pose, external_wrench, segments

@@ -2,26 +2,16 @@
 
 from typing import TYPE_CHECKING
 
-from .on_demand import names_of
+from morphloop.base.on_demand import names_of
 
 if TYPE_CHECKING:
     from .clip import Clip, JointTrack, Provenance, Rollout
-    from .corpus import action_names, corpus_captions, make_corpus
-    from .errors import MachineFault, MotionError
-    from .files import (
-        load_clip,
-        load_rollout,
-        read_manifest,
-        save_clip,
-        save_rollout,
-        write_atomic,
-        write_json,
-        write_manifest,
-    )
-    from .fit import TOE_HEIGHT, fit_joints
+    from .corpus.make import action_names, corpus_captions, make_corpus
+    from .files import load_clip, load_rollout, read_manifest, save_clip, save_rollout, write_manifest
+    from .fitting.fit import TOE_HEIGHT, fit_joints
+    from .fitting.retarget import to_default
     from .humanml3d import joints_from_features, joints_to_features, track_from_features, track_to_features
     from .readers import find_motions, read_motion, read_motions
-    from .retarget import to_default
     from .skeleton import DEFAULT_SKELETON, HUMANML3D_JOINTS, SMPL_JOINTS, Skeleton, forward_kinematics
     from .writers import FORMATS, as_format, write_motion
 else:
@@ -29,22 +19,19 @@ else:
         __name__,
         {
             "clip": ("Clip", "JointTrack", "Provenance", "Rollout"),
-            "corpus": ("action_names", "corpus_captions", "make_corpus"),
-            "errors": ("MachineFault", "MotionError"),
+            "corpus.make": ("action_names", "corpus_captions", "make_corpus"),
             "files": (
                 "load_clip",
                 "load_rollout",
                 "read_manifest",
                 "save_clip",
                 "save_rollout",
-                "write_atomic",
-                "write_json",
                 "write_manifest",
             ),
-            "fit": ("TOE_HEIGHT", "fit_joints"),
+            "fitting.fit": ("TOE_HEIGHT", "fit_joints"),
             "humanml3d": ("joints_from_features", "joints_to_features", "track_from_features", "track_to_features"),
             "readers": ("find_motions", "read_motion", "read_motions"),
-            "retarget": ("to_default",),
+            "fitting.retarget": ("to_default",),
             "skeleton": ("DEFAULT_SKELETON", "HUMANML3D_JOINTS", "SMPL_JOINTS", "Skeleton", "forward_kinematics"),
             "writers": ("FORMATS", "as_format", "write_motion"),
         },
@@ -58,8 +45,6 @@ __all__ = [
     "TOE_HEIGHT",
     "Clip",
     "JointTrack",
-    "MachineFault",
-    "MotionError",
     "Provenance",
     "Rollout",
     "Skeleton",
@@ -82,8 +67,6 @@ __all__ = [
     "to_default",
     "track_from_features",
     "track_to_features",
-    "write_atomic",
-    "write_json",
     "write_manifest",
     "write_motion",
 ]

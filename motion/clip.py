@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from .errors import MotionError
-from .names import kept
+from morphloop.base.errors import MotionError
+from morphloop.base.names import kept
+
 from .rotations import quat_normalize, quat_slerp
 from .skeleton import Skeleton, check_joints, forward_kinematics
 

@@ -11,8 +11,9 @@ from __future__ import annotations
 import numpy as np
 from array_api_compat import array_namespace
 
+from morphloop.base.errors import MotionError
+
 from .clip import Clip
-from .errors import MotionError
 from .rotations import (
     EPS,
     Array,

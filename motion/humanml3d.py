@@ -22,8 +22,9 @@ from itertools import pairwise
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
+from morphloop.base.errors import MotionError
+
 from .clip import JointTrack
-from .errors import MotionError
 from .rotations import quat_between, quat_conj, quat_mul, quat_rotate, quat_to_6d
 from .skeleton import HUMANML3D_JOINTS, SMPL_PARENTS, Y_UP_TO_Z_UP
 

@@ -15,17 +15,18 @@ from typing import Any
 
 import numpy as np
 
+from morphloop.base.errors import MotionError
+from morphloop.base.opening import parse_json, reading
+
 from .clip import MAX_NUMBERS, Clip, JointTrack
-from .errors import MotionError
 from .files import read_npy, read_npz
-from .opening import parse_json, reading
+from .fitting.skeleton_maps import MAPS, PositionMap, find_map
 from .readers import read_motions
 from .readers.acclaim import MAX_LINES
 from .readers.timing import read_text
 from .readers.values import FPS_KEYS
 from .robot import Robot
 from .skeleton import DEFAULT_SKELETON, HUMANML3D_JOINTS
-from .skeleton_maps import MAPS, PositionMap, find_map
 
 MAX_ROOT_SPEED = 15.0
 """Metres a second; a sprinter reaches 12.4. ProtoMotions leaves out motions above the same figure."""

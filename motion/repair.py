@@ -13,9 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from morphloop.base.errors import MotionError
+from morphloop.base.writing import write_atomic
+
 from .clip import MAX_FPS
-from .errors import MotionError
-from .files import load_clip, read_npy, read_npz, save_clip, write_atomic
+from .files import load_clip, read_npy, read_npz, save_clip
 from .problems import QUATERNIONS, Problem, find_problems, meta_of
 from .readers.timing import read_text
 from .readers.values import FPS_KEYS

@@ -13,8 +13,9 @@ from functools import cached_property
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from morphloop.base.errors import MotionError
+
 from .clip import Clip, Provenance
-from .errors import MotionError
 from .rotations import quat_conj, quat_from_rotvec, quat_mul
 from .skeleton import Skeleton
 

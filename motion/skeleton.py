@@ -8,8 +8,9 @@ from functools import cached_property
 import numpy as np
 from array_api_compat import array_namespace
 
-from .errors import MotionError
-from .names import kept
+from morphloop.base.errors import MotionError
+from morphloop.base.names import kept
+
 from .rotations import Array, quat_mul, quat_rotate
 
 MAX_JOINTS = 1_000

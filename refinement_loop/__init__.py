@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from morphloop.motion.on_demand import names_of
+from morphloop.base.on_demand import names_of
 
 if TYPE_CHECKING:
     from .ancestry import Ancestor, lineage

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from morphloop.motion import Clip, JointTrack, MotionError, load_clip
+from morphloop.base import MotionError
+from morphloop.motion import Clip, JointTrack, load_clip
 
 from .records import ROLLOUTS
 from .status import CONFIG

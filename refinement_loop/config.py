@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from morphloop.base import MotionError, write_json
+from morphloop.base.opening import read_json
+from morphloop.base.threads import THREADS
+from morphloop.base.typed import from_dict
 from morphloop.generator import FinetuneConfig
 from morphloop.imitator import ProjectionConfig
-from morphloop.imitator.update import DEMONSTRATIONS, UPDATES
-from morphloop.motion import MotionError, write_json
-from morphloop.motion.opening import read_json
-from morphloop.motion.threads import THREADS
-from morphloop.motion.typed import from_dict
+from morphloop.imitator.demonstrations.update import DEMONSTRATIONS, UPDATES
 
 from .selection import SelectionConfig
 from .status import CONFIG, MAX_ROUNDS

@@ -14,6 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from morphloop.base import write_json
+from morphloop.base.opening import read_json
+from morphloop.base.results import basis, hash_json, result_key
+from morphloop.base.threads import held_threads
 from morphloop.generator import (
     Generator,
     Seconds,
@@ -24,10 +28,7 @@ from morphloop.generator import (
     root_travel,
 )
 from morphloop.metrics import measure
-from morphloop.motion import Clip, corpus_captions, write_json
-from morphloop.motion.opening import read_json
-from morphloop.motion.results import basis, hash_json, result_key
-from morphloop.motion.threads import held_threads
+from morphloop.motion import Clip, corpus_captions
 
 from .records import finite
 from .stages import CODE, OWN_CODE

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from morphloop.motion import MotionError
+from morphloop.base import MotionError
 
 LEDGER = "ledger.jsonl"
 

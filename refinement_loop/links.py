@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from morphloop.motion import MotionError, read_manifest
+from morphloop.base import MotionError
+from morphloop.motion import read_manifest
 
 from .records import Record, broken_links, load_record
 from .selection import Verdict, tally

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from morphloop.motion import MotionError
-from morphloop.motion.opening import MAX_PROMPT_BYTES, read_utf8
+from morphloop.base import MotionError
+from morphloop.base.opening import MAX_PROMPT_BYTES, read_utf8
 
 MAX_PROMPTS = 10_000
 """All of their clips are in memory at once: about 0.1 MB each, and 20 ms to make."""

@@ -14,11 +14,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from morphloop.base import MotionError, write_json
+from morphloop.base.opening import read_json
+from morphloop.base.results import hash_file, hash_json
 from morphloop.imitator import Projection
 from morphloop.metrics import frozen_pose, measure, track_errors
-from morphloop.motion import Clip, MotionError, load_clip, load_rollout, save_clip, save_rollout, write_json
-from morphloop.motion.opening import read_json
-from morphloop.motion.results import hash_file, hash_json
+from morphloop.motion import Clip, load_clip, load_rollout, save_clip, save_rollout
 from morphloop.sim import Body, default_body
 
 from .departure import Departure, departure

@@ -9,11 +9,12 @@ from typing import Any
 
 from markupsafe import Markup
 
+from morphloop.base import MotionError
+from morphloop.base.opening import read_json
 from morphloop.metrics import CLEAN_WALK, CLEAN_WALK_NAME, METRICS, paired_difference
 from morphloop.metrics.report.look import Cell, cell, data_uri, number, packaged, style, template, tone, write_page
-from morphloop.motion import MotionError, read_manifest
-from morphloop.motion.opening import read_json
-from morphloop.sim.render import strip_bytes, video_bytes
+from morphloop.motion import read_manifest
+from morphloop.sim.drawing.render import strip_bytes, video_bytes
 
 from .config import LoopConfig, read_config
 from .figures import foot_plots

@@ -14,11 +14,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from morphloop.base import MotionError
+from morphloop.base.results import hash_json
+from morphloop.base.threads import fixed_threads
 from morphloop.generator import FolderGenerator, Generator, load_generator
 from morphloop.imitator import Policy
-from morphloop.motion import MotionError
-from morphloop.motion.results import hash_json
-from morphloop.motion.threads import fixed_threads
 
 from . import steps
 from .config import LoopConfig, read_config, write_config

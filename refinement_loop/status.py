@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from morphloop.motion import MotionError
-from morphloop.motion.opening import read_json
+from morphloop.base import MotionError
+from morphloop.base.opening import read_json
 
 from .stages import STAGES, Finished, read_finished
 

@@ -8,18 +8,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from morphloop.base import MachineFault, write_json
 from morphloop.generator import FolderGenerator, Generator, Seconds, adheres, load_generator
 from morphloop.imitator import Policy, Projection, UpdateConfig, load_policy, project_clips, update_policy
 from morphloop.metrics import summarise
-from morphloop.motion import (
-    Clip,
-    MachineFault,
-    make_corpus,
-    read_manifest,
-    save_clip,
-    write_json,
-    write_manifest,
-)
+from morphloop.motion import Clip, make_corpus, read_manifest, save_clip, write_manifest
 
 from .config import LoopConfig
 from .guard import compare_generators

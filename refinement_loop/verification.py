@@ -14,12 +14,13 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
+from morphloop.base import MotionError
+from morphloop.base.opening import read_json
+from morphloop.base.results import hash_json
 from morphloop.envs import prepare
 from morphloop.metrics import measure_rollout, track_errors
 from morphloop.metrics.measure import made
-from morphloop.motion import Clip, MotionError, load_rollout, read_manifest
-from morphloop.motion.opening import read_json
-from morphloop.motion.results import hash_json
+from morphloop.motion import Clip, load_rollout, read_manifest
 from morphloop.sim import Body, Certificate, certify, default_body
 
 from .config import read_config

@@ -1,19 +1,21 @@
 """Bodies built in code, batched physics on CPU and GPU, rendering and replay."""
 
-from .bodies import carry, driven_body, load_body, motions_on_body, on_body, read_on_body, worn
-from .body import CONTROL_HZ, FEET, PHYSICS_HZ, SUBSTEPS, Body, SurfacePoints, default_body
-from .certificate import Certificate, certify
-from .gl import gl_available
-from .kinematics import JointState, Kinematics
-from .mjcf_body import RobotBody
-from .mujoco_log import warnings_to_log
-from .physics import DIVERGED, Backend, CpuPhysics, LostState, Physics, make_physics, model_values
-from .render import Video, ffmpeg_available, render_strip, render_video, strip_bytes, video_bytes
-from .replay import CONTACT_FORCE, Recorder, Substep, replay, simulator_name
-from .servos import Servos, servo_slopes
-from .shaped_body import ShapedBody
-from .smpl_body import SmplBody
-from .variation import ModelFields, Variation, many_bodies
+from .bodies.body import CONTROL_HZ, FEET, PHYSICS_HZ, SUBSTEPS, Body, SurfacePoints, default_body
+from .bodies.choose import carry, driven_body, load_body, motions_on_body, on_body, read_on_body, worn
+from .bodies.mjcf_body import RobotBody
+from .bodies.shaped_body import ShapedBody
+from .bodies.smpl_body import SmplBody
+from .drawing.gl import gl_available
+from .drawing.render import Video, ffmpeg_available, render_strip, render_video, strip_bytes, video_bytes
+from .physics.backends import Backend, make_physics
+from .physics.cpu import CpuPhysics
+from .physics.kinematics import JointState, Kinematics
+from .physics.mujoco_log import warnings_to_log
+from .physics.protocol import DIVERGED, LostState, Physics, model_values
+from .physics.servos import Servos, servo_slopes
+from .physics.variation import ModelFields, Variation, many_bodies
+from .rollouts.certificate import Certificate, certify
+from .rollouts.replay import CONTACT_FORCE, Recorder, Substep, replay, simulator_name
 
 __all__ = [
     "CONTACT_FORCE",

@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 
 from morphloop.cli import main
-from morphloop.metrics import bench
-from morphloop.metrics.as_fed import as_fed, naive_slide, raw_jerk
-from morphloop.metrics.bench import RATES, Case, failures, lines, run_bench, spread
-from morphloop.metrics.clean_motion import clean_motion
+from morphloop.metrics.defect_bench import bench
+from morphloop.metrics.defect_bench.as_fed import as_fed, naive_slide, raw_jerk
+from morphloop.metrics.defect_bench.bench import RATES, Case, failures, lines, run_bench, spread
+from morphloop.metrics.defect_bench.clean_motion import clean_motion
 from morphloop.metrics.points import motion_points
 from morphloop.metrics.report.bench_page import page
 from morphloop.motion import JointTrack

@@ -14,10 +14,10 @@ pytest.importorskip("mujoco_warp")
 
 from morphloop.cli import main
 from morphloop.envs import prepare
-from morphloop.imitator import bench_backends
-from morphloop.imitator.bench import zero_policy
-from morphloop.imitator.bench_sets import cut, load_set
-from morphloop.imitator.projection import ProjectionConfig, project_clips
+from morphloop.imitator.bench import backends as bench_backends
+from morphloop.imitator.bench.bench import zero_policy
+from morphloop.imitator.bench.sets import cut, load_set
+from morphloop.imitator.projection.project import ProjectionConfig, project_clips
 from morphloop.motion import Clip
 from morphloop.sim import default_body
 

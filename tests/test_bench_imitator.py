@@ -12,22 +12,21 @@ import numpy as np
 import pytest
 import torch
 
+from morphloop.base import MotionError
+from morphloop.base.results import hash_code
 from morphloop.cli import main
 from morphloop.envs import prepare
-from morphloop.imitator import (
-    bench,
-    bench_ablations,
-    bench_sets,
-    bench_speed,
-    bench_table,
-    new_policy,
-    projection,
-)
-from morphloop.imitator.bench import CONTROL, ROWS_FILE, BenchConfig, BenchRun, run_bench, zero_policy
-from morphloop.imitator.bench_sets import cut, load_set, moves
+from morphloop.imitator import new_policy
+from morphloop.imitator.bench import ablations as bench_ablations
+from morphloop.imitator.bench import bench
+from morphloop.imitator.bench import sets as bench_sets
+from morphloop.imitator.bench import speed as bench_speed
+from morphloop.imitator.bench import table as bench_table
+from morphloop.imitator.bench.bench import CONTROL, ROWS_FILE, BenchConfig, BenchRun, run_bench, zero_policy
+from morphloop.imitator.bench.sets import cut, load_set, moves
+from morphloop.imitator.projection import project as projection
 from morphloop.metrics import frozen_pose, measure, track_errors
-from morphloop.motion import Clip, MotionError
-from morphloop.motion.results import hash_code
+from morphloop.motion import Clip
 from morphloop.sim import default_body
 
 SHARED = Path(os.environ.get("MORPHLOOP_SHARED", Path(__file__).resolve().parents[2] / "shared"))

@@ -12,16 +12,17 @@ import numpy as np
 import pytest
 import scipy.sparse
 
+from morphloop.base import MotionError
 from morphloop.metrics import contact_frames, measure, timeline
 from morphloop.metrics.contact import find_contacts
 from morphloop.metrics.points import motion_points
 from morphloop.metrics.vertices import VertexPoints, smplsim, vertex_points
-from morphloop.motion import DEFAULT_SKELETON, Clip, JointTrack, MotionError, Provenance, load_clip, save_clip
+from morphloop.motion import DEFAULT_SKELETON, Clip, JointTrack, Provenance, load_clip, save_clip
 from morphloop.motion.readers.smpl import SMPL_PELVIS, SMPLX_REST, SMPLX_SKELETON
 from morphloop.motion.rotations import quat_from_matrix, quat_from_rotvec, quat_mul, quat_rotate
 from morphloop.motion.skeleton import SMPL_PARENTS, Y_UP_TO_Z_UP
 from morphloop.sim import RobotBody, SmplBody, default_body, load_body, on_body, worn
-from morphloop.sim.smpl_model import load_smpl_model
+from morphloop.sim.bodies.smpl_model import load_smpl_model
 
 ROBOT = """
 <mujoco model="made_up">

@@ -10,12 +10,12 @@ import mujoco
 import numpy as np
 import pytest
 
+from morphloop.base import MotionError
 from morphloop.imitator import load_policy
-from morphloop.imitator.tapes import ARRAYS, load_tape
-from morphloop.motion import MotionError
+from morphloop.imitator.demonstrations.demonstrations import ARRAYS, load_tape
 from morphloop.sim import Body, Recorder, certify, default_body
-from morphloop.sim.body import build_spec
-from morphloop.sim.body_hash import model_hash
+from morphloop.sim.bodies.body import build_spec
+from morphloop.sim.bodies.body_hash import model_hash
 
 POLICY = Path(__file__).parents[1] / "assets" / "imitator" / "policy.safetensors"
 BEFORE = "28fe130570568022"

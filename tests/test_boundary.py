@@ -13,12 +13,13 @@ import mujoco
 import numpy as np
 import pytest
 
+from morphloop.base import MotionError
+from morphloop.base.names import MAX_NAME, file_name, free_name, shown
+from morphloop.base.opening import open_regular, parse_json, tree_size
+from morphloop.base.writing import write_atomic
 from morphloop.cli import main
 from morphloop.generator import FolderGenerator
-from morphloop.motion import Clip, MotionError, find_motions, load_clip, make_corpus, read_motions, save_clip
-from morphloop.motion.files import write_atomic
-from morphloop.motion.names import MAX_NAME, file_name, free_name, shown
-from morphloop.motion.opening import open_regular, parse_json, tree_size
+from morphloop.motion import Clip, find_motions, load_clip, make_corpus, read_motions, save_clip
 from morphloop.motion.own_outputs import config_of, pass_over_own
 from morphloop.refinement_loop.ledger import open_own
 from morphloop.refinement_loop.prompts import MAX_PROMPTS, read_prompts
@@ -253,7 +254,7 @@ def test_a_full_disk_is_a_line_and_an_exit_code(walk, tmp_path, capsys, monkeypa
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("morphloop.motion.files.os.replace", full)
+    monkeypatch.setattr("morphloop.base.writing.os.replace", full)
     code, _, lines = run(capsys, *arguments("convert", tmp_path / "in", tmp_path / "out"))
     assert (code, len(lines)) == (2, 2)
     assert "No space left on device" in lines[0]
@@ -491,7 +492,7 @@ def test_a_policy_with_numbers_that_are_none_is_refused(tmp_path):
     import torch
 
     from morphloop.imitator import load_policy
-    from morphloop.imitator.policy import new_policy
+    from morphloop.imitator.training.policy import new_policy
     from morphloop.sim import default_body
 
     policy = new_policy(default_body(), hidden=(8,))
@@ -553,7 +554,8 @@ ROBOT = '<mujoco>{}<worldbody><body name="a"><freejoint/><geom size="1"/>{}</bod
     ids=["hfield", "texture", "userdata", "replicate", "pipe", "cut"],
 )
 def test_a_robots_file_that_asks_for_the_world_is_one_line(text, tmp_path, monkeypatch):
-    from morphloop.sim import load_body, mjcf_compile
+    from morphloop.sim import load_body
+    from morphloop.sim.bodies import mjcf_compile
 
     monkeypatch.setattr(mjcf_compile, "CPU_SECONDS", 1)
     os.mkfifo(tmp_path / "pipe.xml")
@@ -564,7 +566,8 @@ def test_a_robots_file_that_asks_for_the_world_is_one_line(text, tmp_path, monke
 
 
 def test_a_child_that_waits_is_not_waited_for(tmp_path, monkeypatch):
-    from morphloop.sim import load_body, mjcf_compile
+    from morphloop.sim import load_body
+    from morphloop.sim.bodies import mjcf_compile
 
     monkeypatch.setattr(mjcf_compile, "WALL_SECONDS", 4)
     os.mkfifo(tmp_path / "pipe.xml")
@@ -575,7 +578,7 @@ def test_a_child_that_waits_is_not_waited_for(tmp_path, monkeypatch):
 
 
 def test_the_child_compiles_what_this_process_would(tmp_path, monkeypatch):
-    from morphloop.sim.mjcf_compile import compile_robot
+    from morphloop.sim.bodies.mjcf_compile import compile_robot
 
     body = '<body name="{0}"><freejoint/><geom size=".1"/><body name="{0}b"><joint/><geom size=".2"/></body></body>'
     plain = f"<mujoco><worldbody>{body.format('a')}</worldbody></mujoco>"

@@ -14,6 +14,7 @@ import mujoco
 import numpy as np
 import pytest
 
+from morphloop.base import MotionError, write_json
 from morphloop.cli import main
 from morphloop.cli.project_folder import ProjectFolder
 from morphloop.envs import prepare
@@ -21,7 +22,6 @@ from morphloop.imitator import Projection, ProjectionConfig
 from morphloop.metrics import measure_rollout, track_errors
 from morphloop.motion import (
     Clip,
-    MotionError,
     Rollout,
     load_clip,
     load_rollout,
@@ -29,7 +29,6 @@ from morphloop.motion import (
     read_manifest,
     save_clip,
     save_rollout,
-    write_json,
     write_manifest,
 )
 from morphloop.motion.rotations import quat_to_rotvec
@@ -46,8 +45,9 @@ from morphloop.refinement_loop import (
     verify,
     write_report,
 )
-from morphloop.sim import Body, Recorder, certify, default_body, replay
-from morphloop.sim.body import JointModel, build_spec
+from morphloop.sim import Body, Recorder, certify, default_body
+from morphloop.sim.bodies.body import JointModel, build_spec
+from morphloop.sim.rollouts import replay
 
 STEPS = 8
 Spec = mujoco.MjSpec

@@ -12,6 +12,7 @@ import pytest
 import tyro
 
 from morphloop import cli, imitator
+from morphloop.base import MotionError
 from morphloop.cli import COMMANDS, main
 from morphloop.cli.config import overlay, take_config
 from morphloop.cli.console import guarded
@@ -21,7 +22,7 @@ from morphloop.envs import prepare
 from morphloop.imitator import Projection
 from morphloop.metrics import track_errors
 from morphloop.metrics.report.names import distinct
-from morphloop.motion import MotionError, load_rollout, make_corpus, read_manifest, save_clip
+from morphloop.motion import load_rollout, make_corpus, read_manifest, save_clip
 from morphloop.refinement_loop import LoopConfig, read_prompts, report, steps
 from morphloop.sim import Recorder, certify, default_body
 

@@ -23,7 +23,7 @@ from morphloop.envs.conditioning import (
 from morphloop.envs.reference import lowest_height
 from morphloop.envs.stances import LEFT_ALONE_M, foot_motion, planted_feet
 from morphloop.metrics import measure
-from morphloop.metrics.defects import hover, lift, slide_for_a_while
+from morphloop.metrics.defect_bench.defects import hover, lift, slide_for_a_while
 from morphloop.metrics.signals import runs
 from morphloop.motion import Clip, make_corpus
 from morphloop.motion.rotations import quat_from_rotvec, quat_mul

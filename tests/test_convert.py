@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from morphloop.base import MotionError
 from morphloop.cli import convert, main
-from morphloop.motion import Clip, JointTrack, MotionError, load_clip, make_corpus, read_motion, save_clip
+from morphloop.motion import Clip, JointTrack, load_clip, make_corpus, read_motion, save_clip
 from morphloop.motion.writers import write_humanml3d_joints
 
 LAYOUTS = {

@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 from scipy.spatial import ConvexHull
 
+from morphloop.base import MotionError
 from morphloop.metrics import measure
-from morphloop.motion import Clip, MotionError, action_names, make_corpus
-from morphloop.motion.corpus_balance import SEGMENT_CENTRES, SEGMENT_MASSES, cart_table, zero_moment
-from morphloop.motion.leg_ik import HEEL_BEHIND_ANKLE, SOLE_HEIGHT
+from morphloop.motion import Clip, action_names, make_corpus
+from morphloop.motion.corpus.balance import SEGMENT_CENTRES, SEGMENT_MASSES, cart_table, zero_moment
+from morphloop.motion.fitting.leg_ik import HEEL_BEHIND_ANKLE, SOLE_HEIGHT
 from morphloop.motion.rotations import heading, quat_angle, quat_rotate, quat_to_rotvec
-from morphloop.sim import default_body, table
+from morphloop.sim import default_body
+from morphloop.sim.bodies import table
 
 STANDING = ("squat", "wave", "raise_arm", "raise_arms", "kick", "bow", "idle", "punch", "reach")
 WALKING = ("walk", "walk_backward", "side_step", "turn", "walk_wave")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from morphloop.metrics.clean_motion import (
+from morphloop.metrics.defect_bench.clean_motion import (
     CLEAN_MOTIONS,
     FLIGHT_S,
     GRAVITY,
@@ -14,7 +14,7 @@ from morphloop.metrics.clean_motion import (
     clean_motion,
     thinned,
 )
-from morphloop.metrics.defects import (
+from morphloop.metrics.defect_bench.defects import (
     DEFECTS,
     FLIP_S,
     JITTER_BAND,

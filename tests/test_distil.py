@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+from morphloop.base import MachineFault, MotionError, limit
 from morphloop.cli.train_imitator import TrainImitator
 from morphloop.envs import Observer, build_library, feedback_entries, prepare
 from morphloop.imitator import (
@@ -25,21 +26,20 @@ from morphloop.imitator import (
     TapeConfig,
     UpdateConfig,
     WarmStartConfig,
-    distil,
     load_tape,
     new_policy,
     record_tapes,
-    tapes,
     update_policy,
     variations,
-    warm_start,
 )
-from morphloop.imitator.augment import vary
-from morphloop.imitator.bench import zero_policy
-from morphloop.imitator.distil import Ride, TapeDeck
-from morphloop.imitator.ilqr import difference
-from morphloop.imitator.warm_start import failing_first, training_order
-from morphloop.motion import DEFAULT_SKELETON, Clip, MachineFault, MotionError, limit, make_corpus
+from morphloop.imitator.bench.bench import zero_policy
+from morphloop.imitator.demonstrations import demonstrations as tapes
+from morphloop.imitator.demonstrations import distil, warm_start
+from morphloop.imitator.demonstrations.distil import Ride, TapeDeck
+from morphloop.imitator.demonstrations.variations import vary
+from morphloop.imitator.demonstrations.warm_start import failing_first, training_order
+from morphloop.imitator.optimal_control.ilqr import difference
+from morphloop.motion import DEFAULT_SKELETON, Clip, make_corpus
 from morphloop.sim import SUBSTEPS, Body, default_body
 
 QUICK = TapeConfig(IlqrConfig(horizon=8, iterations=1, hard_iterations=1, dampings=(0.0,), retries=0, threads=1))

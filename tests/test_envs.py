@@ -13,6 +13,7 @@ from gymnasium.utils.env_checker import check_env
 from stable_baselines3 import PPO
 from stable_baselines3.common.env_checker import check_env as check_env_for_sb3
 
+from morphloop.base import MotionError
 from morphloop.envs import (
     Observer,
     RewardConfig,
@@ -27,7 +28,7 @@ from morphloop.envs.gym_adapter import DEFAULT_ACTIONS, TrackingGymEnv, Tracking
 from morphloop.envs.reference import generalised_velocity, lowest_height, planted_feet, servo_targets
 from morphloop.envs.sb3_adapter import TrackingVecEnv
 from morphloop.envs.tracking import ACTION_LIMIT
-from morphloop.motion import DEFAULT_SKELETON, Clip, MotionError, make_corpus
+from morphloop.motion import DEFAULT_SKELETON, Clip, make_corpus
 from morphloop.motion.rotations import (
     quat_angle,
     quat_from_heading,

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from morphloop.base import MotionError
 from morphloop.cli import main
 from morphloop.cli.evaluate import Evaluate
 from morphloop.metrics import measure, summarise
@@ -26,8 +27,8 @@ from morphloop.metrics.report.spool import Columns, Spool
 from morphloop.metrics.report.timeline_chart import timeline_html
 from morphloop.metrics.report.worst import rank
 from morphloop.metrics.timeline import timeline
-from morphloop.motion import DEFAULT_SKELETON, HUMANML3D_JOINTS, Clip, JointTrack, MotionError, Provenance, save_clip
-from morphloop.sim.table import SOLE_HEIGHT
+from morphloop.motion import DEFAULT_SKELETON, HUMANML3D_JOINTS, Clip, JointTrack, Provenance, save_clip
+from morphloop.sim.bodies.table import SOLE_HEIGHT
 
 SERIAL = EvaluateConfig(workers=0, wrench=False)
 

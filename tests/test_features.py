@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from morphloop.motion import DEFAULT_SKELETON, Clip, MotionError, Skeleton, forward_kinematics
+from morphloop.base import MotionError
+from morphloop.motion import DEFAULT_SKELETON, Clip, Skeleton, forward_kinematics
 from morphloop.motion.features import (
     CONTACTS,
     FEATURE_SIZE,

@@ -6,8 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from morphloop.imitator.training import training_clips
-from morphloop.motion import MotionError, Rollout, load_rollout, save_rollout
+from morphloop.base import MotionError
+from morphloop.imitator.training.train import training_clips
+from morphloop.motion import Rollout, load_rollout, save_rollout
 
 FRAMES, NQ, NV, NU = 4, 9, 8, 2
 GOOD = Rollout(

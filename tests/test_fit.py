@@ -8,17 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from morphloop.motion import (
-    DEFAULT_SKELETON,
-    HUMANML3D_JOINTS,
-    TOE_HEIGHT,
-    Clip,
-    JointTrack,
-    MotionError,
-    fit_joints,
-    read_motion,
-)
-from morphloop.motion.fit import MIRROR, is_mirrored, scaled_track
+from morphloop.base import MotionError
+from morphloop.motion import DEFAULT_SKELETON, HUMANML3D_JOINTS, TOE_HEIGHT, Clip, JointTrack, fit_joints, read_motion
+from morphloop.motion.fitting.fit import MIRROR, is_mirrored, scaled_track
 from morphloop.motion.rotations import angular_velocity, quat_from_rotvec, quat_to_rotvec
 
 SHARED = Path(os.environ.get("MORPHLOOP_SHARED", Path(__file__).resolve().parents[2] / "shared"))

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from morphloop.motion import MotionError, read_motion
+from morphloop.base import MotionError
+from morphloop.motion import read_motion
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 COUNT = 60

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from morphloop.base import MotionError
 from morphloop.cli.generate import Generate
 from morphloop.cli.train_generator import TrainGenerator, TrainingData, TrainTokenizer, training_clips
 from morphloop.generator import (
@@ -29,7 +30,7 @@ from morphloop.generator import (
 )
 from morphloop.generator.motion_llm import anchored_loss
 from morphloop.generator.sequences import collate, text_to_motion
-from morphloop.motion import Clip, MotionError, load_clip, make_corpus, read_manifest, save_clip
+from morphloop.motion import Clip, load_clip, make_corpus, read_manifest, save_clip
 
 torch.set_num_threads(1)
 SHARED = Path(os.environ.get("MORPHLOOP_SHARED", Path(__file__).parents[2] / "shared"))

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from morphloop.motion import HUMANML3D_JOINTS, JointTrack, MotionError, make_corpus, read_motion
+from morphloop.base import MotionError
+from morphloop.motion import HUMANML3D_JOINTS, JointTrack, make_corpus, read_motion
 from morphloop.motion.humanml3d import (
     BONE_LENGTHS,
     GROUPS,

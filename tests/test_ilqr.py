@@ -11,10 +11,17 @@ import torch
 from scipy.linalg import solve_discrete_are
 
 from morphloop.envs import Observer, build_library, prepare
-from morphloop.imitator.candidates import Guidance
-from morphloop.imitator.ilqr import IlqrConfig, IlqrRefiner, difference
-from morphloop.imitator.linear_model import Lineariser, LinearModel, StageCost, backward, chained, state_of
-from morphloop.imitator.refiner import Stretch
+from morphloop.imitator.optimal_control.candidates import Guidance
+from morphloop.imitator.optimal_control.ilqr import IlqrConfig, IlqrRefiner, difference
+from morphloop.imitator.optimal_control.linear_model import (
+    Lineariser,
+    LinearModel,
+    StageCost,
+    backward,
+    chained,
+    state_of,
+)
+from morphloop.imitator.optimal_control.refiner import Stretch
 from morphloop.motion import Clip, make_corpus
 from morphloop.motion.rotations import quat_from_rotvec
 from morphloop.sim import SUBSTEPS, Body, certify, default_body

@@ -14,6 +14,7 @@ from safetensors.torch import save as save_tensors
 from stable_baselines3 import PPO
 from torch import nn
 
+from morphloop.base import MotionError
 from morphloop.envs import Observer, TrackingEnv, build_library, observation_size, prepare
 from morphloop.envs.sb3_adapter import TrackingVecEnv
 from morphloop.imitator import (
@@ -23,12 +24,12 @@ from morphloop.imitator import (
     load_policy,
     new_policy,
 )
-from morphloop.imitator.costs import CostWeights, TrackingCost
-from morphloop.imitator.plans import SEARCHED, PlanSpace
-from morphloop.imitator.policy import OBSERVATION_CLIP
-from morphloop.imitator.ppo import fit_normaliser, give_to_sb3, take_from_sb3
+from morphloop.imitator.optimal_control.costs import CostWeights, TrackingCost
+from morphloop.imitator.optimal_control.plans import SEARCHED, PlanSpace
+from morphloop.imitator.training.policy import OBSERVATION_CLIP
+from morphloop.imitator.training.ppo import fit_normaliser, give_to_sb3, take_from_sb3
 from morphloop.metrics import track_errors
-from morphloop.motion import Clip, MotionError, make_corpus
+from morphloop.motion import Clip, make_corpus
 from morphloop.sim import Body, JointState, certify, default_body
 
 SMALL = RefinerConfig(samples=32, iterations=1, first_iterations=3, horizon=12, calm_cost=0.0)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2Model, LlamaConfig, LlamaModel
 
+from morphloop.base import MotionError
 from morphloop.generator import (
     PATTERNS,
     Budget,
@@ -21,7 +22,6 @@ from morphloop.generator import (
 from morphloop.generator.sampling import draw, pad_left, sample_motion, sample_text
 from morphloop.generator.sequences import IGNORE, Vocabulary, collate, motion_to_text, text_to_motion
 from morphloop.generator.training import Example, language_loss
-from morphloop.motion import MotionError
 
 torch.set_num_threads(1)
 TINY = {"hidden_size": 48, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 2}

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from morphloop.base import MachineFault, MotionError, write_json
 from morphloop.generator import FinetuneReport
 from morphloop.imitator import Projection
 from morphloop.metrics import track_errors
-from morphloop.motion import MachineFault, MotionError, load_clip, make_corpus, read_manifest, save_clip, write_json
+from morphloop.motion import load_clip, make_corpus, read_manifest, save_clip
 from morphloop.motion.rotations import quat_to_rotvec
 from morphloop.refinement_loop import (
     STAGES,

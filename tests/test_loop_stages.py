@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import pytest
 
-from morphloop.motion import MotionError
+from morphloop.base import MotionError
 from morphloop.refinement_loop import run_stage, stages
 from morphloop.refinement_loop.ledger import append_event, read_ledger
 from morphloop.refinement_loop.stages import changed_outputs, hash_json, read_finished

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from morphloop.base import MotionError
 from morphloop.envs import prepare
-from morphloop.imitator import IlqrConfig, ProjectionConfig, many_clips, new_policy, project_clips
-from morphloop.imitator.many_clips import track_clips, track_message
-from morphloop.motion import Clip, MotionError, make_corpus
+from morphloop.imitator import IlqrConfig, ProjectionConfig, new_policy, project_clips
+from morphloop.imitator.optimal_control import many_clips
+from morphloop.imitator.optimal_control.many_clips import track_clips, track_message
+from morphloop.motion import Clip, make_corpus
 from morphloop.sim import Body, certify, default_body
 
 QUICK = IlqrConfig(horizon=6, iterations=1, hard_iterations=1, dampings=(0.0,), retries=0)

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from morphloop.metrics import CLEAN_WALK, contact_frames, measure, timeline
-from morphloop.metrics.clean_motion import WIDTH, clean_motion, thinned
-from morphloop.metrics.clean_motion import _clip as clean_clip
 from morphloop.metrics.contact import LANDING, LEAVING, SLIDE_FAST, touches
 from morphloop.metrics.controls import SOLES, clean_walk, control_of
-from morphloop.metrics.defects import skate_bobbing, skate_over, skate_touching
+from morphloop.metrics.defect_bench.clean_motion import WIDTH, clean_motion, thinned
+from morphloop.metrics.defect_bench.clean_motion import _clip as clean_clip
+from morphloop.metrics.defect_bench.defects import skate_bobbing, skate_over, skate_touching
 from morphloop.metrics.plausibility import AIRBORNE_M, DEEP_M
 from morphloop.metrics.signals import shrink
 from morphloop.motion import (
@@ -30,8 +30,8 @@ from morphloop.motion import (
     read_motion,
     to_default,
 )
-from morphloop.motion.corpus_gait import LEFT, ease, load_share, sample_feet, walk_steps
-from morphloop.sim.table import SOLE_HEIGHT
+from morphloop.motion.corpus.gait import LEFT, ease, load_share, sample_feet, walk_steps
+from morphloop.sim.bodies.table import SOLE_HEIGHT
 
 SHARED = Path(os.environ.get("MORPHLOOP_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 RATES = (20.0, 30.0, 60.0, 120.0)

@@ -9,14 +9,15 @@ import mujoco
 import numpy as np
 import pytest
 
+from morphloop.base import MotionError
 from morphloop.metrics import METRICS, measure
 from morphloop.metrics.loaded import LOADED_SHARE, LOST_SHARE, NO_LOADS, loaded_speeds, measure_loads, resteps
 from morphloop.metrics.report.evaluate import EvaluateConfig, evaluate
-from morphloop.motion import DEFAULT_SKELETON, Clip, MotionError, Rollout, save_clip, save_rollout
+from morphloop.motion import DEFAULT_SKELETON, Clip, Rollout, save_clip, save_rollout
 from morphloop.motion.rotations import quat_from_rotvec
 from morphloop.sim import Recorder, default_body
-from morphloop.sim.loads import FootLoads, foot_loads
-from morphloop.sim.table import SOLE_HEIGHT
+from morphloop.sim.bodies.table import SOLE_HEIGHT
+from morphloop.sim.rollouts.loads import FootLoads, foot_loads
 
 FPS = 30.0
 FINE = 300.0

@@ -7,12 +7,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from morphloop.base import MotionError
 from morphloop.metrics import METRICS, contact_frames, measure
 from morphloop.metrics.loaded import NO_LOADS
-from morphloop.motion import DEFAULT_SKELETON, HUMANML3D_JOINTS, Clip, JointTrack, MotionError, Skeleton
+from morphloop.motion import DEFAULT_SKELETON, HUMANML3D_JOINTS, Clip, JointTrack, Skeleton
 from morphloop.motion.rotations import quat_from_heading, quat_from_rotvec
-from morphloop.sim.body import default_body
-from morphloop.sim.table import SOLE_HEIGHT, TOE_RADIUS, TOE_REACH
+from morphloop.sim.bodies.body import default_body
+from morphloop.sim.bodies.table import SOLE_HEIGHT, TOE_RADIUS, TOE_REACH
 
 RATES = (20.0, 30.0, 60.0, 120.0)
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from morphloop.base import MotionError
 from morphloop.metrics import METRICS, measure_rollout
-from morphloop.motion import MotionError, Rollout
-from morphloop.sim.body import default_body
-from morphloop.sim.table import SOLE_HEIGHT
+from morphloop.motion import Rollout
+from morphloop.sim.bodies.body import default_body
+from morphloop.sim.bodies.table import SOLE_HEIGHT
 
 
 def rollout(contact: np.ndarray, speed: float = 0.2) -> Rollout:

@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from morphloop.base import MotionError
 from morphloop.metrics import bootstrap_mean, frozen_pose, measure, paired_difference, summarise, track_errors
-from morphloop.motion import DEFAULT_SKELETON, Clip, JointTrack, MotionError, Skeleton
+from morphloop.motion import DEFAULT_SKELETON, Clip, JointTrack, Skeleton
 from morphloop.motion.rotations import quat_from_rotvec
 
 

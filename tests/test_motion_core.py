@@ -13,20 +13,18 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
+from morphloop.base import MotionError, write_atomic, write_json
 from morphloop.motion import (
     DEFAULT_SKELETON,
     HUMANML3D_JOINTS,
     Clip,
     JointTrack,
-    MotionError,
     Provenance,
     Skeleton,
     forward_kinematics,
     load_clip,
     read_manifest,
     save_clip,
-    write_atomic,
-    write_json,
     write_manifest,
 )
 from morphloop.motion import rotations as rot

@@ -8,12 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from morphloop.base import MotionError, write_atomic, write_json
 from morphloop.cli import main
 from morphloop.cli import project as project_command
 from morphloop.generator import FolderGenerator
-from morphloop.imitator import many_clips, project_clips, projection
-from morphloop.imitator.many_clips import Tracked
-from morphloop.motion import MotionError, files, load_clip, make_corpus, save_clip, write_atomic, write_json
+from morphloop.imitator import project_clips
+from morphloop.imitator.optimal_control import many_clips
+from morphloop.imitator.optimal_control.many_clips import Tracked
+from morphloop.imitator.projection import project as projection
+from morphloop.motion import files, load_clip, make_corpus, save_clip
 from morphloop.motion.own_outputs import pass_over_own
 
 OURS = {"projection": {}, "selection": {}}

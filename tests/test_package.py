@@ -12,7 +12,7 @@ from pathlib import Path
 
 HOUSE = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((HOUSE / "pyproject.toml").read_text())["project"]
-FOLDERS = ("motion", "sim", "metrics", "envs", "imitator", "generator", "refinement_loop", "cli")
+FOLDERS = ("base", "motion", "sim", "metrics", "envs", "imitator", "generator", "refinement_loop", "cli")
 CARRIED = {"markupsafe": "jinja2", "tensordict": "rsl-rl-lib"}
 """Distributions that another one cannot be without."""
 

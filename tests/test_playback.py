@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from morphloop.base import MotionError
 from morphloop.envs import TaskConfig, TrackingEnv, build_library, prepare, reference
 from morphloop.envs.playback import Playback
-from morphloop.motion import Clip, MotionError, make_corpus
+from morphloop.motion import Clip, make_corpus
 from morphloop.motion.rotations import quat_angle
 from morphloop.sim import Body, CpuPhysics, Variation, default_body, make_physics
 

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 import torch
 
+from morphloop.base import MotionError
 from morphloop.cli import main
 from morphloop.envs import MotionLibrary, TaskConfig, TrackingEnv, build_library, prepare
 from morphloop.imitator import Prior, PriorConfig, load_policy, load_prior, make_prior
-from morphloop.imitator.priors import (
+from morphloop.imitator.training.priors import (
     AdversarialPrior,
     VaePrior,
     clip_transitions,
@@ -22,7 +23,7 @@ from morphloop.imitator.priors import (
     shaken,
     state_difference,
 )
-from morphloop.motion import MotionError, make_corpus
+from morphloop.motion import make_corpus
 from morphloop.motion.rotations import quat_from_heading, quat_mul, quat_rotate
 from morphloop.sim import Body, JointState, default_body
 

@@ -15,20 +15,20 @@ import numpy as np
 import pytest
 import torch
 
+from morphloop.base import MotionError
 from morphloop.cli import main
 from morphloop.cli.project import BALANCE, HOLD_FEET, SMOOTH, read_all
 from morphloop.envs import Observer, build_library, prepare
 from morphloop.envs.conditioning import ConditioningConfig
 from morphloop.imitator import Policy, Projection, ProjectionConfig, Refiner, RefinerConfig, new_policy, project_clips
-from morphloop.imitator import projection as projecting
-from morphloop.imitator.projection import policy_rollouts, rollouts_in_batches
-from morphloop.imitator.refiner import Stretch
-from morphloop.imitator.rescue import RescueConfig, cut_rollout, longest_stretch, rescue
+from morphloop.imitator.optimal_control.refiner import Stretch
+from morphloop.imitator.projection import project as projecting
+from morphloop.imitator.projection.project import policy_rollouts, rollouts_in_batches
+from morphloop.imitator.projection.rescue import RescueConfig, cut_rollout, longest_stretch, rescue
 from morphloop.metrics import measure_rollout, track_errors
 from morphloop.motion import (
     DEFAULT_SKELETON,
     Clip,
-    MotionError,
     Skeleton,
     load_clip,
     load_rollout,

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from morphloop.base.random_streams import own_streams
 from morphloop.cli.console import SHIPPED_GENERATOR, SHIPPED_POLICY, shipped
 from morphloop.envs import TrackingEnv, prepare
 from morphloop.generator import (
@@ -32,7 +33,6 @@ from morphloop.imitator import (
     ProjectionConfig,
     RefinerConfig,
     TapeConfig,
-    distil,
     load_policy,
     load_tape,
     new_policy,
@@ -40,8 +40,8 @@ from morphloop.imitator import (
     record_tapes,
     train_ppo,
 )
+from morphloop.imitator.demonstrations import distil
 from morphloop.motion import Clip, make_corpus
-from morphloop.motion.random_streams import own_streams
 from morphloop.sim import default_body
 
 QUICK = IlqrConfig(horizon=8, iterations=1, hard_iterations=1, dampings=(0.0,), retries=0, threads=1)

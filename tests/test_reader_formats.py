@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from morphloop.base import MotionError
 from morphloop.motion import (
     DEFAULT_SKELETON,
     HUMANML3D_JOINTS,
     Clip,
     JointTrack,
-    MotionError,
     find_motions,
     make_corpus,
     read_motion,
@@ -22,12 +22,12 @@ from morphloop.motion import (
     save_clip,
     to_default,
 )
-from morphloop.motion.fit import DEFAULT_LEG
+from morphloop.motion.fitting.fit import DEFAULT_LEG
+from morphloop.motion.fitting.skeleton_maps import PositionMap, SkeletonMap, find_map
 from morphloop.motion.readers.humanoid15 import HUMANOID3D
 from morphloop.motion.readers.kimodo import TREES
 from morphloop.motion.readers.smpl import PHC_ORDER, SMPLX_REST
 from morphloop.motion.skeleton import SMPL_JOINTS, Y_UP_TO_Z_UP, Skeleton
-from morphloop.motion.skeleton_maps import PositionMap, SkeletonMap, find_map
 
 SHARED = Path(os.environ.get("MORPHLOOP_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 RNG = np.random.default_rng(0)

@@ -13,7 +13,7 @@ import pytest
 import scipy.sparse
 import torch
 
-from morphloop.motion import MotionError
+from morphloop.base import MotionError
 from morphloop.motion.readers.pickled import read_pickle, unpickle
 
 # joblib.dump (1.4.2) of one dictionary: arrays in C and Fortran order, an object array, texts and a number

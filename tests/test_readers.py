@@ -10,16 +10,8 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from morphloop.motion import (
-    DEFAULT_SKELETON,
-    HUMANML3D_JOINTS,
-    Clip,
-    JointTrack,
-    MotionError,
-    find_motions,
-    read_motion,
-    save_clip,
-)
+from morphloop.base import MotionError
+from morphloop.motion import DEFAULT_SKELETON, HUMANML3D_JOINTS, Clip, JointTrack, find_motions, read_motion, save_clip
 from morphloop.motion.readers.smpl import SMPL_PELVIS
 from morphloop.motion.skeleton import SMPL_PARENTS, Y_UP_TO_Z_UP
 

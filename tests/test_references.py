@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import torch
 
+from morphloop.base import MotionError
 from morphloop.envs import TrackingEnv, prepare
 from morphloop.envs.conditioning import ConditioningConfig
 from morphloop.envs.reference import servo_targets
-from morphloop.imitator.projection import EASE
-from morphloop.imitator.references import eased, references
-from morphloop.motion import Clip, MotionError, make_corpus
+from morphloop.imitator.projection.project import EASE
+from morphloop.imitator.training.references import eased, references
+from morphloop.motion import Clip, make_corpus
 from morphloop.sim import Body, default_body
 
 NO_EASE = ConditioningConfig(smooth=False, hold_feet=False, balance=False)

@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from morphloop.motion import DEFAULT_SKELETON, Clip, MotionError, Skeleton, make_corpus
-from morphloop.sim import default_body, gl, gl_available, render, render_strip, render_video, video_bytes
-from morphloop.sim.figure import CONTACT_COLOUR, SUNK_COLOUR, draw_figure, follow, make_scene
+from morphloop.base import MotionError
+from morphloop.motion import DEFAULT_SKELETON, Clip, Skeleton, make_corpus
+from morphloop.sim import default_body, gl_available, render_strip, render_video, video_bytes
+from morphloop.sim.drawing import gl, render
+from morphloop.sim.drawing.figure import CONTACT_COLOUR, SUNK_COLOUR, draw_figure, follow, make_scene
 
 
 @pytest.fixture(scope="module")

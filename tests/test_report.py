@@ -8,9 +8,10 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from morphloop.base import MotionError, write_json
 from morphloop.imitator import Projection
 from morphloop.metrics import track_errors
-from morphloop.motion import MotionError, make_corpus, save_clip, write_json
+from morphloop.motion import make_corpus, save_clip
 from morphloop.refinement_loop import LoopConfig, start_run, steps, write_report
 from morphloop.refinement_loop.figures import Line, foot_heights, foot_speeds, nice_range, plot
 from morphloop.refinement_loop.report import chosen, number

@@ -7,15 +7,16 @@ from functools import partial
 import pytest
 import torch
 
+from morphloop.base import MotionError, results
+from morphloop.base.results import basis, check_same, difference, hash_code, result_key
+from morphloop.base.threads import fixed_threads, held_threads
 from morphloop.cli.project_folder import ProjectFolder
 from morphloop.generator import FinetuneConfig, load_generator
 from morphloop.imitator import IlqrConfig, ProjectionConfig
-from morphloop.imitator.distil import DistilConfig
-from morphloop.imitator.tapes import TapeConfig
-from morphloop.imitator.update import UpdateConfig
-from morphloop.motion import MotionError, make_corpus, results
-from morphloop.motion.results import basis, check_same, difference, hash_code, result_key
-from morphloop.motion.threads import fixed_threads, held_threads
+from morphloop.imitator.demonstrations.demonstrations import TapeConfig
+from morphloop.imitator.demonstrations.distil import DistilConfig
+from morphloop.imitator.demonstrations.update import UpdateConfig
+from morphloop.motion import make_corpus
 from morphloop.refinement_loop import LoopConfig, SelectionConfig, start_run, steps
 from morphloop.refinement_loop.stages import hash_outputs
 from morphloop.sim import default_body

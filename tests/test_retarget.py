@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from morphloop.base import MotionError
 from morphloop.metrics import measure
 from morphloop.metrics.self_penetration import deepest, geom_pairs
 from morphloop.motion import (
@@ -15,13 +16,13 @@ from morphloop.motion import (
     TOE_HEIGHT,
     Clip,
     JointTrack,
-    MotionError,
     Skeleton,
     read_motion,
     to_default,
 )
-from morphloop.motion.leg_clearance import LegPaths, closest, make_room, moved, room_wanted
-from morphloop.motion.limb_turns import hinge_toes, share_forearm_turns, turn_feet_over
+from morphloop.motion.fitting.leg_clearance import LegPaths, closest, make_room, moved, room_wanted
+from morphloop.motion.fitting.limb_turns import hinge_toes, share_forearm_turns, turn_feet_over
+from morphloop.motion.fitting.skeleton_maps import MAPS, SIDES, SkeletonMap, find_map
 from morphloop.motion.rotations import (
     heading,
     quat_angle,
@@ -32,7 +33,6 @@ from morphloop.motion.rotations import (
     quat_to_rotvec,
 )
 from morphloop.motion.skeleton import forward_kinematics, local_rotations
-from morphloop.motion.skeleton_maps import MAPS, SIDES, SkeletonMap, find_map
 from morphloop.sim import default_body
 
 SHARED = Path(os.environ.get("MORPHLOOP_SHARED", Path(__file__).resolve().parents[2] / "shared"))

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from morphloop.motion import DEFAULT_SKELETON, Clip, JointTrack, MotionError, Provenance, Skeleton, read_motion
+from morphloop.base import MotionError
+from morphloop.motion import DEFAULT_SKELETON, Clip, JointTrack, Provenance, Skeleton, read_motion
 from morphloop.motion.robot import Hinge, Robot
 from morphloop.motion.rotations import quat_from_rotvec, quat_rotate
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from morphloop.envs import TrackingEnv, prepare
-from morphloop.imitator.linear_model import Lineariser, state_of, velocity_derivatives
+from morphloop.imitator.optimal_control.linear_model import Lineariser, state_of, velocity_derivatives
 from morphloop.motion import make_corpus
 from morphloop.motion.rotations import quat_from_rotvec
 from morphloop.sim import SUBSTEPS, Body, CpuPhysics, Physics, Servos, default_body

@@ -12,16 +12,17 @@ import numpy as np
 import pytest
 import torch
 
+from morphloop.base import MotionError
 from morphloop.cli.project import Project
 from morphloop.cli.train_imitator import TrainImitator
 from morphloop.envs import TaskConfig, TrackingEnv, prepare
 from morphloop.envs.reference import lowest_height
 from morphloop.imitator import load_policy, new_policy
-from morphloop.motion import DEFAULT_SKELETON, Clip, MotionError, make_corpus
+from morphloop.motion import DEFAULT_SKELETON, Clip, make_corpus
 from morphloop.motion.files import load_clip, read_manifest, save_clip
 from morphloop.motion.skeleton import SMPL_PARENTS, Y_UP_TO_Z_UP
 from morphloop.sim import Body, ShapedBody, SmplBody, carry, default_body, driven_body, load_body, many_bodies
-from morphloop.sim.body import body_geoms
+from morphloop.sim.bodies.body import body_geoms
 
 POINTS = 80
 PELVIS = np.array([-0.002, -0.22, 0.03])

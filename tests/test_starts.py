@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from morphloop.base import write_json
 from morphloop.envs import TaskConfig, TrackingEnv, build_library
 from morphloop.envs.sampling import CAP, FLOOR, LEAD_STEPS, MEMORY, SEGMENT_STEPS, StartSampler, shares
-from morphloop.imitator.checkpoint import env_tensors, restore_env
-from morphloop.imitator.training_log import WEIGHTS_FILE, hardest_segments
-from morphloop.motion import DEFAULT_SKELETON, Clip, write_json
+from morphloop.imitator.training.checkpoint import env_tensors, restore_env
+from morphloop.imitator.training.log import WEIGHTS_FILE, hardest_segments
+from morphloop.motion import DEFAULT_SKELETON, Clip
 from morphloop.sim import CONTROL_HZ, Body, CpuPhysics, default_body
 
 RATES = (*[0.02] * 7, 0.6, 0.02, 0.0)

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 
+from morphloop.base import MotionError
 from morphloop.envs import TaskConfig, TrackingEnv, prepare
 from morphloop.imitator import (
     ImitatorConfig,
@@ -28,15 +29,20 @@ from morphloop.imitator import (
     new_policy,
     read_log,
     train_imitator,
-    training,
 )
-from morphloop.imitator.checkpoint import CHECKPOINT_FILE, PREVIOUS_FILE, load_checkpoint, save_checkpoint
-from morphloop.imitator.policy import HIDDEN
-from morphloop.imitator.ppo import Sb3Trainer, fit_normaliser
-from morphloop.imitator.projection import EASE
-from morphloop.imitator.references import eased
-from morphloop.imitator.trainer import Trainer, World
-from morphloop.motion import Clip, MotionError, make_corpus
+from morphloop.imitator.projection.project import EASE
+from morphloop.imitator.training import train as training
+from morphloop.imitator.training.checkpoint import (
+    CHECKPOINT_FILE,
+    PREVIOUS_FILE,
+    load_checkpoint,
+    save_checkpoint,
+)
+from morphloop.imitator.training.policy import HIDDEN
+from morphloop.imitator.training.ppo import Sb3Trainer, fit_normaliser
+from morphloop.imitator.training.references import eased
+from morphloop.imitator.training.trainer import Trainer, World
+from morphloop.motion import Clip, make_corpus
 from morphloop.sim import Body, Variation, default_body
 
 PPO = PpoConfig(steps=4, minibatch=16, epochs=2)
@@ -353,7 +359,7 @@ def test_a_diverged_training_is_one_clear_line(body: Body, squat: Clip, epochs: 
 
 
 def rsl_trainer(body: Body, clip: Clip, **options: Any) -> Trainer:
-    rsl = pytest.importorskip("morphloop.imitator.rsl")
+    rsl = pytest.importorskip("morphloop.imitator.training.rsl")
     policy = new_policy(body, hidden=(16,), seed=1)
     env = TrackingEnv([prepare(clip, body)], body, 4, SMALL.task, **options)
     fit_normaliser(policy, env, steps=4)
@@ -429,7 +435,7 @@ import torch
 
 from morphloop.envs import TaskConfig
 from morphloop.imitator import ImitatorConfig, PriorConfig, RslConfig, train_imitator, training
-from morphloop.imitator.trainer import World
+from morphloop.imitator.training.trainer import World
 from morphloop.motion import make_corpus
 
 torch.set_num_threads(1)

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 import pytest
 
-from morphloop.motion import MotionError
-from morphloop.motion.typed import from_dict
+from morphloop.base import MotionError
+from morphloop.base.typed import from_dict
 from morphloop.refinement_loop import LoopConfig, read_config
 from morphloop.refinement_loop.config import write_config
 

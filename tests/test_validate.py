@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from morphloop.base import MotionError
 from morphloop.cli import main
 from morphloop.motion import (
     FORMATS,
     Clip,
     JointTrack,
-    MotionError,
     Skeleton,
     as_format,
     find_motions,

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from morphloop.motion import DEFAULT_SKELETON, MotionError, Skeleton
+from morphloop.base import MotionError
+from morphloop.motion import DEFAULT_SKELETON, Skeleton
 from morphloop.sim import (
     SUBSTEPS,
     Body,

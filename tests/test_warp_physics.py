@@ -18,12 +18,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 pytest.importorskip("mujoco_warp")
 
+from morphloop.base import MotionError
 from morphloop.envs import TaskConfig, TrackingEnv, prepare
 from morphloop.imitator import PriorConfig, make_prior
-from morphloop.motion import MotionError, make_corpus
+from morphloop.motion import make_corpus
 from morphloop.sim import SUBSTEPS, Body, CpuPhysics, Variation, default_body, make_physics
-from morphloop.sim.physics import KEEP_LOST, LostStates
-from morphloop.sim.warp_physics import WarpPhysics, buffer_sizes
+from morphloop.sim.physics.protocol import KEEP_LOST, LostStates
+from morphloop.sim.physics.warp import WarpPhysics, buffer_sizes
 
 EVERYTHING = Variation((0.5, 1.5), (0.8, 1.2), (0.9, 1.1), (0.8, 1.2), (0.8, 1.2), (0.95, 1.05))
 
@@ -241,7 +242,7 @@ def test_buffers_hold_every_contact_and_too_small_ones_are_counted(states, caplo
 
 
 def test_overflow_is_reported_without_being_asked_for(states, caplog, monkeypatch):
-    monkeypatch.setattr("morphloop.sim.warp_physics.OVERFLOW_LOOK", 2)
+    monkeypatch.setattr("morphloop.sim.physics.warp.OVERFLOW_LOOK", 2)
     physics = WarpPhysics(default_body(), 16, "cpu", contacts=1)
     with caplog.at_level(logging.WARNING, "morphloop.physics"):
         for _ in range(2):

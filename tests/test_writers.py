@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from morphloop.base import MotionError
 from morphloop.motion import (
     DEFAULT_SKELETON,
     FORMATS,
     HUMANML3D_JOINTS,
     Clip,
     JointTrack,
-    MotionError,
     Skeleton,
     as_format,
     find_motions,

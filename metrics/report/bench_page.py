@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..as_fed import AS_FED
-from ..bench import BLIND, DEPENDENT, JERK_DEPENDENT, LEAST, MEANT, QUIET, RATES, SHARE, Case, Line, lines
-from ..clean_motion import CLEAN_MOTIONS
-from ..defects import DEFECTS, JITTER_BAND, STILL_FEET
+from ..defect_bench.as_fed import AS_FED
+from ..defect_bench.bench import BLIND, DEPENDENT, JERK_DEPENDENT, LEAST, MEANT, QUIET, RATES, SHARE, Case, Line, lines
+from ..defect_bench.clean_motion import CLEAN_MOTIONS
+from ..defect_bench.defects import DEFECTS, JITTER_BAND, STILL_FEET
 from ..points import Variant
 from ..signals import LOWPASS_HZ
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from markupsafe import Markup
 
+from morphloop.base import MotionError
 from morphloop.metrics.registry import METRICS
 from morphloop.metrics.timeline import timeline
-from morphloop.motion import MotionError
-from morphloop.sim.render import strip_bytes
+from morphloop.sim.drawing.render import strip_bytes
 
 from .evaluate import EvaluateConfig, Evaluation
 from .look import data_uri, number

@@ -14,15 +14,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any
 
+from morphloop.base import MotionError, write_atomic
+from morphloop.base.pool import run_tasks
 from morphloop.metrics.controls import CLEAN_WALK, CLEAN_WALK_FLOOR, control_of
 from morphloop.metrics.registry import METRICS
 from morphloop.metrics.summary import Summary, summarise_values
-from morphloop.motion import MotionError, find_motions, write_atomic
+from morphloop.motion import find_motions
 from morphloop.sim import load_body
-from morphloop.sim.bodies import DEFAULT_SPEC
+from morphloop.sim.bodies.choose import DEFAULT_SPEC
 
 from .measuring import CLIPS, Job, measure_file
-from .pool import run_tasks
 from .spool import Spool
 
 Watch = Callable[[str, int, int], None]

@@ -15,9 +15,9 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
 from markupsafe import Markup
 
+from morphloop.base import write_atomic
+from morphloop.base.names import shown
 from morphloop.metrics.registry import METRICS
-from morphloop.motion import write_atomic
-from morphloop.motion.names import shown
 
 SMALLEST = 1e-3
 MACROS = "macros.html"

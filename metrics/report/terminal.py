@@ -6,9 +6,9 @@ import numpy as np
 from rich import box
 from rich.table import Table
 
+from morphloop.base.terminal import Terminal
 from morphloop.metrics.registry import METRICS
 from morphloop.metrics.summary import Summary
-from morphloop.motion.terminal import Terminal
 
 from .compare import Comparison, not_paired
 from .evaluate import Evaluation

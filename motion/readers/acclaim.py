@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from morphloop.base.errors import MotionError
+
 from ..clip import MAX_FRAMES, MIN_FPS, Clip, Provenance, check_timing
-from ..errors import MotionError
 from ..files import LARGEST
 from ..skeleton import MAX_JOINTS, Y_UP_TO_Z_UP, Skeleton
 from .timing import read_text, resolve_fps

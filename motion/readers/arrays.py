@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from morphloop.base.errors import MotionError
+from morphloop.base.opening import open_regular
+
 from ..clip import Clip, JointTrack, check_finite, check_timing
-from ..errors import MotionError
 from ..files import MAX_BYTES, clip_of, read_npy, read_npz
 from ..humanml3d import FEATURES, HUMANML3D_FPS, track_from_features
-from ..opening import open_regular
 from ..robot import Robot
 from ..skeleton import HUMANML3D_JOINTS, Y_UP_TO_Z_UP
 from .humanoid15 import FRAME, deepmimic_clip, is_amp, read_amp

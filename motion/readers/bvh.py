@@ -13,12 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
+from morphloop.base.errors import MotionError
+
 from ..clip import MAX_FRAMES, MAX_NUMBERS, Clip, Provenance, check_timing
-from ..errors import MotionError
 from ..files import LARGEST
+from ..fitting.skeleton_maps import SIDES, SkeletonMap, find_map
 from ..rotations import quat_mul, quat_rotate
 from ..skeleton import MAX_JOINTS, SMPL_JOINTS, SMPL_PARENTS, Y_UP_TO_Z_UP, Skeleton
-from ..skeleton_maps import SIDES, SkeletonMap, find_map
 from .timing import read_text, resolve_fps
 from .values import bounded
 

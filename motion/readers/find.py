@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
+from morphloop.base.errors import MotionError
+from morphloop.base.names import shown
+from morphloop.base.opening import reading
+
 from ..clip import Clip
-from ..errors import MotionError
-from ..names import shown
-from ..opening import reading
 from ..robot import Robot
 from .acclaim import read_amc
 from .arrays import Many, Motion, read_array_file, read_pickle_file

@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 
+from morphloop.base.errors import MotionError
+from morphloop.base.opening import MAX_JSON_BYTES, read_utf8
+
 from ..clip import MAX_FRAMES, Clip, check_finite, check_timing
-from ..errors import MotionError
-from ..opening import MAX_JSON_BYTES, read_utf8
 from ..rotations import quat_from_rotvec, quat_normalize, quat_slerp
 from ..skeleton import Skeleton
 from .timing import resolve_fps

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
+from morphloop.base.errors import MotionError
+
 from ..clip import Clip, check_finite, check_timing
-from ..errors import MotionError
 from ..rotations import quat_from_matrix
 from ..skeleton import HUMANML3D_JOINTS, SMPL_PARENTS, Y_UP_TO_Z_UP, Skeleton, local_rotations
 from .timing import resolve_fps

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import MotionError
+from morphloop.base.errors import MotionError
 
 MAX_OPERATIONS = 3_500_000
 """A PHC clip takes 256, so its largest set, 11,313 clips of AMASS in one file, 2.9 million."""

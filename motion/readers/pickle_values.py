@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from ..opening import check_characters
+from morphloop.base.opening import check_characters
+
 from .pickle_machine import Machine, Pending, Table
 
 Call = Callable[..., Any]

@@ -20,8 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import MotionError
-from ..opening import read_bytes, tree_size
+from morphloop.base.errors import MotionError
+from morphloop.base.opening import read_bytes, tree_size
+
 from .pickle_machine import FREE_BYTES, Machine, Table
 from .pickle_values import CALLS, NAMES, SMPL_CALLS
 

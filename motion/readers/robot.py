@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from morphloop.base.errors import MotionError
+
 from ..clip import MAX_FRAMES, Clip, JointTrack, Provenance, check_finite, check_timing
-from ..errors import MotionError
 from ..robot import Robot
 from ..rotations import quat_rotate, quat_to_matrix
 from ..skeleton import DEFAULT_SKELETON, forward_kinematics, local_rotations

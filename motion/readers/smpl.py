@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from morphloop.base.errors import MotionError
+
 from ..clip import Clip, check_finite, check_timing
-from ..errors import MotionError
 from ..rotations import quat_from_matrix, quat_from_rotvec, quat_mul
 from ..skeleton import (
     DEFAULT_SKELETON,

@@ -10,9 +10,10 @@ import re
 import sys
 from pathlib import Path
 
-from ..errors import MotionError
+from morphloop.base.errors import MotionError
+from morphloop.base.opening import open_regular
+
 from ..files import npz_members
-from ..opening import open_regular
 
 HEAD = 4096
 """Bytes that are looked at."""

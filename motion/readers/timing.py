@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import MotionError
-from ..opening import read_utf8
+from morphloop.base.errors import MotionError
+from morphloop.base.opening import read_utf8
 
 MAX_TEXT_BYTES = 1 << 28
 """Largest text file that is read: 256 MiB, 70 minutes of a BVH of 75 joints at 30 fps."""

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from morphloop.base.errors import MotionError
+
 from ..clip import MAX_FRAMES, MAX_NUMBERS, MAX_TEXTS, Provenance
-from ..errors import MotionError
 from ..files import LARGEST
 
 FPS_KEYS = ("fps", "mocap_framerate", "mocap_frame_rate", "framerate")

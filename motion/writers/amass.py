@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from morphloop.base.errors import MotionError
+
 from ..clip import Clip
-from ..errors import MotionError
 from ..readers.smpl import SMPL_PELVIS
 from ..rotations import quat_from_matrix, quat_mul, quat_to_rotvec
 from ..skeleton import DEFAULT_SKELETON, HUMANML3D_JOINTS, Y_UP_TO_Z_UP

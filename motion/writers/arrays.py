@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
+from morphloop.base.errors import MotionError
+from morphloop.base.writing import write_atomic
+
 from ..clip import Clip, JointTrack
-from ..errors import MotionError
-from ..files import provenance_to_dict, write_atomic
+from ..files import provenance_to_dict
 from ..humanml3d import track_to_features
 from ..skeleton import HUMANML3D_JOINTS, Y_UP_TO_Z_UP
 

@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from morphloop.base.writing import write_atomic
+
 from ..clip import Clip
-from ..files import write_atomic
 from ..skeleton import Y_UP_TO_Z_UP, Skeleton
 
 EULER = "ZXY"

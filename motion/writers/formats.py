@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from morphloop.base.errors import MotionError
+
 from ..clip import MAX_FPS, Clip, JointTrack
-from ..errors import MotionError
 from ..files import save_clip
-from ..fit import fit_joints
+from ..fitting.fit import fit_joints
+from ..fitting.retarget import to_default
 from ..humanml3d import HUMANML3D_FPS
-from ..retarget import to_default
 from ..robot import Robot
 from ..rotations import quat_continuous
 from .amass import write_amass

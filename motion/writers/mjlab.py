@@ -15,8 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
+from morphloop.base.errors import MotionError
+
 from ..clip import Clip
-from ..errors import MotionError
 from ..robot import Robot
 from ..rotations import quat_conj, quat_continuous, quat_mul, quat_rotate, quat_to_rotvec
 from .arrays import ORIGIN_KEY, origin, write_arrays

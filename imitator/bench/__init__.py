@@ -1,0 +1,1 @@
+"""The imitator measured: sets of clips, rows, tables, speed, ablations, backends."""

@@ -1,0 +1,166 @@
+"""Tapes: what the optimal-control refiner did along a clip, with its feedback gains, for a policy to learn from.
+
+A tape is one clip's rollout under `IlqrRefiner`, shaken a little so that it passes through states that need correcting.
+At each tick the gains say what the expert would have asked for beside the rollout too: one tape labels a whole tube
+(Levine and Koltun 2013 train policies from such local controllers). One file a clip, so that recording can be killed,
+resumed and shared among processes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+
+from morphloop.base import MachineFault, MotionError, write_atomic
+from morphloop.base.pool import Message, run_tasks
+from morphloop.base.threads import fixed_threads
+from morphloop.envs import build_library
+from morphloop.motion import Clip
+from morphloop.sim import Body, default_body
+
+from ..optimal_control.ilqr import IlqrConfig, IlqrRefiner
+from ..optimal_control.many_clips import built_in, packed_clip, unpacked_clip
+
+LAST_TICKS = 12
+"""Of a clip that was lost: what led there is not for learning."""
+MIN_TICKS = 20
+"""A shorter tape is left empty."""
+OnTape = Callable[[str, int | None, str | None], None]
+"""Told of each new tape: the clip's name, its ticks (0 if the expert lost the clip at once), and if the process that
+recorded it died, no ticks and why."""
+ARRAYS = ("qpos", "qvel", "force", "ctrl", "gain")
+
+
+@dataclass(frozen=True)
+class Tape:
+    """An expert's T ticks along a clip from its first frame on.
+
+    clip: as prepared; qpos (T, nq), qvel (T, nv), force (T, 2) before each tick; ctrl: (T, nu) servo targets meant in
+    that state; gain: (T, nu, 2 nv) by how much less in a state that is a tangent step further.
+    """
+
+    clip: Clip
+    qpos: np.ndarray
+    qvel: np.ndarray
+    force: np.ndarray
+    ctrl: np.ndarray
+    gain: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.ctrl)
+
+
+@dataclass(frozen=True)
+class TapeConfig:
+    """How tapes are recorded."""
+
+    ilqr: IlqrConfig = field(default_factory=lambda: IlqrConfig(threads=1, retries=0))
+    """Effort of the expert: a clip that it loses is not tried again, for what went before is a tape too."""
+    shake: float = 0.02
+    """Noise on what the expert carries out, radians."""
+    seed: int = 0
+
+
+@fixed_threads()
+def record_tapes(
+    clips: Sequence[Clip],
+    out: Path,
+    body: Body,
+    config: TapeConfig | None = None,
+    workers: int | None = None,
+    go_on: Callable[[], bool] = lambda: True,
+    on_tape: OnTape = lambda name, ticks, why: None,
+) -> list[Path]:
+    """A tape of each prepared clip in folder `out`, named by the clip's id; those that are there are not made again.
+
+    workers: processes, one a core if None, this one alone if 0 or if the body is not built in; go_on: asked before each
+    clip; on_tape: see `OnTape`. Returns the tapes that are there, in the order of the clips. A clip whose process died
+    costs no other clip: MachineFault, once all others are recorded, so that the same call tries it again.
+    """
+    config = config or TapeConfig()
+    out.mkdir(parents=True, exist_ok=True)
+    paths = [out / f"{clip.id}.npz" for clip in clips]
+    missing = [place for place, path in enumerate(paths) if not path.exists()]
+    kind = built_in(body)
+    if kind is None or workers == 0:
+        for place in missing:
+            if not go_on():
+                break
+            on_tape(clips[place].name, record(clips[place], paths[place], body, config), None)
+    else:
+        workers = min(os.cpu_count() or 1 if workers is None else workers, max(len(missing), 1))
+        tasks = (
+            {"clip": packed_clip(clips[place]), "path": str(paths[place]), "body": kind, "config": asdict(config)}
+            for place in missing
+            if go_on()
+        )
+        died = []
+        for number, message in run_tasks(record_message, tasks, workers):
+            if message is None:
+                continue
+            name = clips[missing[number]].name
+            on_tape(name, message.get("ticks"), message.get("died"))
+            if "died" in message:
+                died.append(f"{name}: {message['died']}")
+        if died:
+            raise MachineFault(
+                f"{len(died)} of {len(missing)} processes that recorded demonstrations died ({died[0]}); "
+                "run it again, with more memory or fewer workers"
+            )
+    return [path for path in paths if path.exists()]
+
+
+def record_message(task: Message) -> Iterator[Message]:
+    """A worker's task: the tape of the clip that it holds."""
+    body, config = default_body(task["body"]), task["config"]
+    ilqr = IlqrConfig(**config["ilqr"] | {"dampings": tuple(config["ilqr"]["dampings"])})
+    own = TapeConfig(ilqr, config["shake"], config["seed"])
+    yield {"ticks": record(unpacked_clip(task["clip"], body), Path(task["path"]), body, own)}
+
+
+def record(clip: Clip, path: Path, body: Body, config: TapeConfig) -> int:
+    """Record the tape of one prepared clip; returns its ticks."""
+    refiner = IlqrRefiner(body, build_library([clip], body), config.ilqr, config.seed, keep_gains=True)
+    track = refiner.track(0, shake=config.shake)
+    ticks = len(track.labels) - (0 if track.completed else LAST_TICKS)
+    ticks = ticks if ticks >= MIN_TICKS else 0
+    labels, model = track.labels[:ticks], body.model
+    qpos, qvel, force, offset = (
+        np.array([getattr(label, name) for label in labels]).reshape(ticks, width)
+        for name, width in (("qpos", model.nq), ("qvel", model.nv), ("force", 2), ("offset", model.nu))
+    )
+    gains = [label.gain for label in labels if label.gain is not None]
+    base = np.zeros((0, model.nu))
+    if ticks:
+        base, _ = refiner.guidance.alone(qpos, qvel, force, np.zeros(ticks, int), np.arange(ticks))
+    arrays = {
+        "body": np.array(body.hash),
+        "fps": np.array(clip.fps),
+        "root_pos": clip.root_pos,
+        "rotations": clip.rotations,
+        "qpos": qpos,
+        "qvel": qvel,
+        "force": force,
+        "ctrl": base + offset,
+        "gain": np.array(gains, np.float16).reshape(ticks, model.nu, 2 * model.nv),
+    }
+    write_atomic(path, lambda stream: np.savez(stream, **arrays))
+    return ticks
+
+
+def load_tape(path: Path, body: Body) -> Tape | None:
+    """A tape, None if the expert lost the clip at once. MotionError if it is another body's or damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if not body.answers_to(str(file["body"])):
+                raise MotionError(f"{path}: recorded with body {file['body']}, asked for '{body.name}' ({body.hash})")
+            clip = Clip(float(file["fps"]), body.skeleton, file["root_pos"], file["rotations"], name=path.stem)
+            arrays = {name: file[name] for name in ARRAYS}
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
+        raise MotionError(f"{path}: not a tape ({error})") from None
+    return Tape(clip, **arrays) if len(arrays["ctrl"]) else None

@@ -1,0 +1,288 @@
+"""Distillation: one policy learns from the tapes of an optimal-control expert, in the states that it gets into itself.
+
+DAgger (Ross et al., arXiv 1011.0686) asks the expert wherever the learner goes. Here the answer costs a matrix product:
+near a tape the expert's controls are those of the tape less its gains times how far the body is from it. So the learner
+drives a whole batch of bodies, each along a tape, pushed and disturbed, and every control step is a label. A body that
+has left the tube in which the gains hold starts anew elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from morphloop.base import MotionError
+from morphloop.base.random_streams import own_streams
+from morphloop.base.threads import fixed_threads
+from morphloop.envs import Observer, build_library, feedback_entries
+from morphloop.envs.sampling import outcomes
+from morphloop.envs.tracking import ACTION_LIMIT
+from morphloop.motion.rotations import quat_conj, quat_mul, quat_to_rotvec
+from morphloop.sim import CONTROL_HZ, Body, CpuPhysics
+
+from ..training.policy import HIDDEN, Policy
+from .demonstrations import Tape
+
+KNEE = 0.3
+"""Error of an action beyond which its loss grows linearly: at a few ticks the onset of a contact makes gains far too
+large, and nobody should learn those."""
+LABEL_LIMIT = 1.0
+"""Largest action that is learned."""
+SMOOTHING = 0.05
+"""Weight of a ride's outcome in the running rate at which its tape is left."""
+
+
+@dataclass(frozen=True)
+class DistilConfig:
+    """How a policy learns from tapes."""
+
+    updates: int = 400
+    """How many; the learning rate falls from the first to the last."""
+    envs: int = 256
+    """Bodies that are driven at once."""
+    steps: int = 60
+    """Control steps of all of them before each update."""
+    batches: int = 500
+    """Gradient steps of an update."""
+    minibatch: int = 512
+    memory: int = 500_000
+    """Labelled states kept, the oldest go first."""
+    learning_rate: float = 1e-3
+    last_learning_rate: float = 3e-5
+    """At the last update."""
+    input_noise: float = 0.7
+    """Standard deviation of noise on what the network reads while it learns, in spreads: what it then relies on is what
+    many inputs say together. Without it a policy did worse on clips of other makers than no policy."""
+    dropout: float = 0.2
+    """Share of each hidden layer that is left out while it learns."""
+    weight_decay: float = 0.01
+    expert_updates: int = 2
+    """First updates in which the expert drives half of the bodies."""
+    expert_share: float = 0.1
+    """Share of bodies that the expert drives after that: states of a body that does well."""
+    push: float = 0.1
+    """Standard deviation of what is added to the root's horizontal velocity at a start, m/s; twice that to its spin."""
+    disturb: float = 0.03
+    """Standard deviation of the joints' angles at a start, radians; ten times that of their speed."""
+    noise: float = 0.1
+    """Standard deviation of the noise on what is carried out, in actions."""
+    tube: float = 0.15
+    """Mean joint distance from the tape beyond which its gains do not hold, metres."""
+    max_steps: int = 150
+    """Longest ride along a tape."""
+    seed: int = 0
+
+
+FURTHER = DistilConfig(learning_rate=1e-4, last_learning_rate=2e-5)
+"""For a policy that is taught further: small steps, for it holds more than these tapes."""
+
+
+class TapeDeck:
+    """Tapes as stacked tensors, and the expert's answers beside them.
+
+    library: the clips of the tapes, in order; `start`, `length`: (C,) rows and ticks of each.
+    """
+
+    def __init__(self, tapes: Sequence[Tape], body: Body):
+        if not tapes:
+            raise MotionError("no tapes to learn from, expected at least one")
+        if body.joints != "ball":
+            raise MotionError(f"body '{body.name}' has {body.joints} joints, tapes need ball joints")
+        self.body = body
+        self.library = build_library([tape.clip for tape in tapes], body)
+        self.length = torch.tensor([len(tape) for tape in tapes])
+        self.start = torch.cumsum(self.length, 0) - self.length
+        self.qpos, self.qvel, self.force, self.ctrl = (
+            torch.from_numpy(np.concatenate([getattr(tape, name) for tape in tapes]))
+            for name in ("qpos", "qvel", "force", "ctrl")
+        )
+        self.gain = torch.from_numpy(np.concatenate([tape.gain for tape in tapes]))
+        self.qpos_ids, self.dof_ids = torch.as_tensor(body.qpos_ids), torch.as_tensor(body.dof_ids)
+
+    def tangent(self, row: torch.Tensor, qpos: torch.Tensor, qvel: torch.Tensor) -> torch.Tensor:
+        """(N, 2 nv) from the tape's states at rows (N,) to qpos (N, nq), qvel (N, nv)."""
+        nv = self.qvel.shape[1]
+        own = self.qpos[row]
+        off = qpos.new_zeros(len(row), 2 * nv)
+        off[:, :3] = qpos[:, :3] - own[:, :3]
+        turned = quat_mul(quat_conj(own[:, self.qpos_ids]), qpos[:, self.qpos_ids])
+        off[:, self.dof_ids.flatten()] = quat_to_rotvec(turned).flatten(1)
+        off[:, nv:] = qvel - self.qvel[row]
+        return off
+
+    def expert(self, row: torch.Tensor, qpos: torch.Tensor, qvel: torch.Tensor) -> torch.Tensor:
+        """(N, nu) servo targets that the expert asks for in states beside the tape at rows (N,)."""
+        off = self.tangent(row, qpos, qvel).float()
+        return self.ctrl[row].float() - torch.einsum("nuk,nk->nu", self.gain[row].float(), off)
+
+
+class Ride:
+    """A batch of bodies, each along a tape."""
+
+    def __init__(self, deck: TapeDeck, body: Body, config: DistilConfig):
+        self.deck, self.config = deck, config
+        self.observer = Observer(body, deck.library)
+        self.physics = CpuPhysics(body, config.envs)
+        self.draw = torch.Generator().manual_seed(config.seed)
+        count = config.envs
+        self.tape, self.tick, self.steps = (torch.zeros(count, dtype=torch.long) for _ in range(3))
+        self.force = torch.zeros(count, 2, dtype=torch.double)
+        self.failure = torch.full((len(deck.length),), 0.5)
+        self.left_tube = 0
+        self.begin(torch.arange(count))
+
+    def begin(self, ids: torch.Tensor) -> None:
+        """Start bodies `ids` (K,) at drawn ticks of drawn tapes, the tapes more often that are left more often."""
+        deck, config, draw = self.deck, self.config, self.draw
+        weight = deck.length * (0.2 + self.failure)
+        tape = torch.multinomial(weight.float(), len(ids), replacement=True, generator=draw)
+        tick = (torch.rand(len(ids), generator=draw) * (deck.length[tape] - 8).clamp(min=1)).long()
+        tick = torch.where(torch.rand(len(ids), generator=draw) < 0.2, torch.zeros_like(tick), tick)
+        self.tape[ids], self.tick[ids], self.steps[ids] = tape, tick, 0
+        row = deck.start[tape] + tick
+        qpos, qvel = deck.qpos[row].clone(), deck.qvel[row].clone()
+        noise = torch.randn(len(ids), 2, qvel.shape[1] - 6, generator=draw, dtype=torch.double)
+        turn = quat_from_small(config.disturb * noise[:, 0].unflatten(1, (-1, 3)))
+        joints = deck.qpos_ids[1:]
+        qpos[:, joints] = quat_mul(qpos[:, joints], turn)
+        qvel[:, 6:] += 10.0 * config.disturb * noise[:, 1]
+        push = torch.randn(len(ids), 6, generator=draw, dtype=torch.double)
+        qvel[:, :6] += config.push * push * push.new_tensor([1.0, 1.0, 0.3, 2.0, 2.0, 2.0])
+        self.physics.set_state(ids, qpos, qvel)
+        self.force[ids] = deck.force[row]
+
+    @torch.no_grad()
+    def step(self, policy: Policy, driven: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """One control step; `driven`: (N,) 1 where the expert drives. Returns observations (N, D), labels (N, A)."""
+        deck, config, physics, observer = self.deck, self.config, self.physics, self.observer
+        row = deck.start[self.tape] + self.tick
+        state = observer.kinematics(physics.qpos, physics.qvel)
+        obs = observer.observe(state, physics.qvel, self.force, self.tape, self.tick)
+        base = observer.base(state, self.tape, self.tick)
+        asked = deck.expert(row, physics.qpos, physics.qvel)
+        wanted = ((asked - base) / observer.scale).clamp(-ACTION_LIMIT, ACTION_LIMIT)
+        action = torch.where(driven[:, None], wanted, policy.act(obs))
+        action = action + config.noise * torch.randn(action.shape, generator=self.draw)
+        physics.ctrl[:] = (base + observer.offsets(action)).double()
+        diverged = physics.step()
+        self.force = physics.foot_force.clone()
+        self.tick += 1
+        self.steps += 1
+        ended = (self.tick >= deck.length[self.tape]) | (self.steps >= config.max_steps)
+        row = deck.start[self.tape] + torch.minimum(self.tick, deck.length[self.tape] - 1)
+        here = observer.kinematics(physics.qpos, physics.qvel).pos
+        there = observer.kinematics(deck.qpos[row], deck.qvel[row]).pos
+        left = ((here - there).norm(dim=-1).mean(-1) > config.tube) | diverged
+        over = left | ended
+        if over.any():
+            ids = over.nonzero().flatten()
+            count, rate = outcomes(self.tape[ids], left[ids], len(self.failure))
+            keep = (1.0 - SMOOTHING) ** count
+            self.failure = keep * self.failure + (1.0 - keep) * rate
+            self.left_tube += int(left.sum())
+            self.begin(ids)
+        return obs, wanted.clamp(-LABEL_LIMIT, LABEL_LIMIT)
+
+
+def quat_from_small(vector: torch.Tensor) -> torch.Tensor:
+    """(..., 4) rotations by small rotation vectors (..., 3)."""
+    half = torch.cat([torch.ones_like(vector[..., :1]), 0.5 * vector], dim=-1)
+    return half / half.norm(dim=-1, keepdim=True)
+
+
+class _Memory:
+    """The latest labelled states, in a ring."""
+
+    def __init__(self, size: int, observation: int, action: int):
+        self.obs, self.label = torch.zeros(size, observation), torch.zeros(size, action)
+        self.size, self.at, self.count = size, 0, 0
+
+    def add(self, obs: torch.Tensor, label: torch.Tensor) -> None:
+        rows = (self.at + torch.arange(len(obs))) % self.size
+        self.obs[rows], self.label[rows] = obs, label
+        self.at = (self.at + len(obs)) % self.size
+        self.count = min(self.count + len(obs), self.size)
+
+
+@own_streams()
+@fixed_threads()
+def distil(
+    policy: Policy,
+    tapes: Sequence[Tape],
+    body: Body,
+    config: DistilConfig | None = None,
+    on_update: Callable[[dict[str, Any]], None] = lambda row: None,
+    go_on: Callable[[], bool] = lambda: True,
+) -> Policy:
+    """Teach `policy`, in place, what the tapes' expert does, for `config.updates` updates; returns it.
+
+    on_update: told of every update: env_steps, loss, and left_per_s, how often a second a body left its tape's tube;
+    go_on: asked before each update, so that a caller can give up early. MotionError if there are no tapes, or the
+    body's joints are hinges.
+    """
+    config = config or DistilConfig()
+    ride = Ride(TapeDeck(tapes, body), body, config)
+    memory = _Memory(config.memory, policy.spec.observation, policy.spec.action)
+    torch.manual_seed(config.seed)  # of dropout
+    optimiser = torch.optim.AdamW(policy.actor.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    for update in range(config.updates):
+        if not go_on():
+            break
+        share = 0.5 if update < config.expert_updates else config.expert_share
+        driven = torch.arange(config.envs) < share * config.envs
+        ride.left_tube = 0
+        for _ in range(config.steps):
+            memory.add(*ride.step(policy, driven))
+        if update == 0 and bool((policy.std == 1.0).all()):
+            _fit_normaliser(policy, memory.obs[: memory.count], feedback_entries(body))
+        rate = config.learning_rate * (config.last_learning_rate / config.learning_rate) ** (update / config.updates)
+        loss = _regress(policy, memory, optimiser, rate, config, ride.draw)
+        row = {"update": update + 1, "env_steps": (update + 1) * config.steps * config.envs, "loss": loss}
+        on_update(row | {"left_per_s": ride.left_tube * CONTROL_HZ / (config.steps * config.envs)})
+    return policy.eval()
+
+
+def _fit_normaliser(policy: Policy, seen: torch.Tensor, entries: torch.Tensor) -> None:
+    """Mean and spread of what is seen (K, D); all but `entries` (D,) are hidden."""
+    policy.mean.copy_(torch.where(entries, seen.mean(0), 0.0))
+    policy.std.copy_(torch.where(entries, seen.std(0).clamp(min=1e-2), HIDDEN))
+
+
+def _noisy(policy: Policy, obs: torch.Tensor, config: DistilConfig, draw: torch.Generator) -> torch.Tensor:
+    """(N, A) actions of a network with noise on its inputs and gaps in its layers."""
+    x = policy.normalise(obs)
+    x = x + config.input_noise * torch.randn(x.shape, generator=draw) * (policy.std < HIDDEN)
+    for layer in policy.actor:
+        x = layer(x)
+        if not isinstance(layer, torch.nn.Linear):
+            x = torch.nn.functional.dropout(x, config.dropout)
+    return x
+
+
+def _regress(
+    policy: Policy,
+    memory: _Memory,
+    optimiser: torch.optim.Optimizer,
+    rate: float,
+    config: DistilConfig,
+    draw: torch.Generator,
+) -> float:
+    """Gradient steps on drawn labels; returns the mean loss."""
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+    total = 0.0
+    for _ in range(config.batches):
+        rows = torch.randint(memory.count, (config.minibatch,), generator=draw)
+        loss = torch.nn.functional.smooth_l1_loss(
+            _noisy(policy, memory.obs[rows], config, draw), memory.label[rows], beta=KNEE
+        )
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(policy.actor.parameters(), 1.0)
+        optimiser.step()
+        total += float(loss.detach())
+    return total / config.batches

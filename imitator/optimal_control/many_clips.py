@@ -1,0 +1,120 @@
+"""iLQR on many clips at once, a clip a worker process: much of it is Python between small matrices, where threads of
+one process would wait for each other.
+
+What comes out of a clip depends neither on the others nor on how many workers there are: each has a library of its own
+and takes as many threads as whoever started it. Messages carry arrays as their bytes, no pickle.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from morphloop.base import MotionError
+from morphloop.base.pool import Message, run_tasks
+from morphloop.envs import build_library
+from morphloop.motion import Clip, Rollout
+from morphloop.sim import Body, default_body
+
+from .ilqr import IlqrConfig, IlqrRefiner
+
+
+@dataclass(frozen=True)
+class Tracked:
+    """What became of a clip: the rollout, None if there is none, and then why; wall seconds that it took; fault:
+    whether the machine failed and not the clip, of which nothing is known then."""
+
+    rollout: Rollout | None
+    reason: str | None
+    wall_s: float
+    fault: bool = False
+
+
+def track_clips(
+    clips: Sequence[Clip], body: Body, config: IlqrConfig, workers: int | None = None
+) -> Iterator[tuple[int, Tracked]]:
+    """Each prepared clip's place and what iLQR makes of it, in the order in which they are done.
+
+    workers: processes; None for one a core and no more than clips; 0 for this process alone. A body that is not built
+    in is simulated in this process too.
+    """
+    cores = os.cpu_count() or 1
+    if workers is None:
+        workers = min(cores, len(clips))
+    kind = built_in(body)
+    if workers == 0 or kind is None:
+        for place, clip in enumerate(clips):
+            yield place, _tracked(clip, body, config)
+        return
+    own = replace(config, threads=max(1, cores // workers))
+    tasks = ({"clip": packed_clip(clip), "body": kind, "config": asdict(own)} for clip in clips)
+    for place, message in run_tasks(track_message, tasks, workers):
+        if message is not None:
+            yield place, _unpacked(message, clips[place].name)
+
+
+def _tracked(clip: Clip, body: Body, config: IlqrConfig) -> Tracked:
+    """Track one clip here."""
+    began = time.monotonic()
+    try:
+        track = IlqrRefiner(body, build_library([clip], body), config).track(0)
+    except MotionError as error:
+        return Tracked(None, str(error), time.monotonic() - began)
+    except MemoryError:
+        reason = f"{clip.name}: {clip.num_frames} frames do not fit into memory, cut it into shorter clips"
+        return Tracked(None, reason, time.monotonic() - began, fault=True)
+    return Tracked(track.recorder.rollout(0, clip.name), None, time.monotonic() - began)
+
+
+def track_message(task: Message) -> Iterator[Message]:
+    """A worker's task: the clip that it holds, tracked."""
+    body, config = default_body(task["body"]), task["config"]
+    own = IlqrConfig(**config | {"dampings": tuple(config["dampings"])})
+    tracked = _tracked(unpacked_clip(task["clip"], body), body, own)
+    rollout = tracked.rollout
+    packed = None if rollout is None else {name: pack(value) for name, value in vars(rollout).items()}
+    yield {"rollout": packed, "reason": tracked.reason, "wall_s": tracked.wall_s, "fault": tracked.fault}
+
+
+def packed_clip(clip: Clip) -> Message:
+    """The motion of a clip as a message carries it."""
+    return {name: pack(getattr(clip, name)) for name in ("fps", "root_pos", "rotations", "name")}
+
+
+def unpacked_clip(message: Message, body: Body) -> Clip:
+    """The clip on the body's skeleton."""
+    return Clip(skeleton=body.skeleton, **{name: unpack(value) for name, value in message.items()})
+
+
+def built_in(body: Body) -> str | None:
+    """The joint model by which a worker makes the same body, None if it is not one that is built in."""
+    return next((kind for kind in ("ball", "hinge") if default_body(kind).hash == body.hash), None)
+
+
+def _unpacked(message: Message, name: str) -> Tracked:
+    """What a worker said of the clip of that name."""
+    if "died" in message:
+        return Tracked(None, f"{name}: the process that tracked it died: {message['died']}", 0.0, fault=True)
+    packed = message["rollout"]
+    rollout = None if packed is None else Rollout(**{name: unpack(value) for name, value in packed.items()})
+    return Tracked(rollout, message["reason"], message["wall_s"], message["fault"])
+
+
+def pack(value: Any) -> Any:
+    """A plain value as it is, an array as its type, shape and bytes."""
+    if not isinstance(value, np.ndarray):
+        return value
+    return {"type": value.dtype.str, "shape": value.shape, "bytes": base64.b64encode(value.tobytes()).decode()}
+
+
+def unpack(value: Any) -> Any:
+    """What `pack` was given."""
+    if not isinstance(value, dict):
+        return value
+    return np.frombuffer(base64.b64decode(value["bytes"]), np.dtype(value["type"])).reshape(value["shape"]).copy()

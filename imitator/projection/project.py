@@ -1,0 +1,431 @@
+"""Projection: a clip goes in, what physics made of it comes out, with the evidence.
+
+The policy tracks clips together on one batch; what it failed goes to a training-free refiner, several clips at once:
+model-predictive iLQR, a clip a process, or annealed sampling, candidates of several clips in one batch.
+Both follow the reference as `ProjectionConfig.conditioning` eases it; errors are taken against the reference as it was
+prepared, and `before` figures on the untouched input. The rollout that is kept ran on CPU in double precision and is
+replayed open loop before anything is claimed. What comes out of a clip does not depend on the others.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal, Protocol
+
+import numpy as np
+import torch
+
+from morphloop.base import MotionError
+from morphloop.base.threads import fixed_threads
+from morphloop.envs import EVALUATION_DISTANCE, Observer, build_library, prepare
+from morphloop.envs.conditioning import ConditioningConfig
+from morphloop.envs.terminations import lost
+from morphloop.metrics import measure_rollout, track_errors
+from morphloop.motion import Clip, Rollout
+from morphloop.sim import (
+    CONTACT_FORCE,
+    CONTROL_HZ,
+    FEET,
+    SUBSTEPS,
+    Body,
+    Certificate,
+    certify,
+    default_body,
+    simulator_name,
+)
+
+from ..optimal_control.candidates import Guidance, PartPhysics, padded
+from ..optimal_control.ilqr import IlqrConfig
+from ..optimal_control.many_clips import Tracked, track_clips
+from ..optimal_control.refiner import Refiner, RefinerConfig, Stretch, Track
+from ..training.policy import Policy
+from ..training.references import eased
+
+Projector = Literal["auto", "policy", "refiner"]
+RefinerKind = Literal["ilqr", "sampling"]
+TAPE_ROWS = 100_000
+"""Ticks times clips that one batch of policy rollouts may hold: about 400 MB."""
+SLIDE_PRICE = 0.004
+"""Of two results that both got to the end: skill that a mm/s of slide is worth."""
+EASE = ConditioningConfig(smooth=False, hold_feet=True, balance=False)
+"""Which help a reference gets unless somebody asks for another; policies are trained on references that had it."""
+LIBRARY_FRAMES = 200_000
+"""Frames of references that the refiner holds at once."""
+MAX_BALANCED_S = 60.0
+"""Balancing a reference solves for all of its frames at once: time grows with the cube of its length."""
+
+
+@dataclass(frozen=True)
+class ProjectionConfig:
+    """How clips are projected."""
+
+    projector: Projector = "auto"
+    """auto: the policy first, the refiner for what it failed; or one of them alone."""
+    min_skill: float = 0.3
+    """A policy's result under this skill goes to the refiner as well."""
+    max_slide_mm_s: float = 40.0
+    """So does one whose loaded feet slide faster than this (`sim_slide_mean_mm_s`)."""
+    refiner: RefinerKind = "ilqr"
+    """Which refiner: model-predictive iLQR, or annealed sampling."""
+    guided: bool = True
+    """Let the policy drive inside the sampling refiner's candidates, so that it looks for what to add to it."""
+    seed: int = 0
+    """Of the sampling refiner's noise."""
+    conditioning: ConditioningConfig = EASE
+    """Which help the reference gets before it is tracked."""
+    ilqr: IlqrConfig = field(default_factory=IlqrConfig)
+    """Effort and prices of iLQR."""
+    sampling: RefinerConfig = field(default_factory=RefinerConfig)
+    """Effort and prices of sampling."""
+
+
+@dataclass(frozen=True)
+class Projection:
+    """One clip's way through physics.
+
+    source: the untouched input; reference: what it is compared with, None if it could not be prepared; clip: what
+    physics did, 30 fps, up to where it was lost; rollout: how to do it again; projector: who made it; tracking: errors
+    against the reference; certificate: of the replay; reason: why there is nothing; wall_s: seconds spent, its share of
+    what a batch took; sim_metrics: contact as the simulator saw it; fault: the machine failed (a worker was killed,
+    memory ran out) and the clip was not tried: no verdict, it is to be tried again.
+    """
+
+    source: Clip
+    reference: Clip | None
+    clip: Clip | None
+    rollout: Rollout | None
+    projector: str
+    tracking: dict[str, float | None]
+    certificate: Certificate | None
+    reason: str | None
+    wall_s: float
+    sim_metrics: dict[str, float | None]
+    fault: bool = False
+
+    @property
+    def rank(self) -> tuple[float, float, float]:
+        """Better is larger: success, length survived, skill less what the feet slide."""
+        frames, skill = self.clip.num_frames if self.clip else 0, self.tracking.get("skill")
+        if skill is None:
+            return self.tracking.get("success") or 0.0, frames, -np.inf
+        return self.tracking.get("success") or 0.0, frames, skill - SLIDE_PRICE * self.slide_mm_s
+
+    @property
+    def slide_mm_s(self) -> float:
+        """How fast loaded feet slide, mm/s; 0 where none was loaded."""
+        return self.sim_metrics.get("sim_slide_mean_mm_s") or 0.0
+
+
+class Kept(Protocol):
+    """What iLQR made of clips before; it rests on clip and options, not on the policy."""
+
+    def find(self, clip: Clip) -> Tracked | None:
+        """What it made of an untouched input, None if that is not known."""
+        ...
+
+    def keep(self, clip: Clip, tracked: Tracked) -> None:
+        """Take what it made of an untouched input."""
+        ...
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A clip on its way: its place, the input, the reference as prepared, and as it is tracked."""
+
+    place: int
+    source: Clip
+    reference: Clip
+    eased: Clip
+
+
+@fixed_threads()
+def project_clips(
+    clips: Sequence[Clip],
+    policy: Policy | None = None,
+    config: ProjectionConfig | None = None,
+    on_done: Callable[[Projection], None] | None = None,
+    body: Body | None = None,
+    workers: int | None = None,
+    kept: Kept | None = None,
+) -> list[Projection]:
+    """Project clips on the body's skeleton; one Projection a clip, in order, whatever happened to it.
+
+    on_done: called with each as it is final; kept: what iLQR made of clips before, takes what it makes now; workers:
+    processes that iLQR works in, one a core if None, this one alone if 0 (as Python's multiprocessing they import the
+    main script again: call this under `if __name__ == "__main__":`).
+    MotionError if the projector asked for has no policy, the policy is another body's, or the body has no feet.
+    """
+    config, body = config or ProjectionConfig(), body or default_body()
+    _check(policy, config, body, workers)
+    done: dict[int, Projection] = {}
+
+    def finish(place: int, projection: Projection) -> None:
+        done[place] = projection
+        if on_done is not None:
+            on_done(projection)
+
+    jobs: list[_Job] = []
+    for place, clip in enumerate(clips):
+        try:
+            jobs.append(_job(place, clip, config, body))
+        except MotionError as error:
+            finish(place, Projection(clip, None, None, None, "none", {}, None, str(error), 0.0, {}))
+    tried: dict[int, Projection] = {}
+    if policy is not None and config.projector != "refiner":
+        for job, result in _by_policy(jobs, policy, body):
+            tried[job.place] = result
+            if result.fault or config.projector == "policy" or _good(result, config):
+                finish(job.place, result)
+    left = [job for job in jobs if job.place not in done]
+
+    def better(job: _Job, refined: Projection) -> None:
+        other = tried.get(job.place)
+        if other is not None and not refined.fault:
+            wall_s = refined.wall_s + other.wall_s
+            refined = replace(max(other, refined, key=lambda p: p.rank), wall_s=wall_s)
+        finish(job.place, refined)
+
+    if config.refiner == "ilqr":
+        _by_ilqr(left, config, body, workers, kept, better)
+    else:
+        _by_sampling(left, policy if config.guided else None, config, body, better)
+    return [done[place] for place in range(len(clips))]
+
+
+def _check(policy: Policy | None, config: ProjectionConfig, body: Body, workers: int | None) -> None:
+    """MotionError for what no clip could be projected with."""
+    if workers is not None and workers < 0:
+        raise MotionError(f"{workers} workers, expected 0 for this process alone, or more")
+    if policy is None and config.projector == "policy":
+        raise MotionError("projector 'policy' needs a policy file, give --policy or choose 'refiner'")
+    if policy is not None and not body.answers_to(policy.spec.body_hash):
+        raise MotionError(
+            f"the policy was made for body '{policy.spec.body}' ({policy.spec.body_hash}), "
+            f"asked to drive '{body.name}' ({body.hash})"
+        )
+    wanted = [f"{side}_{part}" for side in FEET for part in ("ankle", "foot")]
+    missing = [name for name in wanted if name not in body.skeleton.names]
+    if missing:
+        raise MotionError(
+            f"body '{body.name}' has no {', '.join(missing)}; tracking needs feet, expected ankles and toes"
+        )
+
+
+def _job(place: int, source: Clip, config: ProjectionConfig, body: Body) -> _Job:
+    """Prepare and ease a clip. MotionError if that cannot be done."""
+    reference, ease = prepare(source, body), config.conditioning
+    if ease.balance and reference.duration > MAX_BALANCED_S:
+        raise MotionError(
+            f"{source.name}: {reference.duration:.0f} s long, a reference of at most {MAX_BALANCED_S:.0f} s can be "
+            "balanced, cut it or switch balancing off"
+        )
+    return _Job(place, source, reference, eased(reference, body, ease))
+
+
+def _good(projection: Projection, config: ProjectionConfig) -> bool:
+    """Whether a policy's result needs no refiner."""
+    skill = projection.tracking.get("skill") or 0.0
+    sound = bool(projection.tracking.get("success")) and skill >= config.min_skill
+    return sound and projection.slide_mm_s <= config.max_slide_mm_s
+
+
+def _batches(clips: Sequence[Clip], limit: int, together: bool) -> Iterator[list[int]]:
+    """Places of clips in groups of at most `limit` frames (one clip at least); together: every clip takes as many as
+    the longest of its group, and short ones come first."""
+    group: list[int] = []
+    longest = total = 0
+    order = range(len(clips))
+    for place in sorted(order, key=lambda k: clips[k].num_frames) if together else order:
+        frames = clips[place].num_frames
+        longest, total = max(longest, frames), total + frames
+        if group and (longest * (len(group) + 1) if together else total) > limit:
+            yield group
+            group, longest, total = [], frames, frames
+        group.append(place)
+    if group:
+        yield group
+
+
+def _by_policy(jobs: Sequence[_Job], policy: Policy, body: Body) -> Iterator[tuple[_Job, Projection]]:
+    """What the policy makes of each job, batch by batch; a clip that memory is too small for fails alone."""
+    waiting = [*_batches([job.eased for job in jobs], TAPE_ROWS, together=True)]
+    while waiting:
+        group, began = waiting.pop(0), time.monotonic()
+        try:
+            rollouts = policy_rollouts(policy, [jobs[place].eased for place in group], body)
+        except (MotionError, MemoryError) as error:
+            if len(group) > 1:
+                waiting[:0] = [[place] for place in group]
+            else:
+                job = jobs[group[0]]
+                fault = isinstance(error, MemoryError)
+                reason = f"{job.source.name}: does not fit into memory, cut it into shorter clips"
+                yield job, _nothing(job, "policy", reason if fault else str(error), time.monotonic() - began, fault)
+            continue
+        share = (time.monotonic() - began) / len(group)
+        for place, rollout in zip(group, rollouts, strict=True):
+            yield jobs[place], _projection(jobs[place], rollout, "policy", policy.hash, share, body)
+
+
+def _nothing(job: _Job, projector: str, reason: str | None, wall_s: float, fault: bool) -> Projection:
+    """A job of which nothing came."""
+    return Projection(job.source, job.reference, None, None, projector, {}, None, reason, wall_s, {}, fault)
+
+
+def rollouts_in_batches(policy: Policy, references: Sequence[Clip], body: Body) -> list[Rollout]:
+    """`policy_rollouts` of however many clips, in their order, in batches that keep to `TAPE_ROWS`."""
+    found: dict[int, Rollout] = {}
+    for group in _batches(references, TAPE_ROWS, together=True):
+        rollouts = policy_rollouts(policy, [references[place] for place in group], body)
+        found.update(zip(group, rollouts, strict=True))
+    return [found[place] for place in range(len(references))]
+
+
+def _by_ilqr(
+    jobs: Sequence[_Job],
+    config: ProjectionConfig,
+    body: Body,
+    workers: int | None,
+    kept: Kept | None,
+    on_done: Callable[[_Job, Projection], None],
+) -> None:
+    """Track jobs by iLQR, those that are not kept yet, and hand each over as it is done."""
+
+    def tell(job: _Job, tracked: Tracked) -> None:
+        if tracked.rollout is None:
+            on_done(job, _nothing(job, "refiner", tracked.reason, tracked.wall_s, tracked.fault))
+        else:
+            on_done(job, _projection(job, tracked.rollout, "refiner", None, tracked.wall_s, body))
+
+    left: list[_Job] = []
+    for job in jobs:
+        known = None if kept is None else kept.find(job.source)
+        if known is None:
+            left.append(job)
+        else:
+            tell(job, known)
+    if not left:
+        return
+    for place, tracked in track_clips([job.eased for job in left], body, config.ilqr, workers):
+        if kept is not None:
+            kept.keep(left[place].source, tracked)
+        tell(left[place], tracked)
+
+
+def _by_sampling(
+    jobs: Sequence[_Job],
+    guide: Policy | None,
+    config: ProjectionConfig,
+    body: Body,
+    on_done: Callable[[_Job, Projection], None],
+) -> None:
+    """Refine jobs, the guide in the search's loop if one is given, and hand each over as it is done.
+
+    The noise depends on the clip and the seed, not on the clip's place in a batch.
+    """
+    guide_hash = None if guide is None else guide.hash
+    for places in _batches([job.eased for job in jobs], LIBRARY_FRAMES, together=False):
+        group, began = [jobs[place] for place in places], time.monotonic()
+        refiner = Refiner(body, build_library([job.eased for job in group], body), config.sampling, policy=guide)
+        seeds = [config.seed + int(job.source.id[:7], 16) for job in group]
+
+        def tell(
+            place: int,
+            track: Track,
+            group: list[_Job] = group,
+            refiner: Refiner = refiner,
+            seeds: list[int] = seeds,
+            began: float = began,
+        ) -> None:
+            job = group[place]
+            rollout = track.recorder.rollout(seeds[place], job.source.name)
+            share = track.steps / max(refiner.steps_simulated, 1)
+            wall_s = share * (time.monotonic() - began)
+            on_done(job, _projection(job, rollout, "refiner", guide_hash, wall_s, body))
+
+        refiner.track_many([Stretch(place, seed=seed) for place, seed in enumerate(seeds)], tell)
+
+
+@fixed_threads()
+@torch.no_grad()
+def policy_rollouts(policy: Policy, references: Sequence[Clip], body: Body) -> list[Rollout]:
+    """Track prepared clips with a policy, all on one batch, each to its end or to where it is lost."""
+    library = build_library(references, body)
+    count = len(references)
+    physics, observer = PartPhysics(body, padded(count)), Observer(body, library)
+    guidance = Guidance(observer, policy)
+    clip = torch.arange(padded(count)).clamp(max=count - 1)  # rows after `count` are padding
+    frame = torch.zeros_like(clip)
+    first = library.start[clip]
+    physics.set_state(torch.arange(len(clip)), library.qpos[first], library.qvel[first])
+    start = physics.state.copy()
+    alive = library.length > 1
+    lived = torch.ones(count, dtype=torch.long)
+    force = torch.zeros(len(clip), 2, dtype=torch.double)
+    tape = [(physics.qpos.numpy().copy(), physics.qvel.numpy().copy(), force.numpy().copy())]
+    controls: list[np.ndarray] = []
+    while alive.any():
+        state = observer.kinematics(physics.qpos, physics.qvel)
+        base, added = guidance(state, physics.qvel, force, clip, frame)
+        physics.ctrl[:] = base + added
+        controls.append(physics.ctrl.numpy().copy())
+        diverged = torch.from_numpy(physics.step_first(count))
+        frame[:count] += 1
+        force[:count] = physics.foot_force[:count]
+        tape.append((physics.qpos.numpy().copy(), physics.qvel.numpy().copy(), force.numpy().copy()))
+        alive &= ~diverged
+        lived += alive
+        here = observer.kinematics(physics.qpos, physics.qvel)
+        alive &= ~lost(here, observer.reference(clip, frame), EVALUATION_DISTANCE)[:count]
+        alive &= frame[:count] < library.length - 1
+    qpos, qvel, forces = (np.stack(part, axis=1) for part in zip(*tape, strict=True))
+    ctrl = np.stack(controls, axis=1) if controls else np.zeros((count, 0, body.model.nu))
+    return [
+        Rollout(
+            fps=CONTROL_HZ,
+            substeps=SUBSTEPS,
+            body=body.name,
+            model_hash=body.hash,
+            start=start[i],
+            qpos=qpos[i, :n],
+            qvel=qvel[i, :n],
+            ctrl=ctrl[i, : n - 1],
+            foot_contact=forces[i, :n] > CONTACT_FORCE,
+            foot_force=forces[i, :n],
+            simulator=simulator_name(),
+            seed=0,
+            name=references[i].name,
+        )
+        for i, n in enumerate(lived.tolist())
+    ]
+
+
+def _projection(
+    job: _Job, rollout: Rollout, projector: str, policy_hash: str | None, wall_s: float, body: Body
+) -> Projection:
+    source, reference = job.source, job.reference
+    clip = body.clip_from_qpos(rollout.qpos, rollout.fps, source.name)
+    models = dict(source.provenance.models) | ({"policy": policy_hash} if policy_hash else {})
+    provenance = replace(
+        source.provenance,
+        parent=source.id,
+        stage="project",
+        models=models,
+        simulator=simulator_name(),
+        projector=projector,
+    )
+    clip = replace(clip, texts=source.texts, provenance=provenance)
+    return Projection(
+        source=source,
+        reference=reference,
+        clip=clip,
+        rollout=rollout,
+        projector=projector,
+        tracking=track_errors(clip, reference, clip.num_frames == reference.num_frames),
+        certificate=certify(rollout, body),
+        reason=None,
+        wall_s=wall_s,
+        sim_metrics=measure_rollout(rollout, body),
+    )

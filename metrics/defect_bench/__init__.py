@@ -1,0 +1,1 @@
+"""The defect bench: what every metric reads of defects of known size."""

@@ -1,0 +1,1 @@
+"""The built-in corpus: text-labelled motion generated in code."""

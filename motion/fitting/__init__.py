@@ -1,0 +1,1 @@
+"""Motion of other skeletons, and bare joint positions, onto the default skeleton."""

@@ -1,0 +1,1 @@
+"""Bodies: built in, from MJCF, from SMPL model files; what each is known by."""

@@ -1,0 +1,104 @@
+"""Which body motion is measured on: the built-in one, a robot from its MJCF, or a person from a SMPL model file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from morphloop.base import MotionError
+from morphloop.motion import Clip, JointTrack, read_motion, read_motions, to_default
+from morphloop.motion.robot import Robot
+
+from .body import Body, default_body
+from .mjcf_body import RobotBody
+from .shaped_body import ShapedBody
+from .smpl_body import SmplBody
+from .smpl_model import load_smpl_model
+
+DEFAULT_SPEC = "smpl"
+_KNOWN = f"'{DEFAULT_SPEC}', a robot's MJCF (.xml) or a SMPL model file (.npz, .pkl)"
+
+
+def load_body(spec: str | Path | None = None) -> Body:
+    """The body that `--body` names.
+
+    spec: None or "smpl": the built-in body; a path to an MJCF (.xml): a robot (`RobotBody`); to a SMPL, SMPL-H or
+    SMPL-X model file (.npz, .pkl): its mesh (`SmplBody`). Raises MotionError, one line, for anything else and for a
+    file that cannot be used.
+    """
+    if spec is None or str(spec) == DEFAULT_SPEC:
+        return default_body()
+    path = Path(spec)
+    if not path.is_file():
+        raise MotionError(f"{path}: no such body, expected {_KNOWN}")
+    suffix = path.suffix.lower()
+    if suffix == ".xml":
+        return RobotBody(path)
+    if suffix in (".npz", ".pkl"):
+        return SmplBody(load_smpl_model(path))
+    raise MotionError(f"{path}: unknown extension '{path.suffix}', expected {_KNOWN}")
+
+
+def driven_body(spec: str | Path | None = None) -> Body:
+    """The body that `--body` names, for physics to drive: the built-in one, or a SMPL model file's mean shape.
+
+    Raises MotionError, one line, as `load_body` does and for a robot.
+    """
+    body = load_body(spec)
+    if isinstance(body, SmplBody):
+        return ShapedBody(body.skeleton, body.mesh, body.name)
+    if isinstance(body, RobotBody):
+        servos = f"{body.model.nu} actuators" if body.model.nu else "no servos"
+        raise MotionError(
+            f"{spec}: robot '{body.name}' has hinges and {servos}, which are measured and not driven; expected "
+            f"'{DEFAULT_SPEC}' or a SMPL model file (.npz, .pkl)"
+        )
+    return body
+
+
+def carry(clip: Clip, body: Body) -> Clip:
+    """A clip on the default skeleton moved to a body that is driven; MotionError for a clip on another skeleton."""
+    if isinstance(body, ShapedBody):
+        return body.put(clip)
+    body.check(clip)
+    return clip
+
+
+def read_on_body(path: Path | str, body: Body, fps: float | None = None) -> Clip | JointTrack:
+    """A motion file as this body measures it: `read_motion`, then `on_body`; errors as both of them have."""
+    return on_body(read_motion(path, fps, _robot(body)), body, path)
+
+
+def motions_on_body(
+    path: Path | str, body: Body, fps: float | None = None
+) -> Iterator[tuple[str, Callable[[], Clip | JointTrack]]]:
+    """Every motion of a file as this body measures it: (name, read) as `read_motions` gives them."""
+    for name, read in read_motions(path, fps, _robot(body)):
+        yield name, lambda read=read: on_body(read(), body, path)
+
+
+def on_body(motion: Clip | JointTrack, body: Body, where: Path | str) -> Clip | JointTrack:
+    """A motion on the body's skeleton, over the ground of its file; joint positions stay what they are.
+
+    A robot measures motions of that robot alone; every other body takes any person's. Raises MotionError as
+    `to_default` does, and for a person's motion on a robot, naming `where`.
+    """
+    if isinstance(motion, JointTrack) or motion.skeleton == body.skeleton:
+        return motion
+    if isinstance(body, SmplBody) and body.takes(motion):
+        return motion
+    if isinstance(body, RobotBody):
+        raise MotionError(f"{where}: not a motion of robot '{body.name}', give it no --body or that of its own robot")
+    return to_default(motion, keep_floor=True)
+
+
+def worn(motion: Clip | JointTrack, body: Body) -> tuple[Clip | JointTrack, Body]:
+    """The motion on the very skeleton of the body, and the body in the motion's shape: a SMPL model takes on the shape
+    numbers that came with the clip (`SmplBody.wear`); everything else is returned as it is."""
+    if isinstance(body, SmplBody) and isinstance(motion, Clip) and body.takes(motion):
+        return body.wear(motion)
+    return motion, body
+
+
+def _robot(body: Body) -> Robot | None:
+    return body.robot if isinstance(body, RobotBody) else None

@@ -1,0 +1,1 @@
+"""Bodies drawn: stick figures, MuJoCo's renderer, strips and videos."""

@@ -1,0 +1,1 @@
+"""Batched physics: the protocol, its two backends, kinematics, servos, models that vary."""

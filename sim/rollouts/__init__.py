@@ -1,0 +1,1 @@
+"""What physics did: recorded, replayed, certified, and read for the loads it put on the feet."""
