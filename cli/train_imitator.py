@@ -206,8 +206,7 @@ class TrainImitator:
         self, clips: list[Clip], held_out: list[Clip], out: Path, body: Body, start: Policy | None
     ) -> Policy:
         """What the expert's demonstrations make of a policy."""
-        from morphloop.imitator import FURTHER, DistilConfig, WarmStartConfig
-        from morphloop.imitator.demonstrations import warm_start
+        from morphloop.imitator import FURTHER, DistilConfig, WarmStartConfig, warm_start
 
         distil = DistilConfig() if start is None else FURTHER
         config = WarmStartConfig(

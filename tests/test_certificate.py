@@ -45,9 +45,8 @@ from morphloop.refinement_loop import (
     verify,
     write_report,
 )
-from morphloop.sim import Body, Recorder, certify, default_body
+from morphloop.sim import Body, Recorder, certify, default_body, replay
 from morphloop.sim.bodies.body import JointModel, build_spec
-from morphloop.sim.rollouts import replay
 
 STEPS = 8
 Spec = mujoco.MjSpec

@@ -26,15 +26,16 @@ from morphloop.imitator import (
     TapeConfig,
     UpdateConfig,
     WarmStartConfig,
+    distil,
     load_tape,
     new_policy,
     record_tapes,
     update_policy,
     variations,
+    warm_start,
 )
 from morphloop.imitator.bench.bench import zero_policy
 from morphloop.imitator.demonstrations import demonstrations as tapes
-from morphloop.imitator.demonstrations import distil, warm_start
 from morphloop.imitator.demonstrations.distil import Ride, TapeDeck
 from morphloop.imitator.demonstrations.variations import vary
 from morphloop.imitator.demonstrations.warm_start import failing_first, training_order

@@ -33,6 +33,7 @@ from morphloop.imitator import (
     ProjectionConfig,
     RefinerConfig,
     TapeConfig,
+    distil,
     load_policy,
     load_tape,
     new_policy,
@@ -40,7 +41,6 @@ from morphloop.imitator import (
     record_tapes,
     train_ppo,
 )
-from morphloop.imitator.demonstrations import distil
 from morphloop.motion import Clip, make_corpus
 from morphloop.sim import default_body
 
