@@ -495,7 +495,7 @@ def test_rules_and_tables_that_were_changed_are_named(projected: Path, tmp_path:
     found = verify(folder)
     assert found.clips == 1
     assert len(found.faults) == 1
-    assert found.faults[0].startswith("manifest.jsonl: cannot be read")
+    assert found.faults[0].startswith("manifest.jsonl: no such file")
 
 
 def test_a_table_is_held_to_its_rows(projected: Path, tmp_path: Path):
