@@ -63,8 +63,8 @@ class LoopRun:
     byte. 0 leaves the policy as it is."""
     finetune_steps: int = 150
     """Optimiser steps of each fine-tuning."""
-    replay_share: float = 0.5
-    """Share of earlier data among what the generator is fine-tuned on."""
+    replay_share: float = 0.75
+    """Share of corpus clips in every batch that the generator is fine-tuned on: they keep its words."""
     guard_prompts: int = 256
     """Held-out prompts, 4 samples each, on which the tuned generator is compared with the first one and with the one
     before; 256 are enough for the intervals to decide, with fewer the report says what decided; 0 keeps it unseen."""

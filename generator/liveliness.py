@@ -36,7 +36,9 @@ def root_travel(clip: Clip) -> float:
 def diversity(clips: Sequence[Clip]) -> float | None:
     """Mean distance between the joints of any two clips, metres, frame by frame over the shorter one's length.
 
-    Each clip is laid with its first root place at the origin, facing X. None for fewer than two clips.
+    Joints are taken about the root's place in their own frame, and each clip is turned to face X at first. Where the
+    root goes is left out: a body that floats or drifts does the same thing elsewhere, and taking such faults away, as
+    the loop does, is no loss. None for fewer than two clips.
     """
     laid = [_laid(clip) for clip in clips]
     apart = [np.linalg.norm(a[: len(b)] - b[: len(a)], axis=-1).mean() for a, b in combinations(laid, 2)]
@@ -44,7 +46,7 @@ def diversity(clips: Sequence[Clip]) -> float | None:
 
 
 def _laid(clip: Clip) -> np.ndarray:
-    """(T, J, 3) joints on the 30 Hz grid, from the origin, facing X at first."""
-    joints = on_grid(clip.positions - clip.root_pos[0] * [1.0, 1.0, 0.0], clip.fps)
+    """(T, J, 3) joints about the root on the 30 Hz grid, facing X at first."""
+    joints = on_grid(clip.positions - clip.root_pos[:, None], clip.fps)
     turn = quat_from_heading(-heading(clip.rotations[0, 0]))
     return quat_rotate(np.broadcast_to(turn, (*joints.shape[:-1], 4)), joints)

@@ -33,7 +33,7 @@ from .sampling import Sampling, sample_motion, sample_text
 from .sequences import IGNORE, Batch, Vocabulary, collate
 from .text import TextTokenizer
 from .tokenizer import MotionTokenizer, TokenizerConfig
-from .training import TO_TEXT, Budget, Example, TrainingRun, draw_pairs, language_loss, make_examples
+from .training import TO_TEXT, Budget, Example, TrainingRun, deal, language_loss, make_examples, make_pairs
 from .weights import content_hash, load_weights, read_config, save_tensors
 
 KIND = "morphloop.motion_llm"
@@ -204,14 +204,13 @@ class MotionLLM:
         model = copy.deepcopy(self.model).train()
         budget = Budget(config.steps, config.minutes, config.batch, config.learning_rate, warmup=10, seed=config.seed)
         run = TrainingRun(model, budget)
-        from_old = round(config.batch * config.replay_share) if old else 0
+        from_old = config.from_replay if old else 0
+        sets = [(good, config.batch - from_old, 0), (old, from_old, 1)]
         for step in run:
             rng = np.random.default_rng([config.seed, step])
             torch.manual_seed(config.seed * 1_000_003 + step)  # dropout
-            sets = [(good, config.batch - from_old), (old, from_old)]
-            pairs = [
-                p for part, n in sets if n for p in draw_pairs(part, n, TO_TEXT, self.vocabulary, self.pattern, rng)
-            ]
+            drawn = [part[k] for part, n, own in sets for k in deal(len(part), n, step, 2 * config.seed + own)]
+            pairs = make_pairs(drawn, TO_TEXT, self.vocabulary, self.pattern, rng)
             run.update(anchored_loss(model, self.model, collate(pairs, self.vocabulary.blank), config.kl_weight))
         return model.eval(), run
 

@@ -27,12 +27,17 @@ class FinetuneConfig:
     """Clips a step."""
     learning_rate: float = 1e-4
     """Peak rate of AdamW."""
-    replay_share: float = 0.5
+    replay_share: float = 0.75
     """Share of every batch that is drawn from the replay clips, where there are any."""
     kl_weight: float = 0.0
     """Weight of the divergence from the generator that is tuned, nats a token over the whole batch; 0 for none."""
     seed: int = 0
     """Of the batches."""
+
+    @property
+    def from_replay(self) -> int:
+        """Clips of every batch that are replay."""
+        return round(self.batch * self.replay_share)
 
     def __post_init__(self) -> None:
         if not 1 <= self.steps <= MAX_STEPS or not 1 <= self.batch <= MAX_BATCH:
@@ -82,7 +87,10 @@ class Generator(Protocol):
         ...
 
     def finetune(self, accepted: Sequence[Clip], replay: Sequence[Clip], config: FinetuneConfig = ...) -> Generator:
-        """A new generator, tuned; this one stays as it is. Clips carry their captions in `texts`."""
+        """A new generator, tuned; this one stays as it is. Clips carry their captions in `texts`.
+
+        replay: earlier data, none of it shown again before all of it was.
+        """
         ...
 
     def hash(self) -> str:

@@ -290,18 +290,23 @@ def _thinned(caption: list[int], rng: np.random.Generator) -> list[int]:
     return [token for token in caption if rng.random() >= TOKEN_DROP] or caption
 
 
-def draw_pairs(
+def deal(count: int, batch: int, step: int, seed: int) -> list[int]:
+    """Places of a step's batch among `count` examples, shuffled: none comes a second time before all came once."""
+    orders = {place // count for place in range(step * batch, (step + 1) * batch)}
+    order = {number: np.random.default_rng([seed, number]).permutation(count) for number in orders}
+    return [int(order[place // count][place % count]) for place in range(step * batch, (step + 1) * batch)]
+
+
+def make_pairs(
     examples: Sequence[Example],
-    batch: int,
     to_text_share: float,
     vocabulary: Vocabulary,
     pattern: Pattern,
     rng: np.random.Generator,
 ) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Training pairs of random examples, captions and directions."""
+    """A training pair of each example, of a random caption and direction."""
     pairs = []
-    for index in rng.integers(len(examples), size=batch):
-        example = examples[index]
+    for example in examples:
         caption = example.captions[rng.integers(len(example.captions))]
         if rng.random() < to_text_share:
             pairs.append(motion_to_text(vocabulary, pattern, caption, example.codes))
@@ -337,7 +342,8 @@ def train_language_model(
     for step in run:
         rng = np.random.default_rng([budget.seed, step])
         torch.manual_seed(budget.seed * 1_000_003 + step)  # dropout
-        pairs = draw_pairs(examples, budget.batch, to_text_share, vocabulary, pattern, rng)
+        drawn = [examples[index] for index in rng.integers(len(examples), size=budget.batch)]
+        pairs = make_pairs(drawn, to_text_share, vocabulary, pattern, rng)
         run.update(model.loss(collate(pairs, vocabulary.blank)))
     if run.stopped is not None:
         on_stop(run.stopped)

@@ -42,6 +42,8 @@ GUARD_FILE = "guard.json"
 UPDATE_FILE = "update.json"
 FINETUNE_FILE = "finetune.json"
 SUMMARY_FILE = "summary.json"
+REPLAY_POOL = 2400
+"""Corpus clips that a fine-tuning replays at most, half a minute's making; up to there none is seen twice."""
 
 
 def slug(text: str, limit: int = 32) -> str:
@@ -198,7 +200,7 @@ def finetune(
     if not learnt:
         return {"skipped": "no accepted clip does what its prompt says: nothing to learn from"}
     home = folder / GENERATOR_FOLDER
-    replay_count = round(len(learnt) * config.finetune.replay_share / (1.0 - config.finetune.replay_share))
+    replay_count = min(config.finetune.steps * config.finetune.from_replay, REPLAY_POOL)
     if not home.exists():
         replay = make_corpus(replay_count, seed, "train") if replay_count else []
         tuned = generator.finetune(learnt, replay, replace(config.finetune, seed=seed))

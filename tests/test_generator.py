@@ -3,8 +3,10 @@
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,11 +27,13 @@ from morphloop.generator import (
     TokenizerConfig,
     load_generator,
     make_examples,
+    motion_llm,
     train_language_model,
     train_tokenizer,
 )
 from morphloop.generator.motion_llm import anchored_loss
 from morphloop.generator.sequences import collate, text_to_motion
+from morphloop.generator.training import Example
 from morphloop.motion import Clip, load_clip, make_corpus, read_manifest, save_clip
 
 torch.set_num_threads(1)
@@ -136,6 +140,28 @@ def test_a_divergence_term_keeps_the_tuned_one_near(model: MotionLLM, clips: lis
             )
             apart.append(float(anchored_loss(tuned, model.model, batch, 1.0) - tuned.loss(batch)))
     assert apart[1] < 0.5 * apart[0]
+
+
+def test_no_replay_is_shown_twice_while_there_is_other(
+    model: MotionLLM, clips: list[Clip], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is seen again and again is learnt by heart, and then it keeps no words."""
+    seen: list[str] = []
+    real = motion_llm.make_pairs
+
+    def note(examples: Sequence[Example], *rest: Any) -> Any:
+        seen.extend(str(example.codes.tolist()) for example in examples)
+        return real(examples, *rest)
+
+    monkeypatch.setattr(motion_llm, "make_pairs", note)
+    replay = make_corpus(15, 77, "train")
+    model.finetune(clips[:1], replay, FinetuneConfig(steps=5, batch=4, replay_share=0.75))
+    old = {str(example.codes.tolist()) for example in make_examples(replay, model.tokenizer, model.text)}
+    assert len(seen) == 20
+    assert {text for text in seen if seen.count(text) == 1} == old
+    seen.clear()
+    model.finetune(clips[:1], replay[:5], FinetuneConfig(steps=5, batch=4, replay_share=0.75))
+    assert sorted(seen.count(text) for text in set(seen)) == [3, 3, 3, 3, 3, 5]
 
 
 def test_finetuning_needs_captioned_clips(model: MotionLLM, clips: list[Clip]) -> None:

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from morphloop.generator import adheres, named_facts, prompt_class
+from morphloop.generator import adheres, diversity, named_facts, prompt_class
 from morphloop.motion import make_corpus
 from morphloop.refinement_loop import HeldOut, compare_generators, guard, guard_chart, guard_samples
 
@@ -172,6 +172,17 @@ def test_one_that_gives_one_clip_a_prompt_is_rolled_back(asked):
     result = judged(asked, Single("single", knows(1.0)))
     assert "diversity_m" in failed(result)
     assert result["diversity"]["after"]["mean"] == 0.0
+
+
+def test_floating_and_drifting_are_no_diversity():
+    """Half of the shipped generator's training clips float or drift, and to mend that read as a loss of diversity."""
+    clips = doing({"walk forward"}, 0.0)[:3]
+    faulty = []
+    for number, clip in enumerate(clips):
+        way = np.arange(clip.num_frames)[:, None] / clip.fps * [0.2, 0.1 * number, 0.02]
+        faulty.append(replace(clip, root_pos=clip.root_pos + way + [0.0, 0.0, 0.05 * number]))
+    assert diversity(clips) > 0.02
+    assert diversity(faulty) == pytest.approx(diversity(clips), rel=1e-6)
 
 
 def test_worse_physics_alone_is_rolled_back(asked):

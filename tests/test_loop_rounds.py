@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from morphloop.base import MachineFault, MotionError, write_json
-from morphloop.generator import FinetuneReport
+from morphloop.generator import FinetuneConfig, FinetuneReport
 from morphloop.imitator import Projection
 from morphloop.metrics import track_errors
 from morphloop.motion import load_clip, make_corpus, read_manifest, save_clip
@@ -132,7 +132,8 @@ def whole_hashes(tmp_path_factory):
 
 
 def config_for(home, **changes):
-    return LoopConfig(generator=str(home / "weights"), prompts=PROMPTS, guard_prompts=4, guard_samples=2, **changes)
+    few = {"guard_prompts": 4, "guard_samples": 2, "finetune": FinetuneConfig(steps=2, batch=4)}
+    return LoopConfig(generator=str(home / "weights"), prompts=PROMPTS, **few | changes)
 
 
 def hashes(results):
@@ -181,9 +182,21 @@ def test_what_physics_made_of_another_prompt_is_not_learnt(home, monkeypatch):
     notes = result.stages["finetune"].manifest["notes"]
     assert result.counts["accepted"] == notes["accepted"] == 3
     assert [clip.texts for clip in learnt] == [(prompts[0],)]
-    assert (notes["learnt"], notes["replay"]) == (1, 1)
+    assert notes["learnt"] == 1
     only = start_run(home / "other", replace(config_for(home), prompts=prompts[1:]), quiet)[0]
     assert "does what its prompt says" in only.stages["finetune"].manifest["notes"]["skipped"]
+
+
+def test_replay_lasts_for_every_step_of_the_finetuning(home, monkeypatch):
+    """As many clips as the steps draw, whatever few were accepted, and others in every round."""
+    replayed, real = [], FakeGenerator.finetune
+    monkeypatch.setattr(FakeGenerator, "finetune", lambda *args: replayed.append(args[2]) or real(*args))
+    config = config_for(home, rounds=2, finetune=FinetuneConfig(steps=5, batch=4, replay_share=0.75))
+    results = start_run(home / "run", config, quiet)
+    ids = {clip.id for clips in replayed for clip in clips}
+    assert [result.stages["finetune"].manifest["notes"]["replay"] for result in results] == [15, 15]
+    assert len(ids) == 30
+    assert {clip.provenance.notes["split"] for clips in replayed for clip in clips} == {"train"}
 
 
 @pytest.mark.parametrize("place", ["generate", "imitate", "project", "measure_all", "select", "finetune"])
