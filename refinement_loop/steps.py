@@ -174,6 +174,17 @@ def verdicts(folder: Path) -> list[Verdict]:
     return [Verdict(r["name"], r["verdict"], r["reason"], r["detail"]) for r in read_manifest(folder)]
 
 
+def accepted_clips(projected: Path, selected: Path) -> list[Clip]:
+    """What a select stage accepted of a project stage."""
+    names = [verdict.name for verdict in verdicts(selected) if verdict.verdict == "accepted"]
+    return [load_motion(projected / CLIPS / f"{name}.npz") for name in names]
+
+
+def fitting(clips: Sequence[Clip]) -> list[Clip]:
+    """The clips that do what their captions say, as far as that can be told."""
+    return [clip for clip in clips if all(adheres(clip, text) is not False for text in clip.texts)]
+
+
 def finetune(
     folder: Path,
     projected: Path,
@@ -193,10 +204,10 @@ def finetune(
     """
     if not generator.can_finetune:
         return {"skipped": "this generator cannot be fine-tuned: it is a folder of outputs"}
-    accepted = [load_motion(projected / CLIPS / f"{v.name}.npz") for v in verdicts(selected) if v.verdict == "accepted"]
+    accepted = accepted_clips(projected, selected)
     if not accepted:
         return {"skipped": "no clip was accepted: nothing to learn from"}
-    learnt = [clip for clip in accepted if all(adheres(clip, text) is not False for text in clip.texts)]
+    learnt = fitting(accepted)
     if not learnt:
         return {"skipped": "no accepted clip does what its prompt says: nothing to learn from"}
     home = folder / GENERATOR_FOLDER
