@@ -17,9 +17,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from morphloop.base import write_json
+from morphloop.base.threads import fixed_threads
 from morphloop.generator import FinetuneConfig, MotionLLM
-from morphloop.motion import Clip, make_corpus, write_json
-from morphloop.motion.threads import fixed_threads
+from morphloop.motion import Clip, make_corpus
 from morphloop.refinement_loop import HeldOut, read_config
 from morphloop.refinement_loop.guard import judge_answers
 from morphloop.refinement_loop.guard_samples import held_out_prompts
