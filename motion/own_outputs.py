@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from .errors import MotionError
-from .opening import read_json
+from morphloop.base.errors import MotionError
+from morphloop.base.opening import read_json
 
 CONFIG = "config.json"
 MARKS = frozenset({"projection", "selection"})
