@@ -5,14 +5,12 @@ means over clips of success, success_strict, skill, E_mpjpe over all clips and o
 figures before (the untouched input, ground as it is) and after, and wall and processor seconds for a second of motion,
 of one clip after another or of all clips together (`--together`, the throughput). The frozen pose's score stands beside
 them as a control. `--seconds` takes so many seconds of every clip from `--start` on; before figures are of the same
-stretch. `--fixed` takes the ten clips on which the refiner's mechanisms were chosen; `--set name=value` changes a field
-of the sampling refiner (`weights.name` one of its prices), so that each mechanism can be switched and measured.
+stretch. `--fixed` takes the ten clips on which the refiner's mechanisms were chosen.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -25,7 +23,7 @@ import torch
 from morphloop.base import write_json
 from morphloop.envs import prepare
 from morphloop.envs.conditioning import ConditioningConfig
-from morphloop.imitator import Policy, Projection, ProjectionConfig, RefinerConfig, load_policy, project_clips
+from morphloop.imitator import Policy, Projection, ProjectionConfig, load_policy, project_clips
 from morphloop.metrics import frozen_pose, measure, track_errors
 from morphloop.motion import Clip, find_motions, make_corpus, read_motion, to_default
 from morphloop.sim import default_body
@@ -99,31 +97,18 @@ def measured(
     return rows, means | {"wall_s_per_s": wall / seconds, "processor_s_per_s": processor / seconds}
 
 
-def sampling_with(changes: Sequence[str]) -> RefinerConfig:
-    """The sampling refiner's configuration with `name=value` changes."""
-    config = RefinerConfig()
-    for change in changes:
-        name, value = change.split("=")
-        if name.startswith("weights."):
-            config = replace(config, weights=replace(config.weights, **{name.split(".")[1]: float(value)}))
-        else:
-            config = replace(config, **{name: type(getattr(config, name))(json.loads(value))})
-    return config
-
-
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("paths", nargs="*", type=Path)
     parser.add_argument("--fixed", type=Path, default=None, help="the data folder: take its ten chosen clips")
-    parser.add_argument("--projectors", nargs="+", default=["policy", "ilqr"], choices=["policy", "ilqr", "sampling"])
+    parser.add_argument("--projectors", nargs="+", default=["policy", "ilqr"], choices=["policy", "ilqr"])
     parser.add_argument("--policy", type=Path, default=Path("assets/imitator/policy.safetensors"))
     parser.add_argument("--start", type=float, default=0.0)
     parser.add_argument("--seconds", type=float, default=None)
     parser.add_argument("--only", default="", help="comma-separated parts of file names; all files if empty")
     parser.add_argument("--together", action="store_true", help="all clips of a set in one batch")
     parser.add_argument("--ease", nargs="*", default=None, choices=["smooth", "hold_feet", "balance"])
-    parser.add_argument("--set", nargs="*", default=[], dest="changes", metavar="NAME=VALUE")
     parser.add_argument("--json", type=Path, default=None)
     return parser.parse_args()
 
@@ -146,7 +131,7 @@ def _asked(name: str, wanted: Sequence[str]) -> bool:
 def main() -> None:
     args = arguments()
     torch.set_num_threads(1)
-    body, config = default_body(), ProjectionConfig(sampling=sampling_with(args.changes))
+    body, config = default_body(), ProjectionConfig()
     if args.ease is not None:
         ease = {name: name in args.ease for name in ("smooth", "hold_feet", "balance")}
         config = replace(config, conditioning=ConditioningConfig(**ease))
@@ -157,7 +142,7 @@ def main() -> None:
         entry: dict[str, Any] = {"clips": len(clips), "frozen_success": mean([f["success"] for f in frozen])}
         for projector in args.projectors:
             policy = load_policy(args.policy) if projector == "policy" else None
-            chosen = {"projector": "policy"} if policy else {"projector": "refiner", "refiner": projector}
+            chosen = {"projector": "policy"} if policy else {"projector": "refiner"}
             rows, means = measured(clips, policy, replace(config, **chosen), args.together)
             entry[projector] = {"means": means, "rows": rows}
             for row in rows:

@@ -59,8 +59,6 @@ class Project:
     """File of the imitator, `shipped`, or `none`."""
     projector: Literal["auto", "policy", "refiner"] = "auto"
     """Which projector; auto is the policy first and the refiner for what it failed."""
-    refiner: Literal["ilqr", "sampling"] = "ilqr"
-    """Which refiner: model-predictive iLQR, or annealed sampling (slower, slides more)."""
     smooth: bool = SMOOTH
     """Low-pass what is tracked."""
     hold_feet: bool = HOLD_FEET
@@ -70,8 +68,6 @@ class Project:
     """Shift what is tracked so that its zero moment point stays over the standing feet."""
     rescue: bool = True
     """Keep the longest good stretch of a clip that is rejected."""
-    seed: int = 0
-    """Seed of the sampling refiner; iLQR draws nothing at random."""
     workers: int | None = None
     """Processes that iLQR works in, a clip each; one a core if left out, 0 for this process alone."""
     json: Path | None = None
@@ -148,7 +144,7 @@ class Project:
         from .project_folder import ProjectFolder
 
         ease = ConditioningConfig(smooth=self.smooth, hold_feet=self.hold_feet, balance=self.balance_reference)
-        config = ProjectionConfig(projector=self.projector, refiner=self.refiner, seed=self.seed, conditioning=ease)
+        config = ProjectionConfig(projector=self.projector, conditioning=ease)
         selection = SelectionConfig()
         cut = RescueConfig(max_slide_mm_s=selection.max_slide_mm_s) if self.rescue else None
         return ProjectFolder(out, body, models, config, selection, cut)

@@ -1,12 +1,11 @@
-"""The imitator: policies, training, projection and the training-free refiner."""
+"""The imitator: policies and their training, the trajectory optimiser, demonstrations, projection."""
 
 from .demonstrations.demonstrations import Tape, TapeConfig, load_tape, record_tapes
 from .demonstrations.distil import FURTHER, DistilConfig, distil
 from .demonstrations.update import UpdateConfig, evaluate_policy, update_policy
 from .demonstrations.variations import AugmentConfig, variations
 from .demonstrations.warm_start import WarmStartConfig, warm_start
-from .optimal_control.ilqr import IlqrConfig, IlqrRefiner
-from .optimal_control.refiner import Refiner, RefinerConfig
+from .optimal_control.ilqr import Ilqr, IlqrConfig
 from .projection.project import Projection, ProjectionConfig, project_clips
 from .training.log import Segment, hardest_segments, read_log
 from .training.policy import Policy, load_policy, new_policy
@@ -18,8 +17,8 @@ __all__ = [
     "FURTHER",
     "AugmentConfig",
     "DistilConfig",
+    "Ilqr",
     "IlqrConfig",
-    "IlqrRefiner",
     "ImitatorConfig",
     "Policy",
     "PpoConfig",
@@ -27,8 +26,6 @@ __all__ = [
     "PriorConfig",
     "Projection",
     "ProjectionConfig",
-    "Refiner",
-    "RefinerConfig",
     "RslConfig",
     "Segment",
     "Tape",

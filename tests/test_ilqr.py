@@ -12,7 +12,7 @@ from scipy.linalg import solve_discrete_are
 
 from morphloop.envs import Observer, build_library, prepare
 from morphloop.imitator.optimal_control.candidates import Guidance
-from morphloop.imitator.optimal_control.ilqr import IlqrConfig, IlqrRefiner, difference
+from morphloop.imitator.optimal_control.ilqr import Ilqr, IlqrConfig, difference
 from morphloop.imitator.optimal_control.linear_model import (
     Lineariser,
     LinearModel,
@@ -21,7 +21,7 @@ from morphloop.imitator.optimal_control.linear_model import (
     chained,
     state_of,
 )
-from morphloop.imitator.optimal_control.refiner import Stretch
+from morphloop.imitator.optimal_control.segments import Segment
 from morphloop.motion import Clip, make_corpus
 from morphloop.motion.rotations import quat_from_rotvec
 from morphloop.sim import SUBSTEPS, Body, certify, default_body
@@ -169,7 +169,7 @@ def test_backward_finds_the_least_cost() -> None:
 
 def test_a_walk_is_tracked_and_certified(body: Body, walk: Clip) -> None:
     library = build_library([walk], body)
-    first, again = (IlqrRefiner(body, library, QUICK).track(0) for _ in range(2))
+    first, again = (Ilqr(body, library, QUICK).track(0) for _ in range(2))
     assert first.completed
     assert len(first.labels) == walk.num_frames - 1
     rollout = first.recorder.rollout(0)
@@ -185,12 +185,12 @@ def test_a_walk_is_tracked_and_certified(body: Body, walk: Clip) -> None:
 
 
 def test_stretches_start_and_stop_where_they_should(body: Body, walk: Clip) -> None:
-    refiner = IlqrRefiner(body, build_library([walk], body), QUICK)
+    refiner = Ilqr(body, build_library([walk], body), QUICK)
     start = refiner.track(0, stop=6)
     assert start.completed
     assert len(start.recorder.ctrl) == 6
     told = {}
-    stretches = [Stretch(0, 6, 10, start.recorder.state()), Stretch(0, 6, 10, start.recorder.state(), 0.1, seed=1)]
+    stretches = [Segment(0, 6, 10, start.recorder.state()), Segment(0, 6, 10, start.recorder.state(), 0.1, seed=1)]
     quiet, shaken = refiner.track_many(stretches, lambda place, track: told.update({place: track}))
     assert told == {0: quiet, 1: shaken}
     np.testing.assert_array_equal(quiet.recorder.qpos[0], start.recorder.qpos[-1])
@@ -203,7 +203,7 @@ def test_stretches_start_and_stop_where_they_should(body: Body, walk: Clip) -> N
 def test_what_cannot_be_followed_is_lost(body: Body, walk: Clip) -> None:
     away = walk.root_pos + np.where(np.arange(walk.num_frames) < 8, 0.0, 3.0)[:, None] * [1.0, 0.0, 0.0]
     jump = replace(walk, root_pos=away, name="jump")
-    track = IlqrRefiner(body, build_library([jump], body), QUICK).track(0)
+    track = Ilqr(body, build_library([jump], body), QUICK).track(0)
     assert not track.completed
     assert len(track.labels) == len(track.recorder.ctrl) == 8
     assert certify(track.recorder.rollout(0), body).bit_equal
@@ -220,7 +220,7 @@ def test_slip_is_paid_for(body: Body, walk: Clip) -> None:
     library, feet = build_library([drag], body), Lineariser(body, 1).points
     travel = []
     for slip in (0.0, 1.0):
-        track = IlqrRefiner(body, library, replace(QUICK, slip=slip)).track(0)
+        track = Ilqr(body, library, replace(QUICK, slip=slip)).track(0)
         data, tape = mujoco.MjData(body.model), []
         for qpos in track.recorder.qpos:
             data.qpos[:] = qpos

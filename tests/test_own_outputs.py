@@ -105,7 +105,7 @@ def test_memory_that_ran_out_says_nothing_of_the_clip(monkeypatch):
     def full(*args):
         raise MemoryError
 
-    monkeypatch.setattr(many_clips, "IlqrRefiner", full)
+    monkeypatch.setattr(many_clips, "Ilqr", full)
     clip = make_corpus(1, 0)[0].slice(0, 20)
     (found,) = project_clips([clip], workers=0)
     assert found.fault

@@ -20,8 +20,7 @@ from morphloop.cli import main
 from morphloop.cli.project import BALANCE, HOLD_FEET, SMOOTH, read_all
 from morphloop.envs import Observer, build_library, prepare
 from morphloop.envs.conditioning import ConditioningConfig
-from morphloop.imitator import Policy, Projection, ProjectionConfig, Refiner, RefinerConfig, new_policy, project_clips
-from morphloop.imitator.optimal_control.refiner import Stretch
+from morphloop.imitator import IlqrConfig, Policy, Projection, ProjectionConfig, new_policy, project_clips
 from morphloop.imitator.projection import project as projecting
 from morphloop.imitator.projection.project import policy_rollouts, rollouts_in_batches
 from morphloop.imitator.projection.rescue import RescueConfig, cut_rollout, longest_stretch, rescue
@@ -40,8 +39,8 @@ from morphloop.refinement_loop import lineage
 from morphloop.refinement_loop.timing import TIMING
 from morphloop.sim import Body, Recorder, certify, default_body
 
-SEARCHING = RefinerConfig(iterations=1, first_iterations=1, horizon=8, calm_cost=0.0)
-"""The least that searches at every step."""
+QUICK = IlqrConfig(horizon=8, iterations=1, hard_iterations=1)
+"""The least effort that tracks."""
 QUIET = ConditioningConfig(smooth=False, hold_feet=False, balance=False)
 
 
@@ -85,7 +84,7 @@ def test_projection_keeps_order_and_says_why_there_is_nothing(body: Body, squat:
     endless = slow(squat, 701, "endless")
     short = small(squat, 0, 6)
     done: list[Projection] = []
-    config = ProjectionConfig(projector="refiner", refiner="sampling", sampling=SEARCHING)
+    config = ProjectionConfig(projector="refiner", ilqr=QUICK)
     results = project_clips([short, stranger, endless, short], config=config, on_done=done.append, body=body)
     assert [p.source.name for p in results] == [short.name, "stranger", "endless", short.name]
     assert sorted(map(id, done)) == sorted(map(id, results))
@@ -156,28 +155,12 @@ def test_a_clip_too_long_for_memory_fails_alone(body: Body, squat: Clip, monkeyp
     assert found[0].reason is None
 
 
-def test_a_searched_clip_is_the_same_to_the_byte_in_any_company(body: Body, squat: Clip):
-    policy = shaky_policy(body)
-    references = [prepare(small(squat, k, 5), body) for k in (0, 10, 20, 30, 40)]
-
-    def qpos(clips: list[Clip], seeds: list[int]) -> list[np.ndarray]:
-        config = replace(SEARCHING, clips=3, calm_cost=0.01)
-        refiner = Refiner(body, build_library(clips, body), config, policy=policy)
-        tracks = refiner.track_many([Stretch(k, seed=seed) for k, seed in enumerate(seeds)])
-        assert refiner.steps_simulated == sum(track.steps for track in tracks) > 0
-        return [np.array(track.recorder.qpos) for track in tracks]
-
-    together = qpos(references, [0, 1, 2, 3, 4])
-    assert np.array_equal(together[3], qpos([references[3]], [3])[0])
-    assert not np.array_equal(together[3], qpos([references[3]], [9])[0])
-
-
 def test_a_world_that_diverges_ends_alone(body: Body, squat: Clip):
     wild = small(squat, 0)
     jumping = wild.root_pos.copy()
     jumping[1::2] += 3000.0  # 90 km/s: MuJoCo gives the simulation up
     wild = replace(wild, root_pos=jumping, name="wild")
-    config = ProjectionConfig(projector="refiner", refiner="sampling", sampling=SEARCHING)
+    config = ProjectionConfig(projector="refiner", ilqr=QUICK)
     (calm,) = project_clips([small(squat, 0)], config=config, body=body)
     lost, beside = project_clips([wild, small(squat, 0)], shaky_policy(body), replace(config), body=body)
     assert lost.tracking["success"] == 0.0
@@ -219,9 +202,7 @@ def test_errors_are_taken_against_what_was_prepared_not_against_what_was_eased(b
     squat = small(squat, 15, 31)
     slide = np.linspace(0.0, 0.05, 31)[:, None] * [1.0, 0.0, 0.0]
     squat = replace(squat, root_pos=squat.root_pos + slide)
-    config = ProjectionConfig(
-        projector="refiner", conditioning=QUIET, refiner="sampling", sampling=RefinerConfig(calm_cost=1e9)
-    )
+    config = ProjectionConfig(projector="refiner", conditioning=QUIET, ilqr=QUICK)
     eased = replace(config, conditioning=ConditioningConfig(smooth=True, hold_feet=True, balance=True))
     (plain,), (helped,) = (project_clips([squat], config=c, body=body) for c in (config, eased))
     prepared = prepare(squat, body)

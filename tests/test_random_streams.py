@@ -31,7 +31,6 @@ from morphloop.imitator import (
     IlqrConfig,
     PpoConfig,
     ProjectionConfig,
-    RefinerConfig,
     TapeConfig,
     distil,
     load_policy,
@@ -136,10 +135,9 @@ def test_an_imitator_draws_from_streams_of_its_own(clip: Clip, tmp_path: Path) -
         distil(new_policy(body, (8, 8)), [tape], body, DISTIL)
 
 
-@pytest.mark.parametrize("refiner", ["ilqr", "sampling"])
-def test_projection_draws_from_streams_of_its_own(clip: Clip, refiner: str) -> None:
+def test_projection_draws_from_streams_of_its_own(clip: Clip) -> None:
     torch.set_num_threads(1)
-    config = ProjectionConfig("refiner", refiner=refiner, ilqr=QUICK, sampling=RefinerConfig(samples=8))
+    config = ProjectionConfig("refiner", ilqr=QUICK)
     with untouched():
         project_clips([clip.slice(0, 6)], None, config, workers=0)
     with untouched():

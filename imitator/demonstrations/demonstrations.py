@@ -1,6 +1,6 @@
 """Tapes: what the optimal-control refiner did along a clip, with its feedback gains, for a policy to learn from.
 
-A tape is one clip's rollout under `IlqrRefiner`, shaken a little so that it passes through states that need correcting.
+A tape is one clip's rollout under `Ilqr`, shaken a little so that it passes through states that need correcting.
 At each tick the gains say what the expert would have asked for beside the rollout too: one tape labels a whole tube
 (Levine and Koltun 2013 train policies from such local controllers). One file a clip, so that recording can be killed,
 resumed and shared among processes.
@@ -23,7 +23,7 @@ from morphloop.envs import build_library
 from morphloop.motion import Clip
 from morphloop.sim import Body, default_body
 
-from ..optimal_control.ilqr import IlqrConfig, IlqrRefiner
+from ..optimal_control.ilqr import Ilqr, IlqrConfig
 from ..optimal_control.many_clips import built_in, packed_clip, unpacked_clip
 
 LAST_TICKS = 12
@@ -125,7 +125,7 @@ def record_message(task: Message) -> Iterator[Message]:
 
 def record(clip: Clip, path: Path, body: Body, config: TapeConfig) -> int:
     """Record the tape of one prepared clip; returns its ticks."""
-    refiner = IlqrRefiner(body, build_library([clip], body), config.ilqr, config.seed, keep_gains=True)
+    refiner = Ilqr(body, build_library([clip], body), config.ilqr, config.seed, keep_gains=True)
     track = refiner.track(0, shake=config.shake)
     ticks = len(track.labels) - (0 if track.completed else LAST_TICKS)
     ticks = ticks if ticks >= MIN_TICKS else 0

@@ -11,7 +11,7 @@ import torch
 from mujoco.batch import SimulationError
 
 from morphloop.envs import Observer
-from morphloop.sim import SUBSTEPS, Body, CpuPhysics, JointState
+from morphloop.sim import SUBSTEPS, CpuPhysics, JointState
 
 from ..training.policy import Policy
 
@@ -68,55 +68,3 @@ class Guidance:
         qpos_, qvel_, force_, clip_, frame_ = (torch.from_numpy(x[rows]) for x in (qpos, qvel, force, clip, frame))
         base, added = self(self.observer.kinematics(qpos_, qvel_), qvel_, force_, clip_, frame_)
         return base[:count].numpy(), added[:count].numpy()
-
-
-class Candidates:
-    """A batch of simulations for `count` candidates at most.
-
-    guidance: drives inside every candidate; threads: 0 for all cores.
-    """
-
-    def __init__(self, body: Body, guidance: Guidance, count: int, threads: int = 0):
-        self.guidance, self.kinematics = guidance, guidance.observer.kinematics
-        self.physics = PartPhysics(body, padded(count), threads)
-
-    def rollout(
-        self,
-        start: np.ndarray,
-        force: np.ndarray,
-        clip: np.ndarray,
-        frame: np.ndarray,
-        guided: np.ndarray,
-        offsets: np.ndarray,
-    ) -> tuple[JointState, np.ndarray]:
-        """Joint states of N candidates after each of H control steps, rows (N * H,), and which diverged (N,).
-
-        start: (N, S) integration states; force: (N, 2) newtons on the feet there; clip, frame: (N,) where in which
-        reference; guided: (N,) whether the policy drives; offsets: (N, H, nu) radians on the servo targets.
-        """
-        physics, count = self.physics, len(start)
-        rows = padded(count)
-        physics.state[:count] = start
-        clips, frames = torch.zeros(rows, dtype=torch.long), torch.zeros(rows, dtype=torch.long)
-        clips[:count], frames[:count] = torch.from_numpy(clip), torch.from_numpy(frame)
-        feel, driven = torch.zeros(rows, 2, dtype=torch.double), torch.zeros(rows, 1, dtype=torch.double)
-        feel[:count], driven[:count, 0] = torch.from_numpy(force), torch.from_numpy(guided).double()
-        failed, tape = np.zeros(count, bool), []
-        state = self.kinematics(physics.qpos[:rows], physics.qvel[:rows])
-        for tick in range(offsets.shape[1]):
-            base, added = self.guidance(state, physics.qvel[:rows], feel, clips, frames + tick)
-            physics.ctrl[:count] = (base + driven * added)[:count] + torch.from_numpy(offsets[:, tick])
-            failed |= physics.step_first(count)
-            feel[:count] = physics.foot_force[:count]
-            state = self.kinematics(physics.qpos[:rows], physics.qvel[:rows])
-            tape.append(state)
-        return _stacked(tape, count), failed
-
-
-def _stacked(tape: list[JointState], count: int) -> JointState:
-    """States of the first `count` rows at T ticks as rows (count * T,), candidate by candidate."""
-
-    def stack(name: str) -> torch.Tensor:
-        return torch.stack([getattr(state, name)[:count] for state in tape], dim=1).flatten(0, 1)
-
-    return JointState(stack("pos"), stack("rot"), stack("vel"), stack("ang"))

@@ -1,4 +1,4 @@
-"""A refiner by optimal control: model-predictive iLQR over the servo targets of a body that tracks a clip.
+"""Trajectory optimisation by model-predictive iLQR over the PD targets of a body that tracks a clip.
 
 Every few ticks the body rolls out a horizon under its own balance feedback, or under what is left of the last plan, and
 iterative LQR (Tassa, Erez and Todorov 2012, contacts as MuJoCo has them) improves that along the physical rollout; the
@@ -21,8 +21,8 @@ from morphloop.sim import CONTACT_FORCE, DIVERGED, SUBSTEPS, Body, Recorder
 
 from .candidates import Guidance
 from .linear_model import STATE, Lineariser, StageCost, backward, state_of
-from .plans import PlanSpace
-from .refiner import Label, Stretch, Track, fork
+from .noise import noise_scale
+from .segments import Label, Segment, Track, fork
 
 Law = Callable[[int, np.ndarray, np.ndarray], np.ndarray]
 GRAVITY = 9.81
@@ -273,7 +273,7 @@ class _Attempt:
         return _Attempt(fork(self.recorder, at, self.states[at]), self.states[:at], self.ctrl[:at], self.gains[:at])
 
 
-class IlqrRefiner:
+class Ilqr:
     """Tracks clips of a library by model-predictive iLQR, one after the other.
 
     body: the body; library: prepared clips; config: effort and prices; seed: of the noise that `track` may shake with;
@@ -299,35 +299,35 @@ class IlqrRefiner:
     def track(
         self, clip: int, frame: int = 0, state: np.ndarray | None = None, stop: int | None = None, shake: float = 0.0
     ) -> Track:
-        """Roll one clip out from `frame` to frame `stop`, or to where it is lost; see `Stretch`."""
+        """Roll one clip out from `frame` to frame `stop`, or to where it is lost; see `Segment`."""
         seed = int(self.rng.integers(2**63))
-        return self.track_many([Stretch(clip, frame, stop, state, shake, seed)])[0]
+        return self.track_many([Segment(clip, frame, stop, state, shake, seed)])[0]
 
     def track_many(
-        self, stretches: Sequence[Stretch], on_done: Callable[[int, Track], None] = lambda place, track: None
+        self, segments: Sequence[Segment], on_done: Callable[[int, Track], None] = lambda place, track: None
     ) -> list[Track]:
-        """Roll stretches out; what comes out of one does not depend on the others.
+        """Roll segments out; what comes out of one does not depend on the others.
 
         on_done: told of each track, by its place, as soon as it is there.
         """
         tracks = []
-        for place, stretch in enumerate(stretches):
-            tracks.append(self._one(stretch))
+        for place, segment in enumerate(segments):
+            tracks.append(self._one(segment))
             self.steps_simulated += tracks[-1].steps
             on_done(place, tracks[-1])
         return tracks
 
-    def _one(self, stretch: Stretch) -> Track:
+    def _one(self, segment: Segment) -> Track:
         """The first attempt that gets to the end, else the longest."""
         library, config = self.library, self.config
-        row = int(library.start[stretch.clip]) + stretch.frame
+        row = int(library.start[segment.clip]) + segment.frame
         qpos, qvel = library.qpos[row].double().numpy(), library.qvel[row].double().numpy()
-        attempt, ticks = _Attempt(Recorder(self.body, qpos, qvel, stretch.state), [], [], []), 0
-        rng, best, completed = np.random.default_rng(stretch.seed), attempt, False
+        attempt, ticks = _Attempt(Recorder(self.body, qpos, qvel, segment.state), [], [], []), 0
+        rng, best, completed = np.random.default_rng(segment.seed), attempt, False
         for turn in range(config.retries + 1):
-            reference = _Reference(library, stretch.clip, self.body.model, config)
+            reference = _Reference(library, segment.clip, self.body.model, config)
             planner = _Planner(self.body, reference, config, self.line)
-            completed = self._run(stretch, planner, attempt, rng)
+            completed = self._run(segment, planner, attempt, rng)
             ticks += planner.ticks
             if completed or len(attempt.recorder.ctrl) > len(best.recorder.ctrl) or turn == 0:
                 best = attempt
@@ -335,17 +335,17 @@ class IlqrRefiner:
                 break
             attempt = attempt.back(config.back * 2**turn)
             config = replace(config, iterations=config.hard_iterations, hard_cost=0.0)
-        return Track(best.recorder, self._labels(stretch, best), completed, ticks)
+        return Track(best.recorder, self._labels(segment, best), completed, ticks)
 
-    def _run(self, stretch: Stretch, planner: _Planner, attempt: _Attempt, rng: np.random.Generator) -> bool:
-        """Plan and carry out to the stretch's end; whether that was reached."""
+    def _run(self, segment: Segment, planner: _Planner, attempt: _Attempt, rng: np.random.Generator) -> bool:
+        """Plan and carry out to the segment's end; whether that was reached."""
         recorder, last = attempt.recorder, planner.reference.frames - 1
-        end = last if stretch.stop is None else min(stretch.stop, last)
-        now = stretch.frame + len(attempt.ctrl)
-        scale = stretch.shake * PlanSpace(self.body, 1, 1).joint_scale
+        end = last if segment.stop is None else min(segment.stop, last)
+        now = segment.frame + len(attempt.ctrl)
+        scale = segment.shake * noise_scale(self.body)
         rest: tuple[Plan, np.ndarray, int] | None = None
         while now < end:
-            plan, gain = self._plan(planner, stretch.clip, recorder.state(), now, rest)
+            plan, gain = self._plan(planner, segment.clip, recorder.state(), now, rest)
             steps = min(planner.config.replan, end - now)
             for tick in range(steps):
                 middle = planner.reference.target[now + 1]
@@ -354,9 +354,9 @@ class IlqrRefiner:
                 attempt.ctrl.append(ctrl)
                 if self.keep_gains:
                     attempt.gains.append(gain[tick].astype(np.float32))
-                alive = recorder.step(ctrl + scale * rng.normal(size=len(ctrl)) if stretch.shake else ctrl)
+                alive = recorder.step(ctrl + scale * rng.normal(size=len(ctrl)) if segment.shake else ctrl)
                 now += 1
-                if not alive or self._lost(stretch.clip, now, recorder):
+                if not alive or self._lost(segment.clip, now, recorder):
                     return False
             rest = plan, gain, steps
         return True
@@ -409,17 +409,17 @@ class IlqrRefiner:
         wanted = self.observer.reference(torch.tensor([clip]), torch.tensor([now]))
         return bool(lost(self.observer.kinematics(qpos, qvel), wanted, self.config.fall_distance))
 
-    def _labels(self, stretch: Stretch, attempt: _Attempt) -> list[Label]:
+    def _labels(self, segment: Segment, attempt: _Attempt) -> list[Label]:
         """A label a tick: offsets on what feedback alone would have asked for."""
         recorder = attempt.recorder
         count = len(recorder.ctrl)
         if not count:
             return []
         qpos, qvel, force = (np.array(x[:count]) for x in (recorder.qpos, recorder.qvel, recorder.force))
-        frame = stretch.frame + np.arange(count)
-        base, _ = self.guidance.alone(qpos, qvel, force, np.full(count, stretch.clip), frame)
+        frame = segment.frame + np.arange(count)
+        base, _ = self.guidance.alone(qpos, qvel, force, np.full(count, segment.clip), frame)
         offsets = np.array(attempt.ctrl[:count]) - base
         gains = attempt.gains[:count] if self.keep_gains else [None] * count
         return [
-            Label(stretch.clip, int(frame[k]), qpos[k], qvel[k], force[k], offsets[k], gains[k]) for k in range(count)
+            Label(segment.clip, int(frame[k]), qpos[k], qvel[k], force[k], offsets[k], gains[k]) for k in range(count)
         ]

@@ -22,7 +22,7 @@ from morphloop.envs import build_library
 from morphloop.motion import Clip, Rollout
 from morphloop.sim import Body, default_body
 
-from .ilqr import IlqrConfig, IlqrRefiner
+from .ilqr import Ilqr, IlqrConfig
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def _tracked(clip: Clip, body: Body, config: IlqrConfig) -> Tracked:
     """Track one clip here."""
     began = time.monotonic()
     try:
-        track = IlqrRefiner(body, build_library([clip], body), config).track(0)
+        track = Ilqr(body, build_library([clip], body), config).track(0)
     except MotionError as error:
         return Tracked(None, str(error), time.monotonic() - began)
     except MemoryError:

@@ -1,7 +1,7 @@
 """Projection: a clip goes in, what physics made of it comes out, with the evidence.
 
-The policy tracks clips together on one batch; what it failed goes to a training-free refiner, several clips at once:
-model-predictive iLQR, a clip a process, or annealed sampling, candidates of several clips in one batch.
+The policy tracks clips together on one batch; what it failed goes to the trajectory optimiser, model-predictive iLQR, a
+clip a process.
 Both follow the reference as `ProjectionConfig.conditioning` eases it; errors are taken against the reference as it was
 prepared, and `before` figures on the untouched input. The rollout that is kept ran on CPU in double precision and is
 replayed open loop before anything is claimed. What comes out of a clip does not depend on the others.
@@ -39,20 +39,16 @@ from morphloop.sim import (
 from ..optimal_control.candidates import Guidance, PartPhysics, padded
 from ..optimal_control.ilqr import IlqrConfig
 from ..optimal_control.many_clips import Tracked, track_clips
-from ..optimal_control.refiner import Refiner, RefinerConfig, Stretch, Track
 from ..training.policy import Policy
 from ..training.references import eased
 
 Projector = Literal["auto", "policy", "refiner"]
-RefinerKind = Literal["ilqr", "sampling"]
 TAPE_ROWS = 100_000
 """Ticks times clips that one batch of policy rollouts may hold: about 400 MB."""
 SLIDE_PRICE = 0.004
 """Of two results that both got to the end: skill that a mm/s of slide is worth."""
 EASE = ConditioningConfig(smooth=False, hold_feet=True, balance=False)
 """Which help a reference gets unless somebody asks for another; policies are trained on references that had it."""
-LIBRARY_FRAMES = 200_000
-"""Frames of references that the refiner holds at once."""
 MAX_BALANCED_S = 60.0
 """Balancing a reference solves for all of its frames at once: time grows with the cube of its length."""
 
@@ -67,18 +63,10 @@ class ProjectionConfig:
     """A policy's result under this skill goes to the refiner as well."""
     max_slide_mm_s: float = 40.0
     """So does one whose loaded feet slide faster than this (`sim_slide_mean_mm_s`)."""
-    refiner: RefinerKind = "ilqr"
-    """Which refiner: model-predictive iLQR, or annealed sampling."""
-    guided: bool = True
-    """Let the policy drive inside the sampling refiner's candidates, so that it looks for what to add to it."""
-    seed: int = 0
-    """Of the sampling refiner's noise."""
     conditioning: ConditioningConfig = EASE
     """Which help the reference gets before it is tracked."""
     ilqr: IlqrConfig = field(default_factory=IlqrConfig)
     """Effort and prices of iLQR."""
-    sampling: RefinerConfig = field(default_factory=RefinerConfig)
-    """Effort and prices of sampling."""
 
 
 @dataclass(frozen=True)
@@ -187,10 +175,7 @@ def project_clips(
             refined = replace(max(other, refined, key=lambda p: p.rank), wall_s=wall_s)
         finish(job.place, refined)
 
-    if config.refiner == "ilqr":
-        _by_ilqr(left, config, body, workers, kept, better)
-    else:
-        _by_sampling(left, policy if config.guided else None, config, body, better)
+    _by_ilqr(left, config, body, workers, kept, better)
     return [done[place] for place in range(len(clips))]
 
 
@@ -312,40 +297,6 @@ def _by_ilqr(
         if kept is not None:
             kept.keep(left[place].source, tracked)
         tell(left[place], tracked)
-
-
-def _by_sampling(
-    jobs: Sequence[_Job],
-    guide: Policy | None,
-    config: ProjectionConfig,
-    body: Body,
-    on_done: Callable[[_Job, Projection], None],
-) -> None:
-    """Refine jobs, the guide in the search's loop if one is given, and hand each over as it is done.
-
-    The noise depends on the clip and the seed, not on the clip's place in a batch.
-    """
-    guide_hash = None if guide is None else guide.hash
-    for places in _batches([job.eased for job in jobs], LIBRARY_FRAMES, together=False):
-        group, began = [jobs[place] for place in places], time.monotonic()
-        refiner = Refiner(body, build_library([job.eased for job in group], body), config.sampling, policy=guide)
-        seeds = [config.seed + int(job.source.id[:7], 16) for job in group]
-
-        def tell(
-            place: int,
-            track: Track,
-            group: list[_Job] = group,
-            refiner: Refiner = refiner,
-            seeds: list[int] = seeds,
-            began: float = began,
-        ) -> None:
-            job = group[place]
-            rollout = track.recorder.rollout(seeds[place], job.source.name)
-            share = track.steps / max(refiner.steps_simulated, 1)
-            wall_s = share * (time.monotonic() - began)
-            on_done(job, _projection(job, rollout, "refiner", guide_hash, wall_s, body))
-
-        refiner.track_many([Stretch(place, seed=seed) for place, seed in enumerate(seeds)], tell)
 
 
 @fixed_threads()
