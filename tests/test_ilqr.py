@@ -10,6 +10,7 @@ import pytest
 import torch
 from scipy.linalg import solve_discrete_are
 
+from morphloop.base import MotionError
 from morphloop.envs import Observer, build_library, prepare
 from morphloop.imitator.optimal_control.candidates import Guidance
 from morphloop.imitator.optimal_control.ilqr import Ilqr, IlqrConfig, difference
@@ -228,3 +229,8 @@ def test_slip_is_paid_for(body: Body, walk: Clip) -> None:
             tape.append(feet.positions(data)[:, :2])
         travel.append(np.linalg.norm(np.diff(tape, axis=0), axis=-1).mean())
     assert travel[1] < 0.85 * travel[0], travel
+
+
+def test_no_more_of_a_plan_is_carried_out_than_it_has():
+    with pytest.raises(MotionError, match="replan is 5, expected 1 to the horizon, 4 control steps"):
+        IlqrConfig(horizon=4)

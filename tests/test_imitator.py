@@ -30,7 +30,7 @@ from morphloop.metrics import track_errors
 from morphloop.motion import Clip, make_corpus
 from morphloop.sim import Body, certify, default_body
 
-SMALL = IlqrConfig(horizon=8, iterations=1, hard_iterations=2)
+SMALL = IlqrConfig(horizon=8, replan=4, iterations=1, hard_iterations=2)
 """An effort that a test can pay for."""
 MOVING_MM = 20.0
 """A frozen pose must be further off than this, or tracking the clip shows nothing."""

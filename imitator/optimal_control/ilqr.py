@@ -15,6 +15,7 @@ import mujoco
 import numpy as np
 import torch
 
+from morphloop.base import MotionError
 from morphloop.envs import EVALUATION_DISTANCE, MotionLibrary, Observer
 from morphloop.envs.terminations import lost
 from morphloop.sim import CONTACT_FORCE, DIVERGED, SUBSTEPS, Body, Recorder
@@ -79,6 +80,10 @@ class IlqrConfig:
     """That share the linear models."""
     fall_distance: float = EVALUATION_DISTANCE
     """Mean joint error at which a clip is lost, metres."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.replan <= self.horizon:
+            raise MotionError(f"iLQR: replan is {self.replan}, expected 1 to the horizon, {self.horizon} control steps")
 
 
 @dataclass(frozen=True)
