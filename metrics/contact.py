@@ -18,7 +18,7 @@ from .signals import GRID_HZ, keep_long, latch, on_grid, shrink, velocity
 
 ENTER_M = 0.010
 LEAVE_M = 0.025
-"""Hysteresis of the contact height (design.md, section 9)."""
+"""Hysteresis of the contact height."""
 SETTLED_SPEED = 0.05
 VERTICAL_SPEED = 0.15
 """m/s; a part that has come down slower than the first is on the ground, one that rises or falls faster than the second

@@ -75,7 +75,7 @@ def planted(reference: Clip, body: Body, loads: FootLoads) -> np.ndarray:
 def resteps(loads: FootLoads, planted: np.ndarray) -> dict[str, float | None]:
     """`restep_per_s` and `restep_mm` where the reference has feet planted (N, 2).
 
-    A restep: within one planted stretch a foot that bore load loses it and takes it again. Its length is how far the
+    A restep: within one planted segment a foot that bore load loses it and takes it again. Its length is how far the
     material point that bore the load last has moved over the ground when the foot takes load again. Null where no foot
     is planted; the length is null where nothing was stepped anew.
     """

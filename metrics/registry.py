@@ -288,7 +288,7 @@ _ALL = (
     Metric(
         "sim_contact_ratio",
         "",
-        "share of control ticks after the start at which the simulator has a foot carry load",
+        "share of control steps after the start at which the simulator has a foot carry load",
         DESIGN,
         better="",
         thresholds=LOADED,
@@ -298,7 +298,7 @@ _ALL = (
     Metric(
         "sim_slide_mean_mm_s",
         "mm/s",
-        "slide of a foot's lowest segment over the ticks at which the simulator has that foot carry load",
+        "slide of a foot's lowest segment over the control steps at which the simulator has that foot carry load",
         DESIGN,
         thresholds=GRID | LOADED,
         needs="rollout",
@@ -307,7 +307,7 @@ _ALL = (
     Metric(
         "sim_slide_ratio",
         "",
-        "share of those ticks over the threshold",
+        "share of those control steps over the threshold",
         DESIGN,
         thresholds=GRID | LOADED | {"fast": f"{1e3 * contact.SLIDE_FAST:g} mm/s"},
         needs="rollout",
@@ -316,7 +316,7 @@ _ALL = (
     Metric(
         "sim_force_peak_bw",
         "body weights",
-        "largest vertical ground force on both feet at a control tick",
+        "largest vertical ground force on both feet at a control step",
         DESIGN,
         needs="rollout",
         variants=("surface",),

@@ -25,7 +25,7 @@ from .plausibility import AIRBORNE_M, GRAVITY
 from .signals import GRID_HZ, on_grid
 
 FRICTION = 1.0
-"""Coefficient of Coulomb friction, rubber on a dry floor (design.md, section 9)."""
+"""Coefficient of Coulomb friction, rubber on a dry floor."""
 CONE_EDGES = 8
 """Edges of the pyramid inscribed in a friction cone; it holds at least 92 % of the cone's horizontal force."""
 DIRECTIONS = 16

@@ -278,7 +278,7 @@ class Rollout:
 
     fps: control rate, Hz; substeps: physics steps per control step; model_hash: of the compiled model;
     start: (S,) full integration state before the first step (mjSTATE_INTEGRATION, warm start included);
-    qpos: (T, nq), qvel: (T, nv) at control ticks 0 .. T-1; ctrl: (T-1, nu) applied from tick t to t+1;
+    qpos: (T, nq), qvel: (T, nv) at control steps 0 .. T-1; ctrl: (T-1, nu) applied from step t to t+1;
     foot_contact: (T, 2) bool, left and right, as the simulator saw it; foot_force: (T, 2) newtons, vertical.
     """
 

@@ -311,9 +311,9 @@ def load_rollout(path: Path | str) -> Rollout:
             raise MotionError(f"{path}: {name} is {value!r}, expected a number{'' if least else ' over 0'}")
     frames = len(values["qpos"]) if values["qpos"].ndim else 0
     if frames < 1:
-        raise MotionError(f"{path}: qpos {values['qpos'].shape}, expected a row a control tick")
-    ticks = dict.fromkeys(("qpos", "qvel", "foot_contact", "foot_force"), frames)
-    rows = {"start": None, **ticks, "ctrl": frames - 1}
+        raise MotionError(f"{path}: qpos {values['qpos'].shape}, expected a row a control step")
+    steps = dict.fromkeys(("qpos", "qvel", "foot_contact", "foot_force"), frames)
+    rows = {"start": None, **steps, "ctrl": frames - 1}
     for name, count in rows.items():
         _check_rows(values[name], name, count, path)
     return Rollout(**values)

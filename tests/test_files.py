@@ -37,7 +37,7 @@ def test_a_rollout_comes_back_as_it_was(tmp_path):
     ("changes", "complaint"),
     [
         ({"qpos": np.zeros(NQ)}, r"qpos \(9,\), expected \(9, n\)"),
-        ({"qpos": np.float64(1.0)}, r"qpos \(\), expected a row a control tick"),
+        ({"qpos": np.float64(1.0)}, r"qpos \(\), expected a row a control step"),
         ({"qpos": np.zeros((0, NQ))}, r"qpos \(0, 9\), expected a row"),
         ({"qpos": np.zeros((FRAMES, NQ, 1))}, r"qpos \(4, 9, 1\), expected \(4, n\)"),
         ({"qvel": np.zeros((FRAMES + 1, NV))}, r"qvel \(5, 8\), expected \(4, n\)"),

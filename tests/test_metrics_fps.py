@@ -20,7 +20,7 @@ from morphloop.motion import HUMANML3D_JOINTS, Clip, JointTrack, make_corpus, re
 SHARED = Path(os.environ.get("MORPHLOOP_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 RATES = (120.0, 60.0, 30.0, 20.0)
 SHARE, JERK_SHARE = 0.03, 0.10
-"""What readings at different rates may differ by (issue 3)."""
+"""What readings at different rates may differ by."""
 LEAST = {"mm": 1.0, "mm/s": 1.0, "": 0.01, "m/s3": 0.0, "rad/s": 0.0}
 """Or this, by unit: a millimetre, as for injected defects; a hundredth of the time."""
 MOTION = [name for name, metric in METRICS.items() if metric.needs == "motion" and metric.source == DESIGN]

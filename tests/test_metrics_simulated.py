@@ -60,5 +60,5 @@ def test_the_start_is_no_tick_of_the_simulator() -> None:
 
 
 def test_another_bodys_rollout_is_refused() -> None:
-    with pytest.raises(MotionError, match="positions a tick"):
+    with pytest.raises(MotionError, match="positions a control step"):
         measure_rollout(rollout(np.zeros((30, 2), bool)), default_body("hinge"))

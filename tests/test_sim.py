@@ -366,13 +366,13 @@ def test_a_ball_joint_takes_a_clips_rotation_as_it_is(body: Body):
 
 def test_a_replay_passes_through_the_recorded_states(body: Body, rollout: Rollout):
     """Substep by substep, with the contacts that bore the body: their sum is what the feet were told to bear."""
-    ticks, weight = [], []
+    steps, weight = [], []
     for step in replay(rollout, body):
-        ticks.append(step.tick)
+        steps.append(step.control_step)
         weight.append(sum(step.data.efc_force[c.efc_address : c.efc_address + 4].sum() for c in step.data.contact))
-        if len(ticks) % SUBSTEPS == 0:
-            assert np.array_equal(step.data.qpos, rollout.qpos[step.tick + 1])
-            assert weight[-1] == pytest.approx(rollout.foot_force[step.tick + 1].sum(), rel=1e-6)
-    assert ticks == [k for k in range(30) for _ in range(SUBSTEPS)]
+        if len(steps) % SUBSTEPS == 0:
+            assert np.array_equal(step.data.qpos, rollout.qpos[step.control_step + 1])
+            assert weight[-1] == pytest.approx(rollout.foot_force[step.control_step + 1].sum(), rel=1e-6)
+    assert steps == [k for k in range(30) for _ in range(SUBSTEPS)]
     with pytest.raises(MotionError, match="60 fps"):
         next(replay(replace(rollout, fps=60.0), body))

@@ -219,7 +219,7 @@ def write_rows(stream: IO[bytes], name: str, result: Evaluation) -> None:
 def write_evaluation(
     path: Path | str, result: Evaluation, more: dict[str, Any] | None = None, other: Evaluation | None = None
 ) -> Path:
-    """The result as JSON (schema 1, see design.md section 10), a line a clip, atomically.
+    """The result as JSON (schema 1), a line a clip, atomically.
 
     more: further fields; other: a second batch whose rows are the field "clips_b".
     """

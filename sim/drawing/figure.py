@@ -22,7 +22,7 @@ BACKGROUND, GRID, SHADOW, INK = (250, 250, 252), (222, 225, 232), (205, 208, 216
 LEFT_COLOUR, RIGHT_COLOUR, TRUNK_COLOUR = (43, 108, 176), (192, 97, 34), (74, 80, 94)
 CONTACT_COLOUR, AIR_COLOUR, SUNK_COLOUR = (36, 150, 80), (165, 170, 180), (205, 40, 50)
 CONTACT_MM, SUNK_MM = 10.0, -5.0
-"""A foot under 10 mm is drawn as in contact, deeper than 5 mm as sunk into the ground (design.md, section 9)."""
+"""A foot under 10 mm is drawn as in contact, deeper than 5 mm as sunk into the ground."""
 LIMB_WIDTH, TRUNK_WIDTH, HEAD_RADIUS = 0.045, 0.07, 0.095
 """Metres."""
 

@@ -184,7 +184,7 @@ class _Frames:
         self.count += 1
         if self.count % self.rollout.substeps:
             return
-        frame = step.tick + 1
+        frame = step.control_step + 1
         self._states(frame, step.data, self.bound)
         apart = np.abs(step.data.sensordata[self.feet].sum(axis=1) - self.rollout.foot_force[frame]).max()
         self.force_error = max(self.force_error, float(apart))

@@ -1,7 +1,7 @@
 """What each segment of a foot bears and how it moves meanwhile: a rollout replayed with its contacts read.
 
-A stored rollout holds one force a foot and tick. Slide needs more: which segment bears load (heel to ball, or the
-toes) and the velocity of the material point that touches. Both come from the stored controls, replayed from the
+A stored rollout holds one force a foot and control step. Slide needs more: which segment bears load (heel to ball, or
+the toes) and the velocity of the material point that touches. Both come from the stored controls, replayed from the
 stored start, at every substep of physics.
 """
 
@@ -60,7 +60,7 @@ def foot_loads(rollout: Rollout, body: Body) -> FootLoads:
     place, turn = np.zeros((frames, 4, 3)), np.zeros((frames, 4, 9))
     twist, centre = np.zeros((frames, 4, 6)), np.zeros((frames, 3))
     geoms, spots, forces, counts = [], [], [], np.zeros(frames, int)
-    for frame, (tick, _, data) in enumerate(replay(rollout, body)):
+    for frame, (number, _, data) in enumerate(replay(rollout, body)):
         place[frame], turn[frame] = data.xpos[segments], data.xmat[segments]
         twist[frame], centre[frame] = data.cvel[segments], data.subtree_com[root]
         contact = data.contact
@@ -69,7 +69,7 @@ def foot_loads(rollout: Rollout, body: Body) -> FootLoads:
         forces.append(_normal_forces(contact.efc_address, rows_of[contact.dim], data.efc_force))
         counts[frame] = data.ncon
         if (frame + 1) % substeps == 0:
-            data.qpos[:], data.qvel[:] = rollout.qpos[tick + 1], rollout.qvel[tick + 1]
+            data.qpos[:], data.qvel[:] = rollout.qpos[number + 1], rollout.qvel[number + 1]
     geom, at, force = np.concatenate(geoms), np.concatenate(spots), np.concatenate(forces)
     frame = np.repeat(np.arange(frames), counts)
     first, second = geom[:, 0], geom[:, 1]

@@ -98,12 +98,12 @@ class Recorder:
 class Substep(NamedTuple):
     """A physics step of a replay, just done.
 
-    tick: the control step that it belongs to, 0 .. T-2; qvel: (nv,) before it; data: after it. Positions and velocities
+    control_step: the one that it belongs to, 0 .. T-2; qvel: (nv,) before it; data: after it. Positions and velocities
     in `data` are the new ones; forces, contacts and everything else derived are those that the step was made with, of
     the state before it. Both are overwritten by the next step.
     """
 
-    tick: int
+    control_step: int
     qvel: np.ndarray
     data: mujoco.MjData
 
@@ -121,14 +121,14 @@ def replay(rollout: Rollout, body: Body) -> Iterator[Substep]:
     mujoco.mj_setState(model, data, rollout.start, mujoco.mjtState.mjSTATE_INTEGRATION)
     before, resets = np.empty(model.nv), rollout.simulator != simulator_name()
     every = round(rollout.fps * RESTART_S)
-    for tick, ctrl in enumerate(rollout.ctrl):
-        if resets and tick and tick % every == 0:
-            data.qpos[:], data.qvel[:] = rollout.qpos[tick], rollout.qvel[tick]
+    for number, ctrl in enumerate(rollout.ctrl):
+        if resets and number and number % every == 0:
+            data.qpos[:], data.qvel[:] = rollout.qpos[number], rollout.qvel[number]
         data.ctrl[:] = ctrl
         for _ in range(rollout.substeps):
             before[:] = data.qvel
             mujoco.mj_step(model, data)
-            yield Substep(tick, before, data)
+            yield Substep(number, before, data)
 
 
 def rollout_fault(rollout: Rollout, body: Body) -> str | None:
