@@ -33,7 +33,7 @@ lint: dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
-	PYTHONPATH=links $(BIN)/lint-imports --no-cache
+	$(BIN)/lint-imports --no-cache
 
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile

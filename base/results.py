@@ -13,13 +13,16 @@ import platform
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache
 from importlib.metadata import version
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from morphloop import __version__
+
 from .errors import MotionError
 
-HOUSE = Path(__file__).resolve().parent.parent
-VERSIONED = ("morphloop", "numpy", "scipy", "torch", "mujoco", "transformers", "tokenizers", "stable-baselines3")
+HOUSE = Path(str(files("morphloop")))
+VERSIONED = ("numpy", "scipy", "torch", "mujoco", "transformers", "tokenizers", "stable-baselines3")
 WEIGHTS = (".safetensors",)
 """Package data that no code hash covers: who uses weights has their hash among the inputs."""
 ALWAYS = ("assets/balance", "base")
@@ -63,7 +66,8 @@ def _files(place: Path) -> Iterator[Path]:
 @cache
 def versions() -> dict[str, str]:
     """Versions of what a result depends on."""
-    return {"python": platform.python_version()} | {name: version(name) for name in VERSIONED}
+    ours = {"python": platform.python_version(), "morphloop": __version__}
+    return ours | {name: version(name) for name in VERSIONED}
 
 
 def basis(parts: Sequence[str], inputs: Mapping[str, Any], config: Mapping[str, Any]) -> Basis:

@@ -8,12 +8,12 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 from typing import Protocol
 
 import tyro
 from rich.table import Table
 
+from morphloop import __version__
 from morphloop.base import MotionError
 from morphloop.base.terminal import Terminal, complain
 
@@ -87,7 +87,7 @@ def _dispatch(args: list[str]) -> int:
             node = node[args.pop(0)]
             continue
         if args and args[0] == "--version" and node is COMMANDS:
-            print(f"morphloop {version('morphloop')}")
+            print(f"morphloop {__version__}")
             return DONE
         if args and args[0] in ("-h", "--help"):
             _list_commands(node, words, Terminal())

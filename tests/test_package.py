@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
+import shutil
+import subprocess
 import sys
 import tomllib
+import zipfile
 from collections.abc import Iterator
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
+import pytest
+
+import morphloop
+
 HOUSE = Path(__file__).resolve().parents[1]
-PROJECT = tomllib.loads((HOUSE / "pyproject.toml").read_text())["project"]
-FOLDERS = ("base", "motion", "sim", "metrics", "envs", "imitator", "generator", "refinement_loop", "cli")
+PYPROJECT = tomllib.loads((HOUSE / "pyproject.toml").read_text())
+PROJECT, SETUPTOOLS = PYPROJECT["project"], PYPROJECT["tool"]["setuptools"]
+PACKAGES = SETUPTOOLS["packages"]
+PLACES = {name.removeprefix("morphloop."): folder for name, folder in SETUPTOOLS["package-dir"].items()}
+"""Where the parts of morphloop stand in the checkout."""
+FOLDERS = tuple(folder for folder in PLACES.values() if folder != "assets")
 CARRIED = {"markupsafe": "jinja2", "tensordict": "rsl-rl-lib"}
 """Distributions that another one cannot be without."""
 
@@ -50,3 +62,97 @@ def test_whatever_is_imported_is_asked_for():
         if not {CARRIED.get(plain(name), plain(name)) for name in owners.get(module, [module])} & asked
     }
     assert not lacking
+
+
+def package_files() -> Iterator[str]:
+    """What a wheel has to hold: every file of the package as it is seen through the links of `morphloop/`."""
+    for place, folders, names in os.walk(HOUSE / "morphloop", followlinks=True):
+        folders[:] = [name for name in folders if name != "__pycache__" and not name.startswith(".")]
+        yield from (str((Path(place) / name).relative_to(HOUSE)) for name in names if not name.startswith("."))
+
+
+def python(*args: str, cwd: Path, wheel: Path | None = None) -> str:
+    """What python prints, run in a folder, with the wheel's install on its path or without."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    path = {} if wheel is None else {"PYTHONPATH": str(wheel)}
+    done = subprocess.run([sys.executable, *args], cwd=cwd, env=kept | path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_links_lead_to_the_folders():
+    links = {path.name: os.readlink(path) for path in (HOUSE / "morphloop").iterdir() if path.is_symlink()}
+    assert links == {name: f"../{folder}" for name, folder in PLACES.items()}
+
+
+def test_packages_are_the_folders_that_hold_code():
+    """A folder that is forgotten works from an editable install and is not in the wheel."""
+    holding = {str(Path(name).parent).replace(os.sep, ".") for name in package_files() if name.endswith(".py")}
+    assert sorted(PACKAGES) == sorted(holding)
+    assert [name for name in PACKAGES if not (HOUSE / name.replace(".", "/") / "__init__.py").is_file()] == []
+
+
+def test_every_top_level_folder_of_code_is_a_part():
+    holding = {path.parent.name for path in HOUSE.glob("*/__init__.py")}
+    assert holding == {"morphloop", *PLACES.values()}
+
+
+def test_importing_morphloop_loads_nothing_else():
+    """What it takes is python's own start: a command, an editor or a test that asks for the version waits for none."""
+    names = python("-c", "import sys, morphloop; print(*sorted(sys.modules))", cwd=HOUSE).split()
+    assert [name for name in names if name.startswith(("morphloop.", "numpy", "torch", "rich", "tyro"))] == []
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this tree; made from a copy, for setuptools leaves its work beside the sources."""
+    copy, out = tmp_path_factory.mktemp("copy"), tmp_path_factory.mktemp("wheel")
+    unwanted = shutil.ignore_patterns("__pycache__", ".*")
+    for name in ("morphloop", *PLACES.values()):
+        shutil.copytree(HOUSE / name, copy / name, symlinks=True, ignore=unwanted)
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(HOUSE / name, copy)
+    python("-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(out), str(copy), cwd=copy)
+    (made,) = out.glob("*.whl")
+    return made
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder into which the wheel is installed, and nothing else."""
+    place = tmp_path_factory.mktemp("installed")
+    python("-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target", str(place), str(wheel), cwd=place)
+    return place
+
+
+def test_the_wheel_holds_the_package_once_and_nothing_else(wheel: Path):
+    """Code and every file that it reads: pages, styles, weights, gains; no tests, no folder under a second name."""
+    names = [name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name]
+    assert sorted(names) == sorted(package_files())
+
+
+@pytest.mark.slow
+def test_every_package_comes_from_the_wheel_away_from_the_checkout(installed: Path, tmp_path: Path):
+    code = f"import importlib; [print(importlib.import_module(name).__file__) for name in {PACKAGES}]"
+    found = python("-c", code, cwd=tmp_path, wheel=installed).splitlines()
+    assert found == [str(installed / name.replace(".", "/") / "__init__.py") for name in PACKAGES]
+
+
+def test_in_the_checkout_its_own_package_shadows_the_wheel(installed: Path):
+    """It is whole there, behind its links, and no mixture of both."""
+    code = "import morphloop, morphloop.base.pool as pool, morphloop.cli as cli; print(morphloop, pool, cli, sep='\\n')"
+    for line in python("-c", code, cwd=HOUSE, wheel=installed).splitlines():
+        assert f"'{HOUSE}{os.sep}morphloop{os.sep}" in line
+
+
+@pytest.mark.parametrize("here", [True, False], ids=["checkout", "elsewhere"])
+def test_module_and_script_are_the_one_command(here: bool, installed: Path, tmp_path: Path):
+    cwd, said = HOUSE if here else tmp_path, f"morphloop {morphloop.__version__}\n"
+    assert python("-m", "morphloop", "--version", cwd=cwd, wheel=installed) == said
+    assert python(str(installed / "bin" / "morphloop"), "--version", cwd=cwd, wheel=installed) == said
+
+
+def test_what_a_result_rests_on_is_the_same_in_checkout_and_wheel(installed: Path, tmp_path: Path):
+    """Code is hashed under the names of its folders, wherever they lie."""
+    code = f"from morphloop.base.results import hash_code; print(hash_code({FOLDERS}))"
+    assert python("-c", code, cwd=HOUSE) == python("-c", code, cwd=tmp_path, wheel=installed)

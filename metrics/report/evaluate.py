@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any
 
+from morphloop import __version__
 from morphloop.base import MotionError, write_atomic
 from morphloop.base.pool import run_tasks
 from morphloop.metrics.controls import CLEAN_WALK, CLEAN_WALK_FLOOR, control_of
@@ -267,4 +268,4 @@ def facts(result: Evaluation) -> dict[str, Any]:
 def versions(result: Evaluation) -> dict[str, str]:
     """What the figures depend on beside the clips."""
     body = {"body": str(result.config.body or DEFAULT_SPEC), "body hash": result.body_hash}
-    return {name: version(name) for name in ("morphloop", "mujoco", "numpy", "scipy")} | body
+    return {"morphloop": __version__} | {name: version(name) for name in ("mujoco", "numpy", "scipy")} | body
