@@ -12,14 +12,25 @@ from rich.table import Column, Table
 
 from morphloop.base.terminal import Terminal, complain
 from morphloop.base.threads import fixed_threads
+from morphloop.motion.own_outputs import CONFIG, config_of, pass_over_own
 
-from .console import BAD_INPUT, DONE, FAILED, files_below, one_line, policy_file, progress_bars, writable_files
+from .console import (
+    BAD_INPUT,
+    DONE,
+    FAILED,
+    files_below,
+    one_line,
+    policy_file,
+    progress_bars,
+    writable_files,
+    writable_folder,
+)
 
 if TYPE_CHECKING:
+    from morphloop.imitator import Policy
     from morphloop.motion import Clip, JointTrack
+    from morphloop.refinement_loop import ProjectFolder
     from morphloop.sim import Body
-
-    from .project_folder import ProjectFolder
 
 SMOOTH, HOLD_FEET, BALANCE = False, True, False
 """What measures best (`benchmarks/projection.py`); the same as in `ProjectionConfig`, which a test holds."""
@@ -76,14 +87,11 @@ class Project:
     @fixed_threads()
     def run(self) -> int:
         from morphloop.base import MotionError, write_json
-        from morphloop.imitator import load_policy, project_clips
+        from morphloop.imitator import load_policy
         from morphloop.motion import write_manifest
-        from morphloop.motion.own_outputs import pass_over_own
         from morphloop.refinement_loop import hash_rows, summaries
-        from morphloop.refinement_loop.timing import append_timing, read_timing
+        from morphloop.refinement_loop.timing import read_timing
         from morphloop.sim import carry, driven_body
-
-        from .project_folder import project_place
 
         body = driven_body(self.body)
         policy_path = None if self.projector == "refiner" else policy_file(self.policy)
@@ -97,62 +105,61 @@ class Project:
             raise MotionError(f"{', '.join(map(str, self.paths))}: holds nothing but what morphloop wrote")
         writable_files(self.json)
         out = project_place(self.out)
-        policy = None if policy_path is None else load_policy(policy_path, body)
-        folder = self._folder(out, body, {} if policy is None else {"policy": policy.hash})
+        folder = self._folder(out, body, None if policy_path is None else load_policy(policy_path, body))
         folder.sweep()
         with progress_bars() as watch:
             clips, joints, failed = read_all(files, self.fps, lambda done: watch("read", done, len(files)))
             if not clips:
                 return report_failures(failed)
-            clips = [carry(clip, body) for clip in clips]
-            done = {clip.name: rows for clip in clips if (rows := folder.finished(clip)) is not None}
-            for link in folder.broken:
-                complain(f"{out}/{link}; its clip is done again")
-            watch("project", len(done), len(clips))
-
-            def keep(projection: Any) -> None:
-                name = projection.source.name
-                if projection.fault:  # no verdict: the next run tries it again
-                    failed.append({"path": name, "reason": one_line(projection.reason)})
-                    return
-                append_timing(out, "clip", name, projection.wall_s)
-                done[name] = folder.keep(projection, joints.get(name))
-                watch("project", len(done), len(clips))
-
-            write_json(out / "config.json", folder.settings())
-            left = [clip for clip in clips if clip.name not in done]
-            project_clips(left, policy, folder.config, keep, body, self.workers)
-        rows = [row for name in sorted(done) for row in done[name]]
+            write_json(out / CONFIG, folder.settings())
+            rows, faults = folder.project(
+                [carry(clip, body) for clip in sorted(clips, key=lambda clip: clip.name)],
+                lambda done, total: watch("project", done, total),
+                joints,
+                self.workers,
+                lambda link: complain(f"{out}/{link}; its clip is done again"),
+            )
+        failed += [{"path": name, "reason": one_line(reason)} for name, reason in faults.items()]
         write_manifest(out, rows)
         if self.json is not None:
             seconds = read_timing(out, "clip")
             rows = [row | {"wall_s": seconds.get(row["name"])} for row in rows]
-            whole, parts = _split(rows)
-            summary = summaries(whole) | ({"rescued": summaries(parts)["all"]} if parts else {})
-            table = {"schema": 1, "clips": rows, "rows": hash_rows(rows), "summary": summary}
+            table = {"schema": 1, "clips": rows, "rows": hash_rows(rows), "summary": summaries(rows)}
             write_json(self.json, table | {"failed": [*missing, *failed]})
         code = _finish(rows, failed, out)
         return BAD_INPUT if missing else code
 
-    def _folder(self, out: Path, body: Body, models: dict[str, str]) -> ProjectFolder:
+    def _folder(self, out: Path, body: Body, policy: Policy | None) -> ProjectFolder:
         """The folder and the rules that the flags ask for."""
         from morphloop.envs.conditioning import ConditioningConfig
         from morphloop.imitator import ProjectionConfig
         from morphloop.imitator.projection.rescue import RescueConfig
-        from morphloop.refinement_loop import SelectionConfig
-
-        from .project_folder import ProjectFolder
+        from morphloop.refinement_loop import ProjectFolder, SelectionConfig
 
         ease = ConditioningConfig(smooth=self.smooth, hold_feet=self.hold_feet, balance=self.balance_reference)
         config = ProjectionConfig(projector=self.projector, conditioning=ease)
-        selection = SelectionConfig()
-        cut = RescueConfig(max_slide_mm_s=selection.max_slide_mm_s) if self.rescue else None
-        return ProjectFolder(out, body, models, config, selection, cut)
+        return ProjectFolder(out, body, policy, config, SelectionConfig(), RescueConfig(keep=self.rescue))
 
 
-def _split(rows: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Rows of whole clips, and of stretches that were rescued of them."""
-    return [r for r in rows if "rescued_of" not in r], [r for r in rows if "rescued_of" in r]
+def project_place(out: Path) -> Path:
+    """A folder for projected clips, made if need be. MotionError if it holds somebody else's config.json, which ours
+    would replace, or a link, a pipe or the like where files of ours go."""
+    from morphloop.base import MotionError
+    from morphloop.refinement_loop.project_folder import FOLDERS
+    from morphloop.refinement_loop.timing import TIMING
+
+    place = writable_folder(out)
+    had = config_of(place)
+    if (place / CONFIG).exists() and (had is None or "rounds" in had):
+        what = "a run of the loop" if had else f"a {CONFIG} that is not of `morphloop project`"
+        raise MotionError(f"{out}: holds {what}, expected a folder of its own")
+    files = (CONFIG, "manifest.jsonl", TIMING)
+    for names, kind, fits in ((files, "file", Path.is_file), (FOLDERS, "folder", Path.is_dir)):
+        for path in (place / name for name in names):
+            if path.is_symlink() or (path.exists() and not fits(path)):
+                what = "is a link" if path.is_symlink() else f"is no {kind}"
+                raise MotionError(f"{path}: {what}, expected a {kind} of morphloop's own there")
+    return place
 
 
 def read_all(

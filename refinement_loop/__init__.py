@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from .guard import compare_generators
     from .guard_samples import HeldOut
     from .links import run_faults
+    from .project_folder import ProjectFolder
     from .prompts import read_prompts
     from .records import broken_links, evidence, hash_rows, load_record, measured, save_projection, sealed
     from .report import write_report
@@ -28,6 +29,7 @@ else:
             "guard": ("compare_generators",),
             "guard_samples": ("HeldOut",),
             "links": ("run_faults",),
+            "project_folder": ("ProjectFolder",),
             "prompts": ("read_prompts",),
             "records": (
                 "broken_links",
@@ -58,6 +60,7 @@ __all__ = [
     "Finished",
     "HeldOut",
     "LoopConfig",
+    "ProjectFolder",
     "RoundResult",
     "SelectionConfig",
     "Verdict",

@@ -12,6 +12,7 @@ from morphloop.base.typed import from_dict
 from morphloop.generator import FinetuneConfig
 from morphloop.imitator import ProjectionConfig
 from morphloop.imitator.demonstrations.update import DEMONSTRATIONS, UPDATES
+from morphloop.imitator.projection.rescue import RescueConfig
 
 from .selection import SelectionConfig
 from .status import CONFIG, MAX_ROUNDS
@@ -65,6 +66,7 @@ class LoopConfig:
     threads: int = THREADS
     selection: SelectionConfig = field(default_factory=SelectionConfig)
     projection: ProjectionConfig = field(default_factory=ProjectionConfig)
+    rescue: RescueConfig = field(default_factory=RescueConfig)
 
     def __post_init__(self) -> None:
         if (self.generator is None) == (self.clips is None):

@@ -1,6 +1,6 @@
 """One projected clip on disk: its files, its record, and the figures before and after.
 
-`project`, the loop and the report share these, so that a clip looks the same wherever it was made:
+Whoever projects, measures or reports shares these, so that a clip looks the same wherever it was made:
 `sources/` (what came in, on the default skeleton), `references/` (what was tracked), `clips/` (what physics did),
 `rollouts/`, and `records/NAME.json`, written last: a clip with a record is finished. A record holds the hash of each
 of its files and of itself, so that what was changed afterwards is named (`broken_links`).
@@ -62,6 +62,11 @@ def is_sealed(record: Record) -> bool:
 
 def _own_hash(record: Record) -> str:
     return hash_json({name: value for name, value in record.items() if name not in ("hash", "wall_s")})
+
+
+def is_part(record: Record) -> bool:
+    """Whether a record is of a stretch that was rescued of a clip, not of a whole one."""
+    return "rescued_of" in record
 
 
 def hash_rows(rows: Sequence[Record]) -> str:

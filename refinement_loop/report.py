@@ -21,7 +21,7 @@ from .figures import foot_plots
 from .guard import DECISIVE
 from .guard_chart import progress_chart
 from .links import run_faults
-from .records import CLIPS, SOURCES, Record, load_motion
+from .records import CLIPS, SOURCES, Record, is_part, load_motion
 from .selection import SelectionConfig
 from .status import RoundResult, finished_rounds
 from .steps import FINETUNE_FILE, GUARD_FILE, UPDATE_FILE
@@ -113,11 +113,11 @@ def _round_view(result: RoundResult, config: LoopConfig) -> dict[str, Any]:
         view["selected"] = {
             "counts": result.counts,
             "rows": rows,
-            "table": _before_after(rows, summary),
+            "table": _before_after([row for row in rows if not is_part(row)], summary),
             "tracking": _tracking(summary),
             "sim": {name: cell(value) for name, value in summary["all"]["sim"].items()},
             "certificates": _certificates(rows),
-            "by_projector": _by_projector(rows, projected),
+            "by_projector": _by_projector([row for row in rows if not is_part(row)], projected),
             "shown": [_show(row, projected) for row in chosen(rows)],
         }
     return view
@@ -242,8 +242,9 @@ def _side(name: str, figure: dict[str, Any], side: str) -> Cell:
 
 
 def chosen(rows: list[Record]) -> list[Record]:
-    """Clips worth a picture: those that physics mended most, the middle one, and one that was rejected."""
-    simulated = [row for row in rows if row["id"] is not None]
+    """Clips worth a picture: those that physics mended most, the middle one, one that was rejected, and besides the
+    longest part that was rescued of one."""
+    simulated = [row for row in rows if row["id"] is not None and not is_part(row)]
 
     def gain(row: Record) -> float:
         before, after = row["before"].get(DECISIVE), row["after"].get(DECISIVE)
@@ -253,7 +254,8 @@ def chosen(rows: list[Record]) -> list[Record]:
     rejected = [row for row in simulated if row["verdict"] != "accepted"]
     picks = accepted[:2] + accepted[len(accepted) // 2 :][:1] + rejected[:1] + accepted[2:] + rejected[1:]
     unique = {row["name"]: row for row in picks}
-    return list(unique.values())[:SHOWN_CLIPS]
+    parts = sorted((row for row in rows if is_part(row)), key=lambda row: row["seconds"], reverse=True)
+    return list(unique.values())[:SHOWN_CLIPS] + parts[: min(SHOWN_CLIPS, 1)]
 
 
 def _show(row: Record, projected: Path) -> ShownClip:

@@ -108,7 +108,7 @@ def _run_round(run: Path, number: int, config: LoopConfig, state: _State, watch:
     projected = stage(
         "project",
         {"clips": made, "policy": _hash(updated)},
-        asdict(config.projection),
+        asdict(config.projection) | {"selection": asdict(config.selection), "rescue": asdict(config.rescue)},
         lambda folder, seed, tick: steps.project(folder, clips, updated, config, number, tick),
     )
     measured = stage(
@@ -121,7 +121,7 @@ def _run_round(run: Path, number: int, config: LoopConfig, state: _State, watch:
         "select",
         {"measured": done["measure"].hash},
         asdict(config.selection),
-        lambda folder, seed, tick: steps.select(folder, measured, config),
+        lambda folder, seed, tick: steps.select(folder, measured),
     )
     guarded = {"guard_prompts": config.guard_prompts, "guard_samples": config.guard_samples}
     guarded |= {"seconds": list(config.seconds), "known": list(config.prompts)}

@@ -258,11 +258,12 @@ def _words(part: str) -> str:
 
 
 def tally(verdicts: Sequence[Verdict]) -> dict[str, Any]:
-    """Counts: {"clips", "accepted", "rescued", "rejected", "reasons": {reason: count}}."""
+    """Counts: {"clips", "accepted", "rescued", "rejected", "reasons": {reason: count}}; what was rescued is a part of a
+    clip that was rejected, and no clip of its own."""
     counts = Counter(v.verdict for v in verdicts)
     reasons = Counter(v.reason for v in verdicts if v.reason is not None)
     return {
-        "clips": len(verdicts),
+        "clips": counts["accepted"] + counts["rejected"],
         "accepted": counts["accepted"],
         "rescued": counts["rescued"],
         "rejected": counts["rejected"],

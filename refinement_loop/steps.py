@@ -10,28 +10,17 @@ from typing import Any
 
 from morphloop.base import MachineFault, write_json
 from morphloop.generator import FolderGenerator, Generator, Seconds, adheres, load_generator
-from morphloop.imitator import Policy, Projection, UpdateConfig, load_policy, project_clips, update_policy
+from morphloop.imitator import Policy, UpdateConfig, load_policy, update_policy
 from morphloop.metrics import summarise
 from morphloop.motion import Clip, make_corpus, read_manifest, save_clip, write_manifest
+from morphloop.sim import default_body
 
 from .config import LoopConfig
 from .guard import compare_generators
 from .guard_samples import HeldOut
-from .records import (
-    CLIPS,
-    Record,
-    broken_links,
-    evidence,
-    finite,
-    hash_rows,
-    load_motion,
-    load_record,
-    measured,
-    save_projection,
-    sealed,
-)
-from .selection import Verdict, judge, tally
-from .timing import append_timing
+from .project_folder import ProjectFolder
+from .records import CLIPS, Record, finite, hash_rows, is_part, load_motion
+from .selection import Verdict, tally
 
 Tick = Callable[[int, int], None]
 """Told of progress: how many are done, of how many."""
@@ -103,69 +92,45 @@ def project(
     folder: Path, sources: Sequence[Clip], policy: Policy | None, config: LoopConfig, number: int, tick: Tick
 ) -> dict[str, Any]:
     """Physics tracks every clip; each is kept as soon as it is done, and one that is kept already is not done again."""
-    faults: list[str] = []
-    found = {clip.name: record for clip in sources if (record := _whole(folder, clip)) is not None}
-    tick(len(found), len(sources))
-
-    def keep(projection: Projection) -> None:
-        name = projection.source.name
-        if projection.fault:
-            faults.append(str(projection.reason))
-            return
-        append_timing(folder, "clip", name, projection.wall_s)
-        found[name] = save_projection(folder, projection, number)
-        tick(len(found), len(sources))
-
-    project_clips([clip for clip in sources if clip.name not in found], policy, config.projection, keep)
+    rules = (config.projection, config.selection, config.rescue)
+    rows, faults = ProjectFolder(folder, default_body(), policy, *rules, number).project(sources, tick)
     if faults:
+        why = next(iter(faults.values()))
         raise MachineFault(
-            f"{len(faults)} of {len(sources)} clips were not tried, the machine failed ({faults[0]}); the others are "
+            f"{len(faults)} of {len(sources)} clips were not tried, the machine failed ({why}); the others are "
             "kept, `morphloop loop resume` tries again"
         )
-    records = [found[clip.name] for clip in sources]
-    write_manifest(folder, records)
-    return {"clips": len(records), "simulated": sum(record["id"] is not None for record in records)}
-
-
-def _whole(folder: Path, clip: Clip) -> Record | None:
-    """The record of a clip that was projected before a kill, None if there is none or its files are not as it tells."""
-    try:
-        record = load_record(folder, clip.name)
-    except (OSError, ValueError, RecursionError):
-        return None
-    if not isinstance(record, dict) or (record.get("name"), record.get("source_id")) != (clip.name, clip.id):
-        return None
-    return None if broken_links(folder, record) else record
+    write_manifest(folder, rows)
+    simulated = sum(row["id"] is not None for row in rows if not is_part(row))
+    return {"clips": len(sources), "simulated": simulated}
 
 
 def measure_all(folder: Path, projected: Path, tick: Tick) -> dict[str, Any]:
-    """Every clip's figures before and after, and of its frozen pose."""
-    records = read_manifest(projected)
-    rows = []
-    for place, record in enumerate(records, 1):
-        rows.append(sealed(record | measured(projected, record["name"])))
-        tick(place, len(records))
+    """The table of every clip's figures before and after, and of its frozen pose. They were taken as each clip was
+    done: whether a part of it is to be rescued rests on them."""
+    rows = read_manifest(projected)
     write_manifest(folder, rows)
+    tick(len(rows), len(rows))
     return {"clips": len(rows)}
 
 
-def select(folder: Path, measured_folder: Path, config: LoopConfig) -> dict[str, Any]:
-    """A verdict with a reason for every clip, and the figures over all clips and over accepted ones."""
-    records = read_manifest(measured_folder)
-    verdicts = [judge(evidence(record), config.selection) for record in records]
-    rows = [sealed(record | asdict(verdict)) for record, verdict in zip(records, verdicts, strict=True)]
+def select(folder: Path, measured_folder: Path) -> dict[str, Any]:
+    """A verdict with a reason for every clip, and the figures over all clips, over accepted ones and over parts."""
+    rows = read_manifest(measured_folder)
     write_manifest(folder, rows)
     write_json(folder / SUMMARY_FILE, summaries(rows) | {"rows": hash_rows(rows)})
-    return tally(verdicts)
+    return tally(verdicts(folder))
 
 
 def summaries(rows: Sequence[Record]) -> dict[str, Any]:
-    """Summary of every side over all clips and over accepted ones: {"all": {side: {metric: ...}}, "accepted": ...}."""
-    groups = {"all": list(rows), "accepted": [row for row in rows if row["verdict"] == "accepted"]}
+    """Summary of every side over all clips and over accepted ones, and over what was rescued where anything was:
+    {"all": {side: {metric: ...}}, "accepted": ..., "rescued": ...}."""
+    whole, parts = [row for row in rows if not is_part(row)], [row for row in rows if is_part(row)]
+    groups = {"all": whole, "accepted": [row for row in whole if row["verdict"] == "accepted"]}
     sides = ("before", "after", "frozen", "tracking", "sim")
     return {
         group: {side: summarise([row[side] for row in members if row[side]]) for side in sides}
-        for group, members in groups.items()
+        for group, members in (groups | ({"rescued": parts} if parts else {})).items()
     }
 
 

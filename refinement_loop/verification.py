@@ -36,6 +36,7 @@ from .records import (
     evidence,
     finite,
     hash_rows,
+    is_part,
     is_sealed,
     load_motion,
     measured,
@@ -105,7 +106,7 @@ def _verify_table(path: Path) -> Checked:
         faults = [f"{path.name}: {row['name']} changed since it was written" for row in rows if not is_sealed(row)]
         if hash_rows(rows) != table["rows"]:
             faults.append(f"{path.name}: holds other clips than it was written with")
-        summary = summaries([row for row in rows if "rescued_of" not in row])
+        summary = summaries(rows)
         told = {group: table["summary"][group] for group in summary}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         return Checked(path, "table", 0, [f"{path.name}: malformed ({type(error).__name__}: {error})"])
@@ -206,7 +207,7 @@ def _prompt_faults(result: RoundResult, rows: Sequence[Record], prompts: Sequenc
     except MotionError as error:
         return [_within(done.folder.parent, error)]
     faults = []
-    for name, source in ((row.get("name"), row.get("source_id")) for row in rows):
+    for name, source in ((row.get("name"), row.get("source_id")) for row in rows if not is_part(row)):
         clip = made.get(str(name))
         if clip is None or clip.id != source:
             faults.append(f"project/{SOURCES}/{name}.npz: is not the clip that was generated")
@@ -287,7 +288,7 @@ def _projected_faults(
 def _reference_faults(folder: Path, row: Record, source: Clip, reference: Clip, body: Body) -> list[str]:
     """Whether the reference is the source as physics should see it, of a rescued stretch the whole's at that time."""
     name, wanted = row["name"], prepare(source, body)
-    if row.get("rescued_of") is not None:
+    if is_part(row):
         whole, first = (
             load_motion(folder / REFERENCES / f"{row['rescued_of']}.npz"),
             round(row["from_s"] * reference.fps),

@@ -16,9 +16,9 @@ import pytest
 
 from morphloop.base import MotionError, write_json
 from morphloop.cli import main
-from morphloop.cli.project_folder import ProjectFolder
 from morphloop.envs import prepare
-from morphloop.imitator import Projection, ProjectionConfig
+from morphloop.imitator import Projection
+from morphloop.imitator.projection.rescue import RescueConfig
 from morphloop.metrics import measure_rollout, track_errors
 from morphloop.motion import (
     Clip,
@@ -34,17 +34,17 @@ from morphloop.motion import (
 from morphloop.motion.rotations import quat_to_rotvec
 from morphloop.refinement_loop import (
     LoopConfig,
-    SelectionConfig,
+    ProjectFolder,
     finished_rounds,
     hash_rows,
     run_faults,
     sealed,
     start_run,
-    steps,
     summaries,
     verify,
     write_report,
 )
+from morphloop.refinement_loop import project_folder as stage
 from morphloop.sim import Body, Recorder, certify, default_body, replay
 from morphloop.sim.bodies.body import JointModel, build_spec
 
@@ -306,7 +306,7 @@ def motions(count: int, frames: int = 20) -> list[Clip]:
 
 
 def project_folder(folder: Path) -> ProjectFolder:
-    return ProjectFolder(folder, default_body(), {}, ProjectionConfig(), SelectionConfig(), None)
+    return ProjectFolder(folder, default_body(), rescue=RescueConfig(keep=False))
 
 
 @pytest.fixture(scope="module")
@@ -537,7 +537,7 @@ def run_of(home: Path, monkeypatch: pytest.MonkeyPatch, frames: int = 20) -> Pat
         for clip in clips:
             on_done(by_servos(clip))
 
-    monkeypatch.setattr(steps, "project_clips", project_clips)
+    monkeypatch.setattr(stage, "project_clips", project_clips)
     for clip in motions(1, frames):
         save_clip(home / "clips" / f"{clip.name}.npz", clip)
     start_run(home / "run", LoopConfig(clips=str(home / "clips")), lambda *told: None)

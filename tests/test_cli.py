@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tyro
 
-from morphloop import cli, imitator
+from morphloop import cli
 from morphloop.base import MotionError
 from morphloop.cli import COMMANDS, main
 from morphloop.cli.config import overlay, take_config
@@ -23,7 +23,7 @@ from morphloop.imitator import Projection
 from morphloop.metrics import track_errors
 from morphloop.metrics.report.names import distinct
 from morphloop.motion import load_rollout, make_corpus, read_manifest, save_clip
-from morphloop.refinement_loop import LoopConfig, read_prompts, report, steps
+from morphloop.refinement_loop import LoopConfig, project_folder, read_prompts, report
 from morphloop.sim import Recorder, certify, default_body
 
 
@@ -58,8 +58,7 @@ def project(clips, policy, config, on_done=None, body=None, workers=None):
 
 @pytest.fixture
 def fake_physics(monkeypatch):
-    monkeypatch.setattr(imitator, "project_clips", project)
-    monkeypatch.setattr(steps, "project_clips", project)
+    monkeypatch.setattr(project_folder, "project_clips", project)
 
 
 @pytest.fixture
@@ -249,15 +248,15 @@ def test_loop_runs_a_folder_and_status_report_and_lineage_read_it(tmp_path, clip
 
 
 def test_ctrl_c_is_one_line_and_resume_finishes(tmp_path, clips, capsys, monkeypatch):
-    def dies(found, policy, config, on_done):
+    def dies(*rest):
         raise KeyboardInterrupt
 
     out = tmp_path / "run"
-    monkeypatch.setattr(steps, "project_clips", dies)
+    monkeypatch.setattr(project_folder, "project_clips", dies)
     code, lines = run(capsys, "loop", "run", "--clips", clips, "--policy", "none", "--out", out)
     assert code == 130
     assert "interrupted" in lines[-1]
-    monkeypatch.setattr(steps, "project_clips", project)
+    monkeypatch.setattr(project_folder, "project_clips", project)
     monkeypatch.setattr(report, "SHOWN_CLIPS", 0)
     assert main(["loop", "resume", str(out)]) in (0, 1)
     capsys.readouterr()

@@ -10,19 +10,25 @@ import pytest
 from morphloop.base import MachineFault, MotionError, write_json
 from morphloop.generator import FinetuneConfig, FinetuneReport
 from morphloop.imitator import Projection
+from morphloop.imitator.projection.rescue import RescueConfig
 from morphloop.metrics import track_errors
 from morphloop.motion import load_clip, make_corpus, read_manifest, save_clip
 from morphloop.motion.rotations import quat_to_rotvec
 from morphloop.refinement_loop import (
     STAGES,
     LoopConfig,
+    SelectionConfig,
     finished_rounds,
     lineage,
+    project_folder,
     read_config,
     resume_run,
     rounds,
+    run_faults,
     start_run,
     steps,
+    verify,
+    write_report,
 )
 from morphloop.refinement_loop.ledger import read_ledger
 from morphloop.sim import Recorder, certify, default_body
@@ -67,7 +73,7 @@ class Projector:
     def __init__(self, dies_after=None):
         self.names, self.dies_after = [], dies_after
 
-    def __call__(self, clips, policy, config, on_done):
+    def __call__(self, clips, policy, config, on_done, *rest):
         for clip in clips:
             if self.dies_after is not None and len(self.names) >= self.dies_after:
                 raise KeyboardInterrupt
@@ -109,7 +115,7 @@ class FakeGenerator:
 
 
 def use_fakes(patch, home):
-    patch.setattr(steps, "project_clips", Projector())
+    patch.setattr(project_folder, "project_clips", Projector())
     patch.setattr(steps, "load_generator", FakeGenerator.load)
     patch.setattr(rounds, "load_generator", FakeGenerator.load)
     FakeGenerator().save(home / "weights")
@@ -204,7 +210,7 @@ def test_replay_lasts_for_every_step_of_the_finetuning(home, monkeypatch):
 def test_killed_at_a_stage_boundary_and_resumed(home, monkeypatch, place, moment, whole_hashes):
     config = config_for(home)
     projector, real = Projector(), getattr(steps, place)
-    monkeypatch.setattr(steps, "project_clips", projector)
+    monkeypatch.setattr(project_folder, "project_clips", projector)
 
     def dies(*args, **kwargs):
         if moment == "end":
@@ -227,11 +233,11 @@ def test_killed_at_a_stage_boundary_and_resumed(home, monkeypatch, place, moment
 
 def test_killed_in_the_middle_of_project_keeps_finished_clips(home, monkeypatch, whole_hashes):
     dying, healthy = Projector(dies_after=2), Projector()
-    monkeypatch.setattr(steps, "project_clips", dying)
+    monkeypatch.setattr(project_folder, "project_clips", dying)
     with pytest.raises(KeyboardInterrupt):
         start_run(home / "killed", config_for(home), quiet)
     assert not (home / "killed" / "round_00" / "project").exists()
-    monkeypatch.setattr(steps, "project_clips", healthy)
+    monkeypatch.setattr(project_folder, "project_clips", healthy)
     resumed = resume_run(home / "killed", quiet)
     assert (len(dying.names), len(healthy.names)) == (2, 1)
     assert not set(dying.names) & set(healthy.names)
@@ -260,11 +266,11 @@ def test_fine_tuning_is_not_repeated_when_the_guard_was_killed(home, monkeypatch
 def test_a_finished_run_does_nothing_when_started_again(home, monkeypatch):
     config = config_for(home)
     start_run(home / "run", config, quiet)
-    monkeypatch.setattr(steps, "project_clips", None)
+    monkeypatch.setattr(project_folder, "project_clips", None)
     results = start_run(home / "run", config, quiet)
     assert all(done.reused for done in results[0].stages.values())
     more = replace(config, rounds=2)
-    monkeypatch.setattr(steps, "project_clips", Projector())
+    monkeypatch.setattr(project_folder, "project_clips", Projector())
     assert [done.reused for done in start_run(home / "run", more, quiet)[0].stages.values()] == [True] * len(STAGES)
     with pytest.raises(MotionError, match="another config"):
         start_run(home / "run", replace(config, seed=5), quiet)
@@ -304,7 +310,7 @@ def test_policy_is_updated_kept_and_handed_on(home, monkeypatch):
     )
     projector = Projector()
     monkeypatch.setattr(
-        steps,
+        project_folder,
         "project_clips",
         lambda clips, policy, *rest: handed.append(policy.hash) or projector(clips, policy, *rest),
     )
@@ -337,9 +343,40 @@ def test_two_processes_do_not_share_a_run(home):
         start_run(home / "run", config_for(home), quiet)
 
 
+def test_what_is_rescued_is_kept_and_shown_and_not_learnt(home, monkeypatch):
+    """It is no longer what the prompt asked for."""
+
+    def falls(clips, policy, config, on_done, *rest):
+        for clip in clips:
+            done = replayed(clip, policy)
+            lost = clip.name.startswith("000") and {"success": 0.0}
+            on_done(replace(done, reference=clip.slice(0, 30), tracking=done.tracking | lost) if lost else done)
+
+    learnt, real = [], FakeGenerator.finetune
+    monkeypatch.setattr(project_folder, "project_clips", falls)
+    monkeypatch.setattr(FakeGenerator, "finetune", lambda self, *args: learnt.extend(args[0]) or real(self, *args))
+    short = RescueConfig(shortest_s=0.3, error_m=9.0, head_drop_m=9.0)
+    loose = SelectionConfig(max_part_error_m=9.0, max_slide_mm_s=1e6, max_unsupported_ratio=1.0, min_seconds=0.2)
+    (result,) = start_run(home / "run", config_for(home, rescue=short, selection=loose), quiet)
+    rows = {row["name"]: row for row in read_manifest(result.stages["select"].folder)}
+    whole, part = list(rows)[:2]
+    assert part == f"{whole}_rescued" == rows[whole]["rescued_as"]
+    assert (rows[whole]["verdict"], rows[part]["verdict"], rows[part]["texts"]) == ("rejected", "rescued", [])
+    counts = result.counts
+    assert (counts["clips"], counts["accepted"], counts["rescued"], counts["rejected"]) == (3, 2, 1, 1)
+    assert load_clip(result.stages["project"].folder / "clips" / f"{part}.npz").provenance.round == 0
+    assert sorted(clip.name for clip in learnt) == sorted(n for n in rows if n not in (whole, part))
+    summary = json.loads((result.stages["select"].folder / "summary.json").read_text())
+    assert summary["rescued"]["before"]["float_mean_mm"]["mean"] == rows[part]["before"]["float_mean_mm"]
+    assert run_faults(home / "run", [result]) == [line for line in verify(home / "run").faults if part in line] == []
+    assert f"{whole}, 0.0 to " in write_report(home / "run", home / "r.html").read_text()
+    none = start_run(home / "other", config_for(home, rescue=RescueConfig(keep=False), selection=loose), quiet)[0]
+    assert [row["name"] for row in read_manifest(none.stages["select"].folder)] == [n for n in rows if n != part]
+
+
 def test_a_fault_of_the_machine_costs_no_clip_its_verdict(home, monkeypatch, whole_hashes):
     class Faulty(Projector):
-        def __call__(self, clips, policy, config, on_done):
+        def __call__(self, clips, policy, config, on_done, *rest):
             for clip in clips:
                 fault = not self.names
                 self.names.append(clip.name)
@@ -349,17 +386,17 @@ def test_a_fault_of_the_machine_costs_no_clip_its_verdict(home, monkeypatch, who
                 )
 
     first, second = Faulty(), Projector()
-    monkeypatch.setattr(steps, "project_clips", first)
+    monkeypatch.setattr(project_folder, "project_clips", first)
     with pytest.raises(MachineFault, match=r"1 of 3 clips were not tried.*killed by SIGKILL.*loop resume"):
         start_run(home / "run", config_for(home), quiet)
-    monkeypatch.setattr(steps, "project_clips", second)
+    monkeypatch.setattr(project_folder, "project_clips", second)
     assert hashes(resume_run(home / "run", quiet)) == whole_hashes
     assert second.names == first.names[:1], "the others are kept"
 
 
 @pytest.mark.parametrize("deed", ["replaced", "removed", "record"])
 def test_what_was_changed_in_a_stage_that_was_killed_is_made_again(home, monkeypatch, whole_hashes, deed):
-    monkeypatch.setattr(steps, "project_clips", dying := Projector(dies_after=2))
+    monkeypatch.setattr(project_folder, "project_clips", dying := Projector(dies_after=2))
     with pytest.raises(KeyboardInterrupt):
         start_run(home / "killed", config_for(home), quiet)
     partial = home / "killed" / "round_00" / ".project.partial"
@@ -370,7 +407,7 @@ def test_what_was_changed_in_a_stage_that_was_killed_is_made_again(home, monkeyp
         one.unlink()
     else:
         (partial / "records" / f"{one.stem}.json").write_bytes(b"[" * 100_000)
-    monkeypatch.setattr(steps, "project_clips", healthy := Projector())
+    monkeypatch.setattr(project_folder, "project_clips", healthy := Projector())
     assert hashes(resume_run(home / "killed", quiet)) == whole_hashes
     assert len(healthy.names) == 2
     assert two.stem not in healthy.names, "what is whole is kept"

@@ -35,7 +35,7 @@ from morphloop.motion import (
     read_manifest,
     save_clip,
 )
-from morphloop.refinement_loop import lineage
+from morphloop.refinement_loop import lineage, project_folder
 from morphloop.refinement_loop.timing import TIMING
 from morphloop.sim import Body, Recorder, certify, default_body
 
@@ -295,7 +295,7 @@ def test_a_cut_replays_from_the_state_it_starts_in(body: Body, fallen: Projectio
 
 
 def test_the_good_part_of_a_fall_is_rescued(body: Body, fallen: Projection):
-    part = rescue(fallen, body)
+    part = rescue(fallen, body, 150.0)
     assert part is not None
     assert part.clip is not None
     assert fallen.clip is not None
@@ -316,8 +316,8 @@ def test_the_good_part_of_a_fall_is_rescued(body: Body, fallen: Projection):
     assert (part.clip.texts, part.source.texts, part.clip.provenance.prompt) == ((), (), None)
     assert part.clip.provenance.parent == part.source.id
     assert part.source.provenance.parent == fallen.source.id
-    assert rescue(fallen, body, RescueConfig(shortest_s=1.95)) is None
-    assert rescue(replace(fallen, clip=None), body) is None
+    assert rescue(fallen, body, 150.0, RescueConfig(shortest_s=1.95)) is None
+    assert rescue(replace(fallen, clip=None), body, 150.0) is None
 
 
 # -- the command -----------------------------------------------------------------------------------------------------
@@ -390,13 +390,11 @@ def test_the_flags_defaults_are_the_projections():
 
 
 def test_a_clip_that_fell_is_rejected_and_its_good_part_kept(tmp_path, monkeypatch, fallen: Projection, body: Body):
-    from morphloop import imitator
-
     def fall(clips, policy, config, on_done, body, workers):
         for clip in clips:
             on_done(replace(fallen, source=clip))
 
-    monkeypatch.setattr(imitator, "project_clips", fall)
+    monkeypatch.setattr(project_folder, "project_clips", fall)
     save_clip(tmp_path / "in" / "squat.npz", fallen.source)
     out, result = tmp_path / "out", tmp_path / "out.json"
     args = ["project", str(tmp_path / "in"), "--policy", "none", "--out", str(out), "--json", str(result)]

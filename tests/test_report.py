@@ -12,7 +12,7 @@ from morphloop.base import MotionError, write_json
 from morphloop.imitator import Projection
 from morphloop.metrics import track_errors
 from morphloop.motion import make_corpus, save_clip
-from morphloop.refinement_loop import LoopConfig, start_run, steps, write_report
+from morphloop.refinement_loop import LoopConfig, project_folder, start_run, write_report
 from morphloop.refinement_loop.figures import Line, foot_heights, foot_speeds, nice_range, plot
 from morphloop.refinement_loop.report import chosen, number
 from morphloop.sim import Recorder, certify, default_body
@@ -74,12 +74,12 @@ def run(tmp_path_factory):
     for clip in make_corpus(3, 5):
         save_clip(home / "clips" / f"{clip.name}.npz", clip.with_provenance(prompt=None))
 
-    def project(clips, policy, config, on_done):
+    def project(clips, policy, config, on_done, *rest):
         for clip in clips:
             on_done(nothing(clip) if clip.name.startswith("000") else hold(clip))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(steps, "project_clips", project)
+        patch.setattr(project_folder, "project_clips", project)
         start_run(home / "run", LoopConfig(clips=str(home / "clips")), lambda *args: None)
     return home / "run"
 

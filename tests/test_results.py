@@ -10,14 +10,13 @@ import torch
 from morphloop.base import MotionError, results
 from morphloop.base.results import basis, check_same, difference, hash_code, result_key
 from morphloop.base.threads import fixed_threads, held_threads
-from morphloop.cli.project_folder import ProjectFolder
 from morphloop.generator import FinetuneConfig, load_generator
-from morphloop.imitator import IlqrConfig, ProjectionConfig
+from morphloop.imitator import IlqrConfig, ProjectionConfig, project_clips, update_policy
 from morphloop.imitator.demonstrations.demonstrations import TapeConfig
 from morphloop.imitator.demonstrations.distil import DistilConfig
 from morphloop.imitator.demonstrations.update import UpdateConfig
 from morphloop.motion import make_corpus
-from morphloop.refinement_loop import LoopConfig, SelectionConfig, start_run, steps
+from morphloop.refinement_loop import LoopConfig, ProjectFolder, SelectionConfig, project_folder, start_run, steps
 from morphloop.refinement_loop.stages import hash_outputs
 from morphloop.sim import default_body
 
@@ -75,7 +74,7 @@ def test_a_result_is_valid_while_nothing_that_it_rests_on_differs():
 
 def test_a_projected_clip_is_not_valid_under_other_gains_or_threads(tmp_path, house):
     def key():
-        folder = ProjectFolder(tmp_path, default_body(), {}, ProjectionConfig(), SelectionConfig(), None)
+        folder = ProjectFolder(tmp_path, default_body())
         hash_code.cache_clear()
         return folder.key(clip)
 
@@ -132,7 +131,6 @@ def outputs(run):
 
 
 def test_the_same_round_at_one_and_two_threads_and_workers_has_the_same_bytes(tmp_path, monkeypatch, at_threads):
-    real = {name: getattr(steps, name) for name in ("project_clips", "update_policy")}
     small = UpdateConfig(
         demonstrations=2,
         tapes=TapeConfig(replace(QUICK, threads=1)),
@@ -154,8 +152,8 @@ def test_the_same_round_at_one_and_two_threads_and_workers_has_the_same_bytes(tm
     for workers, threads in ((0, 2), (2, 1)):
         at_threads(threads)
         monkeypatch.setenv("OMP_NUM_THREADS", str(threads))
-        for name, work in real.items():
-            monkeypatch.setattr(steps, name, partial(work, workers=workers))
+        monkeypatch.setattr(project_folder, "project_clips", lambda *asked, n=workers: project_clips(*asked[:-1], n))
+        monkeypatch.setattr(steps, "update_policy", partial(update_policy, workers=workers))
         run = tmp_path / f"{workers}_{threads}"
         stages = start_run(run, config, lambda *told: None)[0].stages
         assert "generator" in stages["finetune"].manifest["notes"], "every stage has done its work"

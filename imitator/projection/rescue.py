@@ -28,14 +28,14 @@ SUFFIX = "_rescued"
 class RescueConfig:
     """What a stretch must be to be kept."""
 
+    keep: bool = True
+    """Keep the longest good stretch of a clip that is rejected."""
     shortest_s: float = 1.0
     """Least length, seconds."""
     error_m: float = 0.25
     """Largest mean joint error of any tick, metres (PHC's bound in training)."""
     head_drop_m: float = 0.15
     """Most by which the head may be under the reference's, metres: from there on it falls."""
-    max_slide_mm_s: float = 150.0
-    """Largest mean slide of loaded feet over the stretch, mm/s, as the verdict on a clip has it."""
 
 
 def good_ticks(clip: Clip, reference: Clip, config: RescueConfig) -> np.ndarray:
@@ -92,9 +92,12 @@ def cut_rollout(rollout: Rollout, start: int, stop: int, body: Body) -> Rollout:
     )
 
 
-def rescue(whole: Projection, body: Body, config: RescueConfig | None = None) -> Projection | None:
+def rescue(
+    whole: Projection, body: Body, max_slide_mm_s: float, config: RescueConfig | None = None
+) -> Projection | None:
     """The longest good stretch of a projection as one of its own, None if there is none or it does not replay.
 
+    max_slide_mm_s: largest mean slide of loaded feet over it, as the verdict on a clip has it.
     Its source and reference are cut to the same seconds; its provenance says which; it has neither text nor prompt.
     """
     config = config or RescueConfig()
@@ -109,7 +112,7 @@ def rescue(whole: Projection, body: Body, config: RescueConfig | None = None) ->
         return None
     slide = 1e3 * loaded_speeds(foot_loads(rollout, body))  # of each control step, at whose end a tick is
     speed = np.concatenate([np.full((1, 2), np.nan), slide])[: len(good)]
-    found = longest_stretch(good, speed, shortest, config.max_slide_mm_s)
+    found = longest_stretch(good, speed, shortest, max_slide_mm_s)
     if found is None:
         return None
     return _cut(whole, clip, reference, rollout, *found, body)

@@ -1,13 +1,14 @@
-"""A folder of projected clips that can be killed and taken up: what is finished, what is kept, what was rescued.
+"""Projecting clips into a folder that can be killed and taken up: the project stage, of the loop and of `project`.
 
 A clip is finished when its record carries the key of its input, of the config and of the code; the record is written
-last, after every other file of the clip, and each file atomically. What has another key is done anew.
+last, after every other file of the clip, and each file atomically. What has another key is done anew. Of a clip that is
+rejected the longest good stretch is kept as a clip of its own, which has no text and which nobody learns from.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,13 @@ from typing import Any
 from morphloop.base import MotionError, write_json
 from morphloop.base.results import Basis, basis, hash_json, result_key
 from morphloop.base.threads import held_threads
-from morphloop.imitator import Projection, ProjectionConfig
+from morphloop.imitator import Policy, Projection, ProjectionConfig, project_clips
 from morphloop.imitator.projection.rescue import SUFFIX, RescueConfig, rescue
 from morphloop.metrics import measure
 from morphloop.motion import Clip, JointTrack, save_clip
-from morphloop.motion.own_outputs import CONFIG, config_of
-from morphloop.refinement_loop import SelectionConfig, evidence, judge, load_record, measured, save_projection
-from morphloop.refinement_loop.records import (
+from morphloop.sim import Body
+
+from .records import (
     CLIPS,
     RECORDS,
     REFERENCES,
@@ -29,54 +30,71 @@ from morphloop.refinement_loop.records import (
     SOURCES,
     Record,
     broken_links,
+    evidence,
     finite,
+    load_record,
+    measured,
+    save_projection,
     sealed,
 )
-from morphloop.refinement_loop.stages import CODE, OWN_CODE
-from morphloop.refinement_loop.timing import TIMING
-from morphloop.sim import Body
+from .selection import SelectionConfig, judge
+from .stages import CODE, OWN_CODE
+from .timing import append_timing
 
-from .console import writable_folder
-
-FILES = (CONFIG, "manifest.jsonl", TIMING)
 FOLDERS = (SOURCES, REFERENCES, CLIPS, ROLLOUTS, RECORDS)
-"""What `project` writes into its folder."""
-OURS = ("cli/project.py", "cli/project_folder.py")
-"""Files of this folder that a result rests on."""
-
-
-def project_place(out: Path) -> Path:
-    """A folder for projected clips, made if need be. MotionError if it holds somebody else's config.json, which ours
-    would replace, or a link, a pipe or the like where files of ours go."""
-    place = writable_folder(out)
-    had = config_of(place)
-    if (place / CONFIG).exists() and (had is None or "rounds" in had):
-        what = "a run of the loop" if had else f"a {CONFIG} that is not of `morphloop project`"
-        raise MotionError(f"{out}: holds {what}, expected a folder of its own")
-    for names, kind, fits in ((FILES, "file", Path.is_file), (FOLDERS, "folder", Path.is_dir)):
-        for path in (place / name for name in names):
-            if path.is_symlink() or (path.exists() and not fits(path)):
-                what = "is a link" if path.is_symlink() else f"is no {kind}"
-                raise MotionError(f"{path}: {what}, expected a {kind} of morphloop's own there")
-    return place
+"""What projecting writes into its folder."""
 
 
 @dataclass(frozen=True)
 class ProjectFolder:
     """Where projected clips go and by which rules.
 
-    folder: the place; body: what they are tracked on; models: hash of each model that has a hand in it; config: of the
-    projection; selection: of the verdict; cut: of the rescue, None for none; broken: files of finished clips that were
-    found changed since.
+    folder: the place; body: what they are tracked on; policy: what has a hand in it, None for none; projection,
+    selection, rescue: how they are tracked, judged, and cut where they are rejected; number: of the loop's round;
+    broken: files of finished clips that were found changed since.
     """
 
     folder: Path
     body: Body
-    models: Mapping[str, str]
-    config: ProjectionConfig
-    selection: SelectionConfig
-    cut: RescueConfig | None
+    policy: Policy | None = None
+    projection: ProjectionConfig = field(default_factory=ProjectionConfig)
+    selection: SelectionConfig = field(default_factory=SelectionConfig)
+    rescue: RescueConfig = field(default_factory=RescueConfig)
+    number: int | None = None
     broken: list[str] = field(default_factory=list)
+
+    def project(
+        self,
+        clips: Sequence[Clip],
+        tick: Callable[[int, int], None] = lambda done, total: None,
+        joints: Mapping[str, JointTrack] | None = None,
+        workers: int | None = None,
+        on_broken: Callable[[str], None] = lambda link: None,
+    ) -> tuple[list[Record], dict[str, str]]:
+        """Project the clips that are not finished; the rows of all, in order, what was rescued of a clip after it, and
+        by name why clips were not tried because the machine failed.
+
+        joints: by name what was read as joint positions; on_broken: told of files of finished clips that were changed,
+        whose clips are done again.
+        """
+        done = {clip.name: rows for clip in clips if (rows := self.finished(clip)) is not None}
+        for link in self.broken:
+            on_broken(link)
+        faults: dict[str, str] = {}
+        tick(len(done), len(clips))
+
+        def keep(projection: Projection) -> None:
+            name = projection.source.name
+            if projection.fault:  # no verdict: the next run tries it again
+                faults[name] = str(projection.reason)
+                return
+            append_timing(self.folder, "clip", name, projection.wall_s)
+            done[name] = self.keep(projection, (joints or {}).get(name))
+            tick(len(done), len(clips))
+
+        left = [clip for clip in clips if clip.name not in done]
+        project_clips(left, self.policy, self.projection, keep, self.body, workers)
+        return [row for clip in clips for row in done.get(clip.name, [])], faults
 
     def settings(self) -> dict[str, Any]:
         """Everything but the input that a result depends on, as plain JSON values."""
@@ -85,14 +103,14 @@ class ProjectFolder:
 
     def _basis(self, inputs: Mapping[str, Any]) -> Basis:
         settings = {
-            "projection": asdict(self.config),
+            "projection": asdict(self.projection),
             "selection": asdict(self.selection),
-            "rescue": None if self.cut is None else asdict(self.cut),
-            "models": dict(self.models),
+            "rescue": asdict(self.rescue),
+            "models": {} if self.policy is None else {"policy": self.policy.hash},
             "body": self.body.hash,
             "threads": held_threads(),
         }
-        return basis((*CODE["project"], *OWN_CODE, *OURS), inputs, settings)
+        return basis((*CODE["project"], *OWN_CODE), inputs, settings)
 
     def key(self, clip: Clip) -> str:
         """Key of what comes of a clip under these settings."""
@@ -136,7 +154,7 @@ class ProjectFolder:
         row = self._written(projection)
         row["before_joints"] = None if joints is None else finite(measure(joints).values)
         part = None
-        if row["verdict"] == "rejected" and self.cut is not None:
+        if row["verdict"] == "rejected" and self.rescue.keep:
             part = self._rescued(projection)
         row |= {"rescued_as": None if part is None else part["name"], "key": self.key(projection.source)}
         row = sealed(row, self.folder)
@@ -145,7 +163,7 @@ class ProjectFolder:
 
     def _written(self, projection: Projection) -> Record:
         """Write a projection's files; its row with figures and verdict."""
-        record = save_projection(self.folder, projection)
+        record = save_projection(self.folder, projection, self.number)
         row = record | measured(self.folder, record["name"], self.body)
         row |= asdict(judge(evidence(row), self.selection))
         row["settings"] = hash_json(json.loads(json.dumps(self.settings())))
@@ -153,7 +171,7 @@ class ProjectFolder:
 
     def _rescued(self, projection: Projection) -> Record | None:
         """The row of the stretch that was saved of a rejected clip, None if there is none that would be accepted."""
-        part = rescue(projection, self.body, self.cut)
+        part = rescue(projection, self.body, self.selection.max_slide_mm_s, self.rescue)
         if part is None:
             return None
         row = self._written(part)
@@ -163,7 +181,8 @@ class ProjectFolder:
         assert part.clip is not None  # what was accepted was simulated
         span = part.clip.provenance.notes["rescued"]
         row |= {"verdict": "rescued", "rescued_of": span["of"], "from_s": span["from_s"], "to_s": span["to_s"]}
-        save_clip(self.folder / CLIPS / f"{row['name']}.npz", part.clip.with_provenance(verdict="rescued"))
+        kept = part.clip.with_provenance(verdict="rescued", round=self.number)
+        save_clip(self.folder / CLIPS / f"{row['name']}.npz", kept)
         row = sealed(row, self.folder)
         write_json(self.folder / RECORDS / f"{row['name']}.json", row)
         return row
