@@ -54,8 +54,8 @@ class LoopRun:
     """Seed of everything."""
     seconds: tuple[float, float] = (3.0, 4.0)
     """Shortest and longest motion of a generated clip."""
-    imitate_updates: int = 3
-    """Updates of the policy in each round; 0 leaves it as it is. With its demonstrations 2 minutes on two cores."""
+    imitate_updates: int = 2
+    """Updates of the policy in each round; 0 leaves it as it is. With its demonstrations 90 s on two cores."""
     imitate_demonstrations: int = 12
     """Clips of a round that the expert demonstrates to the policy, at most."""
     imitate_budget_s: float | None = None

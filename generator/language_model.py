@@ -159,16 +159,11 @@ class MotionLanguageModel(nn.Module):
 
     def loss(self, batch: Batch) -> torch.Tensor:
         """Mean cross-entropy over trained places, nats a token; only those are scored."""
-        parts = self.trained_scores(batch)
-        total = sum(F.cross_entropy(scores, targets, reduction="sum") for scores, targets in parts)
-        return total / (batch.targets != IGNORE).sum()
-
-    def trained_scores(self, batch: Batch) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """Logits (N, V) and targets (N,) of the trained places of each stream."""
         hidden = self.backbone(inputs_embeds=self.embed(batch.ids), use_cache=False).last_hidden_state
-        parts = []
+        total = hidden.new_zeros(())
         for stream, head in enumerate(self.heads):
             targets = batch.targets[:, stream]
             trained = targets != IGNORE
-            parts.append((hidden[trained] @ head @ self.table.T, targets[trained]))
-        return parts
+            scores = hidden[trained] @ head @ self.table.T
+            total = total + F.cross_entropy(scores, targets[trained], reduction="sum")
+        return total / (batch.targets != IGNORE).sum()

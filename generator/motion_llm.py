@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from morphloop.base import MotionError, write_json
 from morphloop.base.random_streams import own_streams
@@ -30,7 +29,7 @@ from .language_model import LanguageModelConfig, MotionLanguageModel
 from .patterns import PATTERNS
 from .protocol import FinetuneConfig, FinetuneReport, Seconds
 from .sampling import Sampling, sample_motion, sample_text
-from .sequences import IGNORE, Batch, Vocabulary, collate
+from .sequences import Vocabulary, collate
 from .text import TextTokenizer
 from .tokenizer import MotionTokenizer, TokenizerConfig
 from .training import TO_TEXT, Budget, Example, TrainingRun, deal, language_loss, make_examples, make_pairs
@@ -211,7 +210,7 @@ class MotionLLM:
             torch.manual_seed(config.seed * 1_000_003 + step)  # dropout
             drawn = [part[k] for part, n, own in sets for k in deal(len(part), n, step, 2 * config.seed + own)]
             pairs = make_pairs(drawn, TO_TEXT, self.vocabulary, self.pattern, rng)
-            run.update(anchored_loss(model, self.model, collate(pairs, self.vocabulary.blank), config.kl_weight))
+            run.update(model.loss(collate(pairs, self.vocabulary.blank)))
         return model.eval(), run
 
     def hash(self) -> str:
@@ -256,21 +255,6 @@ class MotionLLM:
         text, tokenizer = TextTokenizer.load(folder / "text_tokenizer.json"), load_tokenizer(folder)
         model = load_weights(folder / "lm.safetensors", lambda: MotionLanguageModel(config))
         return cls(text, tokenizer, model, sampling, report)
-
-
-def anchored_loss(model: MotionLanguageModel, anchor: MotionLanguageModel, batch: Batch, weight: float) -> torch.Tensor:
-    """Mean cross-entropy plus `weight` times KL(anchor | model), both over trained places, nats a token."""
-    if weight == 0.0:
-        return model.loss(batch)
-    parts = model.trained_scores(batch)
-    with torch.no_grad():
-        before = anchor.trained_scores(batch)
-    total = torch.zeros(())
-    for (scores, targets), (fixed, _) in zip(parts, before, strict=True):
-        total = total + F.cross_entropy(scores, targets, reduction="sum")
-        apart = F.kl_div(scores.log_softmax(-1), fixed.log_softmax(-1), reduction="sum", log_target=True)
-        total = total + weight * apart
-    return total / (batch.targets != IGNORE).sum()
 
 
 def _report(values: dict[str, Any]) -> FinetuneReport:

@@ -29,8 +29,6 @@ class FinetuneConfig:
     """Peak rate of AdamW."""
     replay_share: float = 0.75
     """Share of every batch that is drawn from the replay clips, where there are any."""
-    kl_weight: float = 0.0
-    """Weight of the divergence from the generator that is tuned, nats a token over the whole batch; 0 for none."""
     seed: int = 0
     """Of the batches."""
 
