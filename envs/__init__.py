@@ -4,7 +4,17 @@
 import gymnasium
 
 from .balance import Balance, BalanceGains, default_gains
-from .reference import MotionLibrary, build_library, prepare
+from .reference import (
+    PREPROCESSING,
+    MotionLibrary,
+    Reference,
+    build_library,
+    make_reference,
+    prepare,
+    preprocessed,
+    reference_of,
+    stack,
+)
 from .rewards import RewardConfig
 from .terminations import EVALUATION_DISTANCE
 from .tracking import (
@@ -20,10 +30,12 @@ from .tracking import (
 
 __all__ = [
     "EVALUATION_DISTANCE",
+    "PREPROCESSING",
     "Balance",
     "BalanceGains",
     "MotionLibrary",
     "Observer",
+    "Reference",
     "RewardConfig",
     "StepResult",
     "TaskConfig",
@@ -32,9 +44,13 @@ __all__ = [
     "build_library",
     "default_gains",
     "feedback_entries",
+    "make_reference",
     "observation_layout",
     "observation_size",
     "prepare",
+    "preprocessed",
+    "reference_of",
+    "stack",
 ]
 
 gymnasium.register(

@@ -1,7 +1,8 @@
 """What is tracked: clips made ready for physics, and a library of them as stacked tensors.
 
 `prepare` applies one transform to a whole clip (Morph, arXiv 2411.14951, figure 4): the input itself stays untouched
-and is what `before` figures are measured on. A library is read at whole frames by row, or at any moment between them by
+and is what `before` figures are measured on. A `Reference` is made once a clip and handed along, for its PD targets
+take inverse dynamics of every frame. A library is read at whole frames by row, or at any moment between them by
 interpolation, either way by indices alone.
 """
 
@@ -27,9 +28,12 @@ from morphloop.motion.rotations import (
 )
 from morphloop.sim import CONTROL_HZ, FEET, Body, JointState, Kinematics
 
+from .conditioning import ConditioningConfig, condition
 from .feedforward import feedforward_torques
 from .stances import planted_feet
 
+PREPROCESSING = ConditioningConfig(smooth=False, hold_feet=True, balance=False)
+"""What is done to a reference unless somebody asks for something else; policies are trained on such references."""
 MAX_TILT = np.radians(10.0)
 """First-frame tilt of the root over the feet beyond which the whole clip is turned upright (Morph's release)."""
 LEVEL_M = 0.01
@@ -115,6 +119,53 @@ def servo_targets(clip: Clip, body: Body) -> np.ndarray:
 
 
 @dataclass(frozen=True)
+class Reference:
+    """A clip of T frames as a body is to track it.
+
+    prepared: the clip by `prepare`, which errors are taken against; clip: that after preprocessing, which is tracked.
+    In single precision, as a library has them: qpos (T, nq); qvel (T, nv); target (T, nu) PD targets that follow the
+    clip. planted: (T, 2) bool, whether it means the left and right foot to stand still: low and slow.
+    """
+
+    prepared: Clip
+    clip: Clip
+    qpos: np.ndarray
+    qvel: np.ndarray
+    target: np.ndarray
+    planted: np.ndarray
+
+    @property
+    def name(self) -> str:
+        return self.clip.name
+
+    @property
+    def num_frames(self) -> int:
+        return self.clip.num_frames
+
+
+def preprocessed(prepared: Clip, body: Body, config: ConditioningConfig) -> Clip:
+    """A prepared clip with the help that `config` asks for; the clip itself where that is none."""
+    if not (config.smooth or config.hold_feet or config.balance):
+        return prepared
+    return condition(prepared, planted_feet(prepared, body), body, config)
+
+
+def make_reference(clip: Clip, body: Body, preprocessing: ConditioningConfig = PREPROCESSING) -> Reference:
+    """What to track of a clip. MotionError if it cannot be prepared."""
+    return reference_of(prepare(clip, body), body, preprocessing)
+
+
+def reference_of(prepared: Clip, body: Body, preprocessing: ConditioningConfig | None = None) -> Reference:
+    """The same of a clip that `prepare` made ready; tracked as it is if `preprocessing` is None."""
+    clip = prepared if preprocessing is None else preprocessed(prepared, body, preprocessing)
+    qpos, qvel, target = (
+        values.astype(np.float32)
+        for values in (body.qpos_from_clip(clip), generalised_velocity(clip, body), servo_targets(clip, body))
+    )
+    return Reference(prepared, clip, qpos, qvel, target, planted_feet(clip, body))
+
+
+@dataclass(frozen=True)
 class Between:
     """N moments between two frames of clips. before, after: rows (N, ...); share: (N, ...) of the way, 0 to 1."""
 
@@ -188,28 +239,27 @@ class MotionLibrary:
         return torch.cat([at.line(self.qpos[:, :3]), turns.flatten(1)], dim=1)
 
 
-def build_library(
-    clips: Sequence[Clip],
-    body: Body,
-    device: torch.device | str = "cpu",
-    targets: Sequence[np.ndarray] | None = None,
-) -> MotionLibrary:
-    """Stack clips that `prepare` made ready. targets: (T, nu) of each clip where `servo_targets` is known already.
+def build_library(clips: Sequence[Clip | Reference], body: Body, device: torch.device | str = "cpu") -> MotionLibrary:
+    """Stack clips that `prepare` made ready, or references of clips where those are there already.
 
     MotionError if there are none, or more than the device has memory for.
     """
-    if not clips:
+    _check_memory(clips, body, torch.device(device))
+    return stack([each if isinstance(each, Reference) else reference_of(each, body) for each in clips], body, device)
+
+
+def stack(references: Sequence[Reference], body: Body, device: torch.device | str = "cpu") -> MotionLibrary:
+    """References as one library. MotionError as in `build_library`."""
+    if not references:
         raise MotionError("no clips to track, expected at least one")
-    length = torch.tensor([c.num_frames for c in clips], device=device)
-    library = _empty_library(clips, body, length, torch.device(device))
+    _check_memory(references, body, torch.device(device))
+    length = torch.tensor([each.num_frames for each in references], device=device)
+    library = _empty_library([each.clip for each in references], body, length, torch.device(device))
     first = 0
-    for place, clip in enumerate(clips):
-        rows = slice(first, first + clip.num_frames)
-        library.qpos[rows] = torch.from_numpy(body.qpos_from_clip(clip))
-        library.qvel[rows] = torch.from_numpy(generalised_velocity(clip, body))
-        target = servo_targets(clip, body) if targets is None else targets[place]
-        library.target[rows] = torch.from_numpy(target)
-        library.planted[rows] = torch.from_numpy(planted_feet(clip, body))
+    for each in references:
+        rows = slice(first, first + each.num_frames)
+        for name in ("qpos", "qvel", "target", "planted"):
+            getattr(library, name)[rows] = torch.from_numpy(getattr(each, name))
         first = rows.stop
     kinematics = Kinematics(body, device)
     for begin in range(0, first, KINEMATICS_ROWS):
@@ -220,18 +270,28 @@ def build_library(
     return library
 
 
-def _empty_library(clips: Sequence[Clip], body: Body, length: torch.Tensor, device: torch.device) -> MotionLibrary:
-    """A library with room for the clips, whose numbers are not yet there."""
-    frames, joints = int(length.sum()), body.skeleton.num_joints
-    widths = (body.model.nq, body.model.nv, body.model.nu, 3 * joints, 4 * joints, 3 * joints, 3 * joints)
-    needed, free = frames * (4 * sum(widths) + len(FEET)), free_memory(device)
+def _library_widths(body: Body) -> tuple[int, ...]:
+    """Numbers of a frame in a library: qpos, qvel, target; positions, rotations, velocities and spins of joints."""
+    joints = body.skeleton.num_joints
+    return body.model.nq, body.model.nv, body.model.nu, 3 * joints, 4 * joints, 3 * joints, 3 * joints
+
+
+def _check_memory(clips: Sequence[Clip | Reference], body: Body, device: torch.device) -> None:
+    """MotionError if a library of the clips is more than the device has memory for."""
+    frames = sum(clip.num_frames for clip in clips)
+    needed, free = frames * (4 * sum(_library_widths(body)) + len(FEET)), free_memory(device)
     if needed > free:
         who = clips[0].name if len(clips) == 1 else f"{len(clips)} clips"
         raise MotionError(
             f"{who}: {frames} frames need {needed / 1e9:.1f} GB on {device}, {free / 1e9:.1f} GB are free; "
             "expected fewer or shorter clips"
         )
-    qpos, qvel, target, *state = (torch.empty(frames, width, device=device) for width in widths)
+
+
+def _empty_library(clips: Sequence[Clip], body: Body, length: torch.Tensor, device: torch.device) -> MotionLibrary:
+    """A library with room for the clips, whose numbers are not yet there."""
+    frames, joints = int(length.sum()), body.skeleton.num_joints
+    qpos, qvel, target, *state = (torch.empty(frames, width, device=device) for width in _library_widths(body))
     return MotionLibrary(
         clips=tuple(clips),
         start=torch.cumsum(length, 0) - length,

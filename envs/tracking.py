@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
-import numpy as np
 import torch
 
 from morphloop.base import MotionError
@@ -22,7 +21,7 @@ from morphloop.sim import Body, CpuPhysics, JointState, Kinematics, Physics, Ser
 from . import observations, rewards
 from .balance import Balance
 from .playback import Playback
-from .reference import MotionLibrary, build_library
+from .reference import MotionLibrary, Reference, build_library
 from .rewards import RewardConfig
 from .sampling import FLOOR, StartSampler
 from .terminations import TRAINING_DISTANCE, mean_distance
@@ -220,9 +219,9 @@ class Observer:
 class TrackingEnv:
     """N environments of the tracking task on one physics backend.
 
-    clips: made ready by `prepare`; body: the body; num_envs: N; seed: of starts; physics: a backend, CPU if None, whose
-    models may differ from environment to environment; prior: reward term handed in by the imitator; targets:
-    (T, nu) servo targets of each clip where they are known already.
+    clips: made ready by `prepare`, or references of clips; body: the body; num_envs: N; seed: of starts; physics: a
+    backend, CPU if None, whose models may differ from environment to environment; prior: reward term handed in by the
+    imitator.
     want_final: whether StepResult has `final_obs`, which costs a second observation where resets go by mask.
     play: how clips are played, None where they run at their own speed to the body they were made for; `frame` (N,) is
     then whole, else it need not be.
@@ -230,20 +229,19 @@ class TrackingEnv:
 
     def __init__(
         self,
-        clips: Sequence[Clip],
+        clips: Sequence[Clip | Reference],
         body: Body,
         num_envs: int,
         config: TaskConfig | None = None,
         seed: int = 0,
         physics: Physics | None = None,
         prior: PriorReward | None = None,
-        targets: Sequence[np.ndarray] | None = None,
     ):
         self.config = config or TaskConfig()
         self.body, self.num_envs, self.prior = body, num_envs, prior
         self.physics: Physics = physics or CpuPhysics(body, num_envs)
         device = self.physics.device
-        self.library = build_library(clips, body, device, targets)
+        self.library = build_library(clips, body, device)
         self.observer = Observer(body, self.library, device)
         self.generator = torch.Generator(device=device).manual_seed(seed)
         self.sampler = StartSampler(self.library, self.generator, self.config.start_floor)

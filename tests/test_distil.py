@@ -16,7 +16,7 @@ import torch
 
 from morphloop.base import MachineFault, MotionError, limit
 from morphloop.cli.train_imitator import TrainImitator
-from morphloop.envs import Observer, build_library, feedback_entries, prepare
+from morphloop.envs import Observer, Reference, build_library, feedback_entries, prepare, reference_of
 from morphloop.imitator import (
     AugmentConfig,
     DistilConfig,
@@ -36,6 +36,7 @@ from morphloop.imitator import (
 )
 from morphloop.imitator.bench.bench import zero_policy
 from morphloop.imitator.demonstrations import demonstrations as tapes
+from morphloop.imitator.demonstrations.demonstrations import load_tapes
 from morphloop.imitator.demonstrations.distil import Ride, TapeDeck
 from morphloop.imitator.demonstrations.variations import vary
 from morphloop.imitator.demonstrations.warm_start import failing_first, training_order
@@ -62,7 +63,7 @@ def walk(body: Body) -> Clip:
 
 @pytest.fixture(scope="module")
 def tape(body: Body, walk: Clip, tmp_path_factory: pytest.TempPathFactory) -> Tape:
-    paths = record_tapes([walk], tmp_path_factory.mktemp("tapes"), body, QUICK, workers=0)
+    paths = record_tapes([reference_of(walk, body)], tmp_path_factory.mktemp("tapes"), body, QUICK, workers=0)
     found = load_tape(paths[0], body)
     assert found is not None
     return found
@@ -110,7 +111,7 @@ def test_every_body_that_leaves_a_tape_counts(body: Body, tape: Tape) -> None:
 
 
 def test_tapes_are_made_once_and_a_recording_can_be_cut_short(body: Body, walk: Clip, tmp_path: Path) -> None:
-    clips = [walk, replace(walk.slice(5, 30), name="part")]
+    clips = [reference_of(clip, body) for clip in (walk, replace(walk.slice(5, 30), name="part"))]
     told: list[str] = []
     first = record_tapes(clips, tmp_path, body, QUICK, 0, lambda: not told, lambda name, ticks, why: told.append(name))
     assert told == ["walk"]
@@ -119,17 +120,17 @@ def test_tapes_are_made_once_and_a_recording_can_be_cut_short(body: Body, walk: 
     both = record_tapes(clips, tmp_path, body, QUICK, 0, on_tape=lambda name, ticks, why: told.append(name))
     assert told == ["walk", "part"]
     assert both[0].stat().st_mtime_ns == stamp
-    assert [path.stem for path in both] == [clip.id for clip in clips]
+    assert [path.stem for path in both] == [each.clip.id for each in clips]
 
 
 def test_workers_record_the_same_tape(body: Body, walk: Clip, tape: Tape, tmp_path: Path) -> None:
-    path = record_tapes([walk], tmp_path, body, QUICK, workers=1)[0]
+    path = record_tapes([reference_of(walk, body)], tmp_path, body, QUICK, workers=1)[0]
     other = load_tape(path, body)
     assert other is not None
     assert len(other) == len(tape)
     for name in ("qpos", "qvel", "force", "ctrl", "gain"):
         np.testing.assert_allclose(getattr(other, name)[:5], getattr(tape, name)[:5], rtol=1e-3, atol=1e-3)
-    assert other.clip.id == walk.id
+    assert other.reference.clip.id == walk.id
 
 
 def test_a_clip_that_is_lost_leaves_its_beginning_or_an_empty_tape(body: Body, walk: Clip, tmp_path: Path) -> None:
@@ -140,13 +141,13 @@ def test_a_clip_that_is_lost_leaves_its_beginning_or_an_empty_tape(body: Body, w
     root[5:, 2] += 3.0
     early = replace(walk, root_pos=root, name="early")
     told: list[tuple[str, int | None]] = []
-    paths = record_tapes(
-        [late, early], tmp_path, body, QUICK, 0, on_tape=lambda name, ticks, why: told.append((name, ticks))
-    )
+    both = [reference_of(late, body), reference_of(early, body)]
+    paths = record_tapes(both, tmp_path, body, QUICK, 0, on_tape=lambda name, ticks, why: told.append((name, ticks)))
     assert load_tape(paths[1], body) is None
     assert told[1] == ("early", 0)
     kept = load_tape(paths[0], body)
     assert (0 if kept is None else len(kept)) == told[0][1] < 25
+    assert len(load_tapes(both, tmp_path, body)) == (0 if kept is None else 1)
 
 
 def test_a_recording_that_dies_costs_one_tape(body: Body, walk: Clip, tmp_path: Path, monkeypatch) -> None:
@@ -157,7 +158,7 @@ def test_a_recording_that_dies_costs_one_tape(body: Body, walk: Clip, tmp_path: 
 
     monkeypatch.setattr(tapes, "run_tasks", run)
     told: list[tuple[str, int | None, str | None]] = []
-    clips = [walk, replace(walk.slice(0, 26), name="part")]
+    clips = [reference_of(clip, body) for clip in (walk, replace(walk.slice(0, 26), name="part"))]
     with pytest.raises(MachineFault, match=r"1 of 2 processes .* died \(walk: killed by signal 9\); run it again"):
         record_tapes(clips, tmp_path, body, QUICK, workers=1, on_tape=lambda *row: told.append(row))
     assert told[0] == ("walk", None, "killed by signal 9")
@@ -167,7 +168,7 @@ def test_a_recording_that_dies_costs_one_tape(body: Body, walk: Clip, tmp_path: 
 
 
 def test_what_is_not_a_tape_of_this_body_is_refused(body: Body, walk: Clip, tmp_path: Path) -> None:
-    path = record_tapes([walk], tmp_path, body, QUICK, workers=0)[0]
+    path = record_tapes([reference_of(walk, body)], tmp_path, body, QUICK, workers=0)[0]
     with pytest.raises(MotionError, match=f"recorded with body {body.hash}, asked for 'smpl24_hinge'"):
         load_tape(path, default_body("hinge"))
     path.write_bytes(path.read_bytes()[:-200])
@@ -183,7 +184,7 @@ def test_a_policy_comes_nearer_to_the_expert(body: Body, tape: Tape) -> None:
     assert [row["update"] for row in rows] == list(range(1, 13))
     assert rows[-1]["env_steps"] == len(rows) * SHORT.steps * SHORT.envs
     assert not torch.equal(policy.std, torch.ones_like(policy.std)), "the normaliser was fitted"
-    observer = Observer(body, build_library([tape.clip], body))
+    observer = Observer(body, build_library([tape.reference], body))
     frame, clip = torch.arange(len(tape)), torch.zeros(len(tape), dtype=torch.long)
     qpos, qvel, force = (torch.from_numpy(getattr(tape, name)) for name in ("qpos", "qvel", "force"))
     state = observer.kinematics(qpos, qvel)
@@ -265,10 +266,13 @@ def test_a_warm_start_is_kept_and_not_made_twice(body: Body, walk: Clip, tmp_pat
 def test_what_a_policy_loses_comes_first_with_some_of_the_rest(
     body: Body, walk: Clip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clips = [replace(walk, name=name) for name in ("ok1", "lost1", "ok2", "lost2", "lost3", "lost4", "lost5")]
+    clips = [
+        reference_of(replace(walk, name=name), body)
+        for name in ("ok1", "lost1", "ok2", "lost2", "lost3", "lost4", "lost5")
+    ]
 
-    def rolled(policy: Policy, ready: list[Clip], body: Body) -> list[Clip]:
-        return [clip.slice(0, 20) if clip.name.startswith("lost") else clip for clip in ready]
+    def rolled(policy: Policy, references: list[Reference], body: Body) -> list[Clip]:
+        return [each.clip.slice(0, 20) if each.name.startswith("lost") else each.clip for each in references]
 
     monkeypatch.setattr(sys.modules[warm_start.__module__], "rollouts_in_batches", rolled)
     found = [clip.name for clip in failing_first(zero_policy(body), clips, body)]

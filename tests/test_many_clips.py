@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from morphloop.base import MotionError
-from morphloop.envs import prepare
+from morphloop.envs import prepare, reference_of
 from morphloop.imitator import IlqrConfig, ProjectionConfig, new_policy, project_clips
 from morphloop.imitator.optimal_control import many_clips
 from morphloop.imitator.optimal_control.many_clips import track_clips, track_message
@@ -36,11 +36,11 @@ def squats() -> list[Clip]:
 @pytest.fixture(scope="module")
 def by_two(body: Body, squats: list[Clip]) -> dict[int, many_clips.Tracked]:
     """What two workers make of them."""
-    return dict(track_clips([prepare(clip, body) for clip in squats], body, QUICK, workers=2))
+    return dict(track_clips([reference_of(prepare(clip, body), body) for clip in squats], body, QUICK, workers=2))
 
 
 def test_workers_change_nothing(body: Body, squats: list[Clip], by_two: dict[int, many_clips.Tracked]):
-    references = [prepare(clip, body) for clip in squats]
+    references = [reference_of(prepare(clip, body), body) for clip in squats]
     (alone,) = dict(track_clips(references[1:2], body, QUICK, workers=1)).values()
     assert sorted(by_two) == [0, 1, 2]
     for place, tracked in by_two.items():
@@ -89,7 +89,7 @@ def test_a_clip_too_large_for_memory_says_so(body: Body, squats: list[Clip], mon
     def full(clips, body):
         raise MemoryError
 
-    monkeypatch.setattr(many_clips, "build_library", full)
+    monkeypatch.setattr(many_clips, "stack", full)
     (projection,) = project_clips(squats[:1], config=ALONE, body=body, workers=0)
     assert projection.clip is None
     assert projection.reason == "squat0: 9 frames do not fit into memory, cut it into shorter clips"

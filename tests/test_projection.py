@@ -18,7 +18,7 @@ import torch
 from morphloop.base import MotionError
 from morphloop.cli import main
 from morphloop.cli.project import BALANCE, HOLD_FEET, SMOOTH, read_all
-from morphloop.envs import Observer, build_library, prepare
+from morphloop.envs import Observer, Reference, build_library, prepare, reference_of
 from morphloop.envs.conditioning import ConditioningConfig
 from morphloop.imitator import IlqrConfig, Policy, Projection, ProjectionConfig, new_policy, project_clips
 from morphloop.imitator.projection import project as projecting
@@ -108,27 +108,29 @@ def test_a_policys_rollout_is_the_same_to_the_byte_in_any_company(body: Body, sq
     policy = shaky_policy(body)
     squat = prepare(squat, body)
     parts = [squat.slice(k, k + 5 + k) for k in range(0, 35, 1)]
-    together = policy_rollouts(policy, [*parts, squat], body)
-    (alone,) = policy_rollouts(policy, [squat], body)
+    references = [reference_of(clip, body) for clip in [*parts, squat]]
+    together = policy_rollouts(policy, references, body)
+    (alone,) = policy_rollouts(policy, references[-1:], body)
     assert alone.num_frames > 10
     assert np.array_equal(together[-1].qpos, alone.qpos)
     assert np.array_equal(together[-1].ctrl, alone.ctrl)
-    assert np.array_equal(together[7].qpos, policy_rollouts(policy, [parts[7]], body)[0].qpos)
+    assert np.array_equal(together[7].qpos, policy_rollouts(policy, references[7:8], body)[0].qpos)
 
 
 def test_many_clips_are_rolled_out_in_batches_and_come_back_in_order(
     body: Body, squat: Clip, monkeypatch: pytest.MonkeyPatch
 ):
     policy, squat = shaky_policy(body), prepare(squat, body)
-    clips = [replace(squat.slice(k, k + frames), name=str(k)) for k, frames in enumerate((9, 5, 7, 20, 5))]
+    parts = [replace(squat.slice(k, k + frames), name=str(k)) for k, frames in enumerate((9, 5, 7, 20, 5))]
+    clips = [reference_of(clip, body) for clip in parts]
     whole, sizes = policy_rollouts(policy, clips, body), []
 
-    def counted(policy: Policy, references: list[Clip], body: Body):
+    def counted(policy: Policy, references: list[Reference], body: Body):
         sizes.append(max(clip.num_frames for clip in references) * len(references))
         return policy_rollouts(policy, references, body)
 
     monkeypatch.setattr(projecting, "policy_rollouts", counted)
-    monkeypatch.setattr(projecting, "TAPE_ROWS", 18)
+    monkeypatch.setattr(projecting, "BATCH_ROWS", 18)
     found = rollouts_in_batches(policy, clips, body)
     assert sizes == [10, 18, 20], "a clip that is longer than a batch is one of its own"
     assert [rollout.name for rollout in found] == [clip.name for clip in clips]
@@ -140,7 +142,7 @@ def test_many_clips_are_rolled_out_in_batches_and_come_back_in_order(
 def test_a_clip_too_long_for_memory_fails_alone(body: Body, squat: Clip, monkeypatch: pytest.MonkeyPatch):
     roll = projecting.policy_rollouts
 
-    def small(policy: Policy, references: list[Clip], body: Body):
+    def small(policy: Policy, references: list[Reference], body: Body):
         if any(reference.name == "huge" for reference in references):
             raise MotionError(f"{len(references)} clips: 9 frames need 99.9 GB on cpu, 0.1 GB are free; expected fewer")
         return roll(policy, references, body)
@@ -198,13 +200,13 @@ def test_projection_by_policy_is_certified_and_names_its_policy(body: Body, squa
 # -- help for the reference ------------------------------------------------------------------------------------------
 
 
-def test_errors_are_taken_against_what_was_prepared_not_against_what_was_eased(body: Body, squat: Clip):
+def test_errors_are_taken_against_what_was_prepared_not_against_what_was_preprocessed(body: Body, squat: Clip):
     squat = small(squat, 15, 31)
     slide = np.linspace(0.0, 0.05, 31)[:, None] * [1.0, 0.0, 0.0]
     squat = replace(squat, root_pos=squat.root_pos + slide)
     config = ProjectionConfig(projector="refiner", conditioning=QUIET, ilqr=QUICK)
-    eased = replace(config, conditioning=ConditioningConfig(smooth=True, hold_feet=True, balance=True))
-    (plain,), (helped,) = (project_clips([squat], config=c, body=body) for c in (config, eased))
+    more = replace(config, conditioning=ConditioningConfig(smooth=True, hold_feet=True, balance=True))
+    (plain,), (helped,) = (project_clips([squat], config=c, body=body) for c in (config, more))
     prepared = prepare(squat, body)
     for projection in (plain, helped):
         assert projection.source is squat

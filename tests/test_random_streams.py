@@ -14,7 +14,7 @@ import torch
 
 from morphloop.base.random_streams import own_streams
 from morphloop.cli.console import SHIPPED_GENERATOR, SHIPPED_POLICY, shipped
-from morphloop.envs import TrackingEnv, prepare
+from morphloop.envs import TrackingEnv, make_reference, prepare
 from morphloop.generator import (
     Budget,
     FinetuneConfig,
@@ -128,7 +128,7 @@ def test_an_imitator_draws_from_streams_of_its_own(clip: Clip, tmp_path: Path) -
     train = _train(clip)
     with untouched():
         train()
-    (path,) = record_tapes([prepare(clip, body)], tmp_path, body, TapeConfig(QUICK), workers=0)
+    (path,) = record_tapes([make_reference(clip, body)], tmp_path, body, TapeConfig(QUICK), workers=0)
     tape = load_tape(path, body)
     assert tape is not None
     with untouched():

@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from morphloop.base import MotionError
-from morphloop.envs import TaskConfig, TrackingEnv, prepare
+from morphloop.envs import PREPROCESSING, TaskConfig, TrackingEnv, prepare, preprocessed
 from morphloop.imitator import (
     ImitatorConfig,
     PpoConfig,
@@ -30,7 +30,6 @@ from morphloop.imitator import (
     read_log,
     train_imitator,
 )
-from morphloop.imitator.projection.project import EASE
 from morphloop.imitator.training import train as training
 from morphloop.imitator.training.checkpoint import (
     CHECKPOINT_FILE,
@@ -40,7 +39,6 @@ from morphloop.imitator.training.checkpoint import (
 )
 from morphloop.imitator.training.policy import HIDDEN
 from morphloop.imitator.training.ppo import Sb3Trainer, fit_normaliser
-from morphloop.imitator.training.references import eased
 from morphloop.imitator.training.trainer import Trainer, World
 from morphloop.motion import Clip, make_corpus
 from morphloop.sim import Body, Variation, default_body
@@ -310,7 +308,7 @@ def test_a_policy_is_trained_on_what_projection_would_track(body: Body, squat: C
     wave = 0.02 * np.sin(np.linspace(0.0, 6.0, squat.num_frames))
     hovers = replace(squat, root_pos=squat.root_pos + wave[:, None] * [0.0, 0.0, 1.0])
     env = training._task([hovers], body, SMALL, World.here())
-    expected = eased(prepare(hovers, body), body, EASE)
+    expected = preprocessed(prepare(hovers, body), body, PREPROCESSING)
     np.testing.assert_array_equal(env.library.clips[0].positions, expected.positions)
     assert np.abs(expected.positions - prepare(hovers, body).positions).max() > 0.005
 

@@ -16,16 +16,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from morphloop.envs import EVALUATION_DISTANCE, Observer, build_library, prepare
+from morphloop.envs import EVALUATION_DISTANCE, Observer, Reference, make_reference, stack
 from morphloop.envs.terminations import lost
 from morphloop.metrics import track_errors
 from morphloop.motion import Clip
 from morphloop.sim import Backend, Body, Physics, default_body, make_physics
 
 from ..optimal_control.candidates import Guidance, padded
-from ..projection.project import EASE
 from ..training.policy import Policy
-from ..training.references import eased
 from .sets import SETS, load_set
 from .speed import NO_CUDA, PACKAGES
 
@@ -48,11 +46,11 @@ class Track:
 
 
 @torch.no_grad()
-def track(policy: Policy, references: Sequence[Clip], physics: Physics) -> Track:
-    """Track prepared clips, one an environment, each to its end or to where it is lost: `policy_rollouts` on any
+def track(policy: Policy, references: Sequence[Reference], physics: Physics) -> Track:
+    """Track references, one an environment, each to its end or to where it is lost: `policy_rollouts` on any
     backend. All environments are stepped until the last one is done."""
     device, count = physics.device, len(references)
-    library = build_library(references, physics.body, device)
+    library = stack(references, physics.body, device)
     observer = Observer(physics.body, library, device)
     guidance = Guidance(observer, policy.copy().to(device).eval())
     rows = torch.arange(padded(count), device=device).clamp(max=count - 1)  # torch works on whole blocks
@@ -87,24 +85,23 @@ def compare_backends(
 ) -> dict[str, Any]:
     """Verdicts and figures of a policy on clips, on CPU and on mujoco_warp's `device`; `differ` names the clips whose
     verdict is not the same. MotionError if a clip cannot be prepared, or without mujoco_warp."""
-    references = [prepare(clip, body) for clip in clips]
-    tracked = [eased(reference, body, EASE) for reference in references]
+    references = [make_reference(clip, body) for clip in clips]
     told: dict[str, Any] = {}
     for number, backend in enumerate(BACKENDS):
         watch(number, len(BACKENDS))
         physics, load = make_physics(body, len(clips), backend, device if backend == "warp" else None), os.getloadavg()
-        found = track(policy, tracked, physics)
+        found = track(policy, references, physics)
         told[backend] = {"load": round(load[0], 1)} | _figures(found, references, physics, backend)
     watch(len(BACKENDS), len(BACKENDS))
     return {"backends": told, "differ": differing(*(told[backend]["per_clip"] for backend in BACKENDS))}
 
 
-def _figures(found: Track, references: Sequence[Clip], physics: Physics, backend: Backend) -> dict[str, Any]:
+def _figures(found: Track, references: Sequence[Reference], physics: Physics, backend: Backend) -> dict[str, Any]:
     """A backend's figures over the clips, and each clip's own."""
     rows: dict[str, dict[str, float | None]] = {}
     for qpos, reference in zip(found.qpos, references, strict=True):
-        clip = physics.body.clip_from_qpos(qpos, reference.fps, reference.name)
-        errors = track_errors(clip, reference, clip.num_frames == reference.num_frames)
+        clip = physics.body.clip_from_qpos(qpos, reference.prepared.fps, reference.name)
+        errors = track_errors(clip, reference.prepared, clip.num_frames == reference.num_frames)
         reached = (clip.num_frames - 1) / max(reference.num_frames - 1, 1)
         rows[reference.name] = {name: errors[name] for name in (*VERDICTS, "e_mpjpe_mm")} | {"reached": reached}
 

@@ -19,12 +19,12 @@ import numpy as np
 from morphloop.base import MachineFault, MotionError, write_atomic
 from morphloop.base.pool import Message, run_tasks
 from morphloop.base.threads import fixed_threads
-from morphloop.envs import build_library
+from morphloop.envs import Reference, reference_of, stack
 from morphloop.motion import Clip
 from morphloop.sim import Body, default_body
 
 from ..optimal_control.ilqr import Ilqr, IlqrConfig
-from ..optimal_control.many_clips import built_in, packed_clip, unpacked_clip
+from ..optimal_control.many_clips import built_in, packed_reference, unpacked_reference
 
 LAST_TICKS = 12
 """Of a clip that was lost: what led there is not for learning."""
@@ -40,11 +40,11 @@ ARRAYS = ("qpos", "qvel", "force", "ctrl", "gain")
 class Tape:
     """An expert's T ticks along a clip from its first frame on.
 
-    clip: as prepared; qpos (T, nq), qvel (T, nv), force (T, 2) before each tick; ctrl: (T, nu) servo targets meant in
-    that state; gain: (T, nu, 2 nv) by how much less in a state that is a tangent step further.
+    reference: what it tracks; qpos (T, nq), qvel (T, nv), force (T, 2) before each tick; ctrl: (T, nu) servo targets
+    meant in that state; gain: (T, nu, 2 nv) by how much less in a state that is a tangent step further.
     """
 
-    clip: Clip
+    reference: Reference
     qpos: np.ndarray
     qvel: np.ndarray
     force: np.ndarray
@@ -68,7 +68,7 @@ class TapeConfig:
 
 @fixed_threads()
 def record_tapes(
-    clips: Sequence[Clip],
+    references: Sequence[Reference],
     out: Path,
     body: Body,
     config: TapeConfig | None = None,
@@ -76,7 +76,7 @@ def record_tapes(
     go_on: Callable[[], bool] = lambda: True,
     on_tape: OnTape = lambda name, ticks, why: None,
 ) -> list[Path]:
-    """A tape of each prepared clip in folder `out`, named by the clip's id; those that are there are not made again.
+    """A tape of each reference in folder `out`, named by its clip's id; those that are there are not made again.
 
     workers: processes, one a core if None, this one alone if 0 or if the body is not built in; go_on: asked before each
     clip; on_tape: see `OnTape`. Returns the tapes that are there, in the order of the clips. A clip whose process died
@@ -84,18 +84,23 @@ def record_tapes(
     """
     config = config or TapeConfig()
     out.mkdir(parents=True, exist_ok=True)
-    paths = [out / f"{clip.id}.npz" for clip in clips]
+    paths = [tape_path(out, each) for each in references]
     missing = [place for place, path in enumerate(paths) if not path.exists()]
     kind = built_in(body)
     if kind is None or workers == 0:
         for place in missing:
             if not go_on():
                 break
-            on_tape(clips[place].name, record(clips[place], paths[place], body, config), None)
+            on_tape(references[place].name, record(references[place], paths[place], body, config), None)
     else:
         workers = min(os.cpu_count() or 1 if workers is None else workers, max(len(missing), 1))
         tasks = (
-            {"clip": packed_clip(clips[place]), "path": str(paths[place]), "body": kind, "config": asdict(config)}
+            {
+                "reference": packed_reference(references[place]),
+                "path": str(paths[place]),
+                "body": kind,
+                "config": asdict(config),
+            }
             for place in missing
             if go_on()
         )
@@ -103,7 +108,7 @@ def record_tapes(
         for number, message in run_tasks(record_message, tasks, workers):
             if message is None:
                 continue
-            name = clips[missing[number]].name
+            name = references[missing[number]].name
             on_tape(name, message.get("ticks"), message.get("died"))
             if "died" in message:
                 died.append(f"{name}: {message['died']}")
@@ -120,12 +125,17 @@ def record_message(task: Message) -> Iterator[Message]:
     body, config = default_body(task["body"]), task["config"]
     ilqr = IlqrConfig(**config["ilqr"] | {"dampings": tuple(config["ilqr"]["dampings"])})
     own = TapeConfig(ilqr, config["shake"], config["seed"])
-    yield {"ticks": record(unpacked_clip(task["clip"], body), Path(task["path"]), body, own)}
+    yield {"ticks": record(unpacked_reference(task["reference"], body), Path(task["path"]), body, own)}
 
 
-def record(clip: Clip, path: Path, body: Body, config: TapeConfig) -> int:
-    """Record the tape of one prepared clip; returns its ticks."""
-    refiner = Ilqr(body, build_library([clip], body), config.ilqr, config.seed, keep_gains=True)
+def tape_path(folder: Path, reference: Reference) -> Path:
+    """Where the tape of a reference is in a folder."""
+    return folder / f"{reference.clip.id}.npz"
+
+
+def record(reference: Reference, path: Path, body: Body, config: TapeConfig) -> int:
+    """Record the tape of one reference; returns its ticks."""
+    refiner = Ilqr(body, stack([reference], body), config.ilqr, config.seed, keep_gains=True)
     track = refiner.track(0, shake=config.shake)
     ticks = len(track.labels) - (0 if track.completed else LAST_TICKS)
     ticks = ticks if ticks >= MIN_TICKS else 0
@@ -138,6 +148,7 @@ def record(clip: Clip, path: Path, body: Body, config: TapeConfig) -> int:
     base = np.zeros((0, model.nu))
     if ticks:
         base, _ = refiner.guidance.alone(qpos, qvel, force, np.zeros(ticks, int), np.arange(ticks))
+    clip = reference.clip
     arrays = {
         "body": np.array(body.hash),
         "fps": np.array(clip.fps),
@@ -153,8 +164,18 @@ def record(clip: Clip, path: Path, body: Body, config: TapeConfig) -> int:
     return ticks
 
 
-def load_tape(path: Path, body: Body) -> Tape | None:
-    """A tape, None if the expert lost the clip at once. MotionError if it is another body's or damaged."""
+def load_tapes(references: Sequence[Reference], folder: Path, body: Body) -> list[Tape]:
+    """The tapes of references that are in a folder, but for those of clips that the expert lost at once."""
+    paths = ((tape_path(folder, each), each) for each in references)
+    found = (load_tape(path, body, each) for path, each in paths if path.exists())
+    return [tape for tape in found if tape is not None]
+
+
+def load_tape(path: Path, body: Body, reference: Reference | None = None) -> Tape | None:
+    """A tape, None if the expert lost the clip at once. MotionError if it is another body's or damaged.
+
+    reference: what it was recorded of; made of the clip that the file holds if None.
+    """
     try:
         with np.load(path, allow_pickle=False) as file:
             if not body.answers_to(str(file["body"])):
@@ -163,4 +184,4 @@ def load_tape(path: Path, body: Body) -> Tape | None:
             arrays = {name: file[name] for name in ARRAYS}
     except (OSError, ValueError, KeyError, BadZipFile) as error:
         raise MotionError(f"{path}: not a tape ({error})") from None
-    return Tape(clip, **arrays) if len(arrays["ctrl"]) else None
+    return Tape(reference or reference_of(clip, body), **arrays) if len(arrays["ctrl"]) else None

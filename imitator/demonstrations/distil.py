@@ -18,7 +18,7 @@ import torch
 from morphloop.base import MotionError
 from morphloop.base.random_streams import own_streams
 from morphloop.base.threads import fixed_threads
-from morphloop.envs import Observer, build_library, feedback_entries
+from morphloop.envs import Observer, feedback_entries, stack
 from morphloop.envs.sampling import outcomes
 from morphloop.envs.tracking import ACTION_LIMIT
 from morphloop.motion.rotations import quat_conj, quat_mul, quat_to_rotvec
@@ -93,7 +93,7 @@ class TapeDeck:
         if body.joints != "ball":
             raise MotionError(f"body '{body.name}' has {body.joints} joints, tapes need ball joints")
         self.body = body
-        self.library = build_library([tape.clip for tape in tapes], body)
+        self.library = stack([tape.reference for tape in tapes], body)
         self.length = torch.tensor([len(tape) for tape in tapes])
         self.start = torch.cumsum(self.length, 0) - self.length
         self.qpos, self.qvel, self.force, self.ctrl = (

@@ -19,16 +19,15 @@ import numpy as np
 from morphloop.base import MotionError
 from morphloop.base.limit import TimeLimit
 from morphloop.base.threads import fixed_threads
-from morphloop.envs import prepare
+from morphloop.envs import PREPROCESSING, Reference, make_reference
 from morphloop.envs.conditioning import ConditioningConfig
 from morphloop.metrics import measure, track_errors
 from morphloop.motion import Clip
 from morphloop.sim import Body, default_body
 
-from ..projection.project import EASE, rollouts_in_batches
+from ..projection.project import rollouts_in_batches
 from ..training.policy import Policy
-from ..training.references import eased
-from .demonstrations import TapeConfig, load_tape, record_tapes
+from .demonstrations import TapeConfig, load_tapes, record_tapes
 from .distil import FURTHER, DistilConfig, distil
 
 HELD_OUT_SHARE = 0.25
@@ -50,19 +49,16 @@ class UpdateConfig:
     distil: DistilConfig = GENTLY
     recording: float = 0.55
     """Share of a time limit after which no tape is begun."""
-    conditioning: ConditioningConfig = EASE
-    """Which help the clips get before they are tracked, as in projection."""
+    conditioning: ConditioningConfig = PREPROCESSING
+    """What is done to the clips before they are tracked, as in projection."""
 
 
-def evaluate_policy(
-    policy: Policy, references: Sequence[Clip], body: Body, ease: ConditioningConfig = EASE
-) -> dict[str, float | None]:
-    """Mean tracking figures of a policy on prepared clips: as in projection it tracks them eased, and errors are taken
-    against them as they were prepared."""
-    rows, tracked = [], [eased(reference, body, ease) for reference in references]
-    for rollout, reference in zip(rollouts_in_batches(policy, tracked, body), references, strict=True):
+def evaluate_policy(policy: Policy, references: Sequence[Reference], body: Body) -> dict[str, float | None]:
+    """Mean tracking figures of a policy; errors are taken as in projection, against the clips as they were prepared."""
+    rows = []
+    for rollout, reference in zip(rollouts_in_batches(policy, references, body), references, strict=True):
         clip = body.clip_from_qpos(rollout.qpos, rollout.fps)
-        row = track_errors(clip, reference, clip.num_frames == reference.num_frames)
+        row = track_errors(clip, reference.prepared, clip.num_frames == reference.num_frames)
         row["survived"] = (clip.num_frames - 1) / max(reference.num_frames - 1, 1)
         rows.append(row | {"slide_mean_mm_s": measure(clip, body, wrench=False).values["slide_mean_mm_s"]})
     means = {}
@@ -96,7 +92,7 @@ def update_policy(
     """
     config, body = config or UpdateConfig(), body or default_body()
     limit = TimeLimit(limit_s)
-    references = _trackable(clips, body)
+    references = _trackable(clips, body, config.conditioning)
     if len(references) < 2:
         raise MotionError(f"imitate: {len(references)} clips can be tracked, expected at least 2")
     order = np.random.default_rng(seed).permutation(len(references))
@@ -105,21 +101,21 @@ def update_policy(
 
     def figures(of: Policy) -> dict[str, dict[str, float | None]]:
         groups = {"held_out": held, "learned": learned}
-        return {name: evaluate_policy(of, group, body, config.conditioning) for name, group in groups.items()}
+        return {name: evaluate_policy(of, group, body) for name, group in groups.items()}
 
     before = figures(policy)
     student, rounds = policy.copy(), []
     asked = learned[: config.demonstrations]
     with _tapes_folder(folder) as tapes_at:
         paths = record_tapes(
-            [eased(clip, body, config.conditioning) for clip in asked],
+            asked,
             tapes_at,
             body,
             config.tapes,
             workers,
             go_on=lambda: limit.go_on(config.recording),
         )
-        tapes = [tape for path in paths if (tape := load_tape(path, body)) is not None]
+        tapes = load_tapes(asked, tapes_at, body)
     cut_short = limit.told(len(paths), len(asked), "demonstrations")
     if tapes:
 
@@ -134,8 +130,8 @@ def update_policy(
     share = len(held) / len(references)
     worse = not rounds or _standing(after, share) < _standing(before, share)
     report = {
-        "held_out_clips": [c.name for c in held],
-        "learned_clips": [c.name for c in learned],
+        "held_out_clips": [each.name for each in held],
+        "learned_clips": [each.name for each in learned],
         "demonstrations": len(asked),
         "tapes": len(tapes),
         "updates": len(rounds),
@@ -173,11 +169,11 @@ def _standing(figures: dict[str, dict[str, float | None]], held_out: float) -> t
     return mean("success"), -mean("e_g_mpjpe_mm")
 
 
-def _trackable(clips: Sequence[Clip], body: Body) -> list[Clip]:
+def _trackable(clips: Sequence[Clip], body: Body, preprocessing: ConditioningConfig) -> list[Reference]:
     references = []
     for clip in clips:
         try:
-            references.append(prepare(clip, body))
+            references.append(make_reference(clip, body, preprocessing))
         except MotionError:
             continue  # the project stage gives this clip its verdict and reason
-    return [r for r in references if r.num_frames > 2]
+    return [each for each in references if each.num_frames > 2]

@@ -20,15 +20,15 @@ from morphloop.base import MotionError, write_json
 from morphloop.base.limit import TimeLimit
 from morphloop.base.results import basis, check_same, hash_json
 from morphloop.base.threads import fixed_threads, held_threads
-from morphloop.envs import prepare
+from morphloop.envs import PREPROCESSING, Reference, make_reference
 from morphloop.envs.conditioning import ConditioningConfig
 from morphloop.motion import Clip
 from morphloop.sim import Body
 
-from ..projection.project import EASE, rollouts_in_batches
+from ..projection.project import rollouts_in_batches
 from ..training.policy import Policy, load_policy, new_policy
-from ..training.references import references
-from .demonstrations import OnTape, Tape, TapeConfig, load_tape, record_tapes
+from ..training.references import make_references
+from .demonstrations import OnTape, Tape, TapeConfig, load_tapes, record_tapes
 from .distil import FURTHER, DistilConfig, distil
 from .update import evaluate_policy
 from .variations import AugmentConfig, variations
@@ -66,8 +66,8 @@ class WarmStartConfig:
     seed: int = 0
     workers: int | None = None
     """Processes that record; one a core if None."""
-    conditioning: ConditioningConfig = EASE
-    """Which help the clips get before they are tracked, as in projection."""
+    conditioning: ConditioningConfig = PREPROCESSING
+    """What is done to the clips before they are tracked, as in projection."""
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     tapes: TapeConfig = field(default_factory=TapeConfig)
     distil: DistilConfig | None = None
@@ -97,7 +97,7 @@ def warm_start(
     if path.exists():
         return load_policy(path, body)
     tapes, fewer = _recorded(clips, out, body, config, on_tape, start)
-    tests = [prepare(clip, body) for clip in held_out]
+    tests = [make_reference(clip, body, config.conditioning) for clip in held_out]
     policy = new_policy(body, config.hidden, config.seed) if start is None else start.copy()
     how = config.distil if config.distil is not None else DistilConfig() if start is None else FURTHER
     due = {max(1, how.updates * (k + 1) // EVALUATIONS) for k in range(EVALUATIONS)}
@@ -108,7 +108,7 @@ def warm_start(
             nonlocal done
             done = row["update"]
             if tests and (last or done in due):
-                figures = evaluate_policy(policy, tests, body, config.conditioning)
+                figures = evaluate_policy(policy, tests, body)
                 row |= {f"test_{name}": value for name, value in figures.items()}
             log.write(json.dumps(row) + "\n")
             on_update(row)
@@ -139,7 +139,7 @@ def _recorded(
     """The tapes of the clips and their variations, as many as are asked for, and what a time limit cut short, if it
     did; time spent before a kill counts."""
     folder, clock = out / TAPES, out / TAPES / CLOCK
-    wanted = [one.clip for one in references(training_order(clips, config), body, config.conditioning, config.workers)]
+    wanted = make_references(training_order(clips, config), body, config.conditioning, config.workers)
     if start is not None:
         wanted = failing_first(start, wanted, body)
     folder.mkdir(parents=True, exist_ok=True)
@@ -153,22 +153,23 @@ def _recorded(
 
     wanted = wanted[: config.demonstrations]
     paths = record_tapes(wanted, folder, body, config.tapes, config.workers, go_on=limit.go_on, on_tape=told)
-    tapes = [tape for path in paths if (tape := load_tape(path, body)) is not None]
+    tapes = load_tapes(wanted, folder, body)
     if not tapes:
         raise MotionError(f"{folder}: the expert could track none of {len(wanted)} clips")
     return tapes, limit.told(len(paths), len(wanted), "demonstrations")
 
 
-def failing_first(policy: Policy, ready: Sequence[Clip], body: Body) -> list[Clip]:
-    """Clips that are ready to be tracked, `FAILED_TO_DONE` that the policy loses to one that it does not, else in their
-    order: what it can do is shown as well, so that it is not unlearned."""
-    rollouts = rollouts_in_batches(policy, ready, body)
-    done = [rollout.num_frames == clip.num_frames for rollout, clip in zip(rollouts, ready, strict=True)]
-    lost, rest = ([clip for clip, kind in zip(ready, done, strict=True) if kind is which] for which in (False, True))
-    mixed: list[Clip] = []
-    while lost or rest:
-        mixed += lost[:FAILED_TO_DONE] + rest[:1]
-        lost, rest = lost[FAILED_TO_DONE:], rest[1:]
+def failing_first(policy: Policy, references: Sequence[Reference], body: Body) -> list[Reference]:
+    """References, `FAILED_TO_DONE` that the policy fails to one that it does not, else in their order: what it can do
+    is shown as well, so that it is not unlearned."""
+    rollouts = rollouts_in_batches(policy, references, body)
+    pairs = [*zip(rollouts, references, strict=True)]
+    failed = [each for rollout, each in pairs if rollout.num_frames != each.num_frames]
+    done = [each for rollout, each in pairs if rollout.num_frames == each.num_frames]
+    mixed: list[Reference] = []
+    while failed or done:
+        mixed += failed[:FAILED_TO_DONE] + done[:1]
+        failed, done = failed[FAILED_TO_DONE:], done[1:]
     return mixed
 
 

@@ -18,11 +18,14 @@ import numpy as np
 
 from morphloop.base import MotionError
 from morphloop.base.pool import Message, run_tasks
-from morphloop.envs import build_library
+from morphloop.envs import Reference, stack
 from morphloop.motion import Clip, Rollout
 from morphloop.sim import Body, default_body
 
 from .ilqr import Ilqr, IlqrConfig
+
+ARRAYS = ("qpos", "qvel", "target", "planted")
+"""Of a reference, beside its clips."""
 
 
 @dataclass(frozen=True)
@@ -37,46 +40,45 @@ class Tracked:
 
 
 def track_clips(
-    clips: Sequence[Clip], body: Body, config: IlqrConfig, workers: int | None = None
+    references: Sequence[Reference], body: Body, config: IlqrConfig, workers: int | None = None
 ) -> Iterator[tuple[int, Tracked]]:
-    """Each prepared clip's place and what iLQR makes of it, in the order in which they are done.
+    """Each reference's place and what iLQR makes of it, in the order in which they are done.
 
     workers: processes; None for one a core and no more than clips; 0 for this process alone. A body that is not built
     in is simulated in this process too.
     """
     cores = os.cpu_count() or 1
     if workers is None:
-        workers = min(cores, len(clips))
+        workers = min(cores, len(references))
     kind = built_in(body)
     if workers == 0 or kind is None:
-        for place, clip in enumerate(clips):
-            yield place, _tracked(clip, body, config)
+        for place, reference in enumerate(references):
+            yield place, _tracked(reference, body, config)
         return
     own = replace(config, threads=max(1, cores // workers))
-    tasks = ({"clip": packed_clip(clip), "body": kind, "config": asdict(own)} for clip in clips)
+    tasks = ({"reference": packed_reference(each), "body": kind, "config": asdict(own)} for each in references)
     for place, message in run_tasks(track_message, tasks, workers):
         if message is not None:
-            yield place, _unpacked(message, clips[place].name)
+            yield place, _unpacked(message, references[place].name)
 
 
-def _tracked(clip: Clip, body: Body, config: IlqrConfig) -> Tracked:
+def _tracked(reference: Reference, body: Body, config: IlqrConfig) -> Tracked:
     """Track one clip here."""
     began = time.monotonic()
     try:
-        track = Ilqr(body, build_library([clip], body), config).track(0)
+        track = Ilqr(body, stack([reference], body), config).track(0)
     except MotionError as error:
         return Tracked(None, str(error), time.monotonic() - began)
     except MemoryError:
-        reason = f"{clip.name}: {clip.num_frames} frames do not fit into memory, cut it into shorter clips"
-        return Tracked(None, reason, time.monotonic() - began, fault=True)
-    return Tracked(track.recorder.rollout(0, clip.name), None, time.monotonic() - began)
+        return Tracked(None, too_large(reference.clip), time.monotonic() - began, fault=True)
+    return Tracked(track.recorder.rollout(0, reference.name), None, time.monotonic() - began)
 
 
 def track_message(task: Message) -> Iterator[Message]:
     """A worker's task: the clip that it holds, tracked."""
     body, config = default_body(task["body"]), task["config"]
     own = IlqrConfig(**config | {"dampings": tuple(config["dampings"])})
-    tracked = _tracked(unpacked_clip(task["clip"], body), body, own)
+    tracked = _tracked(unpacked_reference(task["reference"], body), body, own)
     rollout = tracked.rollout
     packed = None if rollout is None else {name: pack(value) for name, value in vars(rollout).items()}
     yield {"rollout": packed, "reason": tracked.reason, "wall_s": tracked.wall_s, "fault": tracked.fault}
@@ -90,6 +92,24 @@ def packed_clip(clip: Clip) -> Message:
 def unpacked_clip(message: Message, body: Body) -> Clip:
     """The clip on the body's skeleton."""
     return Clip(skeleton=body.skeleton, **{name: unpack(value) for name, value in message.items()})
+
+
+def packed_reference(reference: Reference) -> Message:
+    """A reference as a message carries it."""
+    whole = {name: pack(getattr(reference, name)) for name in ARRAYS} | {"clip": packed_clip(reference.clip)}
+    return whole if reference.prepared is reference.clip else whole | {"prepared": packed_clip(reference.prepared)}
+
+
+def unpacked_reference(message: Message, body: Body) -> Reference:
+    """The reference, of clips on the body's skeleton."""
+    clip = unpacked_clip(message["clip"], body)
+    prepared = unpacked_clip(message["prepared"], body) if "prepared" in message else clip
+    return Reference(prepared, clip, **{name: unpack(message[name]) for name in ARRAYS})
+
+
+def too_large(clip: Clip) -> str:
+    """What is told of a clip for which there is not memory enough."""
+    return f"{clip.name}: {clip.num_frames} frames do not fit into memory, cut it into shorter clips"
 
 
 def built_in(body: Body) -> str | None:

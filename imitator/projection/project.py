@@ -1,10 +1,10 @@
 """Projection: a clip goes in, what physics made of it comes out, with the evidence.
 
 The policy tracks clips together on one batch; what it failed goes to the trajectory optimiser, model-predictive iLQR, a
-clip a process.
-Both follow the reference as `ProjectionConfig.conditioning` eases it; errors are taken against the reference as it was
-prepared, and `before` figures on the untouched input. The rollout that is kept ran on CPU in double precision and is
-replayed open loop before anything is claimed. What comes out of a clip does not depend on the others.
+clip a process. Both follow the reference after the preprocessing of `ProjectionConfig.conditioning`; errors are taken
+against the reference as it was prepared, and `before` figures on the untouched input. The rollout that is kept ran on
+CPU in double precision and is replayed open loop before anything is claimed. What comes out of a clip does not depend
+on the others.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import torch
 
 from morphloop.base import MotionError
 from morphloop.base.threads import fixed_threads
-from morphloop.envs import EVALUATION_DISTANCE, Observer, build_library, prepare
+from morphloop.envs import EVALUATION_DISTANCE, PREPROCESSING, Observer, Reference, prepare, reference_of, stack
 from morphloop.envs.conditioning import ConditioningConfig
 from morphloop.envs.terminations import lost
 from morphloop.metrics import measure_rollout, track_errors
@@ -38,17 +38,14 @@ from morphloop.sim import (
 
 from ..optimal_control.candidates import Guidance, PartPhysics, padded
 from ..optimal_control.ilqr import IlqrConfig
-from ..optimal_control.many_clips import Tracked, track_clips
+from ..optimal_control.many_clips import Tracked, too_large, track_clips
 from ..training.policy import Policy
-from ..training.references import eased
 
 Projector = Literal["auto", "policy", "refiner"]
-TAPE_ROWS = 100_000
-"""Ticks times clips that one batch of policy rollouts may hold: about 400 MB."""
-SLIDE_PRICE = 0.004
+BATCH_ROWS = 100_000
+"""Control steps times clips that one batch of policy rollouts may hold: about 400 MB."""
+SLIDE_WEIGHT = 0.004
 """Of two results that both got to the end: skill that a mm/s of slide is worth."""
-EASE = ConditioningConfig(smooth=False, hold_feet=True, balance=False)
-"""Which help a reference gets unless somebody asks for another; policies are trained on references that had it."""
 MAX_BALANCED_S = 60.0
 """Balancing a reference solves for all of its frames at once: time grows with the cube of its length."""
 
@@ -63,8 +60,8 @@ class ProjectionConfig:
     """A policy's result under this skill goes to the refiner as well."""
     max_slide_mm_s: float = 40.0
     """So does one whose loaded feet slide faster than this (`sim_slide_mean_mm_s`)."""
-    conditioning: ConditioningConfig = EASE
-    """Which help the reference gets before it is tracked."""
+    conditioning: ConditioningConfig = PREPROCESSING
+    """What is done to the reference before it is tracked."""
     ilqr: IlqrConfig = field(default_factory=IlqrConfig)
     """Effort and prices of iLQR."""
 
@@ -98,7 +95,7 @@ class Projection:
         frames, skill = self.clip.num_frames if self.clip else 0, self.tracking.get("skill")
         if skill is None:
             return self.tracking.get("success") or 0.0, frames, -np.inf
-        return self.tracking.get("success") or 0.0, frames, skill - SLIDE_PRICE * self.slide_mm_s
+        return self.tracking.get("success") or 0.0, frames, skill - SLIDE_WEIGHT * self.slide_mm_s
 
     @property
     def slide_mm_s(self) -> float:
@@ -120,12 +117,11 @@ class Kept(Protocol):
 
 @dataclass(frozen=True)
 class _Job:
-    """A clip on its way: its place, the input, the reference as prepared, and as it is tracked."""
+    """A clip on its way: its place, the input, and what is tracked of it."""
 
     place: int
     source: Clip
-    reference: Clip
-    eased: Clip
+    reference: Reference
 
 
 @fixed_threads()
@@ -160,6 +156,8 @@ def project_clips(
             jobs.append(_job(place, clip, config, body))
         except MotionError as error:
             finish(place, Projection(clip, None, None, None, "none", {}, None, str(error), 0.0, {}))
+        except MemoryError:
+            finish(place, Projection(clip, None, None, None, "none", {}, None, too_large(clip), 0.0, {}, fault=True))
     tried: dict[int, Projection] = {}
     if policy is not None and config.projector != "refiner":
         for job, result in _by_policy(jobs, policy, body):
@@ -199,14 +197,14 @@ def _check(policy: Policy | None, config: ProjectionConfig, body: Body, workers:
 
 
 def _job(place: int, source: Clip, config: ProjectionConfig, body: Body) -> _Job:
-    """Prepare and ease a clip. MotionError if that cannot be done."""
-    reference, ease = prepare(source, body), config.conditioning
-    if ease.balance and reference.duration > MAX_BALANCED_S:
+    """What is to be tracked of a clip. MotionError if there is nothing."""
+    prepared = prepare(source, body)
+    if config.conditioning.balance and prepared.duration > MAX_BALANCED_S:
         raise MotionError(
-            f"{source.name}: {reference.duration:.0f} s long, a reference of at most {MAX_BALANCED_S:.0f} s can be "
+            f"{source.name}: {prepared.duration:.0f} s long, a reference of at most {MAX_BALANCED_S:.0f} s can be "
             "balanced, cut it or switch balancing off"
         )
-    return _Job(place, source, reference, eased(reference, body, ease))
+    return _Job(place, source, reference_of(prepared, body, config.conditioning))
 
 
 def _good(projection: Projection, config: ProjectionConfig) -> bool:
@@ -216,7 +214,7 @@ def _good(projection: Projection, config: ProjectionConfig) -> bool:
     return sound and projection.slide_mm_s <= config.max_slide_mm_s
 
 
-def _batches(clips: Sequence[Clip], limit: int, together: bool) -> Iterator[list[int]]:
+def _batches(clips: Sequence[Reference], limit: int, together: bool) -> Iterator[list[int]]:
     """Places of clips in groups of at most `limit` frames (one clip at least); together: every clip takes as many as
     the longest of its group, and short ones come first."""
     group: list[int] = []
@@ -235,11 +233,11 @@ def _batches(clips: Sequence[Clip], limit: int, together: bool) -> Iterator[list
 
 def _by_policy(jobs: Sequence[_Job], policy: Policy, body: Body) -> Iterator[tuple[_Job, Projection]]:
     """What the policy makes of each job, batch by batch; a clip that memory is too small for fails alone."""
-    waiting = [*_batches([job.eased for job in jobs], TAPE_ROWS, together=True)]
+    waiting = [*_batches([job.reference for job in jobs], BATCH_ROWS, together=True)]
     while waiting:
         group, began = waiting.pop(0), time.monotonic()
         try:
-            rollouts = policy_rollouts(policy, [jobs[place].eased for place in group], body)
+            rollouts = policy_rollouts(policy, [jobs[place].reference for place in group], body)
         except (MotionError, MemoryError) as error:
             if len(group) > 1:
                 waiting[:0] = [[place] for place in group]
@@ -256,13 +254,13 @@ def _by_policy(jobs: Sequence[_Job], policy: Policy, body: Body) -> Iterator[tup
 
 def _nothing(job: _Job, projector: str, reason: str | None, wall_s: float, fault: bool) -> Projection:
     """A job of which nothing came."""
-    return Projection(job.source, job.reference, None, None, projector, {}, None, reason, wall_s, {}, fault)
+    return Projection(job.source, job.reference.prepared, None, None, projector, {}, None, reason, wall_s, {}, fault)
 
 
-def rollouts_in_batches(policy: Policy, references: Sequence[Clip], body: Body) -> list[Rollout]:
-    """`policy_rollouts` of however many clips, in their order, in batches that keep to `TAPE_ROWS`."""
+def rollouts_in_batches(policy: Policy, references: Sequence[Reference], body: Body) -> list[Rollout]:
+    """`policy_rollouts` of however many clips, in their order, in batches that keep to `BATCH_ROWS`."""
     found: dict[int, Rollout] = {}
-    for group in _batches(references, TAPE_ROWS, together=True):
+    for group in _batches(references, BATCH_ROWS, together=True):
         rollouts = policy_rollouts(policy, [references[place] for place in group], body)
         found.update(zip(group, rollouts, strict=True))
     return [found[place] for place in range(len(references))]
@@ -293,7 +291,7 @@ def _by_ilqr(
             tell(job, known)
     if not left:
         return
-    for place, tracked in track_clips([job.eased for job in left], body, config.ilqr, workers):
+    for place, tracked in track_clips([job.reference for job in left], body, config.ilqr, workers):
         if kept is not None:
             kept.keep(left[place].source, tracked)
         tell(left[place], tracked)
@@ -301,9 +299,9 @@ def _by_ilqr(
 
 @fixed_threads()
 @torch.no_grad()
-def policy_rollouts(policy: Policy, references: Sequence[Clip], body: Body) -> list[Rollout]:
-    """Track prepared clips with a policy, all on one batch, each to its end or to where it is lost."""
-    library = build_library(references, body)
+def policy_rollouts(policy: Policy, references: Sequence[Reference], body: Body) -> list[Rollout]:
+    """Track references with a policy, all on one batch, each to its end or to where it is lost."""
+    library = stack(references, body)
     count = len(references)
     physics, observer = PartPhysics(body, padded(count)), Observer(body, library)
     guidance = Guidance(observer, policy)
@@ -356,7 +354,7 @@ def policy_rollouts(policy: Policy, references: Sequence[Clip], body: Body) -> l
 def _projection(
     job: _Job, rollout: Rollout, projector: str, policy_hash: str | None, wall_s: float, body: Body
 ) -> Projection:
-    source, reference = job.source, job.reference
+    source, reference = job.source, job.reference.prepared
     clip = body.clip_from_qpos(rollout.qpos, rollout.fps, source.name)
     models = dict(source.provenance.models) | ({"policy": policy_hash} if policy_hash else {})
     provenance = replace(

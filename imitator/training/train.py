@@ -22,20 +22,19 @@ from morphloop.base import MotionError, write_json
 from morphloop.base.limit import TimeLimit
 from morphloop.base.results import Basis, basis, check_same, hash_json
 from morphloop.base.threads import fixed_threads, held_threads
-from morphloop.envs import TaskConfig, TrackingEnv, prepare
+from morphloop.envs import PREPROCESSING, Reference, TaskConfig, TrackingEnv, make_reference
 from morphloop.envs.conditioning import ConditioningConfig
 from morphloop.motion import Clip, find_motions, make_corpus, read_motions, to_default
 from morphloop.sim import Body, Variation, default_body
 from morphloop.sim.physics.backends import Backend, make_physics
 
 from ..demonstrations.update import evaluate_policy
-from ..projection.project import EASE
 from .checkpoint import CHECKPOINT_FILE, Checkpoint, clear_leftovers, load_checkpoint, save_checkpoint
 from .log import WEIGHTS_FILE, TrainingLog, hardest_segments
 from .policy import Policy, load_policy, new_policy
 from .ppo import PpoConfig, RslConfig, Sb3Trainer, fit_normaliser, observed_spread
 from .priors import PriorConfig, make_prior
-from .references import FEW, references
+from .references import FEW, make_references
 from .trainer import Trainer, World
 
 log = logging.getLogger("morphloop.training")
@@ -75,8 +74,8 @@ class ImitatorConfig:
     rsl: RslConfig = field(default_factory=RslConfig)
     task: TaskConfig = field(default_factory=lambda: TaskConfig(push=0.15))
     prior: PriorConfig = field(default_factory=PriorConfig)
-    conditioning: ConditioningConfig = EASE
-    """Which help the clips get before they are tracked, as in projection."""
+    conditioning: ConditioningConfig = PREPROCESSING
+    """What is done to the clips before they are tracked, as in projection."""
     vary: Variation = field(default_factory=Variation)
     """Ranges of friction, mass, gains and size, drawn once for every environment; nothing varies by default."""
 
@@ -120,7 +119,8 @@ def train_imitator(
         return _follow(trainer, config)
     clear_leftovers(out)
     write_json(out / "config.json", _shown(told))
-    keeper = _Keeper(trainer, [prepare(clip, body) for clip in held_out], out, told, config, found)
+    tests = [make_reference(clip, body, config.conditioning) for clip in held_out]
+    keeper = _Keeper(trainer, tests, out, told, config, found)
     stop = trainer.agreed(keeper.over)
     if stop and found is not None:
         keeper.write()  # a kill after the last checkpoint may have left these behind it
@@ -157,14 +157,14 @@ class _Keeper:
     def __init__(
         self,
         trainer: Trainer,
-        tests: list[Clip],
+        tests: list[Reference],
         out: Path,
         told: dict[str, Any],
         config: ImitatorConfig,
         found: Checkpoint | None,
     ):
         self.trainer, self.tests, self.out, self.told = trainer, tests, out, told
-        self.steps, self.every, self.ease = config.steps, config.checkpoint_s, config.conditioning
+        self.steps, self.every = config.steps, config.checkpoint_s
         self.log = TrainingLog(out, trainer.env_steps)
         self.limit = TimeLimit(config.limit_s, found.numbers["seconds"] if found else 0.0)
         self._due = self.limit.spent  # at once: the first point of the curve
@@ -179,7 +179,7 @@ class _Keeper:
         due = last or self.limit.spent >= self._due
         if due and self.tests:
             env = self.trainer.env
-            figures = evaluate_policy(self.trainer.policy.copy(), self.tests, env.body, self.ease)
+            figures = evaluate_policy(self.trainer.policy.copy(), self.tests, env.body)
             row |= {f"test_{name}": value for name, value in figures.items()}
         self.log.add(row)
         if due:
@@ -217,9 +217,8 @@ def _task(clips: Sequence[Clip], body: Body, config: ImitatorConfig, world: Worl
     models = None if vary == Variation() else vary.sample(body, config.envs, config.seed + world.rank)
     physics = make_physics(body, config.envs, config.backend, device, models)
     workers = max(1, (os.cpu_count() or 1) // world.size)
-    made = references(clips, body, config.conditioning, workers if len(clips) > FEW else 0)
-    ready, targets = [one.clip for one in made], [one.target for one in made]
-    return TrackingEnv(ready, body, config.envs, config.task, config.seed, physics, targets=targets)
+    references = make_references(clips, body, config.conditioning, workers if len(clips) > FEW else 0)
+    return TrackingEnv(references, body, config.envs, config.task, config.seed, physics)
 
 
 def _first_policy(out: Path, env: TrackingEnv, config: ImitatorConfig, found: Checkpoint | None) -> Policy:
