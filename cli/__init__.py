@@ -63,8 +63,6 @@ COMMANDS: Tree = {
     "bench": {"metrics": BenchMetrics, "imitator": BenchImitator},
 }
 
-MAY_BE_EMPTY = ("--sets",)
-"""Flags to which an empty text says something: none."""
 CONFIG_HELP = "--config FILE.yaml lays the values of a file over the defaults below; flags win over both."
 
 
@@ -75,9 +73,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(args: list[str]) -> int:
-    for before, arg in zip(["", *args], args, strict=False):
-        flag, _, value = arg.partition("=") if arg.startswith("--") and "=" in arg else (before, "", arg)
-        if not value and flag not in MAY_BE_EMPTY:
+    for arg in args:
+        if not arg or (arg.startswith("--") and arg.partition("=")[1:] == ("=", "")):
             raise MotionError(f"'{arg}': an empty value, expected a path, a number or a text")
     node: type[Command] | Tree = COMMANDS
     words = ["morphloop"]
@@ -101,6 +98,10 @@ def _dispatch(args: list[str]) -> int:
 
 
 def _run(command: type[Command], words: list[str], args: list[str]) -> int:
+    moved: dict[str, str] = getattr(command, "MOVED", {})
+    for flag in (arg.partition("=")[0].replace("_", "-") for arg in args):
+        if flag in moved:
+            raise MotionError(f"{flag}: {moved[flag]}")
     args, config = take_config(args)
     default = tyro.MISSING_NONPROP if config is None else overlay(command, config)
     try:

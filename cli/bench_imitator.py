@@ -1,27 +1,24 @@
-"""`morphloop bench imitator`: the figures of the imitator on four sets of motion, its ablations and its speed."""
+"""`morphloop bench imitator`: the figures of the imitator on the corpus or on clips of yours."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from shlex import quote
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from morphloop.base.terminal import Terminal
 
-from .console import DONE, FAILED, policy_file, progress_bars, writable_files, writable_folder
+from .console import BAD_INPUT, DONE, FAILED, files_below, policy_file, progress_bars, writable_files, writable_folder
 
 if TYPE_CHECKING:
     from morphloop.imitator import Policy
-    from morphloop.imitator.bench.bench import BenchConfig
+    from morphloop.imitator.bench.bench import Watch
+    from morphloop.imitator.bench.sets import BenchSet
 
-RESULT_FILE, SPEED_FILE = "imitator.json", "speed.json"
-SPEED_PART_FILE = "speed.part.json"
-"""Timings of a run that is not done, or was killed."""
+RESULT_FILE = "imitator.json"
 TITLE = "# The imitator's bench"
 ZERO = "zero"
 SHOWN = {
@@ -39,26 +36,32 @@ SHOWN = {
 
 @dataclass(frozen=True)
 class BenchImitator:
-    """Track four sets of moving clips by policy and refiner, and set every figure beside its aim and the input's own.
+    """Track clips by policy and refiner, and set every figure beside the input's own and those of a frozen pose.
 
-    A: the corpus' test split; B: ASAP and CMU without props; C: outputs of T2M-GPT, MDM, GMD and OmniControl; D: Bandai
-    Namco's test split. Columns: no_network, policy, auto (the policy, then the refiner for what it failed). Run it
-    again on the same folder to go on where it was interrupted. An aim that is missed is shown and is no failure; exit
-    code 1 if a rollout did not replay.
+    The clips are yours (--clips), or the corpus' test split. Columns: no_network, policy, auto (the policy, then the
+    refiner for what it failed). Run it again on the same folder to go on where it was interrupted. Exit code 1 if a
+    rollout did not replay, 2 if a file of --clips could not be read; the others are done all the same.
     """
 
+    MOVED: ClassVar[dict[str, str]] = dict.fromkeys(
+        ("--data", "--sets", "--ablations", "--ablation-steps", "--speed", "--backends"),
+        "sets of development data, ablations, speed and backends are measured in a checkout by `python "
+        "benchmarks/imitator/run.py`, which takes this flag; --clips PATH benches clips of your own here",
+    )
+    """Flags that this command had once, and what is said to whoever gives one."""
+
     out: Path
-    """Work folder: a row a clip and column (rows.jsonl), imitator.json, and what --speed and --ablations write."""
-    data: Path | None = None
-    """Folder of the data sets; $MORPHLOOP_SHARED/data or ../shared/data if not given. Without it only set A is run."""
+    """Work folder: a row a clip and column (rows.jsonl), imitator.json, and what the refiner made."""
+    clips: tuple[Path, ...] = ()
+    """Motion files, or folders of them, moving or not, instead of the corpus."""
+    fps: float | None = None
+    """Frame rate of files of --clips that cannot tell theirs."""
     policy: str = "shipped"
     """File of the imitator, `shipped`, `zero` for an untrained one that does nothing, or `none`."""
-    sets: str | None = None
-    """Sets to run, such as A,B; those that have their data if not given. An empty text for none."""
     columns: str = "no_network,policy,auto"
     """Columns to run."""
     limit: int | None = None
-    """Clips of a set at most."""
+    """Clips at most, drawn by the seed."""
     seconds: float = 10.0
     """How much of every clip is tracked."""
     refiner_seconds: float = 10.0
@@ -66,156 +69,82 @@ class BenchImitator:
     workers: int | None = None
     """Processes of the refiner; one a core if not given, none of its own if 0."""
     seed: int = 0
-    """Of the draw of clips, of the refiner, and of the ablations."""
-    ablations: Path | None = None
-    """Train the ablations in this folder: six short PPO runs."""
-    ablation_steps: int = 200_000
-    """Control steps of each."""
-    speed: bool = False
-    """Time environment, PPO and refiner too."""
-    backends: bool = False
-    """Track whole clips of set A (--limit of them, 16 if not given) with the policy on both physics backends too."""
+    """Of the draw of clips."""
     json: Path | None = None
     """Write the figures here as well."""
     markdown: Path | None = None
-    """Write the page here, and the chart of the ablations beside it (.png)."""
+    """Write the page here."""
 
     def run(self) -> int:
         from morphloop.base import write_atomic, write_json
-        from morphloop.imitator.bench.bench import data_folder, run_bench
-        from morphloop.imitator.bench.table import result
+        from morphloop.imitator.bench.bench import BenchConfig, run_bench
+        from morphloop.imitator.bench.table import page, result
 
-        self._check()
+        check_more_than_nothing(limit=self.limit, seconds=self.seconds, refiner_seconds=self.refiner_seconds)
         writable_files(self.json, self.markdown)
-        data, (policy, start) = data_folder(self.data), self._policy()
-        config = self._config(data)
-        out = writable_folder(self.out)
+        policy, _ = chosen_policy(self.policy)
+        columns: Any = words(self.columns)
+        config = BenchConfig(columns, self.limit, self.seconds, self.refiner_seconds, self.seed)
         with progress_bars() as watch:
-            backends = self._backends(policy, watch)  # first: what it may lack is told before hours of work
-            bench = run_bench(policy, out, data, config, watch, workers=self.workers)
-            told: dict[str, Any] = {"schema": 1} | result(bench)
-            told["speed"] = self._speed(out, watch)
-            told["ablations"] = self._ablations(start, watch)
-        told["backends"] = backends
-        write_json(out / RESULT_FILE, told)
+            found = self._set(config.longest, watch)
+            bench = run_bench(policy, writable_folder(self.out), [found], config, watch, workers=self.workers)
+        told: dict[str, Any] = {"schema": 1} | result(bench)
+        write_json(self.out / RESULT_FILE, told)
         if self.json is not None:
             write_json(self.json, told)
-        _print(told)
+        show(told)
         if self.markdown is not None:
-            text = self._page(told)
+            text = f"{TITLE}\n\n{page(told)}\n"
             write_atomic(self.markdown, lambda stream: stream.write(text.encode()))
-        return FAILED if told["unreplayed"] else DONE
+        return FAILED if told["unreplayed"] else BAD_INPUT if found.failed else DONE
 
-    def _check(self) -> None:
-        """MotionError for a number that is none of use."""
+    def _set(self, seconds: float, watch: Watch) -> BenchSet:
+        """The corpus, or the clips that were given. MotionError if none of them can be read."""
         from morphloop.base import MotionError
+        from morphloop.imitator.bench.sets import corpus_set, given_set
 
-        for name in ("limit", "seconds", "refiner_seconds", "ablation_steps"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise MotionError(f"--{name.replace('_', '-')}: {value}, expected more than 0")
+        from .project import read_all, report_failures
 
-    def _policy(self) -> tuple[Policy | None, Path | None]:
-        """The policy that is asked for, and its file if it has one."""
-        from morphloop.imitator import load_policy
-        from morphloop.imitator.bench.bench import zero_policy
-        from morphloop.sim import default_body
-
-        if self.policy == ZERO:
-            return zero_policy(default_body()), None
-        path = policy_file(self.policy)
-        return (None if path is None else load_policy(path)), path
-
-    def _config(self, data: Path | None) -> BenchConfig:
-        """What to run. MotionError if a set was asked for by name that has no data."""
-        from morphloop.base import MotionError
-        from morphloop.imitator.bench.bench import BenchConfig
-        from morphloop.imitator.bench.sets import SETS, missing_data
-
-        sets = tuple(SETS) if self.sets is None else _words(self.sets)
-        for letter in sets if self.sets is not None else ():
-            lacking = missing_data(letter, data) if letter in SETS else None
-            if lacking is not None:
-                raise MotionError(lacking)
-        columns: Any = _words(self.columns)
-        return BenchConfig(sets, columns, self.limit, self.seconds, self.refiner_seconds, self.seed)
-
-    def _speed(self, out: Path, watch: Any) -> dict[str, Any] | None:
-        """Timings, measured now if asked for (what a kill left is gone on from), else those of an earlier run on the
-        folder; None without any."""
-        from morphloop.base import write_json
-        from morphloop.imitator.bench.speed import SpeedConfig, measure_speed
-
-        path, part = out / SPEED_FILE, out / SPEED_PART_FILE
-        if self.speed:
-            known = json.loads(part.read_text()) if part.is_file() else None
-            config = SpeedConfig(seed=self.seed, workers=self.workers)
-
-            def keep(told: dict[str, Any]) -> None:
-                write_json(part, told)
-
-            write_json(path, measure_speed(config, watch, keep, known))
-            part.unlink()
-        return json.loads(path.read_text()) if path.is_file() else None
-
-    def _backends(self, policy: Policy | None, watch: Any) -> dict[str, Any] | None:
-        """The policy on both physics backends, None if that is not asked for."""
-        from morphloop.base import MotionError
-        from morphloop.imitator.bench.backends import measure_backends
-
-        if not self.backends:
-            return None
-        if policy is None:
-            raise MotionError("--backends: needs a policy, give --policy a file, shipped or zero")
-        return measure_backends(policy, self.limit, self.seconds, self.seed, watch)
-
-    def _ablations(self, start: Path | None, watch: Any) -> dict[str, Any] | None:
-        """Curves of the ablations, None if none are asked for."""
-        from morphloop.imitator.bench.ablations import AblationConfig, run_ablations
-
-        if self.ablations is None:
-            return None
-        config = AblationConfig(steps=self.ablation_steps, seed=self.seed)
-        return run_ablations(writable_folder(self.ablations), start, config, watch)
-
-    def _asked(self) -> str:
-        """The flags that a page rests on: policy and columns, and what is not as it is by default."""
-        words = [f"--policy {quote(self.policy)} --columns {quote(self.columns)}"]
-        for name in ("sets", "limit", "seconds", "refiner_seconds", "seed", "ablation_steps"):
-            value = getattr(self, name)
-            if value != getattr(BenchImitator, name):
-                words.append(f"--{name.replace('_', '-')} {quote(str(value))}")
-        words += ["--ablations DIR"] if self.ablations is not None else []
-        return " ".join(words + [f"--{name}" for name in ("speed", "backends") if getattr(self, name)])
-
-    def _page(self, told: dict[str, Any]) -> str:
-        """The page in Markdown; draws the chart of the ablations."""
-        from morphloop.imitator.bench import ablations as bench_ablations
-        from morphloop.imitator.bench import backends as bench_backends
-        from morphloop.imitator.bench import speed as bench_speed
-        from morphloop.imitator.bench import table as bench_table
-
-        assert self.markdown is not None
-        nothing = " That policy is an untrained network that does nothing: the baseline." if self.policy == ZERO else ""
-        parts = [TITLE, f"Made by `morphloop bench imitator {self._asked()}`.{nothing}", bench_table.page(told)]
-        if told["speed"] is not None:
-            parts.append(bench_speed.page(told["speed"]))
-        if told["backends"] is not None:
-            parts.append(bench_backends.page(told["backends"]))
-        if told["ablations"] is not None:
-            picture = self.markdown.with_suffix(".png")
-            bench_ablations.draw(told["ablations"], picture)
-            parts.append(bench_ablations.page(told["ablations"], picture.name))
-        return "\n\n".join(parts) + "\n"
+        if not self.clips:
+            return corpus_set(seconds, self.limit, self.seed, lambda done, total: watch("read", done, total))
+        failed: list[dict[str, str]] = []
+        files = list(files_below(self.clips, failed))
+        clips, _, unreadable = read_all(files, self.fps, lambda done: watch("read", done, len(files)))
+        failed += unreadable
+        report_failures(unreadable)
+        if not clips:
+            raise MotionError(f"{', '.join(map(str, self.clips))}: no clip that can be read")
+        return given_set(clips, {row["path"]: row["reason"] for row in failed}, self.limit, self.seed)
 
 
-def _words(text: str) -> tuple[str, ...]:
+def check_more_than_nothing(**values: float | None) -> None:
+    """MotionError for a number of which 0 is of no use, by the name of its flag."""
+    from morphloop.base import MotionError
+
+    for name, value in values.items():
+        if value is not None and not value > 0:
+            raise MotionError(f"--{name.replace('_', '-')}: {value}, expected more than 0")
+
+
+def chosen_policy(choice: str) -> tuple[Policy | None, Path | None]:
+    """The policy that `--policy` names, `zero` among them, and its file if it has one."""
+    from morphloop.imitator import load_policy
+    from morphloop.imitator.bench.bench import zero_policy
+    from morphloop.sim import default_body
+
+    if choice == ZERO:
+        return zero_policy(default_body()), None
+    path = policy_file(choice)
+    return (None if path is None else load_policy(path)), path
+
+
+def words(text: str) -> tuple[str, ...]:
     """Parts of a text between commas."""
     return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
-def _print(told: dict[str, Any]) -> None:
-    """A line a set and column, and how many aims are met."""
+def show(told: dict[str, Any]) -> None:
+    """A line a set and column on the terminal."""
     from morphloop.imitator.bench.table import TITLES, written
 
     table = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 0, 0, 1))
@@ -223,16 +152,9 @@ def _print(told: dict[str, Any]) -> None:
     table.add_column("column", no_wrap=True)
     for title in SHOWN.values():
         table.add_column(title, justify="right", no_wrap=True)
-    for letter, part in told["sets"].items():
+    for name, part in told["sets"].items():
         columns = {TITLES[column]: cells["all"] for column, cells in part["columns"].items()}
         for title, cells in ({"frozen pose": part["frozen"]} | columns).items():
-            table.add_row(letter, title, *(written(cell, cells.get(cell)) for cell in SHOWN))
-    console = Terminal()
+            table.add_row(name, title, *(written(cell, cells.get(cell)) for cell in SHOWN))
     if told["sets"]:
-        console.print(table)
-    for line in told["missing"]:
-        console.print(f"missing: {line}", highlight=False, soft_wrap=True)
-    if told["aims"]:
-        console.print(f"aims: {sum(aim['met'] for aim in told['aims'])} of {len(told['aims'])} met")
-    for name, part in (told["backends"] or {"backends": {}})["backends"].items():
-        console.print(f"backend {name}: success {100 * part['success']:.1f} %, {part['steps_per_s']:.0f} steps/s")
+        Terminal().print(table)

@@ -7,16 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import backends as bench_backends
 import numpy as np
 import pytest
+from run import main
 
 pytest.importorskip("mujoco_warp")
 
-from morphloop.cli import main
 from morphloop.envs import prepare
-from morphloop.imitator.bench import backends as bench_backends
 from morphloop.imitator.bench.bench import zero_policy
-from morphloop.imitator.bench.sets import cut, load_set
+from morphloop.imitator.bench.sets import corpus_set, cut
 from morphloop.imitator.projection.project import ProjectionConfig, project_clips
 from morphloop.motion import Clip
 from morphloop.sim import default_body
@@ -27,7 +27,7 @@ SECONDS, JUMP = 0.6, 10
 @pytest.fixture(scope="module")
 def clips() -> list[Clip]:
     """A short clip, and another whose reference is suddenly two metres away, which nobody follows."""
-    whole, broken = (cut(clip, SECONDS) for clip in load_set("A", None, 10.0, 2).clips)
+    whole, broken = (cut(clip, SECONDS) for clip in corpus_set(10.0, 2).clips)
     away = broken.root_pos.copy()
     away[JUMP:, 0] += 2.0
     return [whole, replace(broken, root_pos=away)]
@@ -82,14 +82,14 @@ def test_clips_that_differ_are_named(told: dict[str, Any]) -> None:
 def test_the_command_writes_them(
     clips: list[Clip], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(bench_backends, "load_set", lambda *_: replace(load_set("A", None, 10.0, 1), clips=clips[:1]))
+    monkeypatch.setattr(bench_backends, "load_set", lambda *_: replace(corpus_set(10.0, 1), clips=clips[:1]))
     out, markdown = tmp_path / "out", tmp_path / "page.md"
     flags = ["--sets", "", "--backends", "--limit", "1", "--policy"]
-    assert main(["bench", "imitator", "--out", str(out), *flags, "zero", "--markdown", str(markdown)]) == 0
+    assert main(["--out", str(out), *flags, "zero", "--markdown", str(markdown)]) == 0
     told = json.loads((out / "imitator.json").read_text())["backends"]
     assert list(told["backends"]) == ["cpu", "warp"]
     assert np.isclose(told["seconds"], clips[0].duration)
     assert bench_backends.page(told) in markdown.read_text()
     capsys.readouterr()
-    assert main(["bench", "imitator", "--out", str(out), *flags, "none", "--columns", "auto"]) == 2
+    assert main(["--out", str(out), *flags, "none", "--columns", "auto"]) == 2
     assert "--backends: needs a policy" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The imitator's bench: what becomes of every clip of the sets in physics, a row a clip and column.
+"""The imitator's bench: what becomes of every clip of some sets in physics, a row a clip and column.
 
 Columns: `no_network` (servo targets with balance feedback, nothing learned), `policy` (the policy alone) and `auto`
 (the policy, then the refiner for what it failed); beside them what the input itself scores and what a frozen pose does.
@@ -31,7 +31,7 @@ from morphloop.sim import Body, default_body
 from ..optimal_control.many_clips import Tracked
 from ..projection.project import Projection, ProjectionConfig, project_clips
 from ..training.policy import Policy, new_policy
-from .sets import SETS, BenchSet, cut, load_set, missing_data
+from .sets import BenchSet, cut
 
 Column = Literal["no_network", "policy", "auto"]
 COLUMNS: tuple[Column, ...] = ("no_network", "policy", "auto")
@@ -61,16 +61,15 @@ Watch = Callable[[str, int, int], None]
 class BenchConfig:
     """What is run."""
 
-    sets: tuple[str, ...] = tuple(SETS)
     columns: tuple[Column, ...] = COLUMNS
     limit: int | None = None
-    """Clips of a set at most, drawn by the seed."""
+    """Clips of a set at most, drawn by the seed when it is read."""
     seconds: float = 10.0
     """A clip's first so many seconds are tracked."""
     refiner_seconds: float = 10.0
     """The same in column `auto`."""
     seed: int = 0
-    """Of the draw of clips and of the refiner."""
+    """Of the draw of clips."""
     projection: ProjectionConfig = field(default_factory=ProjectionConfig)
     """How clips are projected; the projector is the column's."""
 
@@ -78,16 +77,20 @@ class BenchConfig:
         """How much of a clip a column tracks."""
         return self.refiner_seconds if column == "auto" else self.seconds
 
+    @property
+    def longest(self) -> float:
+        """How much of a clip any column tracks."""
+        return max(self.seconds, self.refiner_seconds)
+
 
 @dataclass(frozen=True)
 class BenchRun:
-    """What a bench found. config: of it; policy: its hash, None for none; sets: as they were loaded; missing: a line
-    for each set without data; rows: by (clip id, column), of this run's clips."""
+    """What a bench found. config: of it; policy: its hash, None for none; sets: of it; rows: by (clip id, column), of
+    this run's clips."""
 
     config: BenchConfig
     policy: str | None
     sets: tuple[BenchSet, ...]
-    missing: tuple[str, ...]
     rows: dict[tuple[str, str], Row]
 
     def clips(self, found: BenchSet, column: Column) -> list[Clip]:
@@ -110,56 +113,35 @@ def zero_policy(body: Body) -> Policy:
     return policy.eval()
 
 
-def data_folder(named: Path | None) -> Path | None:
-    """The data folder: the one named, else that of $MORPHLOOP_SHARED, else ../shared beside the project; None if there
-    is none. MotionError if the named one is none."""
-    if named is not None:
-        if not named.is_dir():
-            raise MotionError(
-                f"{named}: no such folder, expected one with splits.json, asap_video_smpl, cmu and others"
-            )
-        return named
-    told = os.environ.get("MORPHLOOP_SHARED")
-    shared = Path(told) if told else Path(__file__).resolve().parents[1].parent / "shared"
-    return shared / "data" if (shared / "data").is_dir() else None
-
-
 @fixed_threads()
 def run_bench(
     policy: Policy | None,
     out: Path,
-    data: Path | None,
+    sets: Iterable[BenchSet],
     config: BenchConfig | None = None,
     watch: Watch = lambda label, done, total: None,
     body: Body | None = None,
     workers: int | None = None,
 ) -> BenchRun:
-    """Run what is not in `out` yet. policy: None runs column `auto` with the refiner alone; watch: told of progress;
-    workers: of the refiner, as `project_clips` has them.
+    """Run what is not in `out` yet. policy: None runs column `auto` with the refiner alone; sets: of a generator each
+    is read when the one before is done; watch: told of progress; workers: of the refiner, as `project_clips` has them.
 
-    MotionError for an unknown set or column, or if column `policy` has no policy.
+    MotionError for an unknown column, or if column `policy` has no policy, before any set is read.
     """
     config, body = config or BenchConfig(), body or default_body()
     _check(config, policy)
-    missing = {letter: missing_data(letter, data) for letter in config.sets}
     kept = Refined(out / REFINED, config.projection, body)
-    maker, sets = _Maker(policy, config, Rows(out), body, watch, workers, kept), []
-    longest = max(config.seconds, config.refiner_seconds)
-    for letter in (name for name in config.sets if missing[name] is None):
-        found = load_set(letter, data, longest, config.limit, config.seed, maker.told(f"{letter} read"))
-        sets.append(found)
+    maker, done = _Maker(policy, config, Rows(out), body, watch, workers, kept), list[BenchSet]()
+    for found in sets:
+        done.append(found)
         for column in config.columns:
             clips = [cut(clip, config.seconds_of(column)) for clip in found.clips]
-            maker.controls(letter, clips)
-            maker.column(letter, column, clips)
-    lacking = tuple(line for line in missing.values() if line is not None)
-    return BenchRun(config, None if policy is None else policy.hash, tuple(sets), lacking, maker.used)
+            maker.controls(found.name, clips)
+            maker.column(found.name, column, clips)
+    return BenchRun(config, None if policy is None else policy.hash, tuple(done), maker.used)
 
 
 def _check(config: BenchConfig, policy: Policy | None) -> None:
-    for letter in config.sets:
-        if letter not in SETS:
-            raise MotionError(f"no set '{letter}', expected some of {', '.join(SETS)}")
     for column in config.columns:
         if column not in COLUMNS:
             raise MotionError(f"no column '{column}', expected some of {', '.join(COLUMNS)}")
@@ -279,31 +261,31 @@ class _Maker:
         """`watch` for one label."""
         return lambda done, total: self.watch(label, done, total)
 
-    def controls(self, letter: str, clips: Sequence[Clip]) -> None:
+    def controls(self, name: str, clips: Sequence[Clip]) -> None:
         """Rows of what the untouched inputs score, and their frozen first poses."""
         for number, clip in enumerate(clips, 1):
             key = _key(clip, CONTROL, self.body, None)
             row = self.rows.find(key)
             if row is None:
-                row = self.rows.add(_told(key, letter, CONTROL, clip) | _control(clip, self.body))
+                row = self.rows.add(_told(key, name, CONTROL, clip) | _control(clip, self.body))
             self.used[clip.id, CONTROL] = row
-            self.watch(f"{letter} input", number, len(clips))
+            self.watch(f"{name} input", number, len(clips))
 
-    def column(self, letter: str, column: Column, clips: Sequence[Clip]) -> None:
+    def column(self, name: str, column: Column, clips: Sequence[Clip]) -> None:
         """Rows of a set's clips in one column."""
         driver = zero_policy(self.body) if column == "no_network" else self.policy
         settings = projection_config(column, driver, self.config)
         told = [_of_use(settings), None if driver is None else driver.hash]
         keys = {clip.id: _key(clip, column, self.body, told) for clip in clips}
-        found = {name: row for name, key in keys.items() if (row := self.rows.find(key)) is not None}
-        watch, faults = self.told(f"{letter} {column}"), list[str]()
+        found = {clip_id: row for clip_id, key in keys.items() if (row := self.rows.find(key)) is not None}
+        watch, faults = self.told(f"{name} {column}"), list[str]()
 
         def keep(projection: Projection) -> None:
             clip = projection.source
             if projection.fault:
                 faults.append(str(projection.reason))
                 return
-            row = _told(keys[clip.id], letter, column, clip) | _projected(projection, self.body)
+            row = _told(keys[clip.id], name, column, clip) | _projected(projection, self.body)
             found[clip.id] = self.rows.add(row)
             watch(len(found), len(keys))
 
@@ -315,13 +297,13 @@ class _Maker:
             raise MachineFault(
                 f"{len(faults)} of {len(left)} clips were not tried, the machine failed ({faults[0]}); run it again"
             )
-        self.used |= {(name, column): row for name, row in found.items()}
+        self.used |= {(clip_id, column): row for clip_id, row in found.items()}
 
 
 def projection_config(column: Column, driver: Policy | None, config: BenchConfig) -> ProjectionConfig:
     """How a column projects."""
     projector = "policy" if column != "auto" else "auto" if driver is not None else "refiner"
-    return replace(config.projection, projector=projector, seed=config.seed)
+    return replace(config.projection, projector=projector)
 
 
 def _of_use(config: ProjectionConfig) -> dict[str, Any]:
@@ -332,11 +314,11 @@ def _of_use(config: ProjectionConfig) -> dict[str, Any]:
     return settings
 
 
-def _told(key: str, letter: str, column: str, clip: Clip) -> Row:
+def _told(key: str, name: str, column: str, clip: Clip) -> Row:
     """What every row begins with."""
     return {
         "key": key,
-        "set": letter,
+        "set": name,
         "column": column,
         "name": clip.name,
         "id": clip.id,

@@ -1,60 +1,46 @@
-"""The four sets of the imitator's bench: the corpus' test split, estimated and captured motion, outputs of published
-generators, and captured motion in many styles.
+"""Sets of clips for the imitator's bench: the corpus' test split, and clips that somebody hands in.
 
-All but the corpus are read from a data folder laid out as this project's development data (`splits.json`,
-`asap_video_smpl`, `cmu`, `generated`, `bandai_namco`). Nothing of them is trained on. Sets of motion that moves: a clip
-of which no joint gets away from where it began is left out and named.
+The corpus counts where it moves: a clip of which no joint gets away from where it began is left out and named.
 """
 
 from __future__ import annotations
 
-import json
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from functools import cache
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from morphloop.base import MotionError
-from morphloop.motion import Clip, make_corpus, read_motion, to_default
-from morphloop.motion.files import read_npz
+from morphloop.motion import Clip, make_corpus
 
-SETS = {
-    "A": "corpus, test split",
-    "B": "ASAP (video to SMPL) and CMU without props",
-    "C": "T2M-GPT, MDM, GMD, OmniControl",
-    "D": "Bandai Namco, test split",
-}
+CORPUS, CORPUS_TITLE = "A", "corpus, test split"
 CORPUS_CLIPS, CORPUS_SEED = 64, 3
-DRAWN = {"D": 200}
-"""Clips that are drawn of a larger set."""
 MOVING_M = 0.15
 """A clip moves if some joint gets this far from where it was in the first frame, metres."""
-CMU_FPS = 120.0
-GENERATED = ("joints22/mdm_*.npz", "joints22/t2mgpt_*.npz", "bvh/output_gmd*.bvh", "bvh/output_omni*.bvh")
-GENERATED_MDM = "bvh/outputs_prova*.bvh"
-"""MDM's own BVH export."""
 
 Source = tuple[str, Callable[[], Clip]]
 """Name of a clip and how to read it."""
+Tick = Callable[[int, int], None]
+"""Told how many of how many are done."""
+
+
+def unwatched(done: int, total: int) -> None:
+    """A `Tick` that tells nobody."""
 
 
 @dataclass(frozen=True)
 class BenchSet:
     """Clips of a set on the default skeleton, each under a name of its own, and what was done to get them.
 
-    letter: of `SETS`; clips: whole; static: names of those left out; failed: name and reason of those not readable.
+    name: short, of the set; clips: whole; static: names of those left out; failed: name and reason of those not
+    readable.
     """
 
-    letter: str
+    name: str
+    title: str
     clips: tuple[Clip, ...]
-    static: tuple[str, ...]
-    failed: dict[str, str]
+    static: tuple[str, ...] = ()
+    failed: dict[str, str] = field(default_factory=dict)
 
 
 def moves(clip: Clip) -> bool:
@@ -68,171 +54,51 @@ def cut(clip: Clip, seconds: float) -> Clip:
     return clip.slice(0, min(clip.num_frames, round(seconds * clip.fps) + 1))
 
 
-def load_set(
-    letter: str,
-    data: Path | None,
+def drawn(count: int, seed: int) -> list[int]:
+    """The order in which a set's clips are taken."""
+    return np.random.default_rng(seed).permutation(count).tolist()
+
+
+def moving_set(
+    name: str,
+    title: str,
+    sources: Sequence[Source],
     seconds: float,
-    limit: int | None = None,
+    most: int | None = None,
     seed: int = 0,
-    watch: Callable[[int, int], None] = lambda done, total: None,
+    watch: Tick = unwatched,
 ) -> BenchSet:
-    """Read a set: clips that move in their first `seconds`, in an order drawn by the seed, at most `limit` of them.
-
-    MotionError for a letter that is none, and where the data is missing (see `missing_data`).
-    """
-    if letter not in SETS:
-        raise MotionError(f"no set '{letter}', expected some of {', '.join(SETS)}")
-    lacking = missing_data(letter, data)
-    if lacking is not None:
-        raise MotionError(lacking)
-    most = min((n for n in (limit, DRAWN.get(letter)) if n is not None), default=None)
-    with _sources(letter, data) as sources:
-        order = np.random.default_rng(seed).permutation(len(sources))
-        return _taken(letter, [sources[i] for i in order], seconds, most, watch)
-
-
-def _taken(
-    letter: str, sources: Sequence[Source], seconds: float, most: int | None, watch: Callable[[int, int], None]
-) -> BenchSet:
+    """Clips that move in their first `seconds`, in an order drawn by the seed, at most `most` of them."""
     clips: list[Clip] = []
     static: list[str] = []
     failed: dict[str, str] = {}
     wanted = len(sources) if most is None else min(most, len(sources))
-    for name, read in sources:
+    for known, read in (sources[i] for i in drawn(len(sources), seed)):
         if len(clips) == wanted:
             break
         try:
-            clip = replace(read(), name=name)
+            clip = replace(read(), name=known)
         except MotionError as error:
-            failed[name] = str(error)
+            failed[known] = str(error)
             continue
         if moves(cut(clip, seconds)):
             clips.append(clip)
         else:
-            static.append(name)
+            static.append(known)
         watch(len(clips), wanted)
-    return BenchSet(letter, tuple(clips), tuple(static), failed)
+    return BenchSet(name, title, tuple(clips), tuple(static), failed)
 
 
-def missing_data(letter: str, data: Path | None) -> str | None:
-    """One line that says what a set needs and the folder lacks, None where it is all there."""
-    if letter == "A":
-        return None
-    needed = {
-        "B": ("splits.json", "asap_video_smpl", "cmu/amc_npz", "cmu/bvh"),
-        "C": ("generated/joints22", "generated/bvh"),
-        "D": ("bandai_namco/captions.jsonl", "bandai_namco/dataset1.npz", "bandai_namco/dataset2.npz"),
-    }[letter]
-    if data is None:
-        return f"set {letter} ({SETS[letter]}): no data folder, give --data"
-    lacking = [name for name in needed if not (data / name).exists()]
-    return f"set {letter} ({SETS[letter]}): {data} has no {', '.join(lacking)}" if lacking else None
+def corpus_set(seconds: float, limit: int | None = None, seed: int = 0, watch: Tick = unwatched) -> BenchSet:
+    """Set A: the test split of the built-in corpus."""
+    sources = [(clip.name, lambda clip=clip: clip) for clip in make_corpus(CORPUS_CLIPS, CORPUS_SEED, "test")]
+    return moving_set(CORPUS, CORPUS_TITLE, sources, seconds, limit, seed, watch)
 
 
-@contextmanager
-def _sources(letter: str, data: Path | None) -> Iterator[list[Source]]:
-    """What a set is drawn from, in a fixed order; packed mocap is unpacked for as long as it is read."""
-    if letter == "A" or data is None:
-        yield [(clip.name, lambda clip=clip: clip) for clip in _corpus()]
-        return
-    with tempfile.TemporaryDirectory(prefix="morphloop-bench-") as scratch:
-        make = {"B": _captured, "C": _generated, "D": _styled}[letter]
-        yield make(data, Path(scratch))
+def given_set(clips: Sequence[Clip], failed: dict[str, str], limit: int | None = None, seed: int = 0) -> BenchSet:
+    """Clips that were handed in, moving or not, in their order; of more than `limit` those that the seed draws.
 
-
-@cache
-def _corpus() -> tuple[Clip, ...]:
-    return tuple(make_corpus(CORPUS_CLIPS, CORPUS_SEED, "test"))
-
-
-def _file(path: Path, name: str, fps: float | None = None) -> Source:
-    return name, lambda: to_default(read_motion(path, fps))
-
-
-def _captured(data: Path, scratch: Path) -> list[Source]:
-    """ASAP and CMU without what needs props; a CMU trial that is there as AMC and as BVH is taken once."""
-    splits = json.loads((data / "splits.json").read_text())
-
-    def free(part: str, stem: str) -> bool:
-        row = splits[part].get(stem)
-        return row is not None and not row["props"]
-
-    found = [
-        _file(path, f"asap_{path.stem}")
-        for path in sorted((data / "asap_video_smpl").glob("*.npz"))
-        if free("asap_video_smpl", path.stem)
-    ]
-    trials = [path for path in sorted((data / "cmu" / "amc_npz").glob("*.npz")) if free("cmu", path.stem)]
-    for skeleton in sorted((data / "cmu").glob("*.asf")):
-        shutil.copyfile(skeleton, scratch / skeleton.name)
-
-    def trial(path: Path) -> Source:
-        return f"cmu_{path.stem}", lambda: to_default(read_motion(_amc(path, scratch), CMU_FPS))
-
-    found += [trial(path) for path in trials]
-    known = {path.stem for path in trials}
-    exports = sorted((data / "cmu" / "bvh").glob("*.bvh"))
-    return found + [_file(p, f"cmu_{p.stem}") for p in exports if p.stem not in known and free("cmu_bvh", p.stem)]
-
-
-def _generated(data: Path, scratch: Path) -> list[Source]:
-    """Raw outputs of published generators."""
-    paths = [p for pattern in (*GENERATED, GENERATED_MDM) for p in sorted((data / "generated").glob(pattern))]
-    return [_file(path, path.stem) for path in paths]
-
-
-def _styled(data: Path, scratch: Path) -> list[Source]:
-    """Bandai Namco's test split."""
-    lines = (data / "bandai_namco" / "captions.jsonl").read_text().splitlines()
-    wanted = {row["name"] for row in map(json.loads, lines) if row["split"] == "test"}
-    found: list[Source] = []
-    for part in ("dataset1", "dataset2"):
-        pack = read_npz(data / "bandai_namco" / f"{part}.npz")
-        for k, name in enumerate(str(n) for n in pack["names"]):
-            if name in wanted:
-                found.append((name, lambda k=k, pack=pack: to_default(read_motion(_bvh(pack, k, scratch)))))
-    return found
-
-
-def _amc(path: Path, scratch: Path) -> Path:
-    """A packed CMU trial as the AMC file that it was, beside its skeleton."""
-    pack = read_npz(path)
-    parts = np.split(pack["data"], np.cumsum(pack["dims"])[:-1], axis=1)
-    lines = [":FULLY-SPECIFIED", ":DEGREES"]
-    for frame in range(len(pack["data"])):
-        lines.append(str(frame + 1))
-        for bone, values in zip(pack["bones"], parts, strict=True):
-            lines.append(" ".join([str(bone), *(f"{v:.6g}" for v in values[frame])]))
-    out = scratch / f"{path.stem}.amc"
-    out.write_text("\n".join(lines) + "\n")
-    return out
-
-
-def _bvh(pack: dict[str, Any], number: int, scratch: Path) -> Path:
-    """A packed Bandai Namco clip as the BVH file that it was: rotations in hundredths of a degree, positions of the
-    first two joints in centimetres."""
-    names, parents = [str(n) for n in pack["joint_names"]], pack["parents"].tolist()
-    axes = [str(axis) for axis in pack["rot_order"]]
-    lines, order = ["HIERARCHY"], []
-
-    def block(joint: int, depth: int) -> None:
-        order.append(joint)
-        pad = "\t" * depth
-        moved = [f"{a}position" for a in "XYZ"] if joint < 2 else []
-        channels = [*moved, *(f"{a}rotation" for a in axes)]
-        lines.extend([f"{pad}{'ROOT' if parents[joint] < 0 else 'JOINT'} {names[joint]}", f"{pad}{{"])
-        lines.append(f"{pad}\tOFFSET " + " ".join(f"{v:.6f}" for v in pack["offsets_cm"][joint]))
-        lines.append(f"{pad}\tCHANNELS {len(channels)} " + " ".join(channels))
-        for child in (j for j, parent in enumerate(parents) if parent == joint):
-            block(child, depth + 1)
-        lines.append(f"{pad}}}")
-
-    block(0, 0)
-    rows = slice(int(pack["starts"][number]), int(pack["starts"][number + 1]))
-    turns, shifts = pack["rot_centideg"][rows] / 100.0, pack["pos_root_hips_cm"][rows]
-    table = np.concatenate([x for j in order for x in ([shifts[:, j]] if j < 2 else []) + [turns[:, j]]], axis=1)
-    lines += ["MOTION", f"Frames: {len(table)}", f"Frame Time: {1.0 / float(pack['fps']):.8f}"]
-    lines += [" ".join(f"{v:.4f}" for v in row) for row in table]
-    out = scratch / f"{pack['names'][number]}.bvh"
-    out.write_text("\n".join(lines) + "\n")
-    return out
+    failed: name and reason of what was not readable.
+    """
+    kept = sorted(drawn(len(clips), seed)[:limit])
+    return BenchSet("clips", "clips that were given", tuple(clips[i] for i in kept), (), failed)

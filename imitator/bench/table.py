@@ -1,4 +1,4 @@
-"""The figures of the imitator's bench: cells of every set and column, aims with their verdicts, the page in Markdown.
+"""The figures of the imitator's bench: cells of every set and column, and the page in Markdown.
 
 Means are over clips. A clip that was lost has its figures up to there; a clip that has no value is left out of that
 mean (success counts every clip). A ratio of means is over clips that have both.
@@ -7,7 +7,6 @@ mean (success counts every clip). A ratio of means is over clips that have both.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,47 +16,12 @@ from morphloop.metrics import bootstrap_mean
 from morphloop.motion import Clip
 
 from .bench import CODE, CONTROL, FORCES, PHYSICS, BenchRun, Column, Row
-from .sets import MOVING_M, SETS, BenchSet
+from .sets import MOVING_M, BenchSet
 
 Figures = dict[str, Any]
 OVER = ("all", "successes")
 TITLES = {"no_network": "no network", "policy": "policy alone", "auto": "with refiner"}
 
-
-@dataclass(frozen=True)
-class Aim:
-    """What is asked of a cell. least: whether the value must reach the bound, else stay under it; bounds: by
-    (column, set); over: which clips it is asked of."""
-
-    cell: str
-    least: bool
-    bounds: dict[tuple[str, str], float]
-    over: tuple[str, ...] = OVER
-
-    def met(self, value: float | None, bound: float) -> bool:
-        """Whether a value is as it should be; none is not."""
-        return value is not None and (value >= bound if self.least else value <= bound)
-
-
-def _everywhere(bound: float) -> dict[tuple[str, str], float]:
-    return {(column, letter): bound for column in ("policy", "auto") for letter in SETS}
-
-
-AIMS = (
-    Aim(
-        "success",
-        True,
-        {("policy", s): bound for s, bound in zip(SETS, (0.95, 0.85, 0.80, 0.85), strict=True)}
-        | {("auto", s): bound for s, bound in zip(SETS, (0.98, 0.95, 0.93, 0.95), strict=True)},
-        ("all",),
-    ),
-    Aim("skill_mean", True, _everywhere(0.75)),
-    Aim("e_mpjpe_mm", False, _everywhere(45.0), ("successes",)),
-    Aim("physdiff_penetrate_mm_after", False, _everywhere(0.05)),
-    Aim("physdiff_float_mm_after", False, _everywhere(3.0)),
-    Aim("physdiff_skate_mm_after", False, _everywhere(0.3)),
-    Aim("slide_after_over_before", False, _everywhere(0.25)),
-)
 
 CELLS: dict[str, tuple[str, Callable[[float], str]]] = {
     "clips": ("clips", lambda v: f"{v:.0f}"),
@@ -151,42 +115,14 @@ def frozen_figures(run: BenchRun, clips: Sequence[Clip]) -> Figures:
     return figures([control["frozen"] for control in controls], controls)
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """What became of an aim in a set, a column, over some of its clips."""
-
-    set: str
-    column: str
-    over: str
-    cell: str
-    least: bool
-    aim: float
-    value: float | None
-    met: bool
-
-
-def verdicts(letter: str, column: str, cells: dict[str, Figures]) -> list[Verdict]:
-    """Every aim of a column of a set, met or missed."""
-    return [
-        Verdict(letter, column, over, aim.cell, aim.least, bound, value, aim.met(value, bound))
-        for aim in AIMS
-        if (bound := aim.bounds.get((column, letter))) is not None
-        for over in aim.over
-        for value in [cells[over][aim.cell]]
-    ]
-
-
 def result(run: BenchRun) -> dict[str, Any]:
     """All figures as plain JSON values."""
     sets: dict[str, Any] = {}
-    told: list[Verdict] = []
     for found in run.sets:
         columns = {column: column_figures(run, found, column) for column in run.config.columns}
-        for column, cells in columns.items():
-            told += verdicts(found.letter, column, cells)
         whole = run.clips(found, run.config.columns[0]) if run.config.columns else []
-        sets[found.letter] = {
-            "title": SETS[found.letter],
+        sets[found.name] = {
+            "title": found.title,
             "clips": len(found.clips),
             "seconds": sum(clip.duration for clip in whole),
             "static": list(found.static),
@@ -205,8 +141,6 @@ def result(run: BenchRun) -> dict[str, Any]:
         "limit": run.config.limit,
         "seed": run.config.seed,
         "sets": sets,
-        "missing": list(run.missing),
-        "aims": [vars(verdict) for verdict in told],
         "unreplayed": run.unreplayed,
     }
 
@@ -222,51 +156,33 @@ def _failed(run: BenchRun, found: BenchSet, column: Column) -> dict[str, str]:
 
 
 def page(told: dict[str, Any]) -> str:
-    """The sets' part of the page in Markdown, from what `result` gave."""
-    parts = [_head(told), _aims(told)]
-    parts += [_set_table(letter, part, told) for letter, part in told["sets"].items()]
-    return "\n\n".join(part for part in parts if part)
+    """The page in Markdown, from what `result` gave."""
+    return "\n\n".join((head(told), *set_tables(told)))
 
 
-def _head(told: dict[str, Any]) -> str:
+def head(told: dict[str, Any]) -> str:
+    """What the figures are, and what did not replay."""
     policy = f"policy `{told['policy']}`" if told["policy"] else "no policy"
+    some = any(part["static"] for part in told["sets"].values())
+    static = f" Left out as static: a clip of which no joint gets {told['moving_m']:g} m from where it began." * some
     lines = [
         f"Made with {policy}, seed {told['seed']}. A clip's first {told['seconds']:g} s are tracked"
         + (f", {told['refiner_seconds']:g} s in column auto" if told["refiner_seconds"] != told["seconds"] else "")
         + (f"; at most {told['limit']} clips of a set" if told["limit"] else "")
-        + ". Left out as static: a clip of which no joint gets "
-        f"{told['moving_m']:g} m from where it was in the first frame. Final rollouts on CPU in double precision, each "
+        + f".{static} Final rollouts on CPU in double precision, each "
         "replayed open loop. `before` is the untouched input, ground as it is in the file. A clip that was lost is "
         "measured up to where it was lost, and is a failure. Seconds for a second are a clip's own: the policy's share "
         "of its batch, and of the refiner one worker process. Brackets: 95 % bootstrap interval. The ratio "
-        "of slides is of means over clips; where the input hardly slides (set A is made in code) it cannot be low."
+        "of slides is of means over clips; where the input hardly slides (the corpus is made in code) it cannot be low."
     ]
-    lines += [f"- Missing: {line}" for line in told["missing"]]
     if told["unreplayed"]:
         lines.append("- **Did not replay**: " + "; ".join(told["unreplayed"]))
     return "\n".join(lines)
 
 
-def _aims(told: dict[str, Any]) -> str:
-    """Each aim with the value of every set beside it."""
-    rows = []
-    asked = {(v["column"], v["cell"], v["over"]) for v in told["aims"]}
-    order = [(c, aim.cell, over) for c in ("policy", "auto") for aim in AIMS for over in aim.over]
-    letters = list(told["sets"])
-    for column, cell, over in (key for key in order if key in asked):
-        found = {v["set"]: v for v in told["aims"] if (v["column"], v["cell"], v["over"]) == (column, cell, over)}
-        values = " | ".join(_verdict(cell, found[letter]) for letter in letters)
-        rows.append(f"| {TITLES[column]} | {CELLS[cell][0]} | {over} | {values} |")
-    if not rows:
-        return ""
-    met = sum(v["met"] for v in told["aims"])
-    head = f"| column | figure | over | {' | '.join(letters)} |\n|---|---|---|" + "---|" * len(letters)
-    return f"## Aims\n\n{met} of {len(told['aims'])} met.\n\n{head}\n" + "\n".join(rows)
-
-
-def _verdict(cell: str, verdict: dict[str, Any]) -> str:
-    bound = f"{'>=' if verdict['least'] else '<='} {written(cell, verdict['aim'])}"
-    return f"{written(cell, verdict['value'])} ({bound}: {'met' if verdict['met'] else '**missed**'})"
+def set_tables(told: dict[str, Any]) -> list[str]:
+    """All cells of every set, a heading and a table each."""
+    return [_set_table(name, part) for name, part in told["sets"].items()]
 
 
 def written(cell: str, value: float | None) -> str:
@@ -274,15 +190,15 @@ def written(cell: str, value: float | None) -> str:
     return "-" if value is None else CELLS[cell][1](value)
 
 
-def _set_table(letter: str, part: dict[str, Any], told: dict[str, Any]) -> str:
+def _set_table(name: str, part: dict[str, Any]) -> str:
     """All cells of a set."""
     columns: dict[str, Figures] = {"frozen pose": part["frozen"]}
     for column, cells in part["columns"].items():
         columns |= {f"{TITLES[column]}, {over}": cells[over] for over in OVER}
-    lines = [f"## {letter}: {part['title']}", ""]
+    lines = [f"## {name}: {part['title']}", ""]
     static = f"; {len(part['static'])} static ones left out ({', '.join(part['static'])})" if part["static"] else ""
     lines.append(f"{part['clips']} clips, {part['seconds']:.0f} s, {len(part['cut'])} of them cut{static}.")
-    lines += [f"Not readable: {name}: {why}." for name, why in part["unreadable"].items()]
+    lines += [f"Not readable: {clip}: {why}." for clip, why in part["unreadable"].items()]
     lines += ["", f"| | {' | '.join(columns)} |", "|---|" + "---|" * len(columns)]
     for cell, (title, _) in CELLS.items():
         values = [_cell(cell, figures_) for figures_ in columns.values()]
@@ -290,7 +206,7 @@ def _set_table(letter: str, part: dict[str, Any], told: dict[str, Any]) -> str:
             lines.append(f"| {title} | {' | '.join(values)} |")
     for column, failed in part["failed"].items():
         if failed:
-            names = ", ".join(f"{name} ({why})" for name, why in failed.items())
+            names = ", ".join(f"{clip} ({why})" for clip, why in failed.items())
             lines += ["", f"Failed, {TITLES[column]}: {names}."]
     return "\n".join(lines)
 

@@ -1,8 +1,9 @@
 """How much of raw stepping of a physics backend is left as environment steps a second, and where the rest goes.
 
-    python benchmarks/env_speed.py [--envs 256] [--steps 40] [--backend cpu|warp] [--device cuda:0] [--json FILE]
+    python benchmarks/imitator/env_speed.py [--envs 256] [--steps 40] [--backend cpu|warp] [--device cuda:0]
+        [--json FILE]
 
-`morphloop bench imitator --speed` has the same figures beside those of PPO and of the refiner.
+`python benchmarks/imitator/run.py --speed` has the same figures beside those of PPO and of the refiner.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ import argparse
 from pathlib import Path
 
 import torch
+from speed import env_over_raw
 
 from morphloop.base import write_json
-from morphloop.imitator.bench.speed import env_over_raw
 
 
 def main() -> None:

@@ -15,17 +15,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from clip_sets import SETS, load_set
+from speed import NO_CUDA, PACKAGES
 
 from morphloop.envs import EVALUATION_DISTANCE, Observer, Reference, make_reference, stack
 from morphloop.envs.terminations import lost
+from morphloop.imitator.optimal_control.candidates import Guidance, padded
+from morphloop.imitator.training.policy import Policy
 from morphloop.metrics import track_errors
 from morphloop.motion import Clip
 from morphloop.sim import Backend, Body, Physics, default_body, make_physics
-
-from ..optimal_control.candidates import Guidance, padded
-from ..training.policy import Policy
-from .sets import SETS, load_set
-from .speed import NO_CUDA, PACKAGES
 
 SET, LIMIT = "A", 16
 BACKENDS: tuple[Backend, ...] = ("cpu", "warp")

@@ -12,22 +12,22 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import torch
 
-from morphloop.base.results import basis, difference
+from morphloop.base.results import basis, difference, hash_file
 from morphloop.base.threads import fixed_threads, held_threads
 from morphloop.envs import TrackingEnv, prepare
+from morphloop.imitator.bench.bench import CODE
+from morphloop.imitator.bench.sets import cut
+from morphloop.imitator.projection.project import ProjectionConfig, project_clips
+from morphloop.imitator.training.policy import new_policy
+from morphloop.imitator.training.ppo import PpoConfig, Sb3Trainer, fit_normaliser
 from morphloop.motion import Clip, make_corpus
 from morphloop.sim import SUBSTEPS, Body, CpuPhysics, Physics, default_body, make_physics
 from morphloop.sim.physics.backends import Backend
-
-from ..projection.project import ProjectionConfig, project_clips
-from ..training.policy import new_policy
-from ..training.ppo import PpoConfig, Sb3Trainer, fit_normaliser
-from .bench import CODE
-from .sets import cut
 
 CLIPS = 16
 BLOCK = 10
@@ -37,7 +37,7 @@ ACTION = 0.3
 PACKAGES = {"cpu": "mujoco", "warp": "mujoco-warp"}
 PARTS = {"_state": "joint states", "_reward": "reward", "_observe": "observations", "_start": "resets"}
 AIM_CPU, AIM_CUDA, AIM_CUDA_STEPS, AIM_REFINER = 0.8, 0.85, 150_000.0, 6.0
-"""Issue 4's: environment over raw on CPU and on CUDA, environment steps a second there, the refiner's seconds for a
+"""Environment over raw on CPU and on CUDA, environment steps a second there, the refiner's seconds for a
 second of walking."""
 NO_CUDA = "no CUDA device"
 
@@ -226,14 +226,12 @@ def ppo_over_raw(envs: int, updates: int, seed: int = 0) -> dict[str, Any]:
     }
 
 
-def refiner_speed(
-    clips: Sequence[Clip], together: bool, body: Body, seed: int = 0, workers: int | None = None
-) -> dict[str, Any]:
+def refiner_speed(clips: Sequence[Clip], together: bool, body: Body, workers: int | None = None) -> dict[str, Any]:
     """Wall seconds of the refiner alone for a second of motion, one clip after another or all at once.
 
     Preparing, replaying and measuring errors are counted in.
     """
-    config = ProjectionConfig(projector="refiner", seed=seed)
+    config = ProjectionConfig(projector="refiner")
     began = time.monotonic()
     if together:
         found = project_clips(clips, None, config, body=body, workers=workers)
@@ -274,11 +272,11 @@ def measure_speed(
     parts: dict[str, Callable[[], Any]] = {
         "environment": lambda: env_over_raw(config.envs, config.steps),
         "ppo": lambda: ppo_over_raw(config.envs, config.updates, config.seed),
-        "refiner_walking": lambda: refiner_speed(walks, False, body, config.seed, config.workers),
-        "refiner_together": lambda: refiner_speed(many, True, body, config.seed, config.workers),
+        "refiner_walking": lambda: refiner_speed(walks, False, body, config.workers),
+        "refiner_together": lambda: refiner_speed(many, True, body, config.workers),
         "cuda": lambda: _cuda(config),
     }
-    told = basis(CODE, {}, asdict(config) | {"threads": held_threads()})
+    told = basis(CODE, {"speed.py": hash_file(Path(__file__))}, asdict(config) | {"threads": held_threads()})
     if known is not None and difference({name: known.get(name) for name in told}, told) is None:
         told = dict(known)
     for number, (name, run) in enumerate(parts.items()):

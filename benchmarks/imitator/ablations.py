@@ -14,12 +14,11 @@ from typing import Any
 
 from morphloop.base import write_json
 from morphloop.envs import RewardConfig
+from morphloop.imitator.training.log import read_log
+from morphloop.imitator.training.policy import load_policy
+from morphloop.imitator.training.priors import PriorConfig
+from morphloop.imitator.training.train import ImitatorConfig, train_imitator
 from morphloop.motion import make_corpus
-
-from ..training.log import read_log
-from ..training.policy import load_policy
-from ..training.priors import PriorConfig
-from ..training.train import ImitatorConfig, train_imitator
 
 RESULT_FILE = "ablations.json"
 CHART_FILE = "ablations.png"
