@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,10 +35,12 @@ class BenchMetrics:
     """Seed of the jitter."""
 
     def run(self) -> int:
-        from morphloop.base import write_atomic, write_json
+        from morphloop.base import MotionError, write_atomic, write_json
         from morphloop.metrics.defect_bench.bench import failures, run_bench
         from morphloop.metrics.report.bench_page import draw, page
 
+        if self.markdown is not None and find_spec("matplotlib") is None:
+            raise MotionError("--markdown: its chart needs matplotlib, pip install 'morphloop[plots]'")
         writable_files(self.json, self.markdown)
         with progress_bars() as watch:
             cases = run_bench(self.seed, watch=lambda done, total: watch("injecting", done, total))

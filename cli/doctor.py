@@ -16,12 +16,13 @@ from .console import DONE, FAILED, SHIPPED_GENERATOR, SHIPPED_POLICY, shipped
 
 PACKAGES = (
     "morphloop", "torch", "mujoco", "gymnasium", "stable-baselines3", "numpy", "scipy", "smplx", "transformers",
-    "imageio", "mujoco-warp", "warp-lang", "rsl-rl-lib",
+    "imageio", "mujoco-warp", "warp-lang", "rsl-rl-lib", "matplotlib",
 )  # fmt: skip
 OPTIONAL = {
     "mujoco-warp": "no physics on CUDA; pip install 'morphloop[gpu]'",
     "warp-lang": "no physics on CUDA; pip install 'morphloop[gpu]'",
     "rsl-rl-lib": "no training on CUDA; pip install 'morphloop[gpu]'",
+    "matplotlib": "no page of `bench metrics --markdown`; pip install 'morphloop[plots]'",
 }
 FREE_GB = 2.0
 

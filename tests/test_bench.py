@@ -228,3 +228,12 @@ def test_data_table_figures() -> None:
     assert table._cell(found, "float_mean_mm") == "1 [1, 1] (2)"
     assert table._cell(found, "slide_mean_mm_s") == "-"
     assert table._reason("a.bvh: frame 12 is bad") == table._reason("a.bvh: frame 7 is bad")
+
+
+def test_without_matplotlib_the_page_is_refused_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setattr(bench, "run_bench", lambda *_, **__: pytest.fail("the bench ran"))
+    assert main(["bench", "metrics", "--markdown", str(tmp_path / "page.md")]) == 2
+    assert "pip install 'morphloop[plots]'" in capsys.readouterr().err

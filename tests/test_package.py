@@ -37,7 +37,7 @@ def plain(name: str) -> str:
 def declared() -> set[str]:
     """Distributions that are asked for, those of the extras too."""
     extras = PROJECT["optional-dependencies"]
-    asked = PROJECT["dependencies"] + [one for name in ("gpu", "train", "viewer") for one in extras[name]]
+    asked = PROJECT["dependencies"] + [one for name in ("gpu", "train", "plots", "viewer") for one in extras[name]]
     return {plain(re.match(r"[\w.-]+", one).group()) for one in asked}  # type: ignore[union-attr]
 
 
