@@ -62,13 +62,13 @@ def terms_of(free: list[Free], values: np.ndarray) -> list[Term]:
     """The named gains that a candidate stands for; a spine gain counts half at the upper joint."""
     named: list[Term] = []
     for (phase, joints, axis, feature, _), value in zip(free, values, strict=True):
-        named += [(phase, j, axis, feature, round(float(value) * 0.5**k, 4)) for k, j in enumerate(joints)]
+        named += [(phase, f"{j}_{axis}", feature, round(float(value) * 0.5**k, 4)) for k, j in enumerate(joints)]
     return named
 
 
 def stacked(free: list[Free], candidates: list[np.ndarray], repeats: int) -> BalanceGains:
     """Gains of every environment: each candidate `repeats` times."""
-    sets = [gains_from_terms(terms_of(free, values)) for values in candidates]
+    sets = [gains_from_terms(terms_of(free, values), default_body()) for values in candidates]
     leg, spine = torch.cat([s.leg for s in sets]), torch.cat([s.spine for s in sets])
     return BalanceGains(leg.repeat_interleave(repeats, 0), spine.repeat_interleave(repeats, 0))
 
@@ -105,7 +105,7 @@ def survival(library: MotionLibrary, free: list[Free], values: np.ndarray) -> st
     """Share of clips that gains carry from their first frame to the end, by action."""
     body, count = default_body(), len(library.clips)
     observer = Observer(body, library)
-    observer.balance = Balance(body, gains=gains_from_terms(terms_of(free, values)))
+    observer.balance = Balance(body, gains=gains_from_terms(terms_of(free, values), body))
     clip = torch.arange(count)
     steps, push = int(library.length.max()) - 1, torch.zeros(count, 6)
     _, lived = roll(CpuPhysics(body, count), observer, clip, torch.zeros_like(clip), steps, push)
@@ -117,10 +117,11 @@ def survival(library: MotionLibrary, free: list[Free], values: np.ndarray) -> st
 
 def current(free: list[Free]) -> np.ndarray:
     """The gains that ship, as a candidate to go on from."""
-    gains = default_gains()
+    body = default_body()
+    gains = default_gains(body)
     values = []
     for phase, joints, axis, feature, _ in free:
-        one = gains_from_terms([(phase, joints[0], axis, feature, 1.0)])
+        one = gains_from_terms([(phase, f"{joints[0]}_{axis}", feature, 1.0)], body)
         table, mask = (gains.spine, one.spine) if phase is None else (gains.leg, one.leg)
         values.append(float((table * mask).sum()))
     return np.array(values)
@@ -165,7 +166,7 @@ def main() -> None:
 
 
 def _save(args: argparse.Namespace, free: list[Free], values: np.ndarray, generations: int) -> None:
-    keys = ("phase", "joint", "axis", "feature", "gain")
+    keys = ("phase", "dof", "feature", "gain")
     rows = [dict(zip(keys, term, strict=True)) for term in terms_of(free, values)]
     made = {"by": "benchmarks/tune_balance.py", "data": "corpus, training split, with faults", "seed": args.seed}
     write_json(args.out, {"schema": 1, "made": made | {"generations": generations}, "gains": rows})

@@ -174,7 +174,7 @@ class TrainImitator:
             config = replace(config, start=str(out / WARM_START_FILE))
         path = out / POLICY_FILE
         if ppo:
-            clips += variations(clips, round(self.variations * len(clips)), self.seed)
+            clips += variations(clips, round(self.variations * len(clips)), self.seed, body=body)
             train_imitator(clips, held_out, out, config, _tell, body)
             if not World.here().first:
                 return DONE  # the first process writes, and may not be done

@@ -18,14 +18,13 @@ from importlib.resources import files
 import torch
 
 from morphloop.motion.rotations import quat_conj, quat_mul, quat_to_rotvec
-from morphloop.sim import FEET, Body, JointState
+from morphloop.sim import Body, JointState
+from morphloop.sim.bodies.description import BalanceServos
 
 from .observations import heading_frame
 
 PHASES = ("single", "double", "swing")
 """What the clip means a leg to do: carry alone, carry with the other leg, or move."""
-LEG = ("hip", "knee", "ankle")
-SPINE = ("spine1", "spine2")
 AXES = ("x", "y", "z")
 FEATURES = tuple(f"{name}_{axis}" for name in ("com", "com_velocity", "tilt", "spin") for axis in AXES)
 """Errors of centre of mass (m), its velocity, the root's orientation (rotation vector) and spin, heading frame."""
@@ -36,14 +35,14 @@ OFFSET_LIMIT = 0.8
 """Radians that the law may move a target at most."""
 MIRROR_FEATURES = (1, -1, 1, 1, -1, 1, -1, 1, -1, -1, 1, -1)
 """Signs of the features for the right leg, so that one set of gains serves both."""
-MIRROR_AXES = (-1, 1, -1)
 
 
 @dataclass(frozen=True)
 class BalanceGains:
     """Gains of the law, radians per scaled feature; E is 1, or one set for every environment.
 
-    leg: (E, 27, 12) by phase x joint of `LEG` x axis, feature; spine: (E, 6, 12) by joint of `SPINE` x axis, feature.
+    leg: (E, 3 K, 12) by phase x degree of freedom of a leg, feature; spine: (E, S, 12) by degree of freedom of the
+    spine, feature; both in the order of the body's `BalanceServos`.
     """
 
     leg: torch.Tensor
@@ -56,28 +55,39 @@ class BalanceGains:
         return hashlib.sha256(data).hexdigest()[:16]
 
 
-Term = tuple[str | None, str, str, str, float]
-"""Phase (None for the spine), joint without its side, axis, feature, gain."""
+NO_SERVOS = BalanceServos((), ((), ()), ())
+"""Of a body without such a law."""
+Term = tuple[str | None, str, str, float]
+"""Phase (None for the spine), degree of freedom as `BalanceServos` calls it, feature, gain."""
 
 
-def gains_from_terms(terms: list[Term]) -> BalanceGains:
-    """Gains that are zero but for the given terms."""
-    leg = torch.zeros(1, len(PHASES), len(LEG), len(AXES), len(FEATURES))
-    spine = torch.zeros(1, len(SPINE), len(AXES), len(FEATURES))
-    for phase, joint, axis, feature, gain in terms:
-        place = AXES.index(axis), FEATURES.index(feature)
+def gains_from_terms(terms: list[Term], body: Body) -> BalanceGains:
+    """Gains of a body that are zero but for the given terms."""
+    return _gains(terms, body.description.balance or NO_SERVOS)
+
+
+def _gains(terms: list[Term], servos: BalanceServos) -> BalanceGains:
+    leg = torch.zeros(1, len(PHASES), len(servos.names), len(FEATURES))
+    spine = torch.zeros(1, len(servos.spine), len(FEATURES))
+    for phase, dof, feature, gain in terms:
         if phase is None:
-            spine[0, SPINE.index(joint), *place] = gain
+            spine[0, servos.spine.index(dof), FEATURES.index(feature)] = gain
         else:
-            leg[0, PHASES.index(phase), LEG.index(joint), *place] = gain
-    return BalanceGains(leg.reshape(1, -1, len(FEATURES)), spine.reshape(1, -1, len(FEATURES)))
+            leg[0, PHASES.index(phase), servos.names.index(dof), FEATURES.index(feature)] = gain
+    return BalanceGains(leg.flatten(1, 2), spine)
+
+
+def default_gains(body: Body) -> BalanceGains:
+    """The gains that ship for a body, from the file in `assets/` that its description names; zero without any."""
+    return _shipped(body.description.balance or NO_SERVOS)
 
 
 @cache
-def default_gains() -> BalanceGains:
-    """The gains that ship, from `assets/balance/gains.json`."""
-    rows = json.loads(files("morphloop.assets").joinpath("balance/gains.json").read_text())["gains"]
-    return gains_from_terms([tuple(row[key] for key in ("phase", "joint", "axis", "feature", "gain")) for row in rows])
+def _shipped(servos: BalanceServos) -> BalanceGains:
+    if servos.gains is None:
+        return _gains([], servos)
+    rows = json.loads(files("morphloop.assets").joinpath(servos.gains).read_text())["gains"]
+    return _gains([tuple(row[key] for key in ("phase", "dof", "feature", "gain")) for row in rows], servos)
 
 
 class Balance:
@@ -87,20 +97,18 @@ class Balance:
     """
 
     def __init__(self, body: Body, device: torch.device | str = "cpu", gains: BalanceGains | None = None):
-        gains = gains or default_gains()
+        gains, servos = gains or default_gains(body), body.description.balance or NO_SERVOS
         self.gains = BalanceGains(gains.leg.to(device), gains.spine.to(device))
-        names = body.skeleton.names[1:]
 
-        def targets(joints: list[str]) -> torch.Tensor:
-            return torch.tensor([3 * names.index(j) + axis for j in joints for axis in range(3)], device=device)
+        def places(names: tuple[str, ...]) -> torch.Tensor:
+            return torch.tensor([body.servo_names.index(name) for name in names], dtype=torch.long, device=device)
 
-        self.legs = [targets([f"{side}_{joint}" for joint in LEG]) for side in FEET]
-        self.spine = targets(list(SPINE))
+        self.legs, self.spine = [places(leg) for leg in servos.legs], places(servos.spine)
         self.size = int(body.model.nu)
         self.masses = torch.as_tensor(body.joint_masses / body.mass, dtype=torch.float32, device=device)
         self.scale = torch.tensor(FEATURE_SCALE, device=device)[:, None]
         self.mirror_features = torch.tensor(MIRROR_FEATURES, dtype=torch.float32, device=device)
-        self.mirror_axes = torch.tensor(MIRROR_AXES * len(LEG), dtype=torch.float32, device=device)
+        self.mirror_dofs = torch.tensor(servos.mirror, dtype=torch.float32, device=device)
 
     def features(self, state: JointState, reference: JointState) -> torch.Tensor:
         """(N, 12) scaled errors in the heading frame of the body, see `FEATURES`."""
@@ -123,8 +131,8 @@ class Balance:
             own, other = stands[:, side], stands[:, 1 - side]
             phase = torch.stack([own * (1.0 - other), own * other, 1.0 - own], dim=1)
             seen = features if side == 0 else features * self.mirror_features
-            moved = (phase[..., None] * _apply(self.gains.leg, seen).unflatten(1, (len(PHASES), -1))).sum(1)
-            out[:, leg] = moved if side == 0 else moved * self.mirror_axes
+            moved = (phase[..., None] * _apply(self.gains.leg, seen).unflatten(1, (len(PHASES), len(leg)))).sum(1)
+            out[:, leg] = moved if side == 0 else moved * self.mirror_dofs
         out[:, self.spine] = _apply(self.gains.spine, features)
         return out.clamp(-OFFSET_LIMIT, OFFSET_LIMIT)
 

@@ -99,51 +99,46 @@ def condition(clip: Clip, planted: np.ndarray, body: Body, config: ConditioningC
         shift = np.zeros((clip.num_frames, 3))
         shift[:, 2] = grounding_shift(clip, planted, body)
         clip = replace(clip, root_pos=clip.root_pos + shift)
-        clip = _held(clip, feet_correction(clip, planted, body), planted)
+        clip = _held(clip, feet_correction(clip, planted, body), body, planted)
         lift = swing_lift(clip, planted, wrong, body)
-        clip = _held(clip, np.concatenate([np.zeros((*lift.shape, 2)), lift[..., None]], axis=-1))
+        clip = _held(clip, np.concatenate([np.zeros((*lift.shape, 2)), lift[..., None]], axis=-1), body)
     if config.balance:
         shift = np.zeros((clip.num_frames, 3))
-        ankles = np.stack([clip.positions[:, leg[2]] for leg in _legs(clip)], axis=1)
+        ankles = np.stack([clip.positions[:, leg[2]] for leg in body.legs], axis=1)
         shift[:, :2] = balancing_shift(clip, ankles, planted, body, config)
-        clip = _moved(clip, shift, ankles)
+        clip = _moved(clip, shift, ankles, body)
     return clip
 
 
-def _legs(clip: Clip) -> list[list[int]]:
-    """Hip, knee and ankle of the left and of the right leg."""
-    return [[clip.skeleton.index(f"{side}_{part}") for part in ("hip", "knee", "ankle")] for side in FEET]
-
-
-def _held(clip: Clip, moved: np.ndarray, planted: np.ndarray | None = None) -> Clip:
+def _held(clip: Clip, moved: np.ndarray, body: Body, planted: np.ndarray | None = None) -> Clip:
     """A clip whose ankles stand (T, 2, 3) metres further; the body about as much lower as standing legs, planted (T, 2)
     bool, have to reach, if they are given."""
-    goals = np.stack([clip.positions[:, leg[2]] for leg in _legs(clip)], axis=1) + moved
+    goals = np.stack([clip.positions[:, leg[2]] for leg in body.legs], axis=1) + moved
     drop = np.zeros((clip.num_frames, 3))
     if planted is not None:
-        drop[:, 2] = -reaching_drop(clip, goals, planted & moved.any(axis=-1))
-    return _moved(clip, drop, goals)
+        drop[:, 2] = -reaching_drop(clip, goals, planted & moved.any(axis=-1), body)
+    return _moved(clip, drop, goals, body)
 
 
-def _moved(clip: Clip, shift: np.ndarray, goals: np.ndarray) -> Clip:
+def _moved(clip: Clip, shift: np.ndarray, goals: np.ndarray, body: Body) -> Clip:
     """A clip whose root stands (T, 3) metres further and whose ankles, (T, 2, 3), where they are to be; frames in which
     neither moves stay to the bit."""
     rotations = clip.rotations.copy()
-    for foot, leg in enumerate(_legs(clip)):
+    for foot, leg in enumerate(body.legs):
         moves = shift.any(axis=1) | (goals[:, foot] != clip.positions[:, leg[2]]).any(axis=1)
         if moves.any():
             rotations[moves] = _reach(clip, rotations, leg, shift, goals[:, foot])[moves]
     return replace(clip, root_pos=clip.root_pos + shift, rotations=rotations)
 
 
-def reaching_drop(clip: Clip, goals: np.ndarray, planted: np.ndarray) -> np.ndarray:
+def reaching_drop(clip: Clip, goals: np.ndarray, planted: np.ndarray, body: Body) -> np.ndarray:
     """(T,) metres that the body has to come down so that standing legs all but reach where their ankles are to be.
 
     goals: (T, 2, 3) of the left and the right ankle. A foot that cannot reach the ground hangs over it, and what hangs
     there unloaded skims. Eased in and out; `DROP_M` at most.
     """
     need = np.zeros(clip.num_frames)
-    for foot, (hip, knee, ankle) in enumerate(_legs(clip)):
+    for foot, (hip, knee, ankle) in enumerate(body.legs):
         length = LONGEST_LEG * np.linalg.norm(clip.skeleton.offsets[[knee, ankle]], axis=1).sum()
         gap = clip.positions[:, hip] - goals[:, foot]
         high = np.sqrt(np.maximum(length**2 - (gap[:, :2] ** 2).sum(axis=1), 0.0))
@@ -317,11 +312,11 @@ def _support(clip: Clip, ankles: np.ndarray, planted: np.ndarray, frame: int, bo
     """(K, 2) corners, in order, of the ground under the standing feet, drawn in by `margin`; empty if none stands."""
     surface = body.surface
     points = []
-    for foot, side in enumerate(FEET):
+    for foot in range(len(FEET)):
         if planted[frame, foot]:
             own = surface.foot == foot
             joint = surface.joint[own]
-            moved = ankles[frame, foot] - clip.positions[frame, clip.skeleton.index(f"{side}_ankle")]
+            moved = ankles[frame, foot] - clip.positions[frame, body.legs[foot, 2]]
             turned = quat_rotate(clip.global_rotations[frame, joint], surface.local[own])
             points.append((clip.positions[frame, joint] + turned + moved)[:, :2])
     if not points:
@@ -350,7 +345,7 @@ def _nearest(point: np.ndarray, corners: np.ndarray) -> np.ndarray:
     return nearest[np.linalg.norm(nearest - point, axis=1).argmin()]
 
 
-def _reach(clip: Clip, rotations: np.ndarray, leg: list[int], shift: np.ndarray, goal: np.ndarray) -> np.ndarray:
+def _reach(clip: Clip, rotations: np.ndarray, leg: np.ndarray, shift: np.ndarray, goal: np.ndarray) -> np.ndarray:
     """Local rotations (T, J, 4) with one leg moved so that its ankle reaches `goal` (T, 3) from the shifted root.
 
     The knee bends about its own axis and the hip swings the shortest way, so that the leg keeps its plane; the foot

@@ -13,8 +13,6 @@ from morphloop.sim import JointState
 
 FUTURE_STEPS = (4, 8, 15)
 """Control steps ahead of the next frame at which a coarse preview is given: 0.13, 0.27 and 0.5 s."""
-FORCE_SCALE = 700.0
-"""Newtons that count as one: the default body's weight."""
 
 
 def heading_frame(state: JointState) -> torch.Tensor:
@@ -33,11 +31,11 @@ def _flat(x: torch.Tensor) -> torch.Tensor:
 
 
 def proprioception(
-    state: JointState, frame: torch.Tensor, dof_vel: torch.Tensor, foot_force: torch.Tensor
+    state: JointState, frame: torch.Tensor, dof_vel: torch.Tensor, foot_load: torch.Tensor
 ) -> torch.Tensor:
-    """(N, 1 + 3(J-1) + 6J + 6 + 3(J-1) + 2): root height, joint positions and rotations, root and joint velocities,
-    load on the feet. frame: (N, 3, 3) heading frame; dof_vel: (N, J-1, 3) joint velocities in the joints' own frames,
-    rad/s; foot_force: (N, 2) N."""
+    """(N, 1 + 3(J-1) + 6J + 6 + A + 2): root height, joint positions and rotations, root and joint velocities, load on
+    the feet. frame: (N, 3, 3) heading frame; dof_vel: (N, A) velocities of the driven degrees of freedom, of a ball
+    joint's in its own frame, rad/s; foot_load: (N, 2) in the body's unit of force."""
     columns = quat_to_6d(state.rot).unflatten(-1, (2, 3)).flatten(1, 2)
     return torch.cat(
         [
@@ -45,8 +43,8 @@ def proprioception(
             _flat(_turn(frame, state.pos[:, 1:] - state.pos[:, :1])),
             _flat(_turn(frame, columns)),
             _flat(_turn(frame, torch.stack([state.vel[:, 0], state.ang[:, 0]], dim=1))),
-            0.1 * _flat(dof_vel),
-            foot_force.to(state.pos.dtype) / FORCE_SCALE,
+            0.1 * dof_vel,
+            foot_load,
         ],
         dim=1,
     )

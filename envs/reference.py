@@ -63,9 +63,9 @@ def prepare(clip: Clip, body: Body) -> Clip:
     if clip.duration > MAX_REFERENCE_S:
         raise MotionError(f"{clip.name}: {clip.duration:.0f} s long, at most {MAX_REFERENCE_S:.0f} s can be tracked")
     clip = clip.resampled(CONTROL_HZ)
-    feet = [clip.skeleton.index(f"{side}_ankle") for side in ("left", "right")]
-    pelvis, chest = clip.positions[0, 0], clip.positions[0, clip.skeleton.index("spine3")]
-    if pelvis[2] - clip.positions[0, feet, 2].mean() > 0.5:  # standing: its axis runs from the feet to the chest
+    feet, (torso,) = body.legs[:, 2], body.joint_ids([body.description.torso])
+    pelvis, chest = clip.positions[0, 0], clip.positions[0, torso]
+    if pelvis[2] - clip.positions[0, feet, 2].mean() > body.description.standing_height:  #: its axis runs from the feet to the chest
         axis = chest - clip.positions[0, feet].mean(axis=0)
         upright = np.array([0.0, 0.0, 1.0])
         if np.arccos(np.clip(axis[2] / np.linalg.norm(axis), -1, 1)) > MAX_TILT:

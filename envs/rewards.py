@@ -65,7 +65,7 @@ def energy(torque: torch.Tensor, dof_vel: torch.Tensor, steps: torch.Tensor, con
 def foot_slide(state: JointState, foot_force: torch.Tensor, feet: torch.Tensor, config: RewardConfig) -> torch.Tensor:
     """Minus the price of the horizontal speed of loaded feet; a foot's slower end counts, so that rolling is free.
 
-    foot_force: (N, 2) newtons; feet: (2, 2) ankle and toe joints of the left and right foot.
+    foot_force: (N, 2) newtons; feet: (2, S) joints of the left and the right foot's segments.
     """
     speed = state.vel[:, feet, :2].norm(dim=-1).amin(-1)
     return -config.slide * (speed * (foot_force > CONTACT_FORCE)).sum(-1)

@@ -26,14 +26,8 @@ from .rewards import RewardConfig
 from .sampling import FLOOR, StartSampler
 from .terminations import TRAINING_DISTANCE, mean_distance
 
-ACTION_SCALE = {
-    "hip": 0.35, "knee": 0.35, "ankle": 0.35, "foot": 0.25, "spine1": 0.2, "spine2": 0.15, "spine3": 0.15,
-    "neck": 0.1, "head": 0.1, "collar": 0.1, "shoulder": 0.2, "elbow": 0.15, "wrist": 0.1, "hand": 0.05,
-}  # fmt: skip
-"""Radians of offset on a servo target that an action of one asks for."""
 ACTION_LIMIT = 3.0
 MAX_SPEED = 4.0
-PREVIEW_JOINTS = ("pelvis", "left_ankle", "right_ankle", "head", "left_wrist", "right_wrist")
 
 PriorReward = Callable[[JointState, JointState], torch.Tensor]
 """Maps the joint states before and after a step to a reward (N,): a learned prior, handed in by the imitator."""
@@ -94,26 +88,29 @@ class MaskedPhysics(Protocol):
 
 def action_scale(body: Body) -> torch.Tensor:
     """(nu,) radians an action of one asks for, in actuator order."""
-    names = body.skeleton.names[1:]
-    scale = [ACTION_SCALE[n.removeprefix("left_").removeprefix("right_")] for n in names]
-    return torch.tensor(scale).repeat_interleave(3)
+    return torch.tensor([dof.action_scale for dof in body.dofs])
 
 
 def observation_size(body: Body) -> int:
     """D, numbers in an observation of this task."""
-    joints = body.skeleton.num_joints
-    preview = 3 * len(PREVIEW_JOINTS) * len(observations.FUTURE_STEPS)
+    preview = 3 * len(body.preview) * len(observations.FUTURE_STEPS)
     steps = 2 * (1 + len(observations.FUTURE_STEPS))
-    return 1 + 3 * (joints - 1) + 6 * joints + 6 + 3 * (joints - 1) + 2 + 15 * joints + preview + steps
+    return _own_size(body) + 15 * body.skeleton.num_joints + preview + steps
 
 
-def observation_layout() -> str:
+def _own_size(body: Body) -> int:
+    """Numbers of proprioception, which an observation begins with."""
+    joints = body.skeleton.num_joints
+    return 1 + 3 * (joints - 1) + 6 * joints + 6 + int(body.model.nu) + 2
+
+
+def observation_layout(body: Body) -> str:
     """What stands where in an observation, in words; a policy is of use where it reads what it was taught on."""
     ahead = ", ".join(map(str, observations.FUTURE_STEPS))
     return (
         "root height, joint positions and 6-D rotations, root velocity and spin, joint velocities, load on the feet; "
         "of the next frame less the body: positions, 6-D rotations, velocities, spins; later positions of "
-        f"{', '.join(PREVIEW_JOINTS)} after {ahead} steps; planted feet then"
+        f"{', '.join(body.description.preview)} after {ahead} steps; planted feet then"
     )
 
 
@@ -122,7 +119,7 @@ def feedback_entries(body: Body) -> torch.Tensor:
     load on the feet, the difference to the next frame, planted feet. Left out are absolute pose and preview, by which a
     network can tell one clip from another."""
     joints = body.skeleton.num_joints
-    own = 1 + 3 * (joints - 1) + 6 * joints + 6 + 3 * (joints - 1) + 2
+    own = _own_size(body)
     seen = torch.zeros(observation_size(body), dtype=torch.bool)
     seen[0] = True
     seen[own - 2 : own + 15 * joints] = True
@@ -141,16 +138,13 @@ class Observer:
         self.kinematics = Kinematics(body, device)
         self.balance = Balance(body, device)
         self.scale = action_scale(body).to(device)
-        self.preview_joints = torch.tensor([body.skeleton.index(n) for n in PREVIEW_JOINTS], device=device)
+        self.preview_joints = torch.as_tensor(body.preview, device=device)
         self.ahead = torch.tensor(observations.FUTURE_STEPS, device=device)
-        self.dof_ids = torch.as_tensor(body.dof_ids[1:], device=device)
+        self.dof_ids = torch.as_tensor(body.dof_ids[1:].reshape(-1), device=device)
         model = body.model
         lead = -model.actuator_biasprm[:, 2] / model.actuator_gainprm[:, 0]  # seconds
         self.lead = torch.as_tensor(lead, dtype=torch.float32, device=device)
-        self.feet = torch.tensor(
-            [[body.skeleton.index(f"{side}_{part}") for part in ("ankle", "foot")] for side in ("left", "right")],
-            device=device,
-        )
+        self.feet = torch.as_tensor(body.feet, device=device)
 
     def reference(self, clip: torch.Tensor, frame: torch.Tensor, play: Playback | None = None) -> JointState:
         """Reference state of clips (N,) at frames (N,), which need not be whole where `play` tells how they run."""
@@ -170,6 +164,7 @@ class Observer:
         """(N, D) observation at reference frame `frame` (N,) of clips (N,)."""
         frame_b = observations.heading_frame(state)
         dof_vel = qvel[:, self.dof_ids].to(state.pos.dtype)
+        load = foot_force.to(state.pos.dtype) / self.body.force_unit
         if play is None:
             rows = self.library.rows(clip[:, None], frame[:, None] + 1 + self.ahead)
             future = self.library.state.pos[rows[..., None], self.preview_joints].flatten(1, 2)
@@ -181,7 +176,7 @@ class Observer:
         planted = torch.cat([self.library.planted[now], self.library.planted[rows].flatten(1)], dim=1)
         return torch.cat(
             [
-                observations.proprioception(state, frame_b, dof_vel, foot_force),
+                observations.proprioception(state, frame_b, dof_vel, load),
                 observations.tracking_difference(state, frame_b, following),
                 observations.preview(state, frame_b, future),
                 planted.to(state.pos.dtype),
@@ -395,7 +390,7 @@ class TrackingEnv:
 
     def _reward(self, before: JointState, reference: JointState) -> tuple[torch.Tensor, torch.Tensor]:
         config, state, force = self.config.reward, self.state, self.foot_force
-        speed = self.physics.qvel[:, self.observer.dof_ids].reshape(self.num_envs, -1).float()
+        speed = self.physics.qvel[:, self.observer.dof_ids].float()
         slide = rewards.foot_slide(state, force, self.observer.feet, config)
         total = rewards.imitation(state, reference, config) + slide
         total = total + rewards.energy(self._torque(speed), speed, self.steps, config)

@@ -57,7 +57,7 @@ def loaded_speeds(loads: FootLoads) -> np.ndarray:
     bears = loads.load >= LOADED_SHARE * loads.weight
     speeds = np.linalg.norm(loads.slip, axis=-1)
     for foot in range(2):
-        for part in range(2):
+        for part in range(bears.shape[2]):
             inside = shrink(bears[:, foot, part], margin, margin)
             speeds[~inside, foot, part] = np.inf
     slower = speeds.min(axis=2)

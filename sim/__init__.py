@@ -1,10 +1,13 @@
 """Bodies built in code, batched physics on CPU and GPU, rendering and replay."""
 
-from .bodies.body import CONTROL_HZ, FEET, PHYSICS_HZ, SUBSTEPS, Body, SurfacePoints, default_body
+from .bodies.body import CONTROL_HZ, FEET, SUBSTEPS, Body, default_body
+from .bodies.build import PHYSICS_HZ
 from .bodies.choose import carry, driven_body, load_body, motions_on_body, on_body, read_on_body, worn
+from .bodies.description import BodyDescription
 from .bodies.mjcf_body import RobotBody
 from .bodies.shaped_body import ShapedBody
 from .bodies.smpl_body import SmplBody
+from .bodies.support import SurfacePoints
 from .drawing.gl import gl_available
 from .drawing.render import Video, ffmpeg_available, render_strip, render_video, strip_bytes, video_bytes
 from .physics.backends import Backend, make_physics
@@ -26,6 +29,7 @@ __all__ = [
     "SUBSTEPS",
     "Backend",
     "Body",
+    "BodyDescription",
     "Certificate",
     "CpuPhysics",
     "JointState",

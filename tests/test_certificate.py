@@ -46,7 +46,7 @@ from morphloop.refinement_loop import (
 )
 from morphloop.refinement_loop import project_folder as stage
 from morphloop.sim import Body, Recorder, certify, default_body, replay
-from morphloop.sim.bodies.body import JointModel, build_spec
+from morphloop.sim.bodies.build import JointModel, build_spec
 
 STEPS = 8
 Spec = mujoco.MjSpec

@@ -223,8 +223,8 @@ def test_the_upper_body_of_another_clip_moves_at_its_own_speed(walk: Clip) -> No
     waving = next(c for c in make_corpus(24, seed=4) if c.provenance.notes["action"] == "wave")
     only_swap = AugmentConfig((1.0, 1.0), 0.0, 0.0, swap=1.0, noise=0.0, spoil=0.0)
     rng = np.random.default_rng
-    slow = vary(walk, waving, rng(0), only_swap)
-    fast = vary(walk, waving.resampled(120.0), rng(0), only_swap)
+    slow = vary(walk, waving, rng(0), only_swap, default_body())
+    fast = vary(walk, waving.resampled(120.0), rng(0), only_swap, default_body())
     np.testing.assert_allclose(slow.positions, fast.positions, atol=0.01)
     assert np.abs(slow.positions - walk.positions).max() > 0.1
 
@@ -240,7 +240,7 @@ def test_a_slow_variation_is_longer_and_a_crouch_is_lower(walk: Clip) -> None:
 
 def test_training_order_mixes_clips_and_variations(walk: Clip) -> None:
     clips = make_corpus(6, seed=2)
-    order = training_order(clips, WarmStartConfig(variations=0.5))
+    order = training_order(clips, WarmStartConfig(variations=0.5), default_body())
     assert len(order) == 9
     varied = [clip.name.endswith("_varied") for clip in order]
     assert 0 < sum(varied[:5]) < 3

@@ -13,10 +13,12 @@ import numpy as np
 
 from morphloop.motion import Clip, Provenance
 from morphloop.motion.rotations import quat_from_heading, quat_from_rotvec, quat_mul, quat_rotate
+from morphloop.sim import Body, default_body
 
-LOWER = ("pelvis", "hip", "knee", "ankle", "foot", "spine1")
 LEG_NOISE = 0.35
-"""Smooth offsets of joints in `LOWER` in those of the others: the ground leaves legs less freedom."""
+"""Smooth offsets of the lower body's joints in those of the others: the ground leaves legs less freedom."""
+BEND = (-1.0, 2.0, -1.0)
+"""Turn of hip, knee and ankle about the lateral axis for a bend of one radian: the foot stays level."""
 
 
 @dataclass(frozen=True)
@@ -47,22 +49,24 @@ class AugmentConfig:
     """How often lean, sway, stretch and jitter are there."""
 
 
-def variations(clips: Sequence[Clip], count: int, seed: int, config: AugmentConfig | None = None) -> list[Clip]:
-    """`count` clips made of `clips`, all on one skeleton; the same seed gives the same bytes."""
-    config, made = config or AugmentConfig(), []
+def variations(
+    clips: Sequence[Clip], count: int, seed: int, config: AugmentConfig | None = None, body: Body | None = None
+) -> list[Clip]:
+    """`count` clips made of `clips`, all on the skeleton of `body`; the same seed gives the same bytes."""
+    config, body, made = config or AugmentConfig(), body or default_body(), []
     for number in range(count):
         rng = np.random.default_rng([seed, number])
         base, donor = (clips[int(k)] for k in rng.integers(len(clips), size=2))
-        made.append(vary(base, donor, rng, config))
+        made.append(vary(base, donor, rng, config, body))
     return made
 
 
-def vary(clip: Clip, donor: Clip, rng: np.random.Generator, config: AugmentConfig) -> Clip:
+def vary(clip: Clip, donor: Clip, rng: np.random.Generator, config: AugmentConfig, body: Body) -> Clip:
     """One variation of a clip; donor: whose upper body it may get."""
     tempo = float(np.exp(rng.uniform(*np.log(config.tempo))))
     moved = replace(clip, fps=clip.fps * tempo).resampled(clip.fps)
-    rotations, root, names = moved.rotations.copy(), moved.root_pos.copy(), moved.skeleton.names
-    lower = np.array([name.removeprefix("left_").removeprefix("right_") in LOWER for name in names])
+    rotations, root = moved.rotations.copy(), moved.root_pos.copy()
+    lower = np.isin(np.arange(moved.skeleton.num_joints), body.joint_ids(body.description.lower))
     if rng.random() < config.swap:
         donor = donor.resampled(moved.fps)
         rotations[:, ~lower] = donor.rotations[_there_and_back(len(rotations), donor.num_frames)][:, ~lower]
@@ -70,9 +74,8 @@ def vary(clip: Clip, donor: Clip, rng: np.random.Generator, config: AugmentConfi
     scale[0] = 0.0
     rotations = quat_mul(rotations, quat_from_rotvec(scale[:, None] * _smooth(moved, rng, config)))
     bend = rng.uniform(0.0, config.crouch) * rng.integers(2)
-    for side in ("left", "right"):
-        for joint, share in (("hip", -1.0), ("knee", 2.0), ("ankle", -1.0)):
-            k = names.index(f"{side}_{joint}")
+    for leg in body.legs:
+        for k, share in zip(leg, BEND, strict=True):
             rotations[:, k] = quat_mul(rotations[:, k], quat_from_rotvec(np.array([0.0, share * bend, 0.0])))
     rate = rng.uniform(-config.turn, config.turn) * rng.integers(2)
     yaw = quat_from_heading(rate * np.arange(len(root)) / moved.fps)

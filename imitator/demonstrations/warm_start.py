@@ -173,8 +173,8 @@ def failing_first(policy: Policy, references: Sequence[Reference], body: Body) -
     return mixed
 
 
-def training_order(clips: Sequence[Clip], config: WarmStartConfig) -> list[Clip]:
+def training_order(clips: Sequence[Clip], config: WarmStartConfig, body: Body) -> list[Clip]:
     """The clips and their variations by turns, so that a recording that is cut short holds of both."""
-    more = variations(clips, round(config.variations * len(clips)), config.seed, config.augment)
+    more = variations(clips, round(config.variations * len(clips)), config.seed, config.augment, body)
     places = [((k + 0.5) / len(group), clip) for group in (clips, more) for k, clip in enumerate(group)]
     return [clip for _, clip in sorted(places, key=lambda item: item[0])]

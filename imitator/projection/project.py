@@ -27,7 +27,6 @@ from morphloop.motion import Clip, Rollout
 from morphloop.sim import (
     CONTACT_FORCE,
     CONTROL_HZ,
-    FEET,
     SUBSTEPS,
     Body,
     Certificate,
@@ -188,12 +187,10 @@ def _check(policy: Policy | None, config: ProjectionConfig, body: Body, workers:
             f"the policy was made for body '{policy.spec.body}' ({policy.spec.body_hash}), "
             f"asked to drive '{body.name}' ({body.hash})"
         )
-    wanted = [f"{side}_{part}" for side in FEET for part in ("ankle", "foot")]
-    missing = [name for name in wanted if name not in body.skeleton.names]
-    if missing:
-        raise MotionError(
-            f"body '{body.name}' has no {', '.join(missing)}; tracking needs feet, expected ankles and toes"
-        )
+    try:
+        _ = body.feet
+    except MotionError as error:
+        raise MotionError(f"{error}; tracking needs feet") from None
 
 
 def _job(place: int, source: Clip, config: ProjectionConfig, body: Body) -> _Job:

@@ -38,9 +38,9 @@ class RescueConfig:
     """Most by which the head may be under the reference's, metres: from there on it falls."""
 
 
-def good_ticks(clip: Clip, reference: Clip, config: RescueConfig) -> np.ndarray:
+def good_ticks(clip: Clip, reference: Clip, body: Body, config: RescueConfig) -> np.ndarray:
     """(T,) bool: where a clip is near its reference and has not begun to fall; both at the control rate."""
-    frames, head = min(clip.num_frames, reference.num_frames), clip.skeleton.index("head")
+    frames, (head,) = min(clip.num_frames, reference.num_frames), body.joint_ids([body.description.head])
     apart = clip.positions[:frames] - reference.positions[:frames]
     near = np.linalg.norm(apart, axis=-1).mean(axis=1) < config.error_m
     return near & (-apart[:, head, 2] < config.head_drop_m)
@@ -106,7 +106,7 @@ def rescue(
         return None
     if not whole.certificate.bit_equal:
         return None
-    good = good_ticks(clip, reference, config)
+    good = good_ticks(clip, reference, body, config)
     shortest = round(config.shortest_s * clip.fps) + 1
     if len(good) < shortest:
         return None

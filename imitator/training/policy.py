@@ -132,10 +132,10 @@ def new_policy(body: Body, hidden: Sequence[int] = (384, 256), seed: int = 0) ->
     spec = PolicySpec(
         body=body.name,
         body_hash=body.hash,
-        balance=default_gains().hash,
+        balance=default_gains(body).hash,
         joints=body.skeleton.names[1:],
         observation=observation_size(body),
-        layout=observation_layout(),
+        layout=observation_layout(body),
         action=int(body.model.nu),
         hidden=tuple(hidden),
     )
@@ -162,16 +162,16 @@ def load_policy(path: Path | str, body: Body | None = None) -> Policy:
         raise MotionError(
             f"{path}: made for body '{spec.body}' ({spec.body_hash}), asked to drive '{body.name}' ({body.hash})"
         )
-    if spec.balance != default_gains().hash:
+    if spec.balance != default_gains(body).hash:
         raise MotionError(
-            f"{path}: trained over balance gains {spec.balance}, this version has {default_gains().hash}, train it anew"
+            f"{path}: trained over balance gains {spec.balance}, this version has {default_gains(body).hash}, train it anew"
         )
     if spec.observation != observation_size(body):
         raise MotionError(
             f"{path}: reads {spec.observation} numbers of observation, this task gives {observation_size(body)}"
         )
-    if spec.layout != observation_layout():
-        raise MotionError(f"{path}: reads ({spec.layout}), this task gives ({observation_layout()})")
+    if spec.layout != observation_layout(body):
+        raise MotionError(f"{path}: reads ({spec.layout}), this task gives ({observation_layout(body)})")
     if spec.joints != body.skeleton.names[1:]:
         raise MotionError(
             f"{path}: drives {', '.join(spec.joints)}, body '{body.name}' has {', '.join(body.skeleton.names[1:])}"

@@ -9,10 +9,8 @@ makes one and a half times the error.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import cached_property, lru_cache
-from typing import Literal
 
 import mujoco
 import numpy as np
@@ -23,195 +21,15 @@ from morphloop.motion import DEFAULT_SKELETON, Clip, Skeleton
 
 from . import table
 from .body_hash import SAVED_BYTES, model_hash
-from .table import JOINTS, Geom, base_name
+from .build import PHYSICS_HZ, JointModel, body_geoms, build_spec, hinge_order, joint_ranges, surface_points
+from .description import BodyDescription, Dof
+from .smpl_description import SMPL_DESCRIPTION
+from .support import SurfacePoints
 
-JointModel = Literal["ball", "hinge"]
-
-PHYSICS_HZ = 300.0
-"""At 150 Hz the feet chatter on the ground: over 64 corpus clips they slid 16 mm/s, 9 at 300 Hz with contacts of
-10 ms."""
 CONTROL_HZ = 30.0
 SUBSTEPS = 10
-CONTACT_TIME = 0.007
-"""Time constant of contacts, seconds (MuJoCo's solref, by default 0.02; two steps of physics are the least that is
-stable): against 0.01, bodies that nothing was learned for skate a fifth less and refined clips sink half as deep."""
-
-FRICTION = 1.0
-"""Sliding friction of body on ground, rubber on a dry floor; both geoms carry it and MuJoCo takes the larger."""
 
 FEET = ("left", "right")
-
-
-@dataclass(frozen=True, eq=False)
-class SurfacePoints:
-    """The body's surface as points with a radius: capsule ends and box corners, the only candidates for lowest point.
-
-    joint: (P,) index of the joint that carries each point; local: (P, 3) in that joint's frame, metres;
-    radius: (P,) metres. Height of the lowest surface over ground is min over P of z - radius.
-    foot: (P,) 0 for the left foot (ankle and toe), 1 for the right, -1 for the rest of the body.
-    """
-
-    joint: np.ndarray
-    local: np.ndarray
-    radius: np.ndarray
-    foot: np.ndarray
-
-
-def body_geoms(skeleton: Skeleton) -> dict[str, list[Geom]]:
-    """Primitive geoms of each joint of a skeleton with SMPL joint names."""
-    geoms: dict[str, list[Geom]] = {}
-    rest = skeleton.rest_positions
-    for j, name in enumerate(skeleton.names):
-        base, _ = base_name(name)
-        child = skeleton.offsets[skeleton.children[j][0]] if skeleton.children[j] else np.zeros(3)
-        sole = table.SOLE_HEIGHT - rest[j, 2]
-        if base in table.TORSO:
-            geoms[name] = [table.TORSO[base]]
-        elif base in table.LIMB_RADIUS:
-            tip = 0.92 if base in ("hip", "knee") else 1.0
-            geoms[name] = [Geom((0.0, 0.0, 0.0), tuple(tip * child), table.LIMB_RADIUS[base])]
-        elif base == "hand":
-            geoms[name] = [Geom((0.0, 0.0, 0.0), (0.0, 0.0, 0.0), table.HAND_RADIUS)]
-        elif base == "ankle":
-            middle = 0.5 * child[1]
-            geoms[name] = [
-                Geom(
-                    (table.FOOT_HEEL, middle - table.FOOT_HALF_WIDTH, sole),
-                    (child[0], middle + table.FOOT_HALF_WIDTH, sole + table.FOOT_TOP),
-                )
-            ]
-        elif base == "foot":
-            z = sole + table.TOE_RADIUS
-            ends = ((table.TOE_REACH, -table.TOE_HALF_WIDTH, z), (table.TOE_REACH, table.TOE_HALF_WIDTH, z))
-            geoms[name] = [Geom(*ends, table.TOE_RADIUS)]
-        else:
-            raise MotionError(f"no geometry for joint '{name}', expected SMPL joint names")
-    return geoms
-
-
-def joint_ranges(skeleton: Skeleton) -> np.ndarray:
-    """(J, 3, 2) range of each rotation-vector component, radians; the root's is unbounded."""
-    ranges = np.empty((skeleton.num_joints, 3, 2))
-    ranges[0] = (-np.inf, np.inf)
-    for j, name in enumerate(skeleton.names[1:], 1):
-        base, side = base_name(name)
-        row = JOINTS[base]
-        ranges[j] = np.radians([row.x, row.y, row.z])
-        if side < 0:
-            ranges[j, [0, 2]] = -ranges[j, [0, 2]][:, ::-1]
-    return ranges
-
-
-HINGE_ORDER = {"shoulder": "XZY", "elbow": "ZXY", "wrist": "ZXY", "collar": "XZY"}
-"""Intrinsic order of the hinge alternative, where it is not Y X Z (flexion first)."""
-
-
-def hinge_order(joint: str) -> str:
-    """Intrinsic Euler order of a joint's three hinges."""
-    return HINGE_ORDER.get(base_name(joint)[0], "YXZ")
-
-
-def build_spec(skeleton: Skeleton = DEFAULT_SKELETON, joints: JointModel = "ball") -> mujoco.MjSpec:
-    """MjSpec of a body standing on an infinite plane, position servos inside."""
-    spec = mujoco.MjSpec()
-    spec.modelname = f"smpl24_{joints}"
-    spec.option.timestep = 1.0 / PHYSICS_HZ
-    spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
-    spec.option.cone = mujoco.mjtCone.mjCONE_PYRAMIDAL
-    spec.option.iterations = 8
-    spec.option.ls_iterations = 10
-    spec.compiler.autolimits = False
-    floor = spec.worldbody.add_geom(name="floor", type=mujoco.mjtGeom.mjGEOM_PLANE, size=[0, 0, 0.05])
-    floor.contype, floor.conaffinity, floor.condim = 1, 0, 3
-    floor.friction, floor.solref = [FRICTION, 0.005, 0.0001], [CONTACT_TIME, 1.0]
-    geoms = body_geoms(skeleton)
-    bodies = []
-    for j, name in enumerate(skeleton.names):
-        if j == 0:
-            body = spec.worldbody.add_body(name=name, pos=[0, 0, -table.SOLE_HEIGHT])
-            body.add_freejoint(name="root")
-            mass = table.PELVIS_MASS
-        else:
-            body = bodies[skeleton.parents[j]].add_body(name=name, pos=skeleton.offsets[j])
-            mass = JOINTS[base_name(name)[0]].mass
-            _add_joints(spec, body, name, joints)
-        bodies.append(body)
-        for k, geom in enumerate(geoms[name]):
-            _add_geom(body, f"{name}_{k}", geom, mass / len(geoms[name]))
-            if base_name(name)[0] in ("ankle", "foot"):
-                _add_touch(spec, body, name, geom)
-    ranges = joint_ranges(skeleton)
-    for j, name in enumerate(skeleton.names[1:], 1):
-        row = JOINTS[base_name(name)[0]]
-        for axis in range(3):
-            actuator = spec.add_actuator(name=f"{name}_{'xyz'[axis]}")
-            target = name if joints == "ball" else f"{name}_{'xyz'[axis]}"
-            actuator.target, actuator.trntype = target, mujoco.mjtTrn.mjTRN_JOINT
-            actuator.set_to_position(kp=row.kp, kv=row.kd)
-            gear = np.zeros(6)
-            gear[axis if joints == "ball" else 0] = 1.0
-            actuator.gear = gear
-            actuator.forcelimited, actuator.forcerange = True, [-row.torque, row.torque]
-            if joints == "ball":
-                actuator.ctrllimited, actuator.ctrlrange = True, ranges[j, axis]
-    return spec
-
-
-def _add_joints(spec: mujoco.MjSpec, body: mujoco.MjsBody, name: str, joints: JointModel) -> None:
-    if joints == "ball":
-        body.add_joint(name=name, type=mujoco.mjtJoint.mjJNT_BALL, armature=table.ARMATURE)
-        return
-    for letter in hinge_order(name).lower():
-        axis = np.eye(3)["xyz".index(letter)]
-        body.add_joint(name=f"{name}_{letter}", type=mujoco.mjtJoint.mjJNT_HINGE, axis=axis, armature=table.ARMATURE)
-
-
-def _add_geom(body: mujoco.MjsBody, name: str, geom: Geom, mass: float) -> None:
-    start, end = np.array(geom.start), np.array(geom.end)
-    added = body.add_geom(name=name, mass=mass, contype=0, conaffinity=1, condim=3)
-    added.friction, added.solref = [FRICTION, 0.005, 0.0001], [CONTACT_TIME, 1.0]
-    added.rgba = [0.55, 0.65, 0.8, 1.0]
-    if geom.radius == 0:
-        added.type, added.pos, added.size = mujoco.mjtGeom.mjGEOM_BOX, 0.5 * (start + end), 0.5 * (end - start)
-    elif np.allclose(start, end):
-        added.type, added.pos, added.size = mujoco.mjtGeom.mjGEOM_SPHERE, start, [geom.radius, 0, 0]
-    else:
-        added.type, added.size = mujoco.mjtGeom.mjGEOM_CAPSULE, [geom.radius, 0, 0]
-        added.fromto = np.concatenate([start, end])
-
-
-def _add_touch(spec: mujoco.MjSpec, body: mujoco.MjsBody, name: str, geom: Geom) -> None:
-    """A sensor of the normal force on a foot part, newtons: a box site 10 mm larger than the geom."""
-    low = np.minimum(geom.start, geom.end) - geom.radius - 0.01
-    high = np.maximum(geom.start, geom.end) + geom.radius + 0.01
-    site = body.add_site(name=f"{name}_touch", type=mujoco.mjtGeom.mjGEOM_BOX)
-    site.pos, site.size, site.rgba = 0.5 * (low + high), 0.5 * (high - low), [0, 0, 0, 0]
-    spec.add_sensor(
-        name=f"{name}_touch",
-        type=mujoco.mjtSensor.mjSENS_TOUCH,
-        objtype=mujoco.mjtObj.mjOBJ_SITE,
-        objname=f"{name}_touch",
-    )
-
-
-def surface_points(skeleton: Skeleton, geoms: Mapping[str, Sequence[Geom]]) -> SurfacePoints:
-    """Ends of capsules and corners of boxes, the geoms of each joint by its name."""
-    joints, points, radii, feet = [], [], [], []
-    for j, name in enumerate(skeleton.names):
-        base, side = base_name(name)
-        foot = (0 if side > 0 else 1) if base in ("ankle", "foot") else -1
-        for geom in geoms[name]:
-            a, b = np.array(geom.start), np.array(geom.end)
-            if geom.radius:
-                corners = [a] if np.allclose(a, b) else [a, b]
-            else:
-                corners = [np.where(pick, b, a) for pick in np.ndindex(2, 2, 2)]
-            for corner in corners:
-                joints.append(j)
-                points.append(corner)
-                radii.append(geom.radius)
-                feet.append(foot)
-    return SurfacePoints(np.array(joints), np.array(points), np.array(radii), np.array(feet))
 
 
 class Body:
@@ -275,10 +93,55 @@ class Body:
         """Surface points of all geoms."""
         return surface_points(self.skeleton, body_geoms(self.skeleton))
 
+    @property
+    def description(self) -> BodyDescription:
+        """What the body knows of itself. MotionError for one that is measured and not driven."""
+        return SMPL_DESCRIPTION
+
+    def joint_ids(self, names: Sequence[str]) -> np.ndarray:
+        """(K,) the skeleton's joints of these names. MotionError naming those that the body has not."""
+        missing = [name for name in names if name not in self.skeleton.names]
+        if missing:
+            raise MotionError(f"body '{self.name}' has no {', '.join(missing)}")
+        return np.array([self.skeleton.index(name) for name in names])
+
+    @cached_property
+    def feet(self) -> np.ndarray:
+        """(2, S) joints of each foot's segments from the heel on; rows left, right. MotionError without feet."""
+        left, right = self.description.feet
+        return self.joint_ids([*left, *right]).reshape(len(FEET), -1)
+
+    @cached_property
+    def legs(self) -> np.ndarray:
+        """(2, 3) hip, knee and ankle of the left leg and of the right. MotionError without legs."""
+        left, right = self.description.legs
+        return self.joint_ids([*left, *right]).reshape(len(FEET), -1)
+
+    @cached_property
+    def preview(self) -> np.ndarray:
+        """(K,) joints whose later positions a policy sees."""
+        return self.joint_ids(self.description.preview)
+
+    @cached_property
+    def servo_names(self) -> tuple[str, ...]:
+        """(nu,) names of the servos, in the order of ctrl."""
+        return tuple(self.model.actuator(k).name for k in range(self.model.nu))
+
+    @cached_property
+    def dofs(self) -> tuple[Dof, ...]:
+        """(nu,) what is known of each driven degree of freedom, in the order of ctrl."""
+        return tuple(self.description.dofs.get(name, Dof()) for name in self.servo_names)
+
+    @cached_property
+    def force_unit(self) -> float:
+        """Newtons of load on a foot that count as one in an observation."""
+        unit = self.description.force_unit
+        return self.mass * float(np.linalg.norm(self.model.opt.gravity)) if unit is None else unit
+
     @cached_property
     def touch_ids(self) -> np.ndarray:
-        """(2, 2) where each foot's ankle and toe force stand in sensordata; rows left, right."""
-        names = [[f"{side}_{part}_touch" for part in ("ankle", "foot")] for side in FEET]
+        """(2, S) where the force on each foot's segments stands in sensordata; rows left, right."""
+        names = [[f"{part}_touch" for part in foot] for foot in self.description.feet]
         return np.array([[self.model.sensor(name).adr[0] for name in row] for row in names])
 
     @cached_property

@@ -21,10 +21,11 @@ from morphloop.motion.robot import Hinge, Robot
 from morphloop.motion.rotations import quat_to_matrix
 from morphloop.motion.skeleton import forward_kinematics
 
-from .body import Body, SurfacePoints
+from .body import Body
+from .description import BodyDescription
 from .mjcf_child import largest_tree
 from .mjcf_compile import compile_robot
-from .support import sphere_directions, support_ids
+from .support import SurfacePoints, sphere_directions, support_ids
 
 FOOT_BAND = 0.03
 """Metres over the lowest point of the robot as built in which a body still counts as a foot."""
@@ -65,6 +66,11 @@ class RobotBody(Body):
     def body_ids(self) -> np.ndarray:
         """(J,) MuJoCo's body index of each joint."""
         return self._ids
+
+    @property
+    def description(self) -> BodyDescription:
+        """MotionError: a robot that is measured has none."""
+        raise MotionError(f"robot '{self.name}' is measured and not driven, expected a body with a description")
 
     @cached_property
     def joint_coms(self) -> np.ndarray:

@@ -20,7 +20,9 @@ from morphloop.base import MotionError
 from morphloop.motion import DEFAULT_SKELETON, Clip, Skeleton
 
 from . import table
-from .body import FEET, Body, SurfacePoints, build_spec, default_body, surface_points
+from .body import FEET, Body, default_body
+from .build import build_spec, surface_points
+from .support import SurfacePoints
 from .table import Geom, base_name
 
 DENSITY = 1000.0

@@ -21,10 +21,10 @@ from morphloop.motion.rotations import quat_to_matrix
 from morphloop.motion.skeleton import SMPL_PARENTS, Y_UP_TO_Z_UP
 
 from . import table
-from .body import SurfacePoints
+
 from .shaped_body import Mesh, ShapedBody
 from .smpl_model import SmplModel
-from .support import support_ids
+from .support import SurfacePoints, support_ids
 
 FEET = {"left_ankle": 0, "left_foot": 0, "right_ankle": 1, "right_foot": 1}
 DEFAULT_STATURE = -table.SOLE_HEIGHT

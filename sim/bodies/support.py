@@ -1,7 +1,8 @@
-"""The few points of a shape that can be its lowest: its extremes in many directions."""
+"""The few points of a shape that can be its lowest: ends, corners, and extremes in many directions."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -9,6 +10,21 @@ import numpy as np
 DIRECTIONS = 320
 """Directions that extremes are looked for in. The lowest of them lies at most 1 % of the surface's radius of curvature
 over the true lowest point: half a millimetre on a heel of 50 mm."""
+
+
+@dataclass(frozen=True, eq=False)
+class SurfacePoints:
+    """The body's surface as points with a radius: capsule ends and box corners, the only candidates for lowest point.
+
+    joint: (P,) index of the joint that carries each point; local: (P, 3) in that joint's frame, metres;
+    radius: (P,) metres. Height of the lowest surface over ground is min over P of z - radius.
+    foot: (P,) 0 for the left foot (ankle and toe), 1 for the right, -1 for the rest of the body.
+    """
+
+    joint: np.ndarray
+    local: np.ndarray
+    radius: np.ndarray
+    foot: np.ndarray
 
 
 @lru_cache(maxsize=4)

@@ -15,21 +15,19 @@ import numpy as np
 from morphloop.base import MotionError
 from morphloop.motion import Rollout
 
-from ..bodies.body import FEET, Body
+from ..bodies.body import Body
 from .replay import replay
-
-PARTS = ("ankle", "foot")
-"""Segments of a foot: heel to ball, toes."""
 
 
 @dataclass(frozen=True, eq=False)
 class FootLoads:
-    """Loads over the N = T - 1 control steps of a rollout, for the left and the right foot and their `PARTS`.
+    """Loads over the N = T - 1 control steps of a rollout, for the left and the right foot and their S segments from
+    the heel on, as the body's description has them.
 
-    fps: control steps a second; weight: of the body, newtons; load: (N, 2, 2) normal force of the ground, mean over the
-    step, newtons; slip: (N, 2, 2, 2) horizontal velocity of the segment's material points at their contacts (v + w x
-    r), mean over contacts and substeps weighted by force, m/s, NaN without load; point: (N, 2, 2, 3) where the load
-    stands in the segment's frame, weighted alike, metres, NaN without load; place: (N, 2, 2, 3) and turn: (N, 2, 2,
+    fps: control steps a second; weight: of the body, newtons; load: (N, 2, S) normal force of the ground, mean over the
+    step, newtons; slip: (N, 2, S, 2) horizontal velocity of the segment's material points at their contacts (v + w x
+    r), mean over contacts and substeps weighted by force, m/s, NaN without load; point: (N, 2, S, 3) where the load
+    stands in the segment's frame, weighted alike, metres, NaN without load; place: (N, 2, S, 3) and turn: (N, 2, S,
     3, 3) the segment's frame in the world at the end of the step.
     """
 
@@ -49,6 +47,7 @@ def foot_loads(rollout: Rollout, body: Body) -> FootLoads:
     rollout and keeps the replay beside it on any other.
     """
     model, segments = body.model, _segments(body)
+    parts, feet = len(segments), body.feet.shape
     root = int(model.body_rootid[segments[0]])
     part_of = np.full(model.ngeom, -1)
     for part, segment in enumerate(segments):
@@ -57,8 +56,8 @@ def foot_loads(rollout: Rollout, body: Body) -> FootLoads:
     rows_of = np.where(model.opt.cone == mujoco.mjtCone.mjCONE_PYRAMIDAL, np.array([0, 1, 0, 4, 6, 0, 10]), 1)
     steps, substeps = len(rollout.ctrl), rollout.substeps
     frames = steps * substeps
-    place, turn = np.zeros((frames, 4, 3)), np.zeros((frames, 4, 9))
-    twist, centre = np.zeros((frames, 4, 6)), np.zeros((frames, 3))
+    place, turn = np.zeros((frames, parts, 3)), np.zeros((frames, parts, 9))
+    twist, centre = np.zeros((frames, parts, 6)), np.zeros((frames, 3))
     geoms, spots, forces, counts = [], [], [], np.zeros(frames, int)
     for frame, (number, _, data) in enumerate(replay(rollout, body)):
         place[frame], turn[frame] = data.xpos[segments], data.xmat[segments]
@@ -76,22 +75,22 @@ def foot_loads(rollout: Rollout, body: Body) -> FootLoads:
     part = np.where(grounded[first], part_of[second], np.where(grounded[second], part_of[first], -1))
     own = part >= 0
     frame, part, at, force = frame[own], part[own], at[own], force[own, None]
-    turn = turn.reshape(frames, 4, 3, 3)
+    turn = turn.reshape(frames, parts, 3, 3)
     arm = at - centre[frame]
     moving = (twist[frame, part, 3:] + np.cross(twist[frame, part, :3], arm))[:, :2]
     spot = np.einsum("kij,ki->kj", turn[frame, part], at - place[frame, part])
-    sums = np.zeros((steps, 4, 6))
+    sums = np.zeros((steps, parts, 6))
     np.add.at(sums, (frame // substeps, part), force * np.concatenate([np.ones_like(force), moving, spot], axis=1))
     load = sums[..., :1]
-    mean = np.divide(sums[..., 1:], load, out=np.full((steps, 4, 5), np.nan), where=load > 0)
+    mean = np.divide(sums[..., 1:], load, out=np.full((steps, parts, 5), np.nan), where=load > 0)
     return FootLoads(
         fps=rollout.fps,
         weight=body.mass * float(np.linalg.norm(model.opt.gravity)),
-        load=(load / substeps).reshape(steps, 2, 2),
-        slip=mean[..., :2].reshape(steps, 2, 2, 2),
-        point=mean[..., 2:].reshape(steps, 2, 2, 3),
-        place=place[substeps - 1 :: substeps].reshape(steps, 2, 2, 3),
-        turn=turn[substeps - 1 :: substeps].reshape(steps, 2, 2, 3, 3),
+        load=(load / substeps).reshape(steps, *feet),
+        slip=mean[..., :2].reshape(steps, *feet, 2),
+        point=mean[..., 2:].reshape(steps, *feet, 3),
+        place=place[substeps - 1 :: substeps].reshape(steps, *feet, 3),
+        turn=turn[substeps - 1 :: substeps].reshape(steps, *feet, 3, 3),
     )
 
 
@@ -105,10 +104,10 @@ def _normal_forces(address: np.ndarray, rows: np.ndarray, force: np.ndarray) -> 
     return np.where(address >= 0, sums, 0.0)
 
 
-def _segments(body: Body) -> list[int]:
-    """MuJoCo's body index of the left foot's ankle and toes, then the right's."""
-    wanted = [f"{side}_{part}" for side in FEET for part in PARTS]
-    missing = [name for name in wanted if name not in body.skeleton.names]
-    if missing:
-        raise MotionError(f"body '{body.name}' has no {', '.join(missing)}: what its feet bear cannot be read")
-    return [int(body.body_ids[body.skeleton.index(name)]) for name in wanted]
+
+def _segments(body: Body) -> np.ndarray:
+    """(2 S,) MuJoCo's body index of the left foot's segments, then the right's."""
+    try:
+        return body.body_ids[body.feet.ravel()]
+    except MotionError as error:
+        raise MotionError(f"{error}: what its feet bear cannot be read") from None
