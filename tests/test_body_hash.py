@@ -14,8 +14,8 @@ from morphloop.base import MotionError
 from morphloop.imitator import load_policy
 from morphloop.imitator.demonstrations.demonstrations import ARRAYS, load_tape
 from morphloop.sim import Body, Recorder, certify, default_body
-from morphloop.sim.bodies.build import build_spec
 from morphloop.sim.bodies.body_hash import model_hash
+from morphloop.sim.bodies.build import build_spec
 
 POLICY = Path(__file__).parents[1] / "assets" / "imitator" / "policy.safetensors"
 BEFORE = "28fe130570568022"

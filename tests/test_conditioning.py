@@ -112,7 +112,7 @@ def closing_step(clip: Clip, rise: float) -> Clip:
     away = np.zeros((clip.num_frames, 2, 3))
     away[:, 0, 1] = 0.08 * (1.0 - u * u * (3.0 - 2.0 * u))
     away[:, 0, 2] = rise * 16.0 * u**2 * (1.0 - u) ** 2
-    return conditioning._held(clip, away, np.ones((clip.num_frames, 2), bool))
+    return conditioning._held(clip, away, default_body(), np.ones((clip.num_frames, 2), bool))
 
 
 def test_a_slow_closing_step_is_not_swallowed_by_a_stance(body: Body, clips: dict[str, Clip]):
@@ -237,7 +237,7 @@ def test_a_small_hop_is_no_stance(body: Body, corpus: list[Clip]):
 
 def outside(clip: Clip, planted: np.ndarray, body: Body) -> np.ndarray:
     """(T,) metres from the zero moment point to the soles that stand, but for the clip's ends; 0 where none does."""
-    ankles = np.stack([clip.positions[:, leg[2]] for leg in conditioning._legs(clip)], axis=1)
+    ankles = np.stack([clip.positions[:, leg[2]] for leg in body.legs], axis=1)
     _, point = conditioning._zero_moment_point(clip, body)
     away = np.zeros(clip.num_frames)
     for t in range(2, clip.num_frames - 2):

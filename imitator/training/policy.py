@@ -162,10 +162,9 @@ def load_policy(path: Path | str, body: Body | None = None) -> Policy:
         raise MotionError(
             f"{path}: made for body '{spec.body}' ({spec.body_hash}), asked to drive '{body.name}' ({body.hash})"
         )
-    if spec.balance != default_gains(body).hash:
-        raise MotionError(
-            f"{path}: trained over balance gains {spec.balance}, this version has {default_gains(body).hash}, train it anew"
-        )
+    gains = default_gains(body).hash
+    if spec.balance != gains:
+        raise MotionError(f"{path}: trained over balance gains {spec.balance}, this version has {gains}, train it anew")
     if spec.observation != observation_size(body):
         raise MotionError(
             f"{path}: reads {spec.observation} numbers of observation, this task gives {observation_size(body)}"

@@ -21,7 +21,7 @@ from morphloop.motion import DEFAULT_SKELETON, Clip, Skeleton
 
 from . import table
 from .body_hash import SAVED_BYTES, model_hash
-from .build import PHYSICS_HZ, JointModel, body_geoms, build_spec, hinge_order, joint_ranges, surface_points
+from .build import JointModel, body_geoms, build_spec, hinge_order, joint_ranges, surface_points
 from .description import BodyDescription, Dof
 from .smpl_description import SMPL_DESCRIPTION
 from .support import SurfacePoints

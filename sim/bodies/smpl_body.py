@@ -21,7 +21,6 @@ from morphloop.motion.rotations import quat_to_matrix
 from morphloop.motion.skeleton import SMPL_PARENTS, Y_UP_TO_Z_UP
 
 from . import table
-
 from .shaped_body import Mesh, ShapedBody
 from .smpl_model import SmplModel
 from .support import SurfacePoints, support_ids

@@ -104,7 +104,6 @@ def _normal_forces(address: np.ndarray, rows: np.ndarray, force: np.ndarray) -> 
     return np.where(address >= 0, sums, 0.0)
 
 
-
 def _segments(body: Body) -> np.ndarray:
     """(2 S,) MuJoCo's body index of the left foot's segments, then the right's."""
     try:
