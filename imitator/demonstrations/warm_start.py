@@ -139,7 +139,8 @@ def _recorded(
     """The tapes of the clips and their variations, as many as are asked for, and what a time limit cut short, if it
     did; time spent before a kill counts."""
     folder, clock = out / TAPES, out / TAPES / CLOCK
-    wanted = make_references(training_order(clips, config), body, config.conditioning, config.workers)
+    order = training_order(clips, config, body)
+    wanted = make_references(order, body, config.conditioning, config.workers)
     if start is not None:
         wanted = failing_first(start, wanted, body)
     folder.mkdir(parents=True, exist_ok=True)
