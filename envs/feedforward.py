@@ -47,11 +47,13 @@ def feedforward_torques(clip: Clip, qvel: np.ndarray, body: Body) -> np.ndarray:
         return np.zeros((frames, model.nu))
     qvel = filtfilt(b, a, qvel, axis=0)
     qacc = filtfilt(b, a, np.gradient(qvel, 1.0 / clip.fps, axis=0), axis=0)
-    need = _inverse_dynamics(body, body.qpos_from_clip(clip), qvel, qacc)
+    qpos = body.qpos_from_clip(clip)
+    need = _inverse_dynamics(body, qpos, qvel, qacc)
     soles, joints, height, speed = _sole_points(clip, body)
     price = PRICE + PRICE_HEIGHT * np.maximum(height, 0.0) / REACH_M + PRICE_SPEED * speed
     forces = _ground_forces(clip, need[:, :6], soles, np.where(height < REACH_M, price, np.inf), body.mass * 9.81)
-    torques = need[:, body.dof_ids[1:].reshape(-1)] - _joint_torques(clip, soles, joints, forces)
+    carried = body.coordinates.torques(qpos, _joint_moments(clip, soles, joints, forces))
+    torques = need[:, body.coordinates.servo_dofs] - carried
     limit = model.actuator_forcerange[:, 1]
     return np.clip(torques, -limit, limit)
 
@@ -127,8 +129,9 @@ def _priced_load(system: np.ndarray, goal: np.ndarray) -> np.ndarray:
     return np.maximum(np.einsum("tie,ti->te", system, residual), 0.0)
 
 
-def _joint_torques(clip: Clip, soles: np.ndarray, joints: np.ndarray, forces: np.ndarray) -> np.ndarray:
-    """(T, 3 (J - 1)) what forces (T, P, 3) at `soles` on joints (P,) do to the joints, in each joint's own frame."""
+def _joint_moments(clip: Clip, soles: np.ndarray, joints: np.ndarray, forces: np.ndarray) -> np.ndarray:
+    """(T, J, 3) moments of forces (T, P, 3) at `soles` on joints (P,) about the joints, in each joint's own frame; none
+    about the root."""
     skeleton = clip.skeleton
     moments = np.zeros((clip.num_frames, skeleton.num_joints, 3))
     for joint in np.unique(joints):
@@ -138,5 +141,5 @@ def _joint_torques(clip: Clip, soles: np.ndarray, joints: np.ndarray, forces: np
             arm = soles[:, own] - clip.positions[:, above, None]
             moments[:, above] += np.cross(arm, forces[:, own]).sum(axis=1)
             above = skeleton.parents[above]
-    turned = quat_rotate(quat_conj(clip.global_rotations[:, 1:]), moments[:, 1:])
-    return turned.reshape(clip.num_frames, -1)
+    moments[:, 1:] = quat_rotate(quat_conj(clip.global_rotations[:, 1:]), moments[:, 1:])
+    return moments

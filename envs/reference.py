@@ -20,13 +20,12 @@ from morphloop.base import MotionError
 from morphloop.motion import Clip
 from morphloop.motion.rotations import (
     quat_between,
-    quat_conj,
     quat_mul,
     quat_normalize,
     quat_rotate,
-    quat_to_rotvec,
 )
 from morphloop.sim import CONTROL_HZ, FEET, Body, JointState, Kinematics
+from morphloop.sim.bodies.coordinates import Coordinates
 
 from .conditioning import ConditioningConfig, condition
 from .feedforward import feedforward_torques
@@ -87,37 +86,24 @@ def _unevenness(clip: Clip, body: Body) -> float:
     return float(high - low)
 
 
-def _central(values: np.ndarray, fps: float) -> np.ndarray:
-    """Central differences over time, one-sided at the ends. (T, ...) to (T, ...) per second."""
-    return np.gradient(values, 1.0 / fps, axis=0) if len(values) > 1 else np.zeros_like(values)
-
-
 def generalised_velocity(clip: Clip, body: Body) -> np.ndarray:
     """(T, nv) qvel of a clip by central differences, in MuJoCo's frames."""
-    qvel = np.zeros((clip.num_frames, body.model.nv))
-    qvel[:, :3] = _central(clip.root_pos, clip.fps)
-    if clip.num_frames > 1:
-        before = np.concatenate([clip.rotations[:1], clip.rotations[:-1]])
-        after = np.concatenate([clip.rotations[1:], clip.rotations[-1:]])
-        span = np.full(clip.num_frames, 2.0 / clip.fps)
-        span[[0, -1]] = 1.0 / clip.fps
-        qvel[:, body.dof_ids] = quat_to_rotvec(quat_mul(quat_conj(before), after)) / span[:, None, None]
-    return qvel
+    return body.coordinates.velocity(body.qpos_from_clip(clip), clip.fps)
 
 
 def servo_targets(clip: Clip, body: Body) -> np.ndarray:
-    """(T, nu) PD targets that make the servos follow a clip: its rotation vectors, led by kd/kp seconds, and set off by
-    what the clip's own torques need.
+    """(T, nu) PD targets that make the servos follow a clip: the angles that they see, led by kd/kp seconds, and set
+    off by what the clip's own torques need.
 
     A position servo damps velocity itself, so it trails a moving target by kd/kp; leading the target cancels that. It
     also gives torque only where it errs: an offset of torque/kp lets it err by nothing (`feedforward_torques`).
     """
-    vectors = quat_to_rotvec(clip.rotations[:, 1:]).reshape(clip.num_frames, -1)
+    angles = body.coordinates.servo_angles(body.qpos_from_clip(clip))
     stiffness, damping = body.model.actuator_gainprm[:, 0], -body.model.actuator_biasprm[:, 2]
     # differences are taken on the group, so that a vector that wraps at pi gives no spike
     qvel = generalised_velocity(clip, body)
-    rate = qvel[:, body.dof_ids[1:]].reshape(clip.num_frames, -1)
-    return vectors + (damping * rate + feedforward_torques(clip, qvel, body)) / stiffness
+    rate = qvel[:, body.coordinates.servo_dofs]
+    return angles + (damping * rate + feedforward_torques(clip, qvel, body)) / stiffness
 
 
 @dataclass(frozen=True)
@@ -203,7 +189,7 @@ class MotionLibrary:
     qpos: (F, nq); qvel: (F, nv); target: (F, nu) PD targets that follow the clip
     planted: (F, 2) whether the clip means the left and right foot to stand still: low and slow
     state: (F, J, .) world positions, rotations, velocities and angular velocities of all joints
-    servo_dofs: (nu,) where the velocity of each target stands in qvel
+    coordinates: what the numbers of qpos and qvel mean, on the device
     """
 
     clips: tuple[Clip, ...]
@@ -214,7 +200,7 @@ class MotionLibrary:
     target: torch.Tensor
     planted: torch.Tensor
     state: JointState
-    servo_dofs: torch.Tensor
+    coordinates: Coordinates
 
     def rows(self, clip: torch.Tensor, frame: torch.Tensor) -> torch.Tensor:
         """Row of each (clip, frame) pair (N,); frames beyond the end stay on the last one."""
@@ -236,9 +222,8 @@ class MotionLibrary:
         return JointState(at.line(state.pos), at.turn(state.rot), at.line(state.vel), at.line(state.ang))
 
     def qpos_between(self, at: Between) -> torch.Tensor:
-        """(N, nq) generalised positions between frames, of a ball-jointed body: a place, then quaternions alone."""
-        turns = at.turn(self.qpos[:, 3:].unflatten(1, (-1, 4)))
-        return torch.cat([at.line(self.qpos[:, :3]), turns.flatten(1)], dim=1)
+        """(N, nq) generalised positions between frames."""
+        return self.coordinates.between(self.qpos[at.before], self.qpos[at.after], at.share)
 
 
 def build_library(clips: Sequence[Clip | Reference], body: Body, device: torch.device | str = "cpu") -> MotionLibrary:
@@ -303,7 +288,7 @@ def _empty_library(clips: Sequence[Clip], body: Body, length: torch.Tensor, devi
         target=target,
         planted=torch.empty(frames, len(FEET), dtype=torch.bool, device=device),
         state=JointState(*(values.unflatten(1, (joints, -1)) for values in state)),
-        servo_dofs=torch.as_tensor(body.dof_ids[1:].reshape(-1), device=device),
+        coordinates=body.coordinates.to(device),
     )
 
 

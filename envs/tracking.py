@@ -15,7 +15,6 @@ import torch
 
 from morphloop.base import MotionError
 from morphloop.motion import Clip
-from morphloop.motion.rotations import quat_to_rotvec
 from morphloop.sim import Body, CpuPhysics, JointState, Kinematics, Physics, Servos
 
 from . import observations, rewards
@@ -140,7 +139,7 @@ class Observer:
         self.scale = action_scale(body).to(device)
         self.preview_joints = torch.as_tensor(body.preview, device=device)
         self.ahead = torch.tensor(observations.FUTURE_STEPS, device=device)
-        self.dof_ids = torch.as_tensor(body.dof_ids[1:].reshape(-1), device=device)
+        self.dof_ids = self.kinematics.coordinates.servo_dofs
         model = body.model
         lead = -model.actuator_biasprm[:, 2] / model.actuator_gainprm[:, 0]  # seconds
         self.lead = torch.as_tensor(lead, dtype=torch.float32, device=device)
@@ -400,5 +399,5 @@ class TrackingEnv:
 
     def _torque(self, speed: torch.Tensor) -> torch.Tensor:
         """(N, nu) servo torques at the end of the step, as MuJoCo gives them for joint speeds (N, nu)."""
-        vectors = quat_to_rotvec(self.observer.kinematics.local_rotations(self.physics.qpos)[:, 1:]).float()
-        return self.servos.torque(self.physics.ctrl.float(), vectors.reshape(self.num_envs, -1), speed)
+        angle = self.observer.kinematics.coordinates.servo_angles(self.physics.qpos).float()
+        return self.servos.torque(self.physics.ctrl.float(), angle, speed)

@@ -347,11 +347,6 @@ def test_a_warm_start_that_a_time_limit_ends_says_so(body: Body, walk: Clip, tmp
     assert told == [f"0 of {SHORT.updates} updates, stopped by the limit of 0 s"]
 
 
-def test_tapes_need_ball_joints(tape: Tape) -> None:
-    with pytest.raises(MotionError, match="hinge joints, tapes need ball joints"):
-        TapeDeck([tape], default_body("hinge"))
-
-
 @pytest.mark.parametrize(
     ("flags", "said"),
     [

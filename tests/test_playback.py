@@ -77,7 +77,7 @@ def test_a_faster_clip_has_faster_joints_and_targets_that_lead_more(body: Body, 
     np.testing.assert_allclose(quick.vel, 1.5 * slow.vel, atol=1e-6)
     np.testing.assert_allclose(quick.ang, 1.5 * slow.ang, atol=1e-6)
     targets = [play.target(env.library, clip, phase, env.observer.lead)[1] for play in (plain, fast)]
-    rate = env.library.qvel[10:11, env.library.servo_dofs]
+    rate = env.library.qvel[10:11, env.library.coordinates.servo_dofs]
     np.testing.assert_allclose(targets[1] - targets[0], 0.5 * env.observer.lead * rate, atol=1e-6)
 
 

@@ -21,7 +21,6 @@ from morphloop.base.threads import fixed_threads
 from morphloop.envs import Observer, feedback_entries, stack
 from morphloop.envs.sampling import outcomes
 from morphloop.envs.tracking import ACTION_LIMIT
-from morphloop.motion.rotations import quat_conj, quat_mul, quat_to_rotvec
 from morphloop.sim import CONTROL_HZ, Body, CpuPhysics
 
 from ..training.policy import HIDDEN, Policy
@@ -90,8 +89,6 @@ class TapeDeck:
     def __init__(self, tapes: Sequence[Tape], body: Body):
         if not tapes:
             raise MotionError("no tapes to learn from, expected at least one")
-        if body.joints != "ball":
-            raise MotionError(f"body '{body.name}' has {body.joints} joints, tapes need ball joints")
         self.body = body
         self.library = stack([tape.reference for tape in tapes], body)
         self.length = torch.tensor([len(tape) for tape in tapes])
@@ -101,18 +98,11 @@ class TapeDeck:
             for name in ("qpos", "qvel", "force", "ctrl")
         )
         self.gain = torch.from_numpy(np.concatenate([tape.gain for tape in tapes]))
-        self.qpos_ids, self.dof_ids = torch.as_tensor(body.qpos_ids), torch.as_tensor(body.dof_ids)
+        self.coordinates = self.library.coordinates
 
     def tangent(self, row: torch.Tensor, qpos: torch.Tensor, qvel: torch.Tensor) -> torch.Tensor:
         """(N, 2 nv) from the tape's states at rows (N,) to qpos (N, nq), qvel (N, nv)."""
-        nv = self.qvel.shape[1]
-        own = self.qpos[row]
-        off = qpos.new_zeros(len(row), 2 * nv)
-        off[:, :3] = qpos[:, :3] - own[:, :3]
-        turned = quat_mul(quat_conj(own[:, self.qpos_ids]), qpos[:, self.qpos_ids])
-        off[:, self.dof_ids.flatten()] = quat_to_rotvec(turned).flatten(1)
-        off[:, nv:] = qvel - self.qvel[row]
-        return off
+        return torch.cat([self.coordinates.difference(self.qpos[row], qpos), qvel - self.qvel[row]], dim=1)
 
     def expert(self, row: torch.Tensor, qpos: torch.Tensor, qvel: torch.Tensor) -> torch.Tensor:
         """(N, nu) servo targets that the expert asks for in states beside the tape at rows (N,)."""
@@ -146,9 +136,9 @@ class Ride:
         row = deck.start[tape] + tick
         qpos, qvel = deck.qpos[row].clone(), deck.qvel[row].clone()
         noise = torch.randn(len(ids), 2, qvel.shape[1] - 6, generator=draw, dtype=torch.double)
-        turn = quat_from_small(config.disturb * noise[:, 0].unflatten(1, (-1, 3)))
-        joints = deck.qpos_ids[1:]
-        qpos[:, joints] = quat_mul(qpos[:, joints], turn)
+        turn = torch.zeros_like(qvel)
+        turn[:, deck.coordinates.servo_dofs] = config.disturb * noise[:, 0]
+        qpos = deck.coordinates.integrate(qpos, turn)
         qvel[:, 6:] += 10.0 * config.disturb * noise[:, 1]
         push = torch.randn(len(ids), 6, generator=draw, dtype=torch.double)
         qvel[:, :6] += config.push * push * push.new_tensor([1.0, 1.0, 0.3, 2.0, 2.0, 2.0])
@@ -188,12 +178,6 @@ class Ride:
         return obs, wanted.clamp(-LABEL_LIMIT, LABEL_LIMIT)
 
 
-def quat_from_small(vector: torch.Tensor) -> torch.Tensor:
-    """(..., 4) rotations by small rotation vectors (..., 3)."""
-    half = torch.cat([torch.ones_like(vector[..., :1]), 0.5 * vector], dim=-1)
-    return half / half.norm(dim=-1, keepdim=True)
-
-
 class _Memory:
     """The latest labelled states, in a ring."""
 
@@ -221,8 +205,7 @@ def distil(
     """Teach `policy`, in place, what the tapes' expert does, for `config.updates` updates; returns it.
 
     on_update: told of every update: env_steps, loss, and left_per_s, how often a second a body left its tape's tube;
-    go_on: asked before each update, so that a caller can give up early. MotionError if there are no tapes, or the
-    body's joints are hinges.
+    go_on: asked before each update, so that a caller can give up early. MotionError if there are no tapes.
     """
     config = config or DistilConfig()
     ride = Ride(TapeDeck(tapes, body), body, config)

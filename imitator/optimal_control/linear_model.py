@@ -55,6 +55,7 @@ class FootPoints:
         surface = body.surface
         own = np.flatnonzero(surface.foot >= 0)
         self.foot, self._radius, self._local = surface.foot[own], surface.radius[own], surface.local[own]
+        self._local = self._local - body.origins[surface.joint[own]]
         self._bodies = np.asarray(body.body_ids)[surface.joint[own]]
         self._model = body.model
 

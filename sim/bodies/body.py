@@ -18,10 +18,12 @@ from scipy.spatial.transform import Rotation
 
 from morphloop.base import MotionError
 from morphloop.motion import DEFAULT_SKELETON, Clip, Skeleton
+from morphloop.motion.robot import Hinge
 
 from . import table
 from .body_hash import SAVED_BYTES, model_hash
 from .build import JointModel, body_geoms, build_spec, hinge_order, joint_ranges, surface_points
+from .coordinates import Coordinates, coordinates
 from .description import BodyDescription, Dof
 from .smpl_description import SMPL_DESCRIPTION
 from .support import SurfacePoints
@@ -30,6 +32,7 @@ CONTROL_HZ = 30.0
 SUBSTEPS = 10
 
 FEET = ("left", "right")
+HINGE_AXES = {"x": (1.0, 0.0, 0.0), "y": (0.0, 1.0, 0.0), "z": (0.0, 0.0, 1.0)}
 
 
 class Body:
@@ -77,6 +80,35 @@ class Body:
         first = self.model.body_dofadr[self.body_ids].copy()
         first[0] += 3
         return first[:, None] + np.arange(3)
+
+    @cached_property
+    def hinges(self) -> tuple[Hinge, ...]:
+        """(H,) the hinges, parents before children, those of one joint in the order in which they turn."""
+        if self.joints == "ball":
+            return ()
+        joints = enumerate(self.skeleton.names[1:], 1)
+        turns = [(j, name, letter) for j, name in joints for letter in hinge_order(name).lower()]
+        return tuple(Hinge(f"{name}_{letter}", j, HINGE_AXES[letter]) for j, name, letter in turns)
+
+    @cached_property
+    def hinge_ids(self) -> np.ndarray:
+        """(H,) MuJoCo's joint of each hinge."""
+        return np.array([self.model.joint(hinge.name).id for hinge in self.hinges], int)
+
+    @cached_property
+    def rest(self) -> np.ndarray:
+        """(J, 4) local rotation of each joint as built."""
+        return np.tile([1.0, 0.0, 0.0, 0.0], (self.skeleton.num_joints, 1))
+
+    @cached_property
+    def origins(self) -> np.ndarray:
+        """(J, 3) origin of MuJoCo's frame of each body in its joint's frame, metres."""
+        return np.zeros((self.skeleton.num_joints, 3))
+
+    @cached_property
+    def coordinates(self) -> Coordinates:
+        """What qpos and qvel mean, for NumPy. MotionError for actuators that are no PD servos of one joint each."""
+        return coordinates(self.model, self.body_ids, self.rest, self.hinges, self.hinge_ids)
 
     @cached_property
     def joint_masses(self) -> np.ndarray:

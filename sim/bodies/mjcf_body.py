@@ -73,6 +73,23 @@ class RobotBody(Body):
         raise MotionError(f"robot '{self.name}' is measured and not driven, expected a body with a description")
 
     @cached_property
+    def hinges(self) -> tuple[Hinge, ...]:
+        return self.robot.hinges
+
+    @cached_property
+    def hinge_ids(self) -> np.ndarray:
+        hinged = self.model.jnt_type == mujoco.mjtJoint.mjJNT_HINGE
+        return np.array([j for b in self.body_ids for j in _joints(self.model, b) if hinged[j]], int)
+
+    @cached_property
+    def rest(self) -> np.ndarray:
+        return self.robot.rest
+
+    @cached_property
+    def origins(self) -> np.ndarray:
+        return self.robot.origins
+
+    @cached_property
     def joint_coms(self) -> np.ndarray:
         """(J, 3) centre of mass of each body in its joint's frame, metres."""
         return self.model.body_ipos[self.body_ids] + self.robot.origins
@@ -114,20 +131,14 @@ class RobotBody(Body):
         qpos = np.tile(self.model.qpos0, (clip.num_frames, 1))
         root = self.model.jnt_qposadr[self.model.body_jntadr[self.body_ids[0]]]
         qpos[:, root : root + 3], qpos[:, root + 3 : root + 7] = clip.root_pos, clip.rotations[:, 0]
-        qpos[:, self._hinge_qpos] = self.robot.angles(clip.rotations)
+        qpos[:, self.model.jnt_qposadr[self.hinge_ids]] = self.robot.angles(clip.rotations)
         return qpos
 
     def clip_from_qpos(self, qpos: np.ndarray, fps: float, name: str = "clip") -> Clip:
         """Inverse of `qpos_from_clip`. qpos: (T, nq)."""
         root = self.model.jnt_qposadr[self.model.body_jntadr[self.body_ids[0]]]
-        rotations = self.robot.rotations(qpos[:, root + 3 : root + 7], qpos[:, self._hinge_qpos])
+        rotations = self.robot.rotations(qpos[:, root + 3 : root + 7], qpos[:, self.model.jnt_qposadr[self.hinge_ids]])
         return Clip(fps=fps, skeleton=self.skeleton, root_pos=qpos[:, root : root + 3], rotations=rotations, name=name)
-
-    @cached_property
-    def _hinge_qpos(self) -> np.ndarray:
-        """(H,) where each hinge's angle stands in qpos."""
-        free = self.model.jnt_type == mujoco.mjtJoint.mjJNT_HINGE
-        return np.array([self.model.jnt_qposadr[j] for b in self.body_ids for j in _joints(self.model, b) if free[j]])
 
 
 def _joints(model: mujoco.MjModel, body: int) -> range:

@@ -38,7 +38,7 @@ QUAT_PRODUCT_SIGNS = ((1, -1, -1, -1), (1, 1, 1, -1), (1, -1, 1, 1), (1, 1, -1, 
 
 
 class Kinematics:
-    """Forward kinematics of a ball-jointed body on one device and dtype.
+    """Forward kinematics of a body on one device and dtype.
 
     Only rotations go down the tree level by level; positions and velocities are sums over ancestors, one product with
     a constant matrix.
@@ -47,8 +47,7 @@ class Kinematics:
     def __init__(self, body: Body, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32):
         skeleton = body.skeleton
         self.dtype = dtype
-        self.qpos_ids = torch.as_tensor(body.qpos_ids, device=device)
-        self.dof_ids = torch.as_tensor(body.dof_ids, device=device)
+        self.coordinates = body.coordinates.to(device)
         self.offsets = torch.as_tensor(skeleton.offsets, dtype=dtype, device=device).clone()
         self.offsets[0] = 0.0
         self.parents = torch.tensor([0, *skeleton.parents[1:]], device=device)
@@ -68,16 +67,12 @@ class Kinematics:
             order, above = order + joints, joints
         self.from_levels = torch.argsort(torch.tensor(order, device=device))
 
-    def local_rotations(self, qpos: torch.Tensor) -> torch.Tensor:
-        """(N, J, 4) local rotations, the root's in the world, of qpos (N, nq)."""
-        return qpos[:, self.qpos_ids]
-
     def __call__(self, qpos: torch.Tensor, qvel: torch.Tensor) -> JointState:
         """State of all joints. qpos (N, nq), qvel (N, nv) in MuJoCo's layout: linear velocity of a free joint in the
         world frame, angular velocities of free and ball joints in the body's own frame."""
         qpos, qvel = qpos.to(self.dtype), qvel.to(self.dtype)
-        rot = self._global_rotations(qpos[:, self.qpos_ids])
-        spin = qvel[:, self.dof_ids]
+        rot = self._global_rotations(self.coordinates.local_rotations(qpos))
+        spin = self.coordinates.local_spins(qpos, qvel)
         turned = quat_rotate(
             torch.cat([rot[:, self.parents], rot], dim=1),
             torch.cat([self.offsets.expand(len(qpos), -1, -1), spin], dim=1),
