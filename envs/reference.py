@@ -64,9 +64,8 @@ def prepare(clip: Clip, body: Body) -> Clip:
     clip = clip.resampled(CONTROL_HZ)
     feet, (torso,) = body.legs[:, 2], body.joint_ids([body.description.torso])
     pelvis, chest = clip.positions[0, 0], clip.positions[0, torso]
-    if (
-        pelvis[2] - clip.positions[0, feet, 2].mean() > body.description.standing_height
-    ):  #: its axis runs from the feet to the chest
+    stands = pelvis[2] - clip.positions[0, feet, 2].mean() > body.description.standing_height
+    if stands:  # its axis runs from the feet to the chest
         axis = chest - clip.positions[0, feet].mean(axis=0)
         upright = np.array([0.0, 0.0, 1.0])
         if np.arccos(np.clip(axis[2] / np.linalg.norm(axis), -1, 1)) > MAX_TILT:
