@@ -10,7 +10,9 @@ horizontal shift of the body whose zero moment point stays over the feet that st
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import cast
 
 import numpy as np
@@ -32,6 +34,8 @@ from morphloop.motion.rotations import (
 from morphloop.sim import FEET, Body
 
 from .stances import LEFT_ALONE_M, foot_motion
+
+log = logging.getLogger("morphloop.envs")
 
 GRAVITY = 9.81
 HOVER_M, CREEP_SPEED = 0.06, 0.5
@@ -86,19 +90,23 @@ class ConditioningConfig:
 def condition(clip: Clip, planted: np.ndarray, body: Body, config: ConditioningConfig | None = None) -> Clip:
     """A prepared clip (30 Hz, on the ground) that a body can follow more easily.
 
-    planted: (T, 2) bool, which feet the clip means to stand, left first.
+    planted: (T, 2) bool, which feet the clip means to stand, left first. A body whose legs' joints do not turn freely,
+    as a robot's of one hinge each, is put on the ground as a whole; its feet are not held or lifted one by one, and it
+    is not shifted for balance: inverse kinematics of such legs is not there yet, and the log says so once.
     """
     config = config or ConditioningConfig()
     if clip.num_frames < 2:
         return clip
     if config.smooth:
-        clip = smoothed(clip, config.smooth_hz)
+        clip = body.within_reach(smoothed(clip, config.smooth_hz))
+    if not body.turns_freely[body.legs].all():
+        if config.hold_feet or config.balance:
+            _tell_of_stiff_legs(body.name)
+        return _grounded(clip, planted | carrying_feet(clip, planted, body), body) if config.hold_feet else clip
     if config.hold_feet:
         planted = planted | carrying_feet(clip, planted, body)
         wrong = wrong_stances(clip, planted, body)
-        shift = np.zeros((clip.num_frames, 3))
-        shift[:, 2] = grounding_shift(clip, planted, body)
-        clip = replace(clip, root_pos=clip.root_pos + shift)
+        clip = _grounded(clip, planted, body)
         clip = _held(clip, feet_correction(clip, planted, body), body, planted)
         lift = swing_lift(clip, planted, wrong, body)
         clip = _held(clip, np.concatenate([np.zeros((*lift.shape, 2)), lift[..., None]], axis=-1), body)
@@ -108,6 +116,23 @@ def condition(clip: Clip, planted: np.ndarray, body: Body, config: ConditioningC
         shift[:, :2] = balancing_shift(clip, ankles, planted, body, config)
         clip = _moved(clip, shift, ankles, body)
     return clip
+
+
+@cache
+def _tell_of_stiff_legs(name: str) -> None:
+    """Once a body and process."""
+    log.warning(
+        "body '%s': references are put on the ground, their feet are not held one by one nor the body balanced: that "
+        "needs legs whose joints turn freely",
+        name,
+    )
+
+
+def _grounded(clip: Clip, planted: np.ndarray, body: Body) -> Clip:
+    """A clip whose whole body rises or sinks so that the lower standing foot is on the ground."""
+    shift = np.zeros((clip.num_frames, 3))
+    shift[:, 2] = grounding_shift(clip, planted, body)
+    return replace(clip, root_pos=clip.root_pos + shift)
 
 
 def _held(clip: Clip, moved: np.ndarray, body: Body, planted: np.ndarray | None = None) -> Clip:

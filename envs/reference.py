@@ -61,7 +61,7 @@ def prepare(clip: Clip, body: Body) -> Clip:
     body.check(clip)
     if clip.duration > MAX_REFERENCE_S:
         raise MotionError(f"{clip.name}: {clip.duration:.0f} s long, at most {MAX_REFERENCE_S:.0f} s can be tracked")
-    clip = clip.resampled(CONTROL_HZ)
+    clip = body.within_reach(clip.resampled(CONTROL_HZ))
     feet, (torso,) = body.legs[:, 2], body.joint_ids([body.description.torso])
     pelvis, chest = clip.positions[0, 0], clip.positions[0, torso]
     stands = pelvis[2] - clip.positions[0, feet, 2].mean() > body.description.standing_height

@@ -4,6 +4,7 @@ from .bodies.body import CONTROL_HZ, FEET, SUBSTEPS, Body, default_body
 from .bodies.build import PHYSICS_HZ
 from .bodies.choose import carry, driven_body, load_body, motions_on_body, on_body, read_on_body, worn
 from .bodies.description import BodyDescription
+from .bodies.driven_robot import DrivenRobot
 from .bodies.mjcf_body import RobotBody
 from .bodies.shaped_body import ShapedBody
 from .bodies.smpl_body import SmplBody
@@ -32,6 +33,7 @@ __all__ = [
     "BodyDescription",
     "Certificate",
     "CpuPhysics",
+    "DrivenRobot",
     "JointState",
     "Kinematics",
     "LostState",

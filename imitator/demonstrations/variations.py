@@ -86,7 +86,8 @@ def vary(clip: Clip, donor: Clip, rng: np.random.Generator, config: AugmentConfi
         root, rotations = _spoilt(root, rotations, rng, moved, config)
     notes = {"tempo": round(tempo, 4), "crouch_rad": round(float(bend), 4), "turn_rad_s": round(float(rate), 4)}
     made = Provenance(parent=clip.id, stage="augment", notes=clip.provenance.notes | notes)
-    return replace(moved, root_pos=root, rotations=rotations, name=f"{clip.name}_varied", texts=(), provenance=made)
+    varied = replace(moved, root_pos=root, rotations=rotations, name=f"{clip.name}_varied", texts=(), provenance=made)
+    return body.within_reach(varied)
 
 
 def _spoilt(

@@ -133,7 +133,7 @@ def new_policy(body: Body, hidden: Sequence[int] = (384, 256), seed: int = 0) ->
         body=body.name,
         body_hash=body.hash,
         balance=default_gains(body).hash,
-        joints=body.skeleton.names[1:],
+        joints=body.action_names,
         observation=observation_size(body),
         layout=observation_layout(body),
         action=int(body.model.nu),
@@ -171,9 +171,9 @@ def load_policy(path: Path | str, body: Body | None = None) -> Policy:
         )
     if spec.layout != observation_layout(body):
         raise MotionError(f"{path}: reads ({spec.layout}), this task gives ({observation_layout(body)})")
-    if spec.joints != body.skeleton.names[1:]:
+    if spec.joints != body.action_names:
         raise MotionError(
-            f"{path}: drives {', '.join(spec.joints)}, body '{body.name}' has {', '.join(body.skeleton.names[1:])}"
+            f"{path}: drives {', '.join(spec.joints)}, body '{body.name}' has {', '.join(body.action_names)}"
         )
     with torch.device("meta"):
         expected = {name: tuple(value.shape) for name, value in Policy(spec).state_dict().items()}

@@ -10,6 +10,7 @@ makes one and a half times the error.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property, lru_cache
 
 import mujoco
@@ -159,6 +160,11 @@ class Body:
         """(nu,) names of the servos, in the order of ctrl."""
         return tuple(self.model.actuator(k).name for k in range(self.model.nu))
 
+    @property
+    def action_names(self) -> tuple[str, ...]:
+        """What a policy's actions drive, in their order: joints that have three of them, or servos."""
+        return self.skeleton.names[1:]
+
     @cached_property
     def dofs(self) -> tuple[Dof, ...]:
         """(nu,) what is known of each driven degree of freedom, in the order of ctrl."""
@@ -186,6 +192,19 @@ class Body:
         """Height of the toe joints over the soles at rest, metres: what a joints-only floor leaves out."""
         toes = [self.skeleton.index(f"{side}_foot") for side in FEET]
         return float(self.skeleton.rest_positions[toes, 2].min() - table.SOLE_HEIGHT)
+
+    @cached_property
+    def turns_freely(self) -> np.ndarray:
+        """(J,) bool: joints with three degrees of freedom, which can take on any rotation."""
+        freedoms = np.bincount([hinge.joint for hinge in self.hinges], minlength=self.skeleton.num_joints)
+        freedoms[self.coordinates.turn_joint] = 3
+        return freedoms >= 3
+
+    def within_reach(self, clip: Clip) -> Clip:
+        """A clip whose joints turn as they can; itself where all of them turn freely."""
+        if self.turns_freely.all():
+            return clip
+        return replace(clip, rotations=self.clip_from_qpos(self.qpos_from_clip(clip), clip.fps).rotations)
 
     def check(self, clip: Clip) -> None:
         """MotionError unless the clip is on this body's skeleton."""

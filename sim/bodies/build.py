@@ -86,15 +86,9 @@ def build_spec(skeleton: Skeleton = DEFAULT_SKELETON, joints: JointModel = "ball
     """MjSpec of a body standing on an infinite plane, position servos inside."""
     spec = mujoco.MjSpec()
     spec.modelname = f"smpl24_{joints}"
-    spec.option.timestep = 1.0 / PHYSICS_HZ
-    spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
-    spec.option.cone = mujoco.mjtCone.mjCONE_PYRAMIDAL
-    spec.option.iterations = 8
-    spec.option.ls_iterations = 10
+    set_options(spec)
     spec.compiler.autolimits = False
-    floor = spec.worldbody.add_geom(name="floor", type=mujoco.mjtGeom.mjGEOM_PLANE, size=[0, 0, 0.05])
-    floor.contype, floor.conaffinity, floor.condim = 1, 0, 3
-    floor.friction, floor.solref = [FRICTION, 0.005, 0.0001], [CONTACT_TIME, 1.0]
+    add_floor(spec)
     geoms = body_geoms(skeleton)
     bodies = []
     for j, name in enumerate(skeleton.names):
@@ -110,7 +104,8 @@ def build_spec(skeleton: Skeleton = DEFAULT_SKELETON, joints: JointModel = "ball
         for k, geom in enumerate(geoms[name]):
             _add_geom(body, f"{name}_{k}", geom, mass / len(geoms[name]))
             if base_name(name)[0] in ("ankle", "foot"):
-                _add_touch(spec, body, name, geom)
+                low = np.minimum(geom.start, geom.end) - geom.radius
+                add_touch(spec, body, low, np.maximum(geom.start, geom.end) + geom.radius)
     ranges = joint_ranges(skeleton)
     for j, name in enumerate(skeleton.names[1:], 1):
         row = JOINTS[base_name(name)[0]]
@@ -126,6 +121,23 @@ def build_spec(skeleton: Skeleton = DEFAULT_SKELETON, joints: JointModel = "ball
             if joints == "ball":
                 actuator.ctrllimited, actuator.ctrlrange = True, ranges[j, axis]
     return spec
+
+
+def set_options(spec: mujoco.MjSpec) -> None:
+    """How every driven body is simulated."""
+    spec.option.timestep = 1.0 / PHYSICS_HZ
+    spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
+    spec.option.cone = mujoco.mjtCone.mjCONE_PYRAMIDAL
+    spec.option.iterations = 8
+    spec.option.ls_iterations = 10
+
+
+def add_floor(spec: mujoco.MjSpec) -> mujoco.MjsGeom:
+    """An infinite plane to stand on."""
+    floor = spec.worldbody.add_geom(name="floor", type=mujoco.mjtGeom.mjGEOM_PLANE, size=[0, 0, 0.05])
+    floor.contype, floor.conaffinity, floor.condim = 1, 0, 3
+    floor.friction, floor.solref = [FRICTION, 0.005, 0.0001], [CONTACT_TIME, 1.0]
+    return floor
 
 
 def _add_joints(spec: mujoco.MjSpec, body: mujoco.MjsBody, name: str, joints: JointModel) -> None:
@@ -151,10 +163,10 @@ def _add_geom(body: mujoco.MjsBody, name: str, geom: Geom, mass: float) -> None:
         added.fromto = np.concatenate([start, end])
 
 
-def _add_touch(spec: mujoco.MjSpec, body: mujoco.MjsBody, name: str, geom: Geom) -> None:
-    """A sensor of the normal force on a foot part, newtons: a box site 10 mm larger than the geom."""
-    low = np.minimum(geom.start, geom.end) - geom.radius - 0.01
-    high = np.maximum(geom.start, geom.end) + geom.radius + 0.01
+def add_touch(spec: mujoco.MjSpec, body: mujoco.MjsBody, low: np.ndarray, high: np.ndarray) -> None:
+    """A sensor of the normal force on a foot's segment, newtons, `BODY_touch`: a box site 10 mm larger than its geoms,
+    which reach from `low` to `high` (3,) in the body's frame."""
+    name, low, high = body.name, low - 0.01, high + 0.01
     site = body.add_site(name=f"{name}_touch", type=mujoco.mjtGeom.mjGEOM_BOX)
     site.pos, site.size, site.rgba = 0.5 * (low + high), 0.5 * (high - low), [0, 0, 0, 0]
     spec.add_sensor(

@@ -201,7 +201,7 @@ def _hinge_rows(model: mujoco.MjModel, hinges: Sequence[Hinge], ids: np.ndarray)
         seen[hinge.joint] = rank[-1] + 1
     rows = []
     for k in range(max(rank, default=-1) + 1):
-        own = np.flatnonzero(np.array(rank) == k)
+        own = [h for h, place in enumerate(rank) if place == k]
         rows.append(
             HingeRow(
                 joint=np.array([hinges[h].joint for h in own]),

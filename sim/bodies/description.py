@@ -19,11 +19,16 @@ class Dof:
     """One driven degree of freedom.
 
     action_scale: radians of offset on its PD target that an action of one asks for; shake: its share of the noise that
-    demonstrations are recorded under.
+    demonstrations are recorded under. Of a body from MJCF also stiffness (N m/rad), damping (N m s/rad), torque (most,
+    N m) and armature (kg m2) where the file is not to decide.
     """
 
     action_scale: float = 0.1
     shake: float = 0.0
+    stiffness: float | None = None
+    damping: float | None = None
+    torque: float | None = None
+    armature: float | None = None
 
 
 @dataclass(frozen=True)

@@ -46,21 +46,21 @@ class RobotBody(Body):
     def __init__(self, path: Path | str):
         """Raises MotionError for a file that does not compile, slides, has no surface or does not stand on two feet."""
         path = Path(path)
-        self.path = path
-        self.name = path.stem
-        self.joints = "hinge"
-        self.model = compile_robot(path)
-        ids = largest_tree(self.model)
-        self.robot = _robot(self.model, ids, path)
-        self.skeleton = self.robot.skeleton
-        self._ids = ids
-        if not len(self.surface.joint):
-            raise MotionError(f"{path}: the bodies have no geoms, expected geoms that touch the ground")
+        self._take(compile_robot(path), path.stem, path)
         if not {0, 1} <= set(self.surface.foot.tolist()):
             raise MotionError(
                 f"{path}: no two feet, expected bodies on both sides (y > 0 and y < 0) within {1e3 * FOOT_BAND:g} mm "
                 "of the lowest point as built"
             )
+
+    def _take(self, model: mujoco.MjModel, name: str, where: Path | str) -> None:
+        """Become the robot of a compiled model; errors name `where` it is from."""
+        self.name, self.joints, self.model = name, "hinge", model
+        self._ids = largest_tree(model)
+        self.robot = _robot(model, self._ids, name, where)
+        self.skeleton = self.robot.skeleton
+        if not len(self.surface.joint):
+            raise MotionError(f"{where}: the bodies have no geoms, expected geoms that touch the ground")
 
     @cached_property
     def body_ids(self) -> np.ndarray:
@@ -102,14 +102,10 @@ class RobotBody(Body):
     @cached_property
     def surface(self) -> SurfacePoints:
         """Surface points of the geoms that can touch."""
-        joints, points, radii = [np.zeros(0, int)], [np.zeros((0, 3))], [np.zeros(0)]
-        for j, body in enumerate(self.body_ids):
-            for geom in _touching(self.model, body):
-                own, radius = _geom_points(self.model, geom)
-                joints.append(np.full(len(own), j))
-                points.append(own + self.robot.origins[j])
-                radii.append(np.full(len(own), radius))
-        joint, local, radius = np.concatenate(joints), np.concatenate(points), np.concatenate(radii)
+        found = [surface_of(self.model, body) for body in self.body_ids]
+        joint = np.repeat(np.arange(len(found)), [len(radius) for _, radius in found])
+        local = np.concatenate([points for points, _ in found]) + self.robot.origins[joint]
+        radius = np.concatenate([radius for _, radius in found])
         return SurfacePoints(joint, local, radius, self._feet(joint, local, radius))
 
     def _feet(self, joint: np.ndarray, local: np.ndarray, radius: np.ndarray) -> np.ndarray:
@@ -145,7 +141,7 @@ def _joints(model: mujoco.MjModel, body: int) -> range:
     return range(model.body_jntadr[body], model.body_jntadr[body] + model.body_jntnum[body])
 
 
-def _robot(model: mujoco.MjModel, ids: np.ndarray, path: Path) -> Robot:
+def _robot(model: mujoco.MjModel, ids: np.ndarray, name: str, path: Path | str) -> Robot:
     names = tuple(model.body(b).name or f"body_{b}" for b in ids)
     where = {int(b): j for j, b in enumerate(ids)}
     anchors, hinges = np.zeros((len(ids), 3)), []
@@ -157,18 +153,18 @@ def _robot(model: mujoco.MjModel, ids: np.ndarray, path: Path) -> Robot:
             low, high = model.jnt_range[joint] if model.jnt_limited[joint] else (-np.inf, np.inf)
             axis = tuple(float(x) for x in model.jnt_axis[joint])
             zero = float(model.qpos0[model.jnt_qposadr[joint]])
-            name = model.joint(joint).name or f"{names[j]}_{k}"
-            hinges.append(Hinge(name, j, axis, zero, float(low), float(high)))  # type: ignore[arg-type]
+            called = model.joint(joint).name or f"{names[j]}_{k}"
+            hinges.append(Hinge(called, j, axis, zero, float(low), float(high)))  # type: ignore[arg-type]
         if turning:
             anchors[j] = model.jnt_pos[turning[0]]
     parents = [-1, *(where[int(model.body_parentid[b])] for b in ids[1:])]
     rest = model.body_quat[ids].copy()
     offsets = model.body_pos[ids] + np.einsum("jab,jb->ja", quat_to_matrix(rest), anchors) - anchors[parents]
     offsets[0] = 0.0
-    return Robot(path.stem, Skeleton(names, tuple(parents), offsets), rest, tuple(hinges), -anchors)
+    return Robot(name, Skeleton(names, tuple(parents), offsets), rest, tuple(hinges), -anchors)
 
 
-def _turning_joints(model: mujoco.MjModel, body: int, root: bool, path: Path) -> list[int]:
+def _turning_joints(model: mujoco.MjModel, body: int, root: bool, path: Path | str) -> list[int]:
     """MuJoCo's indices of a body's hinges; MotionError for a joint that is none."""
     kinds = {j: mujoco.mjtJoint(model.jnt_type[j]) for j in _joints(model, body)}
     allowed = mujoco.mjtJoint.mjJNT_FREE if root else mujoco.mjtJoint.mjJNT_HINGE
@@ -179,6 +175,16 @@ def _turning_joints(model: mujoco.MjModel, body: int, root: bool, path: Path) ->
                 "expected hinges and a free root"
             )
     return [] if root else list(kinds)
+
+
+def surface_of(model: mujoco.MjModel, body: int) -> tuple[np.ndarray, np.ndarray]:
+    """Surface points (K, 3) of a body in its own frame and their radii (K,), metres."""
+    points, radii = [np.zeros((0, 3))], [np.zeros(0)]
+    for geom in _touching(model, body):
+        own, radius = _geom_points(model, geom)
+        points.append(own)
+        radii.append(np.full(len(own), radius))
+    return np.concatenate(points), np.concatenate(radii)
 
 
 def _touching(model: mujoco.MjModel, body: int) -> list[int]:
