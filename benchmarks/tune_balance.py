@@ -18,14 +18,14 @@ import numpy as np
 import torch
 
 from morphloop.base import write_json
-from morphloop.envs import MotionLibrary, Observer, build_library, prepare
+from morphloop.envs import MotionLibrary, Observer, Simulation, build_library, prepare
 from morphloop.envs.balance import Balance, BalanceGains, Term, default_gains, gains_from_terms
 from morphloop.motion import make_corpus
 from morphloop.sim import CONTACT_FORCE, CpuPhysics, default_body
 
 MOVING = ("walk", "walk_backward", "walk_wave", "side_step", "turn", "kick", "jump", "jump_forward", "squat", "bow")
 POPULATION, STARTS, STEPS = 16, 16, 90
-LOST_M = 0.3
+FAILED_M = 0.3
 PUSH_M_S, PUSH_RAD_S = 0.2, 0.4
 """Standard deviations of the root's velocity and spin that are added to a start: who is never pushed never learns to
 catch himself."""
@@ -80,22 +80,17 @@ def roll(
     """Score (N,) per step and steps lived (N,) of bodies with feedback alone from clips (N,) at frames (N,).
 
     push: (N, 6) added to the root's velocity and spin at the start."""
-    library = observer.library
-    rows = library.rows(clip, frame)
-    qvel = library.qvel[rows].clone()
+    bodies = Simulation(physics, observer)
+    qpos, qvel = bodies.start_states(clip, frame)
     qvel[:, :6] += push
-    physics.set_state(torch.arange(len(clip)), library.qpos[rows], qvel)
+    bodies.place(torch.arange(len(clip)), clip, frame, qpos, qvel)
     alive, score, lived = (torch.ones(len(clip)), torch.zeros(len(clip)), torch.zeros(len(clip)))
-    state = observer.kinematics(physics.qpos, physics.qvel)
-    for step in range(steps):
-        physics.ctrl[:] = observer.base(state, clip, frame + step).double()
-        diverged = physics.step()
-        state = observer.kinematics(physics.qpos, physics.qvel)
-        reference = observer.reference(clip, frame + step + 1)
-        error = (state.pos - reference.pos).norm(dim=-1).mean(-1)
-        speed = state.vel[:, observer.feet, :2].norm(dim=-1).amin(-1)
-        slide = (speed * (physics.foot_force > CONTACT_FORCE)).sum(-1).clamp(max=1.0)
-        alive = alive * ((error < LOST_M) & ~diverged)
+    for _ in range(steps):
+        diverged = bodies.advance()
+        error = bodies.distance()
+        speed = bodies.state.vel[:, observer.feet, :2].norm(dim=-1).amin(-1)
+        slide = (speed * (bodies.foot_force > CONTACT_FORCE)).sum(-1).clamp(max=1.0)
+        alive = alive * ((error < FAILED_M) & ~diverged)
         score += alive * (torch.exp(-10.0 * error) + 0.5 - 0.5 * slide)
         lived += alive
     return score / steps, lived

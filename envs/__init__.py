@@ -16,6 +16,7 @@ from .reference import (
     stack,
 )
 from .rewards import RewardConfig
+from .simulation import Law, Simulation, base_targets, follow
 from .terminations import EVALUATION_DISTANCE
 from .tracking import (
     Observer,
@@ -33,17 +34,21 @@ __all__ = [
     "PREPROCESSING",
     "Balance",
     "BalanceGains",
+    "Law",
     "MotionLibrary",
     "Observer",
     "Reference",
     "RewardConfig",
+    "Simulation",
     "StepResult",
     "TaskConfig",
     "TrackingEnv",
     "action_scale",
+    "base_targets",
     "build_library",
     "default_gains",
     "feedback_entries",
+    "follow",
     "make_reference",
     "observation_layout",
     "observation_size",

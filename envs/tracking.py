@@ -23,6 +23,7 @@ from .playback import Playback
 from .reference import MotionLibrary, Reference, build_library
 from .rewards import RewardConfig
 from .sampling import FLOOR, StartSampler
+from .simulation import Simulation
 from .terminations import TRAINING_DISTANCE, mean_distance
 
 ACTION_LIMIT = 3.0
@@ -194,24 +195,13 @@ class Observer:
             rows, target = play.target(self.library, clip, frame + play.speed, self.lead)
         return target + self.balance(state, self.reference(clip, frame, play), self.library.planted[rows])
 
-    def controls(
-        self,
-        action: torch.Tensor,
-        state: JointState,
-        clip: torch.Tensor,
-        frame: torch.Tensor,
-        play: Playback | None = None,
-    ) -> torch.Tensor:
-        """(N, nu) servo targets for actions (N, nu) taken in `state` at `frame`."""
-        return self.base(state, clip, frame, play) + self.offsets(action)
-
     def offsets(self, action: torch.Tensor) -> torch.Tensor:
         """(N, nu) radians that actions (N, nu) add to servo targets."""
         return self.scale * torch.clamp(action, -ACTION_LIMIT, ACTION_LIMIT)
 
 
-class TrackingEnv:
-    """N environments of the tracking task on one physics backend.
+class TrackingEnv(Simulation):
+    """N environments of the tracking task on one physics backend: bodies that are rewarded, and start anew at an end.
 
     clips: made ready by `prepare`, or references of clips; body: the body; num_envs: N; seed: of starts; physics: a
     backend, CPU if None, whose models may differ from environment to environment; prior: reward term handed in by the
@@ -232,21 +222,17 @@ class TrackingEnv:
         prior: PriorReward | None = None,
     ):
         self.config = config or TaskConfig()
-        self.body, self.num_envs, self.prior = body, num_envs, prior
-        self.physics: Physics = physics or CpuPhysics(body, num_envs)
-        device = self.physics.device
-        self.library = build_library(clips, body, device)
-        self.observer = Observer(body, self.library, device)
+        self.body, self.prior = body, prior
+        physics = physics or CpuPhysics(body, num_envs)
+        device = physics.device
+        observer = Observer(body, build_library(clips, body, device), device)
+        super().__init__(physics, observer, _playback(physics, self.config))
         self.generator = torch.Generator(device=device).manual_seed(seed)
         self.sampler = StartSampler(self.library, self.generator, self.config.start_floor)
         self.want_final = True
         self.servos = Servos(self.physics)
         self.push_scale = torch.tensor([1.0, 1.0, 0.0, 2.0, 2.0, 2.0], device=device)
-        self.play = self._playback()
-        self.clip = torch.zeros(num_envs, dtype=torch.long, device=device)
         self.steps = torch.zeros_like(self.clip)
-        self.frame = self.steps.clone() if self.play is None else torch.zeros(num_envs, device=device)
-        self.state, self.foot_force = self._state(), self.physics.foot_force
 
     @property
     def observation_size(self) -> int:
@@ -265,32 +251,26 @@ class TrackingEnv:
         """Start environments `ids` (K,), all if None, on drawn clips or on `clip` (K,). Returns obs of all (N, D)."""
         ids = torch.arange(self.num_envs, device=self.clip.device) if ids is None else ids
         self._start(ids, clip)
-        return self._observe()
+        return self.observe()
 
     def step(self, action: torch.Tensor) -> StepResult:
         """One control step with actions (N, nu); ended environments start anew."""
         before = self.state
-        controls = self.observer.controls(action, before, self.clip, self.frame, self.play)
-        self.physics.ctrl[:] = controls.to(self.physics.ctrl.dtype)
-        diverged = self.physics.step()
-        speed = 1 if self.play is None else self.play.speed
-        self.frame += speed
+        diverged, speed = self.advance(self.observer.offsets(action)), self.speed
         self.steps += 1
-        self.state, self.foot_force = self._state(), self.physics.foot_force
-        reference = self.observer.reference(self.clip, self.frame, self.play)
+        reference = self.reference()
         reward, slide = self._reward(before, reference)
         error = mean_distance(self.state, reference)
         terminated = (error > self.config.termination_distance) | diverged
-        at_end = self.frame >= self.library.length[self.clip] - 1
-        truncated = (at_end | (self.steps >= self.config.max_steps)) & ~terminated
+        truncated = (self.ended() | (self.steps >= self.config.max_steps)) & ~terminated
         done, physics = terminated | truncated, self.physics
         self.sampler.record(self.clip, self.frame - speed, self.frame, self.steps * speed, terminated, truncated)
         if isinstance(physics, MaskedPhysics):
-            final_obs = self._observe() if self.want_final else before.pos.new_empty(0, self.observation_size)
+            final_obs = self.observe() if self.want_final else before.pos.new_empty(0, self.observation_size)
             self._restart_where(done, physics)
-            obs = self._observe()
+            obs = self.observe()
         else:
-            final_obs = self._observe()
+            final_obs = self.observe()
             obs = self._restart_rows(done, final_obs)
         return StepResult(obs, reward, terminated, truncated, final_obs, error, slide)
 
@@ -300,7 +280,7 @@ class TrackingEnv:
         if not len(ids):
             return obs
         self._start(ids)
-        return obs.index_copy(0, ids, self._observe(ids))
+        return obs.index_copy(0, ids, self.observe(ids))
 
     def _restart_where(self, done: torch.Tensor, physics: MaskedPhysics) -> None:
         """The same without asking the device which they are: every environment draws a start and some take it."""
@@ -310,26 +290,22 @@ class TrackingEnv:
         self.steps.masked_fill_(done, 0)
         if self.play is not None:
             self.play.speed.copy_(torch.where(done, speed, self.play.speed))
-        physics.set_where(done, *self._start_states(self.clip, self.frame, self.play, self._push()))
+        physics.set_where(done, *self._start_states(self.clip, self.frame, None, self._push()))
         self.foot_force.masked_fill_(done[:, None], 0.0)
-        self.state = self._state()
+        self.state = self.joints()
 
     def _start(self, ids: torch.Tensor, clip: torch.Tensor | None = None) -> None:
         """Put environments `ids` (K,) into the reference state of a drawn start, or of the start of `clip` (K,)."""
         drawn, frame, speed = self._draw()
-        self.clip[ids] = drawn[ids] if clip is None else clip
-        self.frame[ids] = frame[ids] if clip is None else 0
         self.steps[ids] = 0
-        play = self.play
-        if play is not None:
-            play.speed[ids] = speed[ids]
-            play = play.of(ids)
-        push = self._push() if clip is None else None
-        qpos, qvel = self._start_states(self.clip[ids], self.frame[ids], play, None if push is None else push[ids])
-        self.physics.set_state(ids, qpos, qvel)
-        self.foot_force[ids] = 0.0  # nothing is known before the first step, and the backend still holds the last one
-        for name, value in vars(self._joints(qpos, qvel, play)).items():
-            getattr(self.state, name)[ids] = value
+        if self.play is not None:
+            self.play.speed[ids] = speed[ids]
+        if clip is None:
+            push = self._push()
+            clip, frame, push = drawn[ids], frame[ids], None if push is None else push[ids]
+        else:
+            frame, push = torch.zeros_like(frame[ids]), None
+        self.place(ids, clip, frame, *self._start_states(clip, frame, ids, push))
 
     def _draw(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """A start for every environment: clip, frame and speed, (N,) each."""
@@ -350,42 +326,13 @@ class TrackingEnv:
         return self.config.push * noise * self.push_scale
 
     def _start_states(
-        self, clip: torch.Tensor, frame: torch.Tensor, play: Playback | None, push: torch.Tensor | None
+        self, clip: torch.Tensor, frame: torch.Tensor, ids: torch.Tensor | None, push: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """qpos (K, nq) and qvel (K, nv) of starts."""
-        if play is None:
-            rows = self.library.rows(clip, frame)
-            qpos, qvel = self.library.qpos[rows], self.library.qvel[rows]
-        else:
-            qpos, qvel = play.start(self.library, clip, frame)
+        """qpos (K, nq) and qvel (K, nv) of starts with a push (K, 6)."""
+        qpos, qvel = self.start_states(clip, frame, ids)
         if push is not None:
             qvel[:, :6] += push
         return qpos, qvel
-
-    def _playback(self) -> Playback | None:
-        """How clips are played, if not all alike."""
-        models, device = self.physics.models, self.physics.device
-        size = None if models is None else models.drawn.get("size")
-        if size is None and self.config.speed == (1.0, 1.0):
-            return None
-        ones = torch.ones(self.num_envs, device=device)
-        return Playback(ones, ones.clone() if size is None else torch.as_tensor(size).to(ones))
-
-    def _joints(self, qpos: torch.Tensor, qvel: torch.Tensor, play: Playback | None) -> JointState:
-        kinematics = self.observer.kinematics
-        return kinematics(qpos, qvel) if play is None else play.kinematics(kinematics, qpos, qvel)
-
-    def _state(self) -> JointState:
-        return self._joints(self.physics.qpos, self.physics.qvel, self.play)
-
-    def _observe(self, ids: torch.Tensor | None = None) -> torch.Tensor:
-        """(K, D) observations of environments `ids` (K,), of all if None."""
-        if ids is None:
-            state, qvel, force = self.state, self.physics.qvel, self.foot_force
-            return self.observer.observe(state, qvel, force, self.clip, self.frame, self.play)
-        play = None if self.play is None else self.play.of(ids)
-        state, qvel, force = self.state.rows(ids), self.physics.qvel[ids], self.foot_force[ids]
-        return self.observer.observe(state, qvel, force, self.clip[ids], self.frame[ids], play)
 
     def _reward(self, before: JointState, reference: JointState) -> tuple[torch.Tensor, torch.Tensor]:
         config, state, force = self.config.reward, self.state, self.foot_force
@@ -401,3 +348,13 @@ class TrackingEnv:
         """(N, nu) servo torques at the end of the step, as MuJoCo gives them for joint speeds (N, nu)."""
         angle = self.observer.kinematics.coordinates.servo_angles(self.physics.qpos).float()
         return self.servos.torque(self.physics.ctrl.float(), angle, speed)
+
+
+def _playback(physics: Physics, config: TaskConfig) -> Playback | None:
+    """How clips are played, if not all alike."""
+    models, device = physics.models, physics.device
+    size = None if models is None else models.drawn.get("size")
+    if size is None and config.speed == (1.0, 1.0):
+        return None
+    ones = torch.ones(physics.num_envs, device=device)
+    return Playback(ones, ones.clone() if size is None else torch.as_tensor(size).to(ones))

@@ -104,7 +104,7 @@ def test_every_body_that_leaves_a_tape_counts(body: Body, tape: Tape) -> None:
     """Also those that leave it in the same control step: a tape that all leave is known after as many rides."""
     count = 24
     ride = Ride(TapeDeck([tape, tape], body), body, DistilConfig(envs=count, tube=0.0))
-    riders = torch.bincount(ride.tape, minlength=2)
+    riders = torch.bincount(ride.clip, minlength=2)
     ride.step(new_policy(body, (8,)), torch.zeros(count, dtype=torch.bool))
     assert ride.left_tube == count
     torch.testing.assert_close(ride.failure, 1.0 - 0.5 * 0.95**riders)

@@ -11,8 +11,7 @@ import torch
 from scipy.linalg import solve_discrete_are
 
 from morphloop.base import MotionError
-from morphloop.envs import Observer, build_library, prepare
-from morphloop.imitator.optimal_control.candidates import Guidance
+from morphloop.envs import Observer, base_targets, build_library, prepare
 from morphloop.imitator.optimal_control.ilqr import Ilqr, IlqrConfig, difference
 from morphloop.imitator.optimal_control.linear_model import (
     Lineariser,
@@ -177,11 +176,9 @@ def test_a_walk_is_tracked_and_certified(body: Body, walk: Clip) -> None:
     assert certify(rollout, body).bit_equal
     assert rollout.qpos.tobytes() == again.recorder.rollout(0).qpos.tobytes()
     assert np.linalg.norm(rollout.qpos[:, :3] - walk.root_pos, axis=1).max() < 0.05
-    guidance = Guidance(Observer(body, library), None)
+    observer, first_clip = Observer(body, library), np.array([0])
     for label, ctrl in zip(first.labels[::10], rollout.ctrl[::10], strict=True):
-        base, _ = guidance.alone(
-            label.qpos[None], label.qvel[None], label.force[None], np.array([0]), np.array([label.frame])
-        )
+        base = base_targets(observer, label.qpos[None], label.qvel[None], first_clip, np.array([label.frame]))
         np.testing.assert_allclose(base[0] + label.offset, ctrl, atol=1e-12)
 
 

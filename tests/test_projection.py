@@ -22,8 +22,9 @@ from morphloop.envs import Observer, Reference, build_library, prepare, referenc
 from morphloop.envs.conditioning import ConditioningConfig
 from morphloop.imitator import IlqrConfig, Policy, Projection, ProjectionConfig, new_policy, project_clips
 from morphloop.imitator.projection import project as projecting
-from morphloop.imitator.projection.project import policy_rollouts, rollouts_in_batches
+from morphloop.imitator.projection import rollouts
 from morphloop.imitator.projection.rescue import RescueConfig, cut_rollout, longest_stretch, rescue
+from morphloop.imitator.projection.rollouts import policy_rollouts, rollouts_in_batches
 from morphloop.metrics import measure_rollout, track_errors
 from morphloop.motion import (
     DEFAULT_SKELETON,
@@ -129,8 +130,8 @@ def test_many_clips_are_rolled_out_in_batches_and_come_back_in_order(
         sizes.append(max(clip.num_frames for clip in references) * len(references))
         return policy_rollouts(policy, references, body)
 
-    monkeypatch.setattr(projecting, "policy_rollouts", counted)
-    monkeypatch.setattr(projecting, "BATCH_ROWS", 18)
+    monkeypatch.setattr(rollouts, "policy_rollouts", counted)
+    monkeypatch.setattr(rollouts, "BATCH_ROWS", 18)
     found = rollouts_in_batches(policy, clips, body)
     assert sizes == [10, 18, 20], "a clip that is longer than a batch is one of its own"
     assert [rollout.name for rollout in found] == [clip.name for clip in clips]

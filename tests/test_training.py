@@ -432,7 +432,8 @@ from pathlib import Path
 import torch
 
 from morphloop.envs import TaskConfig
-from morphloop.imitator import ImitatorConfig, PriorConfig, RslConfig, train_imitator, training
+from morphloop.imitator import ImitatorConfig, PriorConfig, RslConfig, train_imitator
+from morphloop.imitator.training import train as training
 from morphloop.imitator.training.trainer import World
 from morphloop.motion import make_corpus
 

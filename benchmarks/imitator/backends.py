@@ -18,9 +18,8 @@ import torch
 from clip_sets import SETS, load_set
 from speed import NO_CUDA, PACKAGES
 
-from morphloop.envs import EVALUATION_DISTANCE, Observer, Reference, make_reference, stack
-from morphloop.envs.terminations import lost
-from morphloop.imitator.optimal_control.candidates import Guidance, padded
+from morphloop.envs import EVALUATION_DISTANCE, Reference, follow, make_reference
+from morphloop.imitator.projection.rollouts import at_first_frames, policy_law
 from morphloop.imitator.training.policy import Policy
 from morphloop.metrics import track_errors
 from morphloop.motion import Clip
@@ -44,39 +43,24 @@ class Track:
     wall_s: float
 
 
-@torch.no_grad()
 def track(policy: Policy, references: Sequence[Reference], physics: Physics) -> Track:
-    """Track references, one an environment, each to its end or to where it is lost: `policy_rollouts` on any
-    backend. All environments are stepped until the last one is done."""
-    device, count = physics.device, len(references)
-    library = stack(references, physics.body, device)
-    observer = Observer(physics.body, library, device)
-    guidance = Guidance(observer, policy.copy().to(device).eval())
-    rows = torch.arange(padded(count), device=device).clamp(max=count - 1)  # torch works on whole blocks
-    frame, first = torch.zeros_like(rows), library.start
-    physics.set_state(rows[:count], library.qpos[first], library.qvel[first])
-    force = torch.zeros(len(rows), 2, dtype=physics.qpos.dtype, device=device)
-    tape = [physics.qpos.clone()]
-    alive = library.length > 1
-    lived, diverged = torch.ones_like(library.length), torch.zeros_like(alive)
-    state = observer.kinematics(physics.qpos[rows], physics.qvel[rows])
-    guidance(state, physics.qvel[rows], force, rows, frame)  # what is loaded at the first call is not timed
+    """Track references, one an environment, on any backend; all are stepped until the last one is done."""
+    simulation = at_first_frames(references, physics)
+    law, path = policy_law(policy.copy().to(physics.device).eval()), []
+    with torch.no_grad():  # what is loaded at the first call is not timed
+        simulation.base()
+        law(simulation)
     began = time.perf_counter()
-    while alive.any():
-        base, added = guidance(state, physics.qvel[rows], force, rows, frame)
-        physics.ctrl[:] = (base + added)[:count]
-        failed = physics.step() & alive
-        frame, force = frame + 1, physics.foot_force[rows]
-        tape.append(physics.qpos.clone())
-        alive, diverged = alive & ~failed, diverged | failed
-        lived += alive
-        state = observer.kinematics(physics.qpos[rows], physics.qvel[rows])
-        alive &= ~lost(state, observer.reference(rows, frame), EVALUATION_DISTANCE)[:count]
-        alive &= frame[:count] < library.length - 1
+    found = follow(simulation, law, EVALUATION_DISTANCE, lambda: path.append(physics.qpos.clone()))
     wall_s = time.perf_counter() - began
-    path = torch.stack(tape, dim=1).double().cpu().numpy()
-    found = [path[i, :n] for i, n in enumerate(lived.tolist())]
-    return Track(found, int(diverged.sum()), getattr(physics, "overflow", 0), count * (len(tape) - 1), wall_s)
+    qpos = torch.stack(path, dim=1).double().cpu().numpy()
+    return Track(
+        qpos=[qpos[i, :n] for i, n in enumerate(found.length.tolist())],
+        diverged=int(found.diverged.sum()),
+        overflow=getattr(physics, "overflow", 0),
+        steps=physics.num_envs * found.steps,
+        wall_s=wall_s,
+    )
 
 
 def compare_backends(

@@ -19,7 +19,7 @@ import numpy as np
 from morphloop.base import MachineFault, MotionError, write_atomic
 from morphloop.base.pool import Message, run_tasks
 from morphloop.base.threads import fixed_threads
-from morphloop.envs import Reference, reference_of, stack
+from morphloop.envs import Reference, base_targets, reference_of, stack
 from morphloop.motion import Clip
 from morphloop.sim import Body, default_body
 
@@ -147,7 +147,7 @@ def record(reference: Reference, path: Path, body: Body, config: TapeConfig) -> 
     gains = [label.gain for label in labels if label.gain is not None]
     base = np.zeros((0, model.nu))
     if ticks:
-        base, _ = refiner.guidance.alone(qpos, qvel, force, np.zeros(ticks, int), np.arange(ticks))
+        base = base_targets(refiner.observer, qpos, qvel, np.zeros(ticks, int), np.arange(ticks))
     clip = reference.clip
     arrays = {
         "body": np.array(body.hash),

@@ -18,8 +18,9 @@ import torch
 from morphloop.base import MotionError
 from morphloop.base.random_streams import own_streams
 from morphloop.base.threads import fixed_threads
-from morphloop.envs import Observer, feedback_entries, stack
+from morphloop.envs import Observer, Simulation, feedback_entries, stack
 from morphloop.envs.sampling import outcomes
+from morphloop.envs.terminations import failed
 from morphloop.envs.tracking import ACTION_LIMIT
 from morphloop.sim import CONTROL_HZ, Body, CpuPhysics
 
@@ -110,17 +111,15 @@ class TapeDeck:
         return self.ctrl[row].float() - torch.einsum("nuk,nk->nu", self.gain[row].float(), off)
 
 
-class Ride:
-    """A batch of bodies, each along a tape."""
+class Ride(Simulation):
+    """A batch of bodies, each along a tape: `clip` is which, `frame` where on it."""
 
     def __init__(self, deck: TapeDeck, body: Body, config: DistilConfig):
+        super().__init__(CpuPhysics(body, config.envs), Observer(body, deck.library))
         self.deck, self.config = deck, config
-        self.observer = Observer(body, deck.library)
-        self.physics = CpuPhysics(body, config.envs)
         self.draw = torch.Generator().manual_seed(config.seed)
         count = config.envs
-        self.tape, self.tick, self.steps = (torch.zeros(count, dtype=torch.long) for _ in range(3))
-        self.force = torch.zeros(count, 2, dtype=torch.double)
+        self.steps = torch.zeros(count, dtype=torch.long)
         self.failure = torch.full((len(deck.length),), 0.5)
         self.left_tube = 0
         self.begin(torch.arange(count))
@@ -129,11 +128,10 @@ class Ride:
         """Start bodies `ids` (K,) at drawn ticks of drawn tapes, the tapes more often that are left more often."""
         deck, config, draw = self.deck, self.config, self.draw
         weight = deck.length * (0.2 + self.failure)
-        tape = torch.multinomial(weight.float(), len(ids), replacement=True, generator=draw)
-        tick = (torch.rand(len(ids), generator=draw) * (deck.length[tape] - 8).clamp(min=1)).long()
-        tick = torch.where(torch.rand(len(ids), generator=draw) < 0.2, torch.zeros_like(tick), tick)
-        self.tape[ids], self.tick[ids], self.steps[ids] = tape, tick, 0
-        row = deck.start[tape] + tick
+        clip = torch.multinomial(weight.float(), len(ids), replacement=True, generator=draw)
+        frame = (torch.rand(len(ids), generator=draw) * (deck.length[clip] - 8).clamp(min=1)).long()
+        frame = torch.where(torch.rand(len(ids), generator=draw) < 0.2, torch.zeros_like(frame), frame)
+        row = deck.start[clip] + frame
         qpos, qvel = deck.qpos[row].clone(), deck.qvel[row].clone()
         noise = torch.randn(len(ids), 2, qvel.shape[1] - 6, generator=draw, dtype=torch.double)
         turn = torch.zeros_like(qvel)
@@ -142,35 +140,28 @@ class Ride:
         qvel[:, 6:] += 10.0 * config.disturb * noise[:, 1]
         push = torch.randn(len(ids), 6, generator=draw, dtype=torch.double)
         qvel[:, :6] += config.push * push * push.new_tensor([1.0, 1.0, 0.3, 2.0, 2.0, 2.0])
-        self.physics.set_state(ids, qpos, qvel)
-        self.force[ids] = deck.force[row]
+        self.steps[ids] = 0
+        self.place(ids, clip, frame, qpos, qvel, deck.force[row])
 
     @torch.no_grad()
     def step(self, policy: Policy, driven: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """One control step; `driven`: (N,) 1 where the expert drives. Returns observations (N, D), labels (N, A)."""
-        deck, config, physics, observer = self.deck, self.config, self.physics, self.observer
-        row = deck.start[self.tape] + self.tick
-        state = observer.kinematics(physics.qpos, physics.qvel)
-        obs = observer.observe(state, physics.qvel, self.force, self.tape, self.tick)
-        base = observer.base(state, self.tape, self.tick)
-        asked = deck.expert(row, physics.qpos, physics.qvel)
+        deck, config, observer, physics = self.deck, self.config, self.observer, self.physics
+        obs, base = self.observe(), self.base()
+        asked = deck.expert(deck.start[self.clip] + self.frame, physics.qpos, physics.qvel)
         wanted = ((asked - base) / observer.scale).clamp(-ACTION_LIMIT, ACTION_LIMIT)
         action = torch.where(driven[:, None], wanted, policy.act(obs))
         action = action + config.noise * torch.randn(action.shape, generator=self.draw)
-        physics.ctrl[:] = (base + observer.offsets(action)).double()
-        diverged = physics.step()
-        self.force = physics.foot_force.clone()
-        self.tick += 1
+        diverged = self.advance(observer.offsets(action), base)
         self.steps += 1
-        ended = (self.tick >= deck.length[self.tape]) | (self.steps >= config.max_steps)
-        row = deck.start[self.tape] + torch.minimum(self.tick, deck.length[self.tape] - 1)
-        here = observer.kinematics(physics.qpos, physics.qvel).pos
-        there = observer.kinematics(deck.qpos[row], deck.qvel[row]).pos
-        left = ((here - there).norm(dim=-1).mean(-1) > config.tube) | diverged
+        ended = (self.frame >= deck.length[self.clip]) | (self.steps >= config.max_steps)
+        row = deck.start[self.clip] + torch.minimum(self.frame, deck.length[self.clip] - 1)
+        there = observer.kinematics(deck.qpos[row], deck.qvel[row])
+        left = failed(self.state, there, config.tube) | diverged
         over = left | ended
         if over.any():
             ids = over.nonzero().flatten()
-            count, rate = outcomes(self.tape[ids], left[ids], len(self.failure))
+            count, rate = outcomes(self.clip[ids], left[ids], len(self.failure))
             keep = (1.0 - SMOOTHING) ** count
             self.failure = keep * self.failure + (1.0 - keep) * rate
             self.left_tube += int(left.sum())

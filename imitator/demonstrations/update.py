@@ -25,7 +25,7 @@ from morphloop.metrics import measure, track_errors
 from morphloop.motion import Clip
 from morphloop.sim import Body, default_body
 
-from ..projection.project import rollouts_in_batches
+from ..projection.rollouts import rollouts_in_batches
 from ..training.policy import Policy
 from .demonstrations import TapeConfig, load_tapes, record_tapes
 from .distil import FURTHER, DistilConfig, distil

@@ -25,7 +25,7 @@ from morphloop.envs.conditioning import ConditioningConfig
 from morphloop.motion import Clip
 from morphloop.sim import Body
 
-from ..projection.project import rollouts_in_batches
+from ..projection.rollouts import rollouts_in_batches
 from ..training.policy import Policy, load_policy, new_policy
 from ..training.references import make_references
 from .demonstrations import OnTape, Tape, TapeConfig, load_tapes, record_tapes

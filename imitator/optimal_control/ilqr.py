@@ -16,11 +16,10 @@ import numpy as np
 import torch
 
 from morphloop.base import MotionError
-from morphloop.envs import EVALUATION_DISTANCE, MotionLibrary, Observer
-from morphloop.envs.terminations import lost
+from morphloop.envs import EVALUATION_DISTANCE, MotionLibrary, Observer, base_targets
+from morphloop.envs.terminations import failed
 from morphloop.sim import CONTACT_FORCE, DIVERGED, SUBSTEPS, Body, Recorder
 
-from .candidates import Guidance
 from .linear_model import STATE, Lineariser, StageCost, backward, state_of
 from .noise import noise_scale
 from .segments import Label, Segment, Track, fork
@@ -296,7 +295,6 @@ class Ilqr:
         self.keep_gains = keep_gains
         self.body, self.library, self.config = body, library, config or IlqrConfig()
         self.observer = Observer(body, library)
-        self.guidance = Guidance(self.observer, None)
         self.line = Lineariser(body, self.config.threads)
         self.rng = np.random.default_rng(seed)
         self.steps_simulated = 0
@@ -374,9 +372,7 @@ class Ilqr:
         horizon = min(config.horizon, reference.frames - 1 - now)
 
         def own(tick: int, qpos: np.ndarray, qvel: np.ndarray) -> np.ndarray:
-            frame = np.array([now + tick])
-            base, _ = self.guidance.alone(qpos[None], qvel[None], np.zeros((1, 2)), np.array([clip]), frame)
-            return base[0]
+            return base_targets(self.observer, qpos[None], qvel[None], np.array([clip]), np.array([now + tick]))[0]
 
         def left(tick: int, qpos: np.ndarray, qvel: np.ndarray) -> np.ndarray:
             assert rest is not None
@@ -412,7 +408,7 @@ class Ilqr:
         """Whether the body is further from its reference than it may be."""
         qpos, qvel = (torch.from_numpy(x[-1][None]) for x in (recorder.qpos, recorder.qvel))
         wanted = self.observer.reference(torch.tensor([clip]), torch.tensor([now]))
-        return bool(lost(self.observer.kinematics(qpos, qvel), wanted, self.config.fall_distance))
+        return bool(failed(self.observer.kinematics(qpos, qvel), wanted, self.config.fall_distance))
 
     def _labels(self, segment: Segment, attempt: _Attempt) -> list[Label]:
         """A label a tick: offsets on what feedback alone would have asked for."""
@@ -422,7 +418,7 @@ class Ilqr:
             return []
         qpos, qvel, force = (np.array(x[:count]) for x in (recorder.qpos, recorder.qvel, recorder.force))
         frame = segment.frame + np.arange(count)
-        base, _ = self.guidance.alone(qpos, qvel, force, np.full(count, segment.clip), frame)
+        base = base_targets(self.observer, qpos, qvel, np.full(count, segment.clip), frame)
         offsets = np.array(attempt.ctrl[:count]) - base
         gains = attempt.gains[:count] if self.keep_gains else [None] * count
         return [

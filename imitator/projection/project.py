@@ -15,19 +15,14 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 import numpy as np
-import torch
 
 from morphloop.base import MotionError
 from morphloop.base.threads import fixed_threads
-from morphloop.envs import EVALUATION_DISTANCE, PREPROCESSING, Observer, Reference, prepare, reference_of, stack
+from morphloop.envs import PREPROCESSING, Reference, prepare, reference_of
 from morphloop.envs.conditioning import ConditioningConfig
-from morphloop.envs.terminations import lost
 from morphloop.metrics import measure_rollout, track_errors
 from morphloop.motion import Clip, Rollout
 from morphloop.sim import (
-    CONTACT_FORCE,
-    CONTROL_HZ,
-    SUBSTEPS,
     Body,
     Certificate,
     certify,
@@ -35,14 +30,12 @@ from morphloop.sim import (
     simulator_name,
 )
 
-from ..optimal_control.candidates import Guidance, PartPhysics, padded
 from ..optimal_control.ilqr import IlqrConfig
 from ..optimal_control.many_clips import Tracked, too_large, track_clips
 from ..training.policy import Policy
+from .rollouts import batches, policy_rollouts
 
 Projector = Literal["auto", "policy", "refiner"]
-BATCH_ROWS = 100_000
-"""Control steps times clips that one batch of policy rollouts may hold: about 400 MB."""
 SLIDE_WEIGHT = 0.004
 """Of two results that both got to the end: skill that a mm/s of slide is worth."""
 MAX_BALANCED_S = 60.0
@@ -211,26 +204,9 @@ def _good(projection: Projection, config: ProjectionConfig) -> bool:
     return sound and projection.slide_mm_s <= config.max_slide_mm_s
 
 
-def _batches(clips: Sequence[Reference], limit: int, together: bool) -> Iterator[list[int]]:
-    """Places of clips in groups of at most `limit` frames (one clip at least); together: every clip takes as many as
-    the longest of its group, and short ones come first."""
-    group: list[int] = []
-    longest = total = 0
-    order = range(len(clips))
-    for place in sorted(order, key=lambda k: clips[k].num_frames) if together else order:
-        frames = clips[place].num_frames
-        longest, total = max(longest, frames), total + frames
-        if group and (longest * (len(group) + 1) if together else total) > limit:
-            yield group
-            group, longest, total = [], frames, frames
-        group.append(place)
-    if group:
-        yield group
-
-
 def _by_policy(jobs: Sequence[_Job], policy: Policy, body: Body) -> Iterator[tuple[_Job, Projection]]:
     """What the policy makes of each job, batch by batch; a clip that memory is too small for fails alone."""
-    waiting = [*_batches([job.reference for job in jobs], BATCH_ROWS, together=True)]
+    waiting = [*batches([job.reference for job in jobs])]
     while waiting:
         group, began = waiting.pop(0), time.monotonic()
         try:
@@ -252,15 +228,6 @@ def _by_policy(jobs: Sequence[_Job], policy: Policy, body: Body) -> Iterator[tup
 def _nothing(job: _Job, projector: str, reason: str | None, wall_s: float, fault: bool) -> Projection:
     """A job of which nothing came."""
     return Projection(job.source, job.reference.prepared, None, None, projector, {}, None, reason, wall_s, {}, fault)
-
-
-def rollouts_in_batches(policy: Policy, references: Sequence[Reference], body: Body) -> list[Rollout]:
-    """`policy_rollouts` of however many clips, in their order, in batches that keep to `BATCH_ROWS`."""
-    found: dict[int, Rollout] = {}
-    for group in _batches(references, BATCH_ROWS, together=True):
-        rollouts = policy_rollouts(policy, [references[place] for place in group], body)
-        found.update(zip(group, rollouts, strict=True))
-    return [found[place] for place in range(len(references))]
 
 
 def _by_ilqr(
@@ -292,60 +259,6 @@ def _by_ilqr(
         if kept is not None:
             kept.keep(left[place].source, tracked)
         tell(left[place], tracked)
-
-
-@fixed_threads()
-@torch.no_grad()
-def policy_rollouts(policy: Policy, references: Sequence[Reference], body: Body) -> list[Rollout]:
-    """Track references with a policy, all on one batch, each to its end or to where it is lost."""
-    library = stack(references, body)
-    count = len(references)
-    physics, observer = PartPhysics(body, padded(count)), Observer(body, library)
-    guidance = Guidance(observer, policy)
-    clip = torch.arange(padded(count)).clamp(max=count - 1)  # rows after `count` are padding
-    frame = torch.zeros_like(clip)
-    first = library.start[clip]
-    physics.set_state(torch.arange(len(clip)), library.qpos[first], library.qvel[first])
-    start = physics.state.copy()
-    alive = library.length > 1
-    lived = torch.ones(count, dtype=torch.long)
-    force = torch.zeros(len(clip), 2, dtype=torch.double)
-    tape = [(physics.qpos.numpy().copy(), physics.qvel.numpy().copy(), force.numpy().copy())]
-    controls: list[np.ndarray] = []
-    while alive.any():
-        state = observer.kinematics(physics.qpos, physics.qvel)
-        base, added = guidance(state, physics.qvel, force, clip, frame)
-        physics.ctrl[:] = base + added
-        controls.append(physics.ctrl.numpy().copy())
-        diverged = torch.from_numpy(physics.step_first(count))
-        frame[:count] += 1
-        force[:count] = physics.foot_force[:count]
-        tape.append((physics.qpos.numpy().copy(), physics.qvel.numpy().copy(), force.numpy().copy()))
-        alive &= ~diverged
-        lived += alive
-        here = observer.kinematics(physics.qpos, physics.qvel)
-        alive &= ~lost(here, observer.reference(clip, frame), EVALUATION_DISTANCE)[:count]
-        alive &= frame[:count] < library.length - 1
-    qpos, qvel, forces = (np.stack(part, axis=1) for part in zip(*tape, strict=True))
-    ctrl = np.stack(controls, axis=1) if controls else np.zeros((count, 0, body.model.nu))
-    return [
-        Rollout(
-            fps=CONTROL_HZ,
-            substeps=SUBSTEPS,
-            body=body.name,
-            model_hash=body.hash,
-            start=start[i],
-            qpos=qpos[i, :n],
-            qvel=qvel[i, :n],
-            ctrl=ctrl[i, : n - 1],
-            foot_contact=forces[i, :n] > CONTACT_FORCE,
-            foot_force=forces[i, :n],
-            simulator=simulator_name(),
-            seed=0,
-            name=references[i].name,
-        )
-        for i, n in enumerate(lived.tolist())
-    ]
 
 
 def _projection(
