@@ -35,7 +35,7 @@ BLOCK = 10
 ACTION = 0.3
 """Standard deviation of the random actions."""
 PACKAGES = {"cpu": "mujoco", "warp": "mujoco-warp"}
-PARTS = {"_state": "joint states", "_reward": "reward", "_observe": "observations", "_start": "resets"}
+PARTS = {"joints": "joint states", "_reward": "reward", "observe": "observations", "_start": "resets"}
 AIM_CPU, AIM_CUDA, AIM_CUDA_STEPS, AIM_REFINER = 0.8, 0.85, 150_000.0, 6.0
 """Environment over raw on CPU and on CUDA, environment steps a second there, the refiner's seconds for a
 second of walking."""
