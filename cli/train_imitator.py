@@ -211,14 +211,14 @@ class TrainImitator:
         distil = DistilConfig() if start is None else FURTHER
         config = WarmStartConfig(
             demonstrations=self.tapes,
-            tape_s=_seconds(self.tape_minutes),
+            record_s=_seconds(self.tape_minutes),
             distil_s=_seconds(self.distil_minutes),
             distil=replace(distil, updates=self.distil_updates),
             variations=self.variations,
             hidden=self.hidden,
             seed=self.seed,
         )
-        return warm_start(clips, held_out, out, body, config, _tell_tape, _tell, start)
+        return warm_start(clips, held_out, out, body, config, _tell_demonstration, _tell, start)
 
     def _config(self) -> ImitatorConfig:
         """The flags as training takes them."""
@@ -257,10 +257,10 @@ def _seconds(minutes: float | None) -> float | None:
     return None if minutes is None else 60.0 * minutes
 
 
-def _tell_tape(name: str, ticks: int | None, why: str | None) -> None:
+def _tell_demonstration(name: str, steps: int | None, why: str | None) -> None:
     """One line for each clip that the expert was asked to track."""
-    said = f"no tape, {why}" if ticks is None else f"{ticks} ticks" if ticks else "lost at once"
-    print(f"tape {name}: {said}", file=sys.stderr, flush=True)
+    said = f"none, {why}" if steps is None else f"{steps} control steps" if steps else "failed at once"
+    print(f"demonstration {name}: {said}", file=sys.stderr, flush=True)
 
 
 def _tell(row: dict[str, Any]) -> None:

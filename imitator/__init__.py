@@ -1,6 +1,6 @@
 """The imitator: policies and their training, the trajectory optimiser, demonstrations, projection."""
 
-from .demonstrations.demonstrations import Tape, TapeConfig, load_tape, record_tapes
+from .demonstrations.demonstrations import Demonstration, DemonstrationConfig, load_demonstration, record_demonstrations
 from .demonstrations.distil import FURTHER, DistilConfig, distil
 from .demonstrations.update import UpdateConfig, evaluate_policy, update_policy
 from .demonstrations.variations import AugmentConfig, variations
@@ -16,6 +16,8 @@ from .training.train import ImitatorConfig, train_imitator
 __all__ = [
     "FURTHER",
     "AugmentConfig",
+    "Demonstration",
+    "DemonstrationConfig",
     "DistilConfig",
     "Ilqr",
     "IlqrConfig",
@@ -28,21 +30,19 @@ __all__ = [
     "ProjectionConfig",
     "RslConfig",
     "Segment",
-    "Tape",
-    "TapeConfig",
     "UpdateConfig",
     "WarmStartConfig",
     "distil",
     "evaluate_policy",
     "hardest_segments",
+    "load_demonstration",
     "load_policy",
     "load_prior",
-    "load_tape",
     "make_prior",
     "new_policy",
     "project_clips",
     "read_log",
-    "record_tapes",
+    "record_demonstrations",
     "train_imitator",
     "train_ppo",
     "update_policy",

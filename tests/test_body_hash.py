@@ -12,7 +12,7 @@ import pytest
 
 from morphloop.base import MotionError
 from morphloop.imitator import load_policy
-from morphloop.imitator.demonstrations.demonstrations import ARRAYS, load_tape
+from morphloop.imitator.demonstrations.demonstrations import ARRAYS, load_demonstration
 from morphloop.sim import Body, Recorder, certify, default_body
 from morphloop.sim.bodies.body_hash import model_hash
 from morphloop.sim.bodies.build import build_spec
@@ -61,9 +61,9 @@ def test_old_files_are_known_by_the_hash_that_they_carry(tmp_path: Path):
     path, none = tmp_path / "tape.npz", {name: np.zeros((0, 2)) for name in ARRAYS}
     pose = {"root_pos": np.zeros((2, 3)), "rotations": np.tile([1.0, 0, 0, 0], (2, body.skeleton.num_joints, 1))}
     np.savez(path, body=np.array(BEFORE), fps=np.array(30.0), **pose, **none)
-    assert load_tape(path, body) is None, "it is this body's, and empty"
+    assert load_demonstration(path, body) is None, "it is this body's, and empty"
     with pytest.raises(MotionError, match=f"recorded with body {BEFORE}"):
-        load_tape(path, default_body("hinge"))
+        load_demonstration(path, default_body("hinge"))
 
 
 def test_a_last_bit_of_what_the_compiler_works_out_is_no_other_body():

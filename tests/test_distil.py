@@ -1,4 +1,4 @@
-"""Tapes of the expert, what a policy learns from them, and variations of clips."""
+"""Demonstrations of the expert, what a policy learns from them, and variations of clips."""
 
 from __future__ import annotations
 
@@ -19,32 +19,34 @@ from morphloop.cli.train_imitator import TrainImitator
 from morphloop.envs import Observer, Reference, build_library, feedback_entries, prepare, reference_of
 from morphloop.imitator import (
     AugmentConfig,
+    Demonstration,
+    DemonstrationConfig,
     DistilConfig,
     IlqrConfig,
     Policy,
-    Tape,
-    TapeConfig,
     UpdateConfig,
     WarmStartConfig,
     distil,
-    load_tape,
+    load_demonstration,
     new_policy,
-    record_tapes,
+    record_demonstrations,
     update_policy,
     variations,
     warm_start,
 )
 from morphloop.imitator.bench.bench import zero_policy
-from morphloop.imitator.demonstrations import demonstrations as tapes
-from morphloop.imitator.demonstrations.demonstrations import load_tapes
-from morphloop.imitator.demonstrations.distil import Ride, TapeDeck
+from morphloop.imitator.demonstrations import demonstrations
+from morphloop.imitator.demonstrations.demonstrations import load_demonstrations
+from morphloop.imitator.demonstrations.distil import Collector, DemonstrationDeck
 from morphloop.imitator.demonstrations.variations import vary
 from morphloop.imitator.demonstrations.warm_start import failing_first, training_order
 from morphloop.imitator.optimal_control.ilqr import difference
 from morphloop.motion import DEFAULT_SKELETON, Clip, make_corpus
 from morphloop.sim import SUBSTEPS, Body, default_body
 
-QUICK = TapeConfig(IlqrConfig(horizon=8, iterations=1, hard_iterations=1, dampings=(0.0,), retries=0, threads=1))
+QUICK = DemonstrationConfig(
+    IlqrConfig(horizon=8, iterations=1, hard_iterations=1, dampings=(0.0,), retries=0, threads=1)
+)
 SHORT = DistilConfig(updates=6, envs=16, steps=8, batches=60, minibatch=64, memory=2000, expert_updates=2)
 
 
@@ -62,29 +64,29 @@ def walk(body: Body) -> Clip:
 
 
 @pytest.fixture(scope="module")
-def tape(body: Body, walk: Clip, tmp_path_factory: pytest.TempPathFactory) -> Tape:
-    paths = record_tapes([reference_of(walk, body)], tmp_path_factory.mktemp("tapes"), body, QUICK, workers=0)
-    found = load_tape(paths[0], body)
+def demonstration(body: Body, walk: Clip, tmp_path_factory: pytest.TempPathFactory) -> Demonstration:
+    paths = record_demonstrations([reference_of(walk, body)], tmp_path_factory.mktemp("tapes"), body, QUICK, workers=0)
+    found = load_demonstration(paths[0], body)
     assert found is not None
     return found
 
 
-def test_a_tape_is_what_physics_did(body: Body, walk: Clip, tape: Tape) -> None:
+def test_a_demonstration_is_what_physics_did(body: Body, walk: Clip, demonstration: Demonstration) -> None:
     """Without shaking, the controls that were meant lead from each state to the next."""
-    assert len(tape) == walk.num_frames - 1
-    assert np.linalg.norm(tape.qpos[-1, :2] - tape.qpos[0, :2]) > 0.3, "it walks"
+    assert len(demonstration) == walk.num_frames - 1
+    assert np.linalg.norm(demonstration.qpos[-1, :2] - demonstration.qpos[0, :2]) > 0.3, "it walks"
     data = mujoco.MjData(body.model)
-    data.qpos[:], data.qvel[:] = tape.qpos[0], tape.qvel[0]
-    for tick in (0, 1):
-        data.ctrl[:] = tape.ctrl[tick]
+    data.qpos[:], data.qvel[:] = demonstration.qpos[0], demonstration.qvel[0]
+    for step in (0, 1):
+        data.ctrl[:] = demonstration.ctrl[step]
         mujoco.mj_step(body.model, data, SUBSTEPS)
-    apart = np.abs(data.qpos - tape.qpos[2]).max()
+    apart = np.abs(data.qpos - demonstration.qpos[2]).max()
     assert 0.0 < apart < 0.05, "near, not equal: what was carried out was shaken by 0.02 rad"
 
 
-def test_the_expert_answers_by_its_gains(body: Body, tape: Tape) -> None:
-    deck = TapeDeck([tape, tape], body)
-    rows = torch.tensor([3, len(tape) + 7])
+def test_the_expert_answers_by_its_gains(body: Body, demonstration: Demonstration) -> None:
+    deck = DemonstrationDeck([demonstration, demonstration], body)
+    rows = torch.tensor([3, len(demonstration) + 7])
     on = deck.expert(rows, deck.qpos[rows], deck.qvel[rows])
     torch.testing.assert_close(on, deck.ctrl[rows].float())
     rng = np.random.default_rng(0)
@@ -93,47 +95,56 @@ def test_the_expert_answers_by_its_gains(body: Body, tape: Tape) -> None:
     for k in range(2):
         mujoco.mj_integratePos(body.model, qpos[k], change[k, : body.model.nv], 1.0)
     off = deck.tangent(rows, torch.from_numpy(qpos), torch.from_numpy(qvel)).numpy()
-    wanted = [difference(body.model, tape.qpos[t], tape.qvel[t], qpos[k], qvel[k]) for k, t in enumerate((3, 7))]
+    wanted = [
+        difference(body.model, demonstration.qpos[t], demonstration.qvel[t], qpos[k], qvel[k])
+        for k, t in enumerate((3, 7))
+    ]
     np.testing.assert_allclose(off, wanted, atol=1e-9)
     asked = deck.expert(rows, torch.from_numpy(qpos), torch.from_numpy(qvel)).numpy()
-    by_hand = [tape.ctrl[t] - tape.gain[t].astype(float) @ off[k] for k, t in enumerate((3, 7))]
+    by_hand = [demonstration.ctrl[t] - demonstration.gain[t].astype(float) @ off[k] for k, t in enumerate((3, 7))]
     np.testing.assert_allclose(asked, by_hand, atol=1e-4)
 
 
-def test_every_body_that_leaves_a_tape_counts(body: Body, tape: Tape) -> None:
-    """Also those that leave it in the same control step: a tape that all leave is known after as many rides."""
+def test_every_body_that_leaves_a_demonstration_counts(body: Body, demonstration: Demonstration) -> None:
+    """Also those that leave it in the same control step: one that all leave is known after as many of them."""
     count = 24
-    ride = Ride(TapeDeck([tape, tape], body), body, DistilConfig(envs=count, tube=0.0))
-    riders = torch.bincount(ride.clip, minlength=2)
-    ride.step(new_policy(body, (8,)), torch.zeros(count, dtype=torch.bool))
-    assert ride.left_tube == count
-    torch.testing.assert_close(ride.failure, 1.0 - 0.5 * 0.95**riders)
+    collector = Collector(
+        DemonstrationDeck([demonstration, demonstration], body), body, DistilConfig(envs=count, tube=0.0)
+    )
+    bodies = torch.bincount(collector.clip, minlength=2)
+    collector.step(new_policy(body, (8,)), torch.zeros(count, dtype=torch.bool))
+    assert collector.left_tube == count
+    torch.testing.assert_close(collector.failure, 1.0 - 0.5 * 0.95**bodies)
 
 
-def test_tapes_are_made_once_and_a_recording_can_be_cut_short(body: Body, walk: Clip, tmp_path: Path) -> None:
+def test_demonstrations_are_made_once_and_a_recording_can_be_cut_short(body: Body, walk: Clip, tmp_path: Path) -> None:
     clips = [reference_of(clip, body) for clip in (walk, replace(walk.slice(5, 30), name="part"))]
     told: list[str] = []
-    first = record_tapes(clips, tmp_path, body, QUICK, 0, lambda: not told, lambda name, ticks, why: told.append(name))
+    first = record_demonstrations(
+        clips, tmp_path, body, QUICK, 0, lambda: not told, lambda name, steps, why: told.append(name)
+    )
     assert told == ["walk"]
     assert [path.stem for path in first] == [walk.id]
     stamp = first[0].stat().st_mtime_ns
-    both = record_tapes(clips, tmp_path, body, QUICK, 0, on_tape=lambda name, ticks, why: told.append(name))
+    both = record_demonstrations(
+        clips, tmp_path, body, QUICK, 0, on_demonstration=lambda name, steps, why: told.append(name)
+    )
     assert told == ["walk", "part"]
     assert both[0].stat().st_mtime_ns == stamp
     assert [path.stem for path in both] == [each.clip.id for each in clips]
 
 
-def test_workers_record_the_same_tape(body: Body, walk: Clip, tape: Tape, tmp_path: Path) -> None:
-    path = record_tapes([reference_of(walk, body)], tmp_path, body, QUICK, workers=1)[0]
-    other = load_tape(path, body)
+def test_workers_record_the_same(body: Body, walk: Clip, demonstration: Demonstration, tmp_path: Path) -> None:
+    path = record_demonstrations([reference_of(walk, body)], tmp_path, body, QUICK, workers=1)[0]
+    other = load_demonstration(path, body)
     assert other is not None
-    assert len(other) == len(tape)
+    assert len(other) == len(demonstration)
     for name in ("qpos", "qvel", "force", "ctrl", "gain"):
-        np.testing.assert_allclose(getattr(other, name)[:5], getattr(tape, name)[:5], rtol=1e-3, atol=1e-3)
+        np.testing.assert_allclose(getattr(other, name)[:5], getattr(demonstration, name)[:5], rtol=1e-3, atol=1e-3)
     assert other.reference.clip.id == walk.id
 
 
-def test_a_clip_that_is_lost_leaves_its_beginning_or_an_empty_tape(body: Body, walk: Clip, tmp_path: Path) -> None:
+def test_a_clip_that_fails_leaves_its_beginning_or_nothing(body: Body, walk: Clip, tmp_path: Path) -> None:
     root = walk.root_pos.copy()
     root[25:, 2] += 3.0  # no body follows that
     late = replace(walk, root_pos=root, name="late")
@@ -142,53 +153,57 @@ def test_a_clip_that_is_lost_leaves_its_beginning_or_an_empty_tape(body: Body, w
     early = replace(walk, root_pos=root, name="early")
     told: list[tuple[str, int | None]] = []
     both = [reference_of(late, body), reference_of(early, body)]
-    paths = record_tapes(both, tmp_path, body, QUICK, 0, on_tape=lambda name, ticks, why: told.append((name, ticks)))
-    assert load_tape(paths[1], body) is None
+    paths = record_demonstrations(
+        both, tmp_path, body, QUICK, 0, on_demonstration=lambda name, steps, why: told.append((name, steps))
+    )
+    assert load_demonstration(paths[1], body) is None
     assert told[1] == ("early", 0)
-    kept = load_tape(paths[0], body)
+    kept = load_demonstration(paths[0], body)
     assert (0 if kept is None else len(kept)) == told[0][1] < 25
-    assert len(load_tapes(both, tmp_path, body)) == (0 if kept is None else 1)
+    assert len(load_demonstrations(both, tmp_path, body)) == (0 if kept is None else 1)
 
 
-def test_a_recording_that_dies_costs_one_tape(body: Body, walk: Clip, tmp_path: Path, monkeypatch) -> None:
+def test_a_recording_that_dies_costs_one_demonstration(body: Body, walk: Clip, tmp_path: Path, monkeypatch) -> None:
     def run(work, tasks, workers):
         for number, task in enumerate(tasks):
             yield number, {"died": "killed by signal 9"} if number == 0 else next(work(task))
             yield number, None
 
-    monkeypatch.setattr(tapes, "run_tasks", run)
+    monkeypatch.setattr(demonstrations, "run_tasks", run)
     told: list[tuple[str, int | None, str | None]] = []
     clips = [reference_of(clip, body) for clip in (walk, replace(walk.slice(0, 26), name="part"))]
     with pytest.raises(MachineFault, match=r"1 of 2 processes .* died \(walk: killed by signal 9\); run it again"):
-        record_tapes(clips, tmp_path, body, QUICK, workers=1, on_tape=lambda *row: told.append(row))
+        record_demonstrations(clips, tmp_path, body, QUICK, workers=1, on_demonstration=lambda *row: told.append(row))
     assert told[0] == ("walk", None, "killed by signal 9")
     assert told[1][::2] == ("part", None)
     monkeypatch.undo()
-    assert len(record_tapes(clips, tmp_path, body, QUICK, workers=0)) == 2, "the machine's fault is tried again"
+    assert len(record_demonstrations(clips, tmp_path, body, QUICK, workers=0)) == 2, (
+        "the machine's fault is tried again"
+    )
 
 
-def test_what_is_not_a_tape_of_this_body_is_refused(body: Body, walk: Clip, tmp_path: Path) -> None:
-    path = record_tapes([reference_of(walk, body)], tmp_path, body, QUICK, workers=0)[0]
+def test_what_is_not_a_demonstration_of_this_body_is_refused(body: Body, walk: Clip, tmp_path: Path) -> None:
+    path = record_demonstrations([reference_of(walk, body)], tmp_path, body, QUICK, workers=0)[0]
     with pytest.raises(MotionError, match=f"recorded with body {body.hash}, asked for 'smpl24_hinge'"):
-        load_tape(path, default_body("hinge"))
+        load_demonstration(path, default_body("hinge"))
     path.write_bytes(path.read_bytes()[:-200])
-    with pytest.raises(MotionError, match="not a tape"):
-        load_tape(path, body)
-    with pytest.raises(MotionError, match="no tapes to learn from"):
+    with pytest.raises(MotionError, match="not a demonstration"):
+        load_demonstration(path, body)
+    with pytest.raises(MotionError, match="no demonstrations to learn from"):
         distil(new_policy(body, (8,)), [], body)
 
 
-def test_a_policy_comes_nearer_to_the_expert(body: Body, tape: Tape) -> None:
+def test_a_policy_comes_nearer_to_the_expert(body: Body, demonstration: Demonstration) -> None:
     policy, rows = new_policy(body, (64,), seed=0), []
-    distil(policy, [tape], body, replace(SHORT, updates=12), rows.append)
+    distil(policy, [demonstration], body, replace(SHORT, updates=12), rows.append)
     assert [row["update"] for row in rows] == list(range(1, 13))
     assert rows[-1]["env_steps"] == len(rows) * SHORT.steps * SHORT.envs
     assert not torch.equal(policy.std, torch.ones_like(policy.std)), "the normaliser was fitted"
-    observer = Observer(body, build_library([tape.reference], body))
-    frame, clip = torch.arange(len(tape)), torch.zeros(len(tape), dtype=torch.long)
-    qpos, qvel, force = (torch.from_numpy(getattr(tape, name)) for name in ("qpos", "qvel", "force"))
+    observer = Observer(body, build_library([demonstration.reference], body))
+    frame, clip = torch.arange(len(demonstration)), torch.zeros(len(demonstration), dtype=torch.long)
+    qpos, qvel, force = (torch.from_numpy(getattr(demonstration, name)) for name in ("qpos", "qvel", "force"))
     state = observer.kinematics(qpos, qvel)
-    label = (torch.from_numpy(tape.ctrl).float() - observer.base(state, clip, frame)) / observer.scale
+    label = (torch.from_numpy(demonstration.ctrl).float() - observer.base(state, clip, frame)) / observer.scale
     obs = observer.observe(state, qvel, force, clip, frame)
     told = policy.act(obs)
     assert (told - label).square().mean() < 0.6 * label.square().mean()
@@ -197,10 +212,12 @@ def test_a_policy_comes_nearer_to_the_expert(body: Body, tape: Tape) -> None:
     assert not torch.allclose(policy.act(torch.where(seen, obs + 1.0, obs)), told)
 
 
-def test_distillation_repeats_to_the_byte_however_long_an_update_takes(body: Body, tape: Tape) -> None:
+def test_distillation_repeats_to_the_byte_however_long_an_update_takes(
+    body: Body, demonstration: Demonstration
+) -> None:
     def made(pause_s: float) -> str:
         config = replace(SHORT, updates=3, batches=3)
-        return distil(new_policy(body, (16,)), [tape], body, config, lambda row: time.sleep(pause_s)).hash
+        return distil(new_policy(body, (16,)), [demonstration], body, config, lambda row: time.sleep(pause_s)).hash
 
     assert made(0.0) == made(0.05)
 
@@ -248,7 +265,7 @@ def test_training_order_mixes_clips_and_variations(walk: Clip) -> None:
 
 def test_a_warm_start_is_kept_and_not_made_twice(body: Body, walk: Clip, tmp_path: Path) -> None:
     config = WarmStartConfig(
-        tape_s=60.0, distil_s=60.0, variations=0.0, hidden=(16,), workers=0, tapes=QUICK, distil=SHORT
+        record_s=60.0, distil_s=60.0, variations=0.0, hidden=(16,), workers=0, expert=QUICK, distil=SHORT
     )
     rows: list[dict] = []
     policy = warm_start([walk], [walk], tmp_path, body, config, on_update=rows.append)
@@ -281,7 +298,7 @@ def test_what_a_policy_loses_comes_first_with_some_of_the_rest(
 
 def test_a_policy_is_taught_further(body: Body, walk: Clip, tmp_path: Path) -> None:
     start = zero_policy(body)
-    config = WarmStartConfig(variations=0.0, workers=0, tapes=QUICK, distil=replace(SHORT, updates=2))
+    config = WarmStartConfig(variations=0.0, workers=0, expert=QUICK, distil=replace(SHORT, updates=2))
     taught = warm_start([walk], [], tmp_path, body, config, start=start)
     assert taught.spec == start.spec
     assert taught.hash != start.hash
@@ -291,7 +308,7 @@ def test_a_policy_is_taught_further(body: Body, walk: Clip, tmp_path: Path) -> N
 
 
 def test_a_recording_that_was_killed_has_the_time_that_is_left(body: Body, walk: Clip, tmp_path: Path) -> None:
-    config = WarmStartConfig(tape_s=60.0, variations=0.0, hidden=(16,), workers=0, tapes=QUICK)
+    config = WarmStartConfig(record_s=60.0, variations=0.0, hidden=(16,), workers=0, expert=QUICK)
     (tmp_path / "tapes").mkdir()
     (tmp_path / "tapes" / "recorded.json").write_text('{"seconds": 61.0}')
     (tmp_path / "tapes" / ".half.tmp").write_bytes(b"half")
@@ -304,7 +321,7 @@ def test_an_update_reports_on_clips_that_it_did_not_learn_from(body: Body, walk:
     clips = [replace(walk.slice(k, k + 22), name=f"part{k}") for k in (0, 4, 8)]
     student = new_policy(body, hidden=(16,), seed=0)
     before, rounds = student.hash, []
-    config = UpdateConfig(tapes=QUICK, distil=replace(SHORT, updates=3))
+    config = UpdateConfig(expert=QUICK, distil=replace(SHORT, updates=3))
     taught, report = update_policy(student, clips, 0, config, rounds.append, body, tmp_path, workers=0)
     assert len(report["held_out_clips"]) == 1
     assert sorted(report["held_out_clips"] + report["learned_clips"]) == ["part0", "part4", "part8"]
@@ -315,13 +332,13 @@ def test_an_update_reports_on_clips_that_it_did_not_learn_from(body: Body, walk:
     assert (report["updates"], report["stopped"]) == (3, None)
     assert "seconds" not in json.dumps(report), "a clock is not a result"
     assert (taught.hash == before) == (report["kept"] == "old")
-    assert not list(tmp_path.iterdir()), "tapes are gone when they were used"
+    assert not list(tmp_path.iterdir()), "demonstrations are gone when they were used"
     assert student.hash == before, "the given policy stays as it is"
     with pytest.raises(MotionError, match="1 clips can be tracked, expected at least 2"):
         update_policy(student, clips[:1], seed=0)
 
 
-def test_an_update_without_time_for_a_tape_keeps_the_old_policy(body: Body, walk: Clip) -> None:
+def test_an_update_without_time_for_a_demonstration_keeps_the_old_policy(body: Body, walk: Clip) -> None:
     student = new_policy(body, hidden=(16,), seed=0)
     taught, report = update_policy(student, [walk, walk.slice(0, 25)], seed=0, limit_s=0.0, workers=0)
     assert report["tapes"] == 0
@@ -334,14 +351,14 @@ def test_an_update_that_a_time_limit_ends_says_so(body: Body, walk: Clip, monkey
     ticks = itertools.count()
     monkeypatch.setattr(limit.time, "monotonic", lambda: float(next(ticks)))
     clips, student = [walk.slice(0, 22), walk.slice(4, 26)], new_policy(body, hidden=(16,))
-    how = UpdateConfig(tapes=QUICK, distil=SHORT, recording=1.0)
+    how = UpdateConfig(expert=QUICK, distil=SHORT, recording=1.0)
     _, report = update_policy(student, clips, 0, how, limit_s=5.0, workers=0)
     assert 0 < report["updates"] < SHORT.updates
     assert report["stopped"] == f"{report['updates']} of {SHORT.updates} updates, stopped by the limit of 5 s"
 
 
 def test_a_warm_start_that_a_time_limit_ends_says_so(body: Body, walk: Clip, tmp_path: Path) -> None:
-    config = WarmStartConfig(distil_s=0.0, variations=0.0, hidden=(16,), workers=0, tapes=QUICK, distil=SHORT)
+    config = WarmStartConfig(distil_s=0.0, variations=0.0, hidden=(16,), workers=0, expert=QUICK, distil=SHORT)
     warm_start([walk], [], tmp_path, body, config)
     told = json.loads((tmp_path / "stopped.json").read_text())["stopped"]
     assert told == [f"0 of {SHORT.updates} updates, stopped by the limit of 0 s"]

@@ -27,17 +27,17 @@ from morphloop.generator import (
     train_tokenizer,
 )
 from morphloop.imitator import (
+    DemonstrationConfig,
     DistilConfig,
     IlqrConfig,
     PpoConfig,
     ProjectionConfig,
-    TapeConfig,
     distil,
+    load_demonstration,
     load_policy,
-    load_tape,
     new_policy,
     project_clips,
-    record_tapes,
+    record_demonstrations,
     train_ppo,
 )
 from morphloop.motion import Clip, make_corpus
@@ -128,11 +128,11 @@ def test_an_imitator_draws_from_streams_of_its_own(clip: Clip, tmp_path: Path) -
     train = _train(clip)
     with untouched():
         train()
-    (path,) = record_tapes([make_reference(clip, body)], tmp_path, body, TapeConfig(QUICK), workers=0)
-    tape = load_tape(path, body)
-    assert tape is not None
+    (path,) = record_demonstrations([make_reference(clip, body)], tmp_path, body, DemonstrationConfig(QUICK), workers=0)
+    demonstration = load_demonstration(path, body)
+    assert demonstration is not None
     with untouched():
-        distil(new_policy(body, (8, 8)), [tape], body, DISTIL)
+        distil(new_policy(body, (8, 8)), [demonstration], body, DISTIL)
 
 
 def test_projection_draws_from_streams_of_its_own(clip: Clip) -> None:

@@ -15,10 +15,10 @@ from morphloop.envs.conditioning import ConditioningConfig
 from morphloop.envs.feedforward import feedforward_torques
 from morphloop.envs.reference import servo_targets
 from morphloop.imitator import (
+    DemonstrationConfig,
     DistilConfig,
     IlqrConfig,
     ProjectionConfig,
-    TapeConfig,
     UpdateConfig,
     new_policy,
     project_clips,
@@ -100,7 +100,9 @@ def test_a_round_computes_a_clips_inverse_dynamics_once_a_stage(body: Body, call
     policy = new_policy(body, (16,))
     quick = IlqrConfig(horizon=6, iterations=1, hard_iterations=1, dampings=(0.0,), retries=0, threads=1)
     distil = DistilConfig(updates=1, envs=4, steps=2, batches=1, minibatch=8, memory=64)
-    _, report = update_policy(policy, clips, 0, UpdateConfig(tapes=TapeConfig(quick), distil=distil), workers=0)
+    _, report = update_policy(
+        policy, clips, 0, UpdateConfig(expert=DemonstrationConfig(quick), distil=distil), workers=0
+    )
     assert report["updates"] == 1
     assert calls == {clip.name: 1 for clip in clips}
     calls.clear()

@@ -12,7 +12,7 @@ from morphloop.base.results import basis, check_same, difference, hash_code, res
 from morphloop.base.threads import fixed_threads, held_threads
 from morphloop.generator import FinetuneConfig, load_generator
 from morphloop.imitator import IlqrConfig, ProjectionConfig, project_clips, update_policy
-from morphloop.imitator.demonstrations.demonstrations import TapeConfig
+from morphloop.imitator.demonstrations.demonstrations import DemonstrationConfig
 from morphloop.imitator.demonstrations.distil import DistilConfig
 from morphloop.imitator.demonstrations.update import UpdateConfig
 from morphloop.motion import make_corpus
@@ -133,7 +133,7 @@ def outputs(run):
 def test_the_same_round_at_one_and_two_threads_and_workers_has_the_same_bytes(tmp_path, monkeypatch, at_threads):
     small = UpdateConfig(
         demonstrations=2,
-        tapes=TapeConfig(replace(QUICK, threads=1)),
+        expert=DemonstrationConfig(replace(QUICK, threads=1)),
         distil=DistilConfig(updates=2, envs=16, steps=10, batches=4, minibatch=256, memory=2000),
     )
     monkeypatch.setattr(steps, "update_config", lambda config: small)

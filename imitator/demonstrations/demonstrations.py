@@ -1,9 +1,9 @@
-"""Tapes: what the optimal-control refiner did along a clip, with its feedback gains, for a policy to learn from.
+"""Demonstrations: what the trajectory optimiser did along a clip, with its feedback gains, for a policy to learn from.
 
-A tape is one clip's rollout under `Ilqr`, shaken a little so that it passes through states that need correcting.
-At each tick the gains say what the expert would have asked for beside the rollout too: one tape labels a whole tube
-(Levine and Koltun 2013 train policies from such local controllers). One file a clip, so that recording can be killed,
-resumed and shared among processes.
+One is a clip's rollout under `Ilqr`, shaken a little so that it passes through states that need correcting. At each
+control step the gains say what the expert would have asked for beside the rollout too: one demonstration labels a whole
+tube (Levine and Koltun 2013 train policies from such local controllers). One file a clip, so that recording can be
+killed, resumed and shared among processes.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from morphloop.sim import Body, default_body
 from ..optimal_control.ilqr import Ilqr, IlqrConfig
 from ..optimal_control.many_clips import built_in, packed_reference, unpacked_reference
 
-LAST_TICKS = 12
-"""Of a clip that was lost: what led there is not for learning."""
-MIN_TICKS = 20
-"""A shorter tape is left empty."""
-OnTape = Callable[[str, int | None, str | None], None]
-"""Told of each new tape: the clip's name, its ticks (0 if the expert lost the clip at once), and if the process that
-recorded it died, no ticks and why."""
+LAST_STEPS = 12
+"""Of a clip that failed: what led there is not for learning."""
+MIN_STEPS = 20
+"""A shorter demonstration is left empty."""
+OnDemonstration = Callable[[str, int | None, str | None], None]
+"""Told of each new demonstration: the clip's name, its control steps (0 if the expert failed at once), and if the
+process that recorded it died, no steps and why."""
 ARRAYS = ("qpos", "qvel", "force", "ctrl", "gain")
 
 
 @dataclass(frozen=True)
-class Tape:
-    """An expert's T ticks along a clip from its first frame on.
+class Demonstration:
+    """An expert's T control steps along a clip from its first frame on.
 
-    reference: what it tracks; qpos (T, nq), qvel (T, nv), force (T, 2) before each tick; ctrl: (T, nu) servo targets
+    reference: what it tracks; qpos (T, nq), qvel (T, nv), force (T, 2) before each of them; ctrl: (T, nu) PD targets
     meant in that state; gain: (T, nu, 2 nv) by how much less in a state that is a tangent step further.
     """
 
@@ -56,42 +56,43 @@ class Tape:
 
 
 @dataclass(frozen=True)
-class TapeConfig:
-    """How tapes are recorded."""
+class DemonstrationConfig:
+    """How demonstrations are recorded."""
 
     ilqr: IlqrConfig = field(default_factory=lambda: IlqrConfig(threads=1, retries=0))
-    """Effort of the expert: a clip that it loses is not tried again, for what went before is a tape too."""
+    """Effort of the expert: a clip that it fails is not tried again, for what went before is a demonstration too."""
     shake: float = 0.02
     """Noise on what the expert carries out, radians."""
     seed: int = 0
 
 
 @fixed_threads()
-def record_tapes(
+def record_demonstrations(
     references: Sequence[Reference],
     out: Path,
     body: Body,
-    config: TapeConfig | None = None,
+    config: DemonstrationConfig | None = None,
     workers: int | None = None,
     go_on: Callable[[], bool] = lambda: True,
-    on_tape: OnTape = lambda name, ticks, why: None,
+    on_demonstration: OnDemonstration = lambda name, steps, why: None,
 ) -> list[Path]:
-    """A tape of each reference in folder `out`, named by its clip's id; those that are there are not made again.
+    """A demonstration of each reference in a folder, named by its clip's id; those that are there are not made again.
 
     workers: processes, one a core if None, this one alone if 0 or if the body is not built in; go_on: asked before each
-    clip; on_tape: see `OnTape`. Returns the tapes that are there, in the order of the clips. A clip whose process died
-    costs no other clip: MachineFault, once all others are recorded, so that the same call tries it again.
+    clip; on_demonstration: see `OnDemonstration`. Returns the paths of those that are there, in the order of the
+    references. A clip whose process died costs no other clip: MachineFault, once all others are recorded, so that the
+    same call tries it again.
     """
-    config = config or TapeConfig()
+    config = config or DemonstrationConfig()
     out.mkdir(parents=True, exist_ok=True)
-    paths = [tape_path(out, each) for each in references]
+    paths = [demonstration_path(out, each) for each in references]
     missing = [place for place, path in enumerate(paths) if not path.exists()]
     kind = built_in(body)
     if kind is None or workers == 0:
         for place in missing:
             if not go_on():
                 break
-            on_tape(references[place].name, record(references[place], paths[place], body, config), None)
+            on_demonstration(references[place].name, record(references[place], paths[place], body, config), None)
     else:
         workers = min(os.cpu_count() or 1 if workers is None else workers, max(len(missing), 1))
         tasks = (
@@ -109,7 +110,7 @@ def record_tapes(
             if message is None:
                 continue
             name = references[missing[number]].name
-            on_tape(name, message.get("ticks"), message.get("died"))
+            on_demonstration(name, message.get("steps"), message.get("died"))
             if "died" in message:
                 died.append(f"{name}: {message['died']}")
         if died:
@@ -121,33 +122,33 @@ def record_tapes(
 
 
 def record_message(task: Message) -> Iterator[Message]:
-    """A worker's task: the tape of the clip that it holds."""
+    """A worker's task: the demonstration of the clip that it holds."""
     body, config = default_body(task["body"]), task["config"]
     ilqr = IlqrConfig(**config["ilqr"] | {"dampings": tuple(config["ilqr"]["dampings"])})
-    own = TapeConfig(ilqr, config["shake"], config["seed"])
-    yield {"ticks": record(unpacked_reference(task["reference"], body), Path(task["path"]), body, own)}
+    own = DemonstrationConfig(ilqr, config["shake"], config["seed"])
+    yield {"steps": record(unpacked_reference(task["reference"], body), Path(task["path"]), body, own)}
 
 
-def tape_path(folder: Path, reference: Reference) -> Path:
-    """Where the tape of a reference is in a folder."""
+def demonstration_path(folder: Path, reference: Reference) -> Path:
+    """Where the demonstration of a reference is in a folder."""
     return folder / f"{reference.clip.id}.npz"
 
 
-def record(reference: Reference, path: Path, body: Body, config: TapeConfig) -> int:
-    """Record the tape of one reference; returns its ticks."""
-    refiner = Ilqr(body, stack([reference], body), config.ilqr, config.seed, keep_gains=True)
-    track = refiner.track(0, shake=config.shake)
-    ticks = len(track.labels) - (0 if track.completed else LAST_TICKS)
-    ticks = ticks if ticks >= MIN_TICKS else 0
-    labels, model = track.labels[:ticks], body.model
+def record(reference: Reference, path: Path, body: Body, config: DemonstrationConfig) -> int:
+    """Record the demonstration of one reference; returns its control steps."""
+    expert = Ilqr(body, stack([reference], body), config.ilqr, config.seed, keep_gains=True)
+    track = expert.track(0, shake=config.shake)
+    steps = len(track.labels) - (0 if track.completed else LAST_STEPS)
+    steps = steps if steps >= MIN_STEPS else 0
+    labels, model = track.labels[:steps], body.model
     qpos, qvel, force, offset = (
-        np.array([getattr(label, name) for label in labels]).reshape(ticks, width)
+        np.array([getattr(label, name) for label in labels]).reshape(steps, width)
         for name, width in (("qpos", model.nq), ("qvel", model.nv), ("force", 2), ("offset", model.nu))
     )
     gains = [label.gain for label in labels if label.gain is not None]
     base = np.zeros((0, model.nu))
-    if ticks:
-        base = base_targets(refiner.observer, qpos, qvel, np.zeros(ticks, int), np.arange(ticks))
+    if steps:
+        base = base_targets(expert.observer, qpos, qvel, np.zeros(steps, int), np.arange(steps))
     clip = reference.clip
     arrays = {
         "body": np.array(body.hash),
@@ -158,21 +159,21 @@ def record(reference: Reference, path: Path, body: Body, config: TapeConfig) -> 
         "qvel": qvel,
         "force": force,
         "ctrl": base + offset,
-        "gain": np.array(gains, np.float16).reshape(ticks, model.nu, 2 * model.nv),
+        "gain": np.array(gains, np.float16).reshape(steps, model.nu, 2 * model.nv),
     }
     write_atomic(path, lambda stream: np.savez(stream, **arrays))
-    return ticks
+    return steps
 
 
-def load_tapes(references: Sequence[Reference], folder: Path, body: Body) -> list[Tape]:
-    """The tapes of references that are in a folder, but for those of clips that the expert lost at once."""
-    paths = ((tape_path(folder, each), each) for each in references)
-    found = (load_tape(path, body, each) for path, each in paths if path.exists())
-    return [tape for tape in found if tape is not None]
+def load_demonstrations(references: Sequence[Reference], folder: Path, body: Body) -> list[Demonstration]:
+    """The demonstrations of references that are in a folder, but for those of clips that the expert failed at once."""
+    paths = ((demonstration_path(folder, each), each) for each in references)
+    found = (load_demonstration(path, body, each) for path, each in paths if path.exists())
+    return [demonstration for demonstration in found if demonstration is not None]
 
 
-def load_tape(path: Path, body: Body, reference: Reference | None = None) -> Tape | None:
-    """A tape, None if the expert lost the clip at once. MotionError if it is another body's or damaged.
+def load_demonstration(path: Path, body: Body, reference: Reference | None = None) -> Demonstration | None:
+    """A demonstration, None if the expert failed at once. MotionError if it is another body's or damaged.
 
     reference: what it was recorded of; made of the clip that the file holds if None.
     """
@@ -183,5 +184,5 @@ def load_tape(path: Path, body: Body, reference: Reference | None = None) -> Tap
             clip = Clip(float(file["fps"]), body.skeleton, file["root_pos"], file["rotations"], name=path.stem)
             arrays = {name: file[name] for name in ARRAYS}
     except (OSError, ValueError, KeyError, BadZipFile) as error:
-        raise MotionError(f"{path}: not a tape ({error})") from None
-    return Tape(reference or reference_of(clip, body), **arrays) if len(arrays["ctrl"]) else None
+        raise MotionError(f"{path}: not a demonstration ({error})") from None
+    return Demonstration(reference or reference_of(clip, body), **arrays) if len(arrays["ctrl"]) else None

@@ -1,9 +1,9 @@
-"""Distillation: one policy learns from the tapes of an optimal-control expert, in the states that it gets into itself.
+"""Distillation: one policy learns from demonstrations of an optimal-control expert, in states that it gets into itself.
 
 DAgger (Ross et al., arXiv 1011.0686) asks the expert wherever the learner goes. Here the answer costs a matrix product:
-near a tape the expert's controls are those of the tape less its gains times how far the body is from it. So the learner
-drives a whole batch of bodies, each along a tape, pushed and disturbed, and every control step is a label. A body that
-has left the tube in which the gains hold starts anew elsewhere.
+near a demonstration the expert's controls are those that it showed less its gains times how far the body is from it. So
+the learner drives a whole batch of bodies, each along a demonstration, pushed and disturbed, and every control step is
+a label. A body that has left the tube in which the gains hold starts anew elsewhere.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from morphloop.envs.tracking import ACTION_LIMIT
 from morphloop.sim import CONTROL_HZ, Body, CpuPhysics
 
 from ..training.policy import HIDDEN, Policy
-from .demonstrations import Tape
+from .demonstrations import Demonstration
 
 KNEE = 0.3
-"""Error of an action beyond which its loss grows linearly: at a few ticks the onset of a contact makes gains far too
-large, and nobody should learn those."""
+"""Error of an action beyond which its loss grows linearly: at some control steps the onset of a contact makes gains far
+too large, and nobody should learn those."""
 LABEL_LIMIT = 1.0
 """Largest action that is learned."""
 SMOOTHING = 0.05
-"""Weight of a ride's outcome in the running rate at which its tape is left."""
+"""Weight of a body's outcome in the running rate at which its demonstration is left."""
 
 
 @dataclass(frozen=True)
 class DistilConfig:
-    """How a policy learns from tapes."""
+    """How a policy learns from demonstrations."""
 
     updates: int = 400
     """How many; the learning rate falls from the first to the last."""
@@ -71,50 +71,50 @@ class DistilConfig:
     noise: float = 0.1
     """Standard deviation of the noise on what is carried out, in actions."""
     tube: float = 0.15
-    """Mean joint distance from the tape beyond which its gains do not hold, metres."""
+    """Mean joint distance from the demonstration beyond which its gains do not hold, metres."""
     max_steps: int = 150
-    """Longest ride along a tape."""
+    """Longest way along a demonstration, control steps."""
     seed: int = 0
 
 
 FURTHER = DistilConfig(learning_rate=1e-4, last_learning_rate=2e-5)
-"""For a policy that is taught further: small steps, for it holds more than these tapes."""
+"""For a policy that is taught further: small steps, for it holds more than these demonstrations."""
 
 
-class TapeDeck:
-    """Tapes as stacked tensors, and the expert's answers beside them.
+class DemonstrationDeck:
+    """Demonstrations as stacked tensors, and the expert's answers beside them.
 
-    library: the clips of the tapes, in order; `start`, `length`: (C,) rows and ticks of each.
+    library: the clips of the demonstrations, in order; `start`, `length`: (C,) rows and control steps of each.
     """
 
-    def __init__(self, tapes: Sequence[Tape], body: Body):
-        if not tapes:
-            raise MotionError("no tapes to learn from, expected at least one")
+    def __init__(self, demonstrations: Sequence[Demonstration], body: Body):
+        if not demonstrations:
+            raise MotionError("no demonstrations to learn from, expected at least one")
         self.body = body
-        self.library = stack([tape.reference for tape in tapes], body)
-        self.length = torch.tensor([len(tape) for tape in tapes])
+        self.library = stack([each.reference for each in demonstrations], body)
+        self.length = torch.tensor([len(each) for each in demonstrations])
         self.start = torch.cumsum(self.length, 0) - self.length
         self.qpos, self.qvel, self.force, self.ctrl = (
-            torch.from_numpy(np.concatenate([getattr(tape, name) for tape in tapes]))
+            torch.from_numpy(np.concatenate([getattr(each, name) for each in demonstrations]))
             for name in ("qpos", "qvel", "force", "ctrl")
         )
-        self.gain = torch.from_numpy(np.concatenate([tape.gain for tape in tapes]))
+        self.gain = torch.from_numpy(np.concatenate([each.gain for each in demonstrations]))
         self.coordinates = self.library.coordinates
 
     def tangent(self, row: torch.Tensor, qpos: torch.Tensor, qvel: torch.Tensor) -> torch.Tensor:
-        """(N, 2 nv) from the tape's states at rows (N,) to qpos (N, nq), qvel (N, nv)."""
+        """(N, 2 nv) from the states that were shown at rows (N,) to qpos (N, nq), qvel (N, nv)."""
         return torch.cat([self.coordinates.difference(self.qpos[row], qpos), qvel - self.qvel[row]], dim=1)
 
     def expert(self, row: torch.Tensor, qpos: torch.Tensor, qvel: torch.Tensor) -> torch.Tensor:
-        """(N, nu) servo targets that the expert asks for in states beside the tape at rows (N,)."""
+        """(N, nu) PD targets that the expert asks for in states beside the demonstration at rows (N,)."""
         off = self.tangent(row, qpos, qvel).float()
         return self.ctrl[row].float() - torch.einsum("nuk,nk->nu", self.gain[row].float(), off)
 
 
-class Ride(Simulation):
-    """A batch of bodies, each along a tape: `clip` is which, `frame` where on it."""
+class Collector(Simulation):
+    """A batch of bodies, each along a demonstration: `clip` is which, `frame` where on it."""
 
-    def __init__(self, deck: TapeDeck, body: Body, config: DistilConfig):
+    def __init__(self, deck: DemonstrationDeck, body: Body, config: DistilConfig):
         super().__init__(CpuPhysics(body, config.envs), Observer(body, deck.library))
         self.deck, self.config = deck, config
         self.draw = torch.Generator().manual_seed(config.seed)
@@ -125,7 +125,7 @@ class Ride(Simulation):
         self.begin(torch.arange(count))
 
     def begin(self, ids: torch.Tensor) -> None:
-        """Start bodies `ids` (K,) at drawn ticks of drawn tapes, the tapes more often that are left more often."""
+        """Start bodies `ids` (K,) at drawn frames of drawn demonstrations, more often of those that are left more."""
         deck, config, draw = self.deck, self.config, self.draw
         weight = deck.length * (0.2 + self.failure)
         clip = torch.multinomial(weight.float(), len(ids), replacement=True, generator=draw)
@@ -187,7 +187,7 @@ class _Memory:
 @fixed_threads()
 def distil(
     policy: Policy,
-    tapes: Sequence[Tape],
+    demonstrations: Sequence[Demonstration],
     body: Body,
     config: DistilConfig | None = None,
     on_update: Callable[[dict[str, Any]], None] = lambda row: None,
@@ -195,11 +195,11 @@ def distil(
 ) -> Policy:
     """Teach `policy`, in place, what the tapes' expert does, for `config.updates` updates; returns it.
 
-    on_update: told of every update: env_steps, loss, and left_per_s, how often a second a body left its tape's tube;
-    go_on: asked before each update, so that a caller can give up early. MotionError if there are no tapes.
+    on_update: told of every update: env_steps, loss, and left_per_s, how often a second a body left its tube; go_on:
+    asked before each update, so that a caller can give up early. MotionError if there are no demonstrations.
     """
     config = config or DistilConfig()
-    ride = Ride(TapeDeck(tapes, body), body, config)
+    collector = Collector(DemonstrationDeck(demonstrations, body), body, config)
     memory = _Memory(config.memory, policy.spec.observation, policy.spec.action)
     torch.manual_seed(config.seed)  # of dropout
     optimiser = torch.optim.AdamW(policy.actor.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
@@ -208,15 +208,15 @@ def distil(
             break
         share = 0.5 if update < config.expert_updates else config.expert_share
         driven = torch.arange(config.envs) < share * config.envs
-        ride.left_tube = 0
+        collector.left_tube = 0
         for _ in range(config.steps):
-            memory.add(*ride.step(policy, driven))
+            memory.add(*collector.step(policy, driven))
         if update == 0 and bool((policy.std == 1.0).all()):
             _fit_normaliser(policy, memory.obs[: memory.count], feedback_entries(body))
         rate = config.learning_rate * (config.last_learning_rate / config.learning_rate) ** (update / config.updates)
-        loss = _regress(policy, memory, optimiser, rate, config, ride.draw)
+        loss = _regress(policy, memory, optimiser, rate, config, collector.draw)
         row = {"update": update + 1, "env_steps": (update + 1) * config.steps * config.envs, "loss": loss}
-        on_update(row | {"left_per_s": ride.left_tube * CONTROL_HZ / (config.steps * config.envs)})
+        on_update(row | {"left_per_s": collector.left_tube * CONTROL_HZ / (config.steps * config.envs)})
     return policy.eval()
 
 

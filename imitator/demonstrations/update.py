@@ -1,4 +1,4 @@
-"""A policy is taught on given clips within a budget: the expert's tapes of them, then distillation.
+"""A policy is taught on given clips within a budget: the expert's demonstrations of them, then distillation.
 
 This is the loop's `imitate` stage (Morph, arXiv 2411.14951, trains its imitator on each round's synthetic clips). What
 it did is told on clips that were held out, and an update that does worse is not kept.
@@ -27,7 +27,7 @@ from morphloop.sim import Body, default_body
 
 from ..projection.rollouts import rollouts_in_batches
 from ..training.policy import Policy
-from .demonstrations import TapeConfig, load_tapes, record_tapes
+from .demonstrations import DemonstrationConfig, load_demonstrations, record_demonstrations
 from .distil import FURTHER, DistilConfig, distil
 
 HELD_OUT_SHARE = 0.25
@@ -36,7 +36,8 @@ DEMONSTRATIONS, UPDATES = 12, 2
 GENTLY = replace(
     FURTHER, updates=UPDATES, envs=64, expert_updates=1, batches=250, learning_rate=1e-5, last_learning_rate=1e-5
 )
-"""A dozen tapes hold little of what the policy knows: at ten times the rate it learnt them and fell on other clips."""
+"""A dozen demonstrations hold little of what the policy knows: at ten times the rate it learnt them and fell on other
+clips."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +45,11 @@ class UpdateConfig:
     """How a policy is taught."""
 
     demonstrations: int = DEMONSTRATIONS
-    """Clips that the expert records a tape of, at most; the seed draws which."""
-    tapes: TapeConfig = field(default_factory=TapeConfig)
+    """Clips that the expert records a demonstration of, at most; the seed draws which."""
+    expert: DemonstrationConfig = field(default_factory=DemonstrationConfig)
     distil: DistilConfig = GENTLY
     recording: float = 0.55
-    """Share of a time limit after which no tape is begun."""
+    """Share of a time limit after which no demonstration is begun."""
     conditioning: ConditioningConfig = PREPROCESSING
     """What is done to the clips before they are tracked, as in projection."""
 
@@ -85,7 +86,7 @@ def update_policy(
     A quarter of the clips, at least one, is held out: the report's before and after are on those. If the update does
     worse over all clips, in success or at equal success in global error, or if there was nothing to learn from, the old
     policy is returned and the report says so; its rounds are the distillation's first update and its last. on_round:
-    told of every one; folder: where tapes are kept meanwhile, so that a killed update need not record them again; a
+    told of every one; folder: where demonstrations are kept meanwhile, so that a killed update need not record them; a
     temporary one if None; limit_s: seconds after which it is cut short, which the report's `stopped` says, and which
     makes it another one every time; workers: processes that record, one a core if None. MotionError if fewer than two
     clips can be tracked; MachineFault if a process that recorded was killed.
@@ -106,26 +107,26 @@ def update_policy(
     before = figures(policy)
     student, rounds = policy.copy(), []
     asked = learned[: config.demonstrations]
-    with _tapes_folder(folder) as tapes_at:
-        paths = record_tapes(
+    with _demonstrations_folder(folder) as kept_in:
+        paths = record_demonstrations(
             asked,
-            tapes_at,
+            kept_in,
             body,
-            config.tapes,
+            config.expert,
             workers,
             go_on=lambda: limit.go_on(config.recording),
         )
-        tapes = load_tapes(asked, tapes_at, body)
+        demonstrations = load_demonstrations(asked, kept_in, body)
     cut_short = limit.told(len(paths), len(asked), "demonstrations")
-    if tapes:
+    if demonstrations:
 
         def told(row: dict[str, Any]) -> None:
             rounds.append(row)
             on_round(row)
 
         limit.struck = False
-        distil(student, tapes, body, replace(config.distil, seed=seed), told, limit.go_on)
-    stops = [cut_short, limit.told(len(rounds), config.distil.updates, "updates") if tapes else None]
+        distil(student, demonstrations, body, replace(config.distil, seed=seed), told, limit.go_on)
+    stops = [cut_short, limit.told(len(rounds), config.distil.updates, "updates") if demonstrations else None]
     after = figures(student)
     share = len(held) / len(references)
     worse = not rounds or _standing(after, share) < _standing(before, share)
@@ -133,7 +134,7 @@ def update_policy(
         "held_out_clips": [each.name for each in held],
         "learned_clips": [each.name for each in learned],
         "demonstrations": len(asked),
-        "tapes": len(tapes),
+        "tapes": len(demonstrations),
         "updates": len(rounds),
         "stopped": "; ".join(stop for stop in stops if stop is not None) or None,
         "rounds": rounds[:1] + rounds[1:][-1:],
@@ -147,8 +148,8 @@ def update_policy(
 
 
 @contextmanager
-def _tapes_folder(folder: Path | None) -> Iterator[Path]:
-    """A folder for tapes that is gone when they were used."""
+def _demonstrations_folder(folder: Path | None) -> Iterator[Path]:
+    """A folder for demonstrations that is gone when they were used."""
     if folder is None:
         with tempfile.TemporaryDirectory() as made:
             yield Path(made)

@@ -1,7 +1,7 @@
 """Clips that no corpus holds, made of clips that it does: what a policy must see to track generators it never saw.
 
 Tempo, crouch, curved paths, another clip's upper body and smooth offsets on every joint. What comes out is a wish, not
-yet physical, as a generator's clip is; the expert that tracks it (`tapes.py`) finds what a body can do of it.
+yet physical, as a generator's clip is; the expert that tracks it (`demonstrations.py`) finds what a body can do of it.
 """
 
 from __future__ import annotations

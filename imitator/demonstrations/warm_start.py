@@ -1,10 +1,10 @@
-"""Warm start of a training: an expert's tapes of the clips and of variations of them, distilled into a first policy.
+"""Warm start of a training: an expert's demonstrations of clips and variations of them, distilled into a first policy.
 
 PPO from nothing is too slow for two cores; iLQR tracks almost every clip, at seconds of computing a second of motion.
-What it shows on a few hundred clips, with gains beside, a policy learns in half an hour (`tapes.py`, `distil.py`).
-The folder gets `tapes/`, `distillation.jsonl` (a row an update), `warm_start.json` (what it is made of) and
-`warm_start.safetensors`. A killed recording goes on where it was; distillation, which is the shorter
-part, begins anew. Both count: tapes and updates; a time limit is an abort, and `stopped.json` says what it cut short.
+What it shows on a few hundred clips, with gains beside, a policy learns in half an hour (`distil.py`). The folder gets
+`tapes/`, the demonstrations, `distillation.jsonl` (a row an update), `warm_start.json` (what it is made of) and
+`warm_start.safetensors`. A killed recording goes on where it was; distillation, which is the shorter part, begins anew.
+Both count: demonstrations and updates; a time limit is an abort, and `stopped.json` says what it cut short.
 """
 
 from __future__ import annotations
@@ -28,14 +28,20 @@ from morphloop.sim import Body
 from ..projection.rollouts import rollouts_in_batches
 from ..training.policy import Policy, load_policy, new_policy
 from ..training.references import make_references
-from .demonstrations import OnTape, Tape, TapeConfig, load_tapes, record_tapes
+from .demonstrations import (
+    Demonstration,
+    DemonstrationConfig,
+    OnDemonstration,
+    load_demonstrations,
+    record_demonstrations,
+)
 from .distil import FURTHER, DistilConfig, distil
 from .update import evaluate_policy
 from .variations import AugmentConfig, variations
 
 training_log = logging.getLogger("morphloop.training")
 
-TAPES, LOG_FILE, WARM_START_FILE = "tapes", "distillation.jsonl", "warm_start.safetensors"
+FOLDER, LOG_FILE, WARM_START_FILE = "tapes", "distillation.jsonl", "warm_start.safetensors"
 MADE_OF, CLOCK, STOPPED = "warm_start.json", "recorded.json", "stopped.json"
 EVALUATIONS = 6
 """Times that the policy is evaluated on the way."""
@@ -45,7 +51,7 @@ FAILED_TO_DONE = 4
 
 CODE = ("motion", "sim", "metrics", "envs", "imitator")
 """What a warm start's result rests on."""
-FREE = tuple(f"config.{name}" for name in ("demonstrations", "tape_s", "distil_s", "workers"))
+FREE = tuple(f"config.{name}" for name in ("demonstrations", "record_s", "distil_s", "workers"))
 """What may differ when a warm start is taken up."""
 
 
@@ -55,7 +61,7 @@ class WarmStartConfig:
 
     demonstrations: int | None = None
     """Clips and variations that the expert demonstrates at most, all if None."""
-    tape_s: float | None = None
+    record_s: float | None = None
     """Seconds after which recording is cut short, None for never."""
     distil_s: float | None = None
     """The same of distillation, whose budget is `DistilConfig.updates`."""
@@ -69,7 +75,7 @@ class WarmStartConfig:
     conditioning: ConditioningConfig = PREPROCESSING
     """What is done to the clips before they are tracked, as in projection."""
     augment: AugmentConfig = field(default_factory=AugmentConfig)
-    tapes: TapeConfig = field(default_factory=TapeConfig)
+    expert: DemonstrationConfig = field(default_factory=DemonstrationConfig)
     distil: DistilConfig | None = None
     """As `DistilConfig` has it if None, and as `FURTHER` where a policy that is there is taught."""
 
@@ -81,7 +87,7 @@ def warm_start(
     out: Path,
     body: Body,
     config: WarmStartConfig | None = None,
-    on_tape: OnTape = lambda name, ticks, why: None,
+    on_demonstration: OnDemonstration = lambda name, steps, why: None,
     on_update: Callable[[dict[str, Any]], None] = lambda row: None,
     start: Policy | None = None,
 ) -> Policy:
@@ -96,7 +102,7 @@ def warm_start(
     _check_folder(out, clips, config, body, start)
     if path.exists():
         return load_policy(path, body)
-    tapes, fewer = _recorded(clips, out, body, config, on_tape, start)
+    demonstrations, fewer = _recorded(clips, out, body, config, on_demonstration, start)
     tests = [make_reference(clip, body, config.conditioning) for clip in held_out]
     policy = new_policy(body, config.hidden, config.seed) if start is None else start.copy()
     how = config.distil if config.distil is not None else DistilConfig() if start is None else FURTHER
@@ -113,7 +119,7 @@ def warm_start(
             log.write(json.dumps(row) + "\n")
             on_update(row)
 
-        distil(policy, tapes, body, replace(how, seed=config.seed), told, limit.go_on)
+        distil(policy, demonstrations, body, replace(how, seed=config.seed), told, limit.go_on)
         if limit.struck:
             told({"update": done}, last=True)
     stops = [stop for stop in (fewer, limit.told(done, how.updates, "updates")) if stop is not None]
@@ -134,11 +140,16 @@ def _check_folder(out: Path, clips: Sequence[Clip], config: WarmStartConfig, bod
 
 
 def _recorded(
-    clips: Sequence[Clip], out: Path, body: Body, config: WarmStartConfig, on_tape: OnTape, start: Policy | None
-) -> tuple[list[Tape], str | None]:
-    """The tapes of the clips and their variations, as many as are asked for, and what a time limit cut short, if it
-    did; time spent before a kill counts."""
-    folder, clock = out / TAPES, out / TAPES / CLOCK
+    clips: Sequence[Clip],
+    out: Path,
+    body: Body,
+    config: WarmStartConfig,
+    on_demonstration: OnDemonstration,
+    start: Policy | None,
+) -> tuple[list[Demonstration], str | None]:
+    """Demonstrations of the clips and their variations, as many as are asked for, and what a time limit cut short, if
+    it did; time spent before a kill counts."""
+    folder, clock = out / FOLDER, out / FOLDER / CLOCK
     order = training_order(clips, config, body)
     wanted = make_references(order, body, config.conditioning, config.workers)
     if start is not None:
@@ -146,18 +157,20 @@ def _recorded(
     folder.mkdir(parents=True, exist_ok=True)
     for leftover in folder.glob(".*.tmp"):
         leftover.unlink()
-    limit = TimeLimit(config.tape_s, json.loads(clock.read_text())["seconds"] if clock.exists() else 0.0)
+    limit = TimeLimit(config.record_s, json.loads(clock.read_text())["seconds"] if clock.exists() else 0.0)
 
-    def told(name: str, ticks: int | None, why: str | None) -> None:
+    def told(name: str, steps: int | None, why: str | None) -> None:
         write_json(clock, {"seconds": limit.spent})
-        on_tape(name, ticks, why)
+        on_demonstration(name, steps, why)
 
     wanted = wanted[: config.demonstrations]
-    paths = record_tapes(wanted, folder, body, config.tapes, config.workers, go_on=limit.go_on, on_tape=told)
-    tapes = load_tapes(wanted, folder, body)
-    if not tapes:
+    paths = record_demonstrations(
+        wanted, folder, body, config.expert, config.workers, go_on=limit.go_on, on_demonstration=told
+    )
+    demonstrations = load_demonstrations(wanted, folder, body)
+    if not demonstrations:
         raise MotionError(f"{folder}: the expert could track none of {len(wanted)} clips")
-    return tapes, limit.told(len(paths), len(wanted), "demonstrations")
+    return demonstrations, limit.told(len(paths), len(wanted), "demonstrations")
 
 
 def failing_first(policy: Policy, references: Sequence[Reference], body: Body) -> list[Reference]:
