@@ -29,17 +29,17 @@ from morphloop.envs.balance import gains_from_terms
 from morphloop.envs.feedforward import feedforward_torques
 from morphloop.envs.reference import generalised_velocity, lowest_height, reference_of, servo_targets
 from morphloop.imitator import (
+    DemonstrationConfig,
     DistilConfig,
     IlqrConfig,
     ImitatorConfig,
     ProjectionConfig,
-    TapeConfig,
     distil,
+    load_demonstration,
     load_policy,
-    load_tape,
     new_policy,
     project_clips,
-    record_tapes,
+    record_demonstrations,
     train_imitator,
     variations,
 )
@@ -321,16 +321,16 @@ def test_a_policy_is_trained_kept_and_refused_for_another_body(body: DrivenRobot
 
 def test_a_demonstration_is_recorded_and_distilled(body: DrivenRobot, squat: Clip, tmp_path: Path) -> None:
     clip = reference_of(prepare(squat, body).slice(0, 40), body)
-    paths = record_tapes([clip], tmp_path, body, TapeConfig(QUICK), workers=0)
-    tape = load_tape(paths[0], body)
-    assert tape is not None
-    assert len(tape) == 39
-    assert tape.gain.shape == (39, body.model.nu, 2 * body.model.nv)
+    paths = record_demonstrations([clip], tmp_path, body, DemonstrationConfig(QUICK), workers=0)
+    demonstration = load_demonstration(paths[0], body)
+    assert demonstration is not None
+    assert len(demonstration) == 39
+    assert demonstration.gain.shape == (39, body.model.nu, 2 * body.model.nv)
     with pytest.raises(MotionError, match="recorded with body"):
-        load_tape(paths[0], default_body("hinge"))
+        load_demonstration(paths[0], default_body("hinge"))
     rows: list[dict] = []
     config = DistilConfig(updates=2, envs=16, steps=8, batches=40, minibatch=64, memory=2000)
-    distil(new_policy(body, (16,)), [tape], body, config, rows.append)
+    distil(new_policy(body, (16,)), [demonstration], body, config, rows.append)
     assert [row["update"] for row in rows] == [1, 2]
     assert all(0.0 < row["loss"] < 1.0 for row in rows)
 

@@ -1,9 +1,9 @@
 """Trajectory optimisation by model-predictive iLQR over the PD targets of a body that tracks a clip.
 
-Every few ticks the body rolls out a horizon under its own balance feedback, or under what is left of the last plan, and
-iterative LQR (Tassa, Erez and Todorov 2012, contacts as MuJoCo has them) improves that along the physical rollout; the
-first ticks are carried out under the plan's gains. Beside the distance from the reference a plan pays for what standing
-feet travel. Nothing is drawn at random unless the caller shakes.
+Every few control steps the body rolls out a horizon under its own balance feedback, or under what is left of the last
+plan, and iterative LQR (Tassa, Erez and Todorov 2012, contacts as MuJoCo has them) improves that along the physical
+rollout; the first of them are carried out under the plan's gains. Beside the distance from the reference a plan pays
+for what standing feet travel. Nothing is drawn at random unless the caller shakes.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ STEP_SIZES = (1.0, 0.5, 0.25, 0.1, 0.03)
 
 @dataclass(frozen=True)
 class IlqrConfig:
-    """How to plan, and the prices: halves of squared metres, radians, metres and radians a second, of every tick."""
+    """How to plan, and the cost weights: of halves of squared metres and radians and their rates, in every step."""
 
     horizon: int = 24
-    """Control ticks planned ahead."""
+    """Control steps planned ahead."""
     replan: int = 5
-    """Control ticks carried out before planning anew."""
+    """Control steps carried out before planning anew."""
     iterations: int = 1
     """Improvements of a plan."""
     hard_iterations: int = 5
     """Improvements of one that still costs more than `hard_cost`."""
     hard_cost: float = 0.5
-    """Mean cost of a tick."""
+    """Mean cost of a control step."""
     root_position: float = 100.0
     root_rotation: float = 50.0
     joints: float = 5.0
@@ -55,30 +55,30 @@ class IlqrConfig:
     joint_velocity: float = 0.2
     """A tenth of it lets stance feet chatter and balance by thrashing."""
     effort: float = 5.0
-    """Of offsets on the servo targets that follow the clip, radians."""
+    """Of offsets on the PD targets that follow the clip, radians."""
     dampings: tuple[float, ...] = (0.0, 1.0, 10.0)
-    """Prices of leaving the rollout that a linear model was taken along, in those of leaving the reference."""
+    """Weights of leaving the rollout that a linear model was taken along, in those of leaving the reference."""
     progress: float = 0.9
     """Share of a plan's cost under which an improvement needs no other damping."""
     slip: float = 0.0
-    """Of what a loaded foot's points travel in a tick, mean over the points, millimetres. None is best: at 0.02 a walk
+    """Of what a loaded foot's points travel in a step, mean over the points, millimetres. None is best: at 0.02 a walk
     slides a seventh less, but a kick is held half as well and its feet slide more."""
     loaded_height: float = 0.012
     """A point of a loaded foot that is lower than this stands, metres."""
     terminal: float = 10.0
-    """Price of a plan's last tick, in ticks."""
+    """Weight of a plan's last step, in steps."""
     capture_point: float = 1000.0
     """Of its capture point there, metres."""
     bound: float = 1.0
     """Largest offset of a plan, radians."""
     retries: int = 1
-    """How often a clip that was lost goes back and is planned harder: `hard_iterations` wherever they help."""
+    """How often a clip that failed goes back and is planned harder: `hard_iterations` wherever they help."""
     back: int = 30
-    """Control ticks that it goes back, the first time; twice as many the next."""
+    """Control steps that it goes back, the first time; twice as many the next."""
     threads: int = 2
     """That share the linear models."""
     fall_distance: float = EVALUATION_DISTANCE
-    """Mean joint error at which a clip is lost, metres."""
+    """Mean joint error at which a clip fails, metres."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.replan <= self.horizon:
@@ -87,10 +87,10 @@ class IlqrConfig:
 
 @dataclass(frozen=True)
 class Plan:
-    """A rollout of H ticks from one state.
+    """A rollout of H control steps from one state.
 
     states: (H + 1, S); ctrl: (H, nu); qpos: (H + 1, nq); qvel: (H + 1, nv); error: (H + 1, 2 nv) from the reference;
-    travel: (H, P, 2) metres of standing foot points in each tick, 0 where none stands; standing: (H, P) shares of the
+    travel: (H, P, 2) metres of standing foot points in each step, 0 where none stands; standing: (H, P) shares of the
     points in the mean, which sum up to 1 for each standing foot; cost.
     """
 
@@ -104,10 +104,10 @@ class Plan:
     cost: float
 
 
-class _Reference:
+class _Goal:
     """A clip as the planner sees it: where to be, which targets lead there, and what being off costs.
 
-    price: (2 nv,) of the squared difference of a tick; terminal: (2 nv, 2 nv) of that after a plan, where the capture
+    weight: (2 nv,) of the squared difference of a step; terminal: (2 nv, 2 nv) of that after a plan, where the capture
     point, which says where the body will come to stand or fall (Pratt et al. 2006), counts as well. The value function
     of an LQR about the reference was tried in its place: about one that no body can follow it leads astray.
     """
@@ -119,15 +119,19 @@ class _Reference:
         )
         self.frames, self._model, rest = len(self.qpos), model, model.nv - 6
         c = config
-        self.price = np.repeat(
+        self.weight = np.repeat(
             [c.root_position, c.root_rotation, c.joints, c.root_velocity, c.root_spin, c.joint_velocity],
             [3, 3, rest, 3, 3, rest],
         )
-        self.terminal = np.diag(config.terminal * self.price)
+        self.terminal = np.diag(config.terminal * self.weight)
         capture = np.array([1.0, np.sqrt(max(float(self.qpos[:, 2].mean()), LOWEST_FALL) / GRAVITY)])
         for axis in (0, 1):
             own = [axis, model.nv + axis]
             self.terminal[np.ix_(own, own)] += config.capture_point * np.outer(capture, capture)
+
+    def leading(self, frame: int) -> np.ndarray:
+        """(nu,) PD targets that lead from a frame to the next."""
+        return self.target[frame + 1]
 
     def difference(self, frame: int, qpos: np.ndarray, qvel: np.ndarray) -> np.ndarray:
         """(2 nv,) how far a state is from the reference's."""
@@ -147,10 +151,10 @@ def difference(
 class _Planner:
     """Plans along one clip."""
 
-    def __init__(self, body: Body, reference: _Reference, config: IlqrConfig, line: Lineariser):
+    def __init__(self, body: Body, reference: _Goal, config: IlqrConfig, line: Lineariser):
         self.body, self.model, self.reference, self.config, self.line = body, body.model, reference, config, line
         self._data = mujoco.MjData(body.model)
-        self.ticks = 0
+        self.steps = 0
 
     def rollout(self, start: np.ndarray, frame: int, horizon: int, law: Law, limit: float = np.inf) -> Plan | None:
         """What comes of a law from integration state `start` at `frame`; None as soon as it costs more than `limit`."""
@@ -161,11 +165,11 @@ class _Planner:
         states, ctrl, qpos, qvel = [start], [], [data.qpos.copy()], [data.qvel.copy()]
         feet, standing, travel = points.positions(data), [], []
         error, cost = [reference.difference(frame, qpos[0], qvel[0])], 0.0
-        for tick in range(horizon):
-            data.ctrl[:] = law(tick, qpos[-1], qvel[-1])
+        for k in range(horizon):
+            data.ctrl[:] = law(k, qpos[-1], qvel[-1])
             ctrl.append(data.ctrl.copy())
             mujoco.mj_step(model, data, SUBSTEPS)
-            self.ticks += 1
+            self.steps += 1
             states.append(state_of(model, data))
             qpos.append(data.qpos.copy())
             qvel.append(data.qvel.copy())
@@ -173,9 +177,9 @@ class _Planner:
             before, feet = feet, points.positions(data)
             standing.append(self._standing(before, feet, data.sensordata[self.body.touch_ids].sum(axis=1)))
             travel.append((feet - before)[:, :2] * (standing[-1] > 0)[:, None])
-            offset = ctrl[-1] - reference.target[frame + tick + 1]
-            cost += self._tick_cost(error[-1], offset, standing[-1], travel[-1])
-            error.append(reference.difference(frame + tick + 1, qpos[-1], qvel[-1]))
+            offset = ctrl[-1] - reference.leading(frame + k)
+            cost += self._step_cost(error[-1], offset, standing[-1], travel[-1])
+            error.append(reference.difference(frame + k + 1, qpos[-1], qvel[-1]))
             if cost > limit:
                 return None
         cost += 0.5 * float(error[-1] @ reference.terminal @ error[-1])
@@ -195,7 +199,7 @@ class _Planner:
         )
 
     def _standing(self, before: np.ndarray, after: np.ndarray, force: np.ndarray) -> np.ndarray:
-        """(P,) weight of each point in its foot's mean where it is low at both ends of a tick and its foot is loaded.
+        """(P,) weight of each point in its foot's mean where it is low at both ends of a step and its foot is loaded.
 
         before, after: (P, 3) of the feet's points; force: (2,) newtons.
         """
@@ -204,10 +208,10 @@ class _Planner:
         count = np.bincount(foot[stands], minlength=2)
         return stands / np.maximum(count, 1)[foot]
 
-    def _tick_cost(self, error: np.ndarray, offset: np.ndarray, standing: np.ndarray, travel: np.ndarray) -> float:
-        """Cost of a tick that starts with an error (2 nv,), under an offset (nu,), in which feet travel (P, 2)."""
+    def _step_cost(self, error: np.ndarray, offset: np.ndarray, standing: np.ndarray, travel: np.ndarray) -> float:
+        """Cost of a step that starts with an error (2 nv,), under an offset (nu,), in which feet travel (P, 2)."""
         config = self.config
-        cost = self.reference.price @ error**2 + config.effort * (offset @ offset)
+        cost = self.reference.weight @ error**2 + config.effort * (offset @ offset)
         if config.slip:
             cost += config.slip * 1e6 * (standing @ (travel**2).sum(axis=1))
         return 0.5 * float(cost)
@@ -219,7 +223,7 @@ class _Planner:
         costs = [self._stage(plan, linear.a[k], linear.b[k], linear.feet, frame, k) for k in range(horizon)]
         best, gains, end = plan, None, reference.terminal
         for damping in self.config.dampings:
-            step, gain, _ = backward(linear, costs, end, end @ plan.error[-1], damping * reference.price)
+            step, gain, _ = backward(linear, costs, end, end @ plan.error[-1], damping * reference.weight)
             gains = gain if gains is None else gains
             for size in STEP_SIZES:
                 law = self._law(plan, frame, size * step, gain)
@@ -236,34 +240,34 @@ class _Planner:
         """A plan changed by -step (H, nu), with feedback."""
         model, bound = self.model, self.config.bound
 
-        def law(tick: int, qpos: np.ndarray, qvel: np.ndarray) -> np.ndarray:
-            off = difference(model, plan.qpos[tick], plan.qvel[tick], qpos, qvel)
-            middle = self.reference.target[frame + tick + 1]
-            return np.clip(plan.ctrl[tick] - step[tick] - gain[tick] @ off, middle - bound, middle + bound)
+        def law(k: int, qpos: np.ndarray, qvel: np.ndarray) -> np.ndarray:
+            off = difference(model, plan.qpos[k], plan.qvel[k], qpos, qvel)
+            middle = self.reference.leading(frame + k)
+            return np.clip(plan.ctrl[k] - step[k] - gain[k] @ off, middle - bound, middle + bound)
 
         return law
 
-    def _stage(self, plan: Plan, a: np.ndarray, b: np.ndarray, feet: np.ndarray, frame: int, tick: int) -> StageCost:
-        """Model of a tick's cost: tracking and effort are quadratic, slip by Gauss and Newton."""
-        config, price, nv = self.config, self.reference.price, self.model.nv
+    def _stage(self, plan: Plan, a: np.ndarray, b: np.ndarray, feet: np.ndarray, frame: int, k: int) -> StageCost:
+        """Model of a step's cost: tracking and effort are quadratic, slip by Gauss and Newton."""
+        config, weight, nv = self.config, self.reference.weight, self.model.nv
         effort = np.full(self.model.nu, config.effort)
-        offset = plan.ctrl[tick] - self.reference.target[frame + tick + 1]
-        state_slope, effort_slope = price * plan.error[tick], effort * offset
-        on = np.flatnonzero(plan.standing[tick])
+        offset = plan.ctrl[k] - self.reference.leading(frame + k)
+        state_slope, effort_slope = weight * plan.error[k], effort * offset
+        on = np.flatnonzero(plan.standing[k])
         if not len(on) or not config.slip:
-            return StageCost(price, state_slope, effort, effort_slope)
-        scale = np.repeat(1e3 * np.sqrt(config.slip * plan.standing[tick, on]), 2)
-        after, before = feet[tick + 1, on].reshape(-1, nv), feet[tick, on].reshape(-1, nv)
+            return StageCost(weight, state_slope, effort, effort_slope)
+        scale = np.repeat(1e3 * np.sqrt(config.slip * plan.standing[k, on]), 2)
+        after, before = feet[k + 1, on].reshape(-1, nv), feet[k, on].reshape(-1, nv)
         c, d = after @ a[:nv], after @ b[:nv]
         c[:, :nv] -= before
         c, d = scale[:, None] * c, scale[:, None] * d
-        slip = scale * plan.travel[tick, on].reshape(-1)
-        return StageCost(price, state_slope + c.T @ slip, effort, effort_slope + d.T @ slip, c, d)
+        slip = scale * plan.travel[k, on].reshape(-1)
+        return StageCost(weight, state_slope + c.T @ slip, effort, effort_slope + d.T @ slip, c, d)
 
 
 @dataclass(frozen=True)
 class _Attempt:
-    """What was carried out so far, with the state (S,) before each tick, the controls (nu,) that were meant and the
+    """What was carried out so far, with the state (S,) before each step, the controls (nu,) that were meant and the
     gains (nu, 2 nv) about them."""
 
     recorder: Recorder
@@ -271,17 +275,17 @@ class _Attempt:
     ctrl: list[np.ndarray]
     gains: list[np.ndarray]
 
-    def back(self, ticks: int) -> _Attempt:
-        """Where it stood so many ticks ago."""
-        at = max(0, len(self.states) - ticks)
+    def back(self, steps: int) -> _Attempt:
+        """Where it stood so many control steps ago."""
+        at = max(0, len(self.states) - steps)
         return _Attempt(fork(self.recorder, at, self.states[at]), self.states[:at], self.ctrl[:at], self.gains[:at])
 
 
 class Ilqr:
     """Tracks clips of a library by model-predictive iLQR, one after the other.
 
-    body: the body; library: prepared clips; config: effort and prices; seed: of the noise that `track` may shake with;
-    keep_gains: labels carry them, 40 kB each.
+    body: the body; library: of references; config: effort and cost weights; seed: of the noise that `track` may shake
+    with; keep_gains: labels carry them, 40 kB each.
     """
 
     def __init__(
@@ -302,7 +306,7 @@ class Ilqr:
     def track(
         self, clip: int, frame: int = 0, state: np.ndarray | None = None, stop: int | None = None, shake: float = 0.0
     ) -> Track:
-        """Roll one clip out from `frame` to frame `stop`, or to where it is lost; see `Segment`."""
+        """Roll one clip out from `frame` to frame `stop`, or to where it fails; see `Segment`."""
         seed = int(self.rng.integers(2**63))
         return self.track_many([Segment(clip, frame, stop, state, shake, seed)])[0]
 
@@ -325,20 +329,20 @@ class Ilqr:
         library, config = self.library, self.config
         row = int(library.start[segment.clip]) + segment.frame
         qpos, qvel = library.qpos[row].double().numpy(), library.qvel[row].double().numpy()
-        attempt, ticks = _Attempt(Recorder(self.body, qpos, qvel, segment.state), [], [], []), 0
+        attempt, simulated = _Attempt(Recorder(self.body, qpos, qvel, segment.state), [], [], []), 0
         rng, best, completed = np.random.default_rng(segment.seed), attempt, False
         for turn in range(config.retries + 1):
-            reference = _Reference(library, segment.clip, self.body.model, config)
+            reference = _Goal(library, segment.clip, self.body.model, config)
             planner = _Planner(self.body, reference, config, self.line)
             completed = self._run(segment, planner, attempt, rng)
-            ticks += planner.ticks
+            simulated += planner.steps
             if completed or len(attempt.recorder.ctrl) > len(best.recorder.ctrl) or turn == 0:
                 best = attempt
             if completed:
                 break
             attempt = attempt.back(config.back * 2**turn)
             config = replace(config, iterations=config.hard_iterations, hard_cost=0.0)
-        return Track(best.recorder, self._labels(segment, best), completed, ticks)
+        return Track(best.recorder, self._labels(segment, best), completed, simulated)
 
     def _run(self, segment: Segment, planner: _Planner, attempt: _Attempt, rng: np.random.Generator) -> bool:
         """Plan and carry out to the segment's end; whether that was reached."""
@@ -350,16 +354,16 @@ class Ilqr:
         while now < end:
             plan, gain = self._plan(planner, segment.clip, recorder.state(), now, rest)
             steps = min(planner.config.replan, end - now)
-            for tick in range(steps):
-                middle = planner.reference.target[now + 1]
-                ctrl = self._feedback(plan, gain, tick, recorder.qpos[-1], recorder.qvel[-1], middle)
+            for k in range(steps):
+                middle = planner.reference.leading(now)
+                ctrl = self._feedback(plan, gain, k, recorder.qpos[-1], recorder.qvel[-1], middle)
                 attempt.states.append(recorder.state())
                 attempt.ctrl.append(ctrl)
                 if self.keep_gains:
-                    attempt.gains.append(gain[tick].astype(np.float32))
+                    attempt.gains.append(gain[k].astype(np.float32))
                 alive = recorder.step(ctrl + scale * rng.normal(size=len(ctrl)) if segment.shake else ctrl)
                 now += 1
-                if not alive or self._lost(segment.clip, now, recorder):
+                if not alive or self._failed(segment.clip, now, recorder):
                     return False
             rest = plan, gain, steps
         return True
@@ -371,15 +375,15 @@ class Ilqr:
         config, reference = planner.config, planner.reference
         horizon = min(config.horizon, reference.frames - 1 - now)
 
-        def own(tick: int, qpos: np.ndarray, qvel: np.ndarray) -> np.ndarray:
-            return base_targets(self.observer, qpos[None], qvel[None], np.array([clip]), np.array([now + tick]))[0]
+        def own(k: int, qpos: np.ndarray, qvel: np.ndarray) -> np.ndarray:
+            return base_targets(self.observer, qpos[None], qvel[None], np.array([clip]), np.array([now + k]))[0]
 
-        def left(tick: int, qpos: np.ndarray, qvel: np.ndarray) -> np.ndarray:
+        def left(k: int, qpos: np.ndarray, qvel: np.ndarray) -> np.ndarray:
             assert rest is not None
             plan, gain, done = rest
-            if tick + done >= len(plan.ctrl):
-                return own(tick, qpos, qvel)
-            return self._feedback(plan, gain, tick + done, qpos, qvel, reference.target[now + tick + 1])
+            if k + done >= len(plan.ctrl):
+                return own(k, qpos, qvel)
+            return self._feedback(plan, gain, k + done, qpos, qvel, reference.leading(now + k))
 
         plan = None if rest is None else planner.rollout(state, now, horizon, left)
         if plan is None or plan.cost > config.hard_cost * horizon:
@@ -398,20 +402,20 @@ class Ilqr:
         return plan, gain
 
     def _feedback(
-        self, plan: Plan, gain: np.ndarray, tick: int, qpos: np.ndarray, qvel: np.ndarray, middle: np.ndarray
+        self, plan: Plan, gain: np.ndarray, k: int, qpos: np.ndarray, qvel: np.ndarray, middle: np.ndarray
     ) -> np.ndarray:
         """(nu,) targets of a plan at a state beside it, within bounds about the clip's own (`middle`)."""
-        off = difference(self.body.model, plan.qpos[tick], plan.qvel[tick], qpos, qvel)
-        return np.clip(plan.ctrl[tick] - gain[tick] @ off, middle - self.config.bound, middle + self.config.bound)
+        off = difference(self.body.model, plan.qpos[k], plan.qvel[k], qpos, qvel)
+        return np.clip(plan.ctrl[k] - gain[k] @ off, middle - self.config.bound, middle + self.config.bound)
 
-    def _lost(self, clip: int, now: int, recorder: Recorder) -> bool:
+    def _failed(self, clip: int, now: int, recorder: Recorder) -> bool:
         """Whether the body is further from its reference than it may be."""
         qpos, qvel = (torch.from_numpy(x[-1][None]) for x in (recorder.qpos, recorder.qvel))
         wanted = self.observer.reference(torch.tensor([clip]), torch.tensor([now]))
         return bool(failed(self.observer.kinematics(qpos, qvel), wanted, self.config.fall_distance))
 
     def _labels(self, segment: Segment, attempt: _Attempt) -> list[Label]:
-        """A label a tick: offsets on what feedback alone would have asked for."""
+        """A label a control step: offsets on what feedback alone would have asked for."""
         recorder = attempt.recorder
         count = len(recorder.ctrl)
         if not count:
