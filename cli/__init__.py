@@ -1,13 +1,21 @@
 """The one command, `morphloop`: a tree of subcommands, each a frozen dataclass whose fields are its flags.
 
-This module and the modules of the commands import nothing heavy at the top, so that `--help` answers at once.
+What a command can be told is the configuration of what it calls, nested: an option is a field of the dataclass that
+uses it, and has its default there. So the modules of such commands import torch and MuJoCo; they are imported when
+their command is run, and `morphloop --help` answers at once.
 """
 
 from __future__ import annotations
 
+import ast
 import inspect
+import io
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stderr
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
 from typing import Protocol
 
 import tyro
@@ -18,20 +26,14 @@ from morphloop.base import MotionError
 from morphloop.base.terminal import Terminal, complain
 
 from .bench import BenchMetrics
-from .bench_imitator import BenchImitator
 from .checks import check
-from .config import overlay, take_config
+from .config import overlay, short_help, spelt_out, take_config
 from .console import BAD_INPUT, DONE, guarded
 from .convert import Convert
 from .demo import Demo
 from .doctor import Doctor
-from .evaluate import Evaluate
-from .generate import Generate
 from .lineage import Lineage
-from .loop import LoopReport, LoopResume, LoopRun, LoopStatus
-from .project import Project
-from .train_generator import TrainGenerator, TrainTokenizer
-from .train_imitator import TrainImitator
+from .loop import LoopReport, LoopResume, LoopStatus
 from .validate import Validate
 from .verify import Verify
 
@@ -46,24 +48,51 @@ class Command(Protocol):
         ...
 
 
-Tree = dict[str, "type[Command] | Tree"]
+@dataclass(frozen=True)
+class OnDemand:
+    """A command whose module is imported when it is run. module: of this package; name: of the command in it."""
+
+    module: str
+    name: str
+
+    def load(self) -> type[Command]:
+        """The command, with all that it uses."""
+        return getattr(import_module(f".{self.module}", __package__), self.name)
+
+    @property
+    def doc(self) -> str:
+        """Its docstring, read from the source without running it."""
+        tree = ast.parse(Path(__file__).with_name(f"{self.module}.py").read_text(encoding="utf-8"))
+        (found,) = (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == self.name)
+        return ast.get_docstring(found) or ""
+
+
+Leaf = type[Command] | OnDemand
+Tree = dict[str, "Leaf | Tree"]
 
 COMMANDS: Tree = {
     "demo": Demo,
     "doctor": Doctor,
     "convert": Convert,
     "validate": Validate,
-    "evaluate": Evaluate,
-    "project": Project,
-    "generate": Generate,
-    "train": {"tokenizer": TrainTokenizer, "generator": TrainGenerator, "imitator": TrainImitator},
-    "loop": {"run": LoopRun, "resume": LoopResume, "status": LoopStatus, "report": LoopReport},
+    "evaluate": OnDemand("evaluate", "Evaluate"),
+    "project": OnDemand("project", "Project"),
+    "generate": OnDemand("generate", "Generate"),
+    "train": {
+        "tokenizer": OnDemand("train_generator", "TrainTokenizer"),
+        "generator": OnDemand("train_generator", "TrainGenerator"),
+        "imitator": OnDemand("train_imitator", "TrainImitator"),
+    },
+    "loop": {"run": OnDemand("loop_run", "LoopRun"), "resume": LoopResume, "status": LoopStatus, "report": LoopReport},
     "lineage": Lineage,
     "verify": Verify,
-    "bench": {"metrics": BenchMetrics, "imitator": BenchImitator},
+    "bench": {"metrics": BenchMetrics, "imitator": OnDemand("bench_imitator", "BenchImitator")},
 }
 
-CONFIG_HELP = "--config FILE.yaml lays the values of a file over the defaults below; flags win over both."
+CONFIG_HELP = (
+    "--config FILE lays the values of a YAML or JSON file, such as one that the command wrote beside its output, over "
+    "the defaults below; flags win over both."
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -76,7 +105,7 @@ def _dispatch(args: list[str]) -> int:
     for arg in args:
         if not arg or (arg.startswith("--") and arg.partition("=")[1:] == ("=", "")):
             raise MotionError(f"'{arg}': an empty value, expected a path, a number or a text")
-    node: type[Command] | Tree = COMMANDS
+    node: Leaf | Tree = COMMANDS
     words = ["morphloop"]
     while isinstance(node, dict):
         if args and args[0] in node:
@@ -94,7 +123,7 @@ def _dispatch(args: list[str]) -> int:
         else:
             _list_commands(node, words, Terminal(stderr=True))
         return BAD_INPUT
-    return _run(node, words, args)
+    return _run(node.load() if isinstance(node, OnDemand) else node, words, args)
 
 
 def _run(command: type[Command], words: list[str], args: list[str]) -> int:
@@ -104,31 +133,53 @@ def _run(command: type[Command], words: list[str], args: list[str]) -> int:
             raise MotionError(f"{flag}: {moved[flag]}")
     args, config = take_config(args)
     default = tyro.MISSING_NONPROP if config is None else overlay(command, config)
+    description = [inspect.getdoc(command) or "", CONFIG_HELP, short_help(command)]
+    held = _Held()
     try:
-        chosen = tyro.cli(
-            command,
-            prog=" ".join(words),
-            args=args,
-            default=default,
-            description=f"{inspect.getdoc(command)}\n\n{CONFIG_HELP}",
-        )
+        with redirect_stderr(held):
+            chosen = tyro.cli(
+                command,
+                prog=" ".join(words),
+                args=spelt_out(command, args),
+                default=default,
+                description="\n\n".join(filter(None, description)),
+            )
     except SystemExit as stop:
+        refused = _refusal(stop)
+        if refused is not None:
+            raise refused from None
+        sys.stderr.write(held.getvalue())
         return stop.code if isinstance(stop.code, int) else BAD_INPUT
     check(chosen)
     return chosen.run()
+
+
+class _Held(io.StringIO):
+    """What is said of bad usage, held back until it is known whether a configuration refused a value in one line."""
+
+    def isatty(self) -> bool:
+        return sys.__stderr__ is not None and sys.__stderr__.isatty()
+
+
+def _refusal(error: BaseException | None) -> MotionError | None:
+    """The words of a configuration that refused its values, from what ended the parsing."""
+    while error is not None and not isinstance(error, MotionError):
+        error = error.__context__
+    return error
 
 
 def _list_commands(node: Tree, words: list[str], console: Terminal) -> None:
     """The help of a branch: its commands with the first line of what each does."""
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     for words_below, command in _leaves(node):
-        table.add_row(words_below, (inspect.getdoc(command) or "").split("\n")[0])
-    console.print(f"usage: {' '.join(words)} COMMAND [--help] [--config FILE.yaml] ...\n", highlight=False)
+        doc = command.doc if isinstance(command, OnDemand) else inspect.getdoc(command) or ""
+        table.add_row(words_below, doc.split("\n")[0])
+    console.print(f"usage: {' '.join(words)} COMMAND [--help] [--config FILE] ...\n", highlight=False)
     console.print(table)
 
 
-def _leaves(node: Tree) -> list[tuple[str, type[Command]]]:
-    found: list[tuple[str, type[Command]]] = []
+def _leaves(node: Tree) -> list[tuple[str, Leaf]]:
+    found: list[tuple[str, Leaf]] = []
     for word, below in node.items():
         if isinstance(below, dict):
             found += [(f"{word} {more}", command) for more, command in _leaves(below)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -10,8 +10,21 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from morphloop.base.terminal import Terminal
+from morphloop.imitator import ProjectionConfig
+from morphloop.imitator.bench.bench import COLUMNS, BenchConfig
 
-from .console import BAD_INPUT, DONE, FAILED, files_below, policy_file, progress_bars, writable_files, writable_folder
+from .config import CONFIG, resolved
+from .console import (
+    BAD_INPUT,
+    DONE,
+    FAILED,
+    files_below,
+    policy_file,
+    policy_named,
+    progress_bars,
+    writable_files,
+    writable_folder,
+)
 
 if TYPE_CHECKING:
     from morphloop.imitator import Policy
@@ -58,13 +71,13 @@ class BenchImitator:
     """Frame rate of files of --clips that cannot tell theirs."""
     policy: str = "shipped"
     """File of the imitator, `shipped`, `zero` for an untrained one that does nothing, or `none`."""
-    columns: str = "no_network,policy,auto"
+    columns: str = ",".join(COLUMNS)
     """Columns to run."""
-    limit: int | None = None
+    limit: int | None = BenchConfig.limit
     """Clips at most, drawn by the seed."""
-    seconds: float = 10.0
+    seconds: float = BenchConfig.seconds
     """How much of every clip is tracked."""
-    refiner_seconds: float = 10.0
+    refiner_seconds: float = BenchConfig.refiner_seconds
     """The same in column auto."""
     workers: int | None = None
     """Processes of the refiner; one a core if not given, none of its own if 0."""
@@ -74,21 +87,25 @@ class BenchImitator:
     """Write the figures here as well."""
     markdown: Path | None = None
     """Write the page here."""
+    projection: ProjectionConfig = field(default_factory=ProjectionConfig)
+    """How clips are tracked; the projector is the column's."""
 
     def run(self) -> int:
         from morphloop.base import write_atomic, write_json
-        from morphloop.imitator.bench.bench import BenchConfig, run_bench
+        from morphloop.imitator.bench.bench import run_bench
         from morphloop.imitator.bench.table import page, result
 
         check_more_than_nothing(limit=self.limit, seconds=self.seconds, refiner_seconds=self.refiner_seconds)
         writable_files(self.json, self.markdown)
         policy, _ = chosen_policy(self.policy)
         columns: Any = words(self.columns)
-        config = BenchConfig(columns, self.limit, self.seconds, self.refiner_seconds, self.seed)
+        config = BenchConfig(columns, self.limit, self.seconds, self.refiner_seconds, self.seed, self.projection)
         with progress_bars() as watch:
             found = self._set(config.longest, watch)
             bench = run_bench(policy, writable_folder(self.out), [found], config, watch, workers=self.workers)
-        told: dict[str, Any] = {"schema": 1} | result(bench)
+        told: dict[str, Any] = (
+            {"schema": 1} | result(bench) | {CONFIG: resolved(self, policy=policy_named(self.policy))}
+        )
         write_json(self.out / RESULT_FILE, told)
         if self.json is not None:
             write_json(self.json, told)

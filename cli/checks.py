@@ -13,6 +13,8 @@ from typing import Any
 from morphloop.base import MotionError
 from morphloop.base.opening import open_regular
 
+from .config import open_parts, short_names
+
 MAX_PATH, MAX_PART = 4096, 255
 """Bytes of a path, and of a name in it, that systems take."""
 HEAD = 4096
@@ -40,7 +42,8 @@ OUTPUTS = {"json": b"{", "html": b"<", "markdown": b""}
 
 def check(command: Any) -> None:
     """Refuse a command's values in one line, a MotionError that names the flag."""
-    named = list(_values(command, ""))
+    short = {path: name for name, path in short_names(type(command)).items()}
+    named = [(short.get(flag, flag), value) for flag, value in _values(command, "")]
     for flag, value in named:
         if isinstance(value, Path):
             check_path(value, flag)
@@ -57,10 +60,11 @@ def check(command: Any) -> None:
 
 def _values(part: Any, prefix: str) -> Iterator[tuple[str, Any]]:
     """Every value of a command by its flag, those of parts and tuples one by one."""
+    unnamed = open_parts(type(part))
     for field in fields(part):
         value, flag = getattr(part, field.name), f"{prefix}{field.name}"
         if is_dataclass(value):
-            yield from _values(value, f"{flag}.")
+            yield from _values(value, prefix if field.name in unnamed else f"{flag}.")
         else:
             for item in value if isinstance(value, tuple) else (value,):
                 yield flag, item

@@ -1,13 +1,16 @@
-"""`--config FILE.yaml`: values of a file become the defaults of a command's flags.
+"""`--config FILE`: values of a YAML or JSON file become the defaults of a command's flags.
 
-Flags with a dot, `--source.clips`, are written below one another: `source:` and, indented, `clips: 10`.
+What stands in a part of a command, `--projection.ilqr.horizon`, is written below it: `projection:` and, indented,
+`ilqr:` and `horizon: 12`; by a name of its own (`Command.SHORT`) or a part without a prefix it may stand beside the
+others. The file may be one that the command wrote beside its output: what it tells besides of how that came to be is
+passed over.
 """
 
 from __future__ import annotations
 
 import types
-from collections.abc import Sequence
-from dataclasses import MISSING, Field, fields, is_dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, Field, asdict, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -15,10 +18,13 @@ import tyro
 import yaml
 
 from morphloop.base import MotionError
-from morphloop.base.opening import in_one_line, read_utf8
+from morphloop.base.opening import in_one_line, read_json, read_utf8
 
 MAX_YAML, MAX_NODES = 1 << 18, 10_000
 """Bytes of a configuration, and its values with every alias followed."""
+MADE_WITH, STOPPED, CONFIG = "made_with", "stopped", "config"
+"""Of files that a command wrote: what a result rests on besides, what a time limit cut short, and in a table of results
+the configuration that they were made by."""
 
 
 def take_config(args: Sequence[str]) -> tuple[list[str], Path | None]:
@@ -83,45 +89,170 @@ def _count(node: yaml.Node, sizes: dict[int, int], path: Path) -> int:
     return sizes[id(node)]
 
 
+def short_names(command: type) -> dict[str, str]:
+    """Names of a command's own for what stands in its parts: {"finetune_steps": "finetune.steps"}."""
+    return getattr(command, "SHORT", {})
+
+
+def short_help(command: type) -> str:
+    """A line for the help of a command: its short names and what they stand for."""
+    told = []
+    for name, path in short_names(command).items():
+        *above, last = path.split(".")
+        kind = command
+        for part in above:
+            kind = _part(get_type_hints(kind, include_extras=True)[part])
+        flags = (name, f"no_{name}") if get_type_hints(kind)[last] is bool else (name,)
+        told.append(f"{', '.join(f'--{flag}' for flag in flags)} for --{path}".replace("_", "-"))
+    return f"Short: {'; '.join(told)}." if told else ""
+
+
+def spelt_out(command: type, args: Sequence[str]) -> list[str]:
+    """Arguments with every flag of `short_names` in full: `--no-smooth` is `--projection.conditioning.no-smooth`."""
+    full = {}
+    for name, path in short_names(command).items():
+        above, _, last = path.rpartition(".")
+        prefix = f"{above}." if above else ""
+        for negation in ("", "no-"):
+            full[f"--{negation}{name}".replace("_", "-")] = f"--{prefix}{negation}{last}".replace("_", "-")
+    spelt = []
+    for arg in args:
+        flag, equals, value = arg.partition("=")
+        known = full.get(flag.replace("_", "-")) if flag.startswith("--") else None
+        spelt.append(arg if known is None else f"{known}{equals}{value}")
+    return spelt
+
+
+def resolved(command: Any, **changes: Any) -> dict[str, Any]:
+    """A command's values as plain ones for the file beside its output, which `--config` takes back; where to write is
+    left out. changes: what they came to where a flag left it open."""
+    values = {name: value for name, value in asdict(command).items() if name not in ("out", "json", "html", "markdown")}
+    return _plain(values | changes)
+
+
+def absolute(path: str | None) -> str | None:
+    """A path that a flag gives as text, from anywhere."""
+    return None if path is None else str(Path(path).resolve())
+
+
+def _plain(value: Any) -> Any:
+    """Paths as absolute text, tuples as lists."""
+    if isinstance(value, dict):
+        return {name: _plain(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    return str(value.resolve()) if isinstance(value, Path) else value
+
+
+def read_values(path: Path) -> dict[str, Any]:
+    """The configuration that a file holds, of a table of results the one that it was made by."""
+    if path.suffix.lower() != ".json":
+        return read_yaml(path)
+    values = read_json(path, expected="a configuration")
+    if not isinstance(values, dict):
+        raise MotionError(f"{path}: holds a {type(values).__name__}, expected names and values")
+    if "schema" in values and isinstance(values.get(CONFIG), dict):
+        values = values[CONFIG]
+    return {name: value for name, value in values.items() if name not in (MADE_WITH, STOPPED)}
+
+
 def overlay(command: type, path: Path) -> Any:
-    """Defaults of a command's dataclass with the values of a YAML file laid over; a mapping is laid over the dataclass
+    """Defaults of a command's dataclass with the values of a file laid over; a mapping is laid over the dataclass
     that a field holds, name by name.
 
     A field that has no default and is not in the file stays required. Unknown names and wrong types raise MotionError.
     """
-    laid = _laid(command, read_yaml(path), str(path))
+    laid = _laid(command, read_values(path), str(path), short_names(command))
     required = {f.name for f in fields(command) if f.default is MISSING and f.default_factory is MISSING}
     return command(**({name: tyro.MISSING for name in required} | laid))
 
 
-def _laid(kind: type, values: dict[str, Any], where: str) -> dict[str, Any]:
+def _laid(kind: type, values: Mapping[str, Any], where: str, short: Mapping[str, str]) -> dict[str, Any]:
     """Values for the fields of a dataclass from a mapping of a file."""
     hints = get_type_hints(kind, include_extras=True)
     known = {f.name: f for f in fields(kind)}
+    unnamed = open_parts(kind)
+    homes = {f.name: name for name, part in unnamed.items() for f in fields(part)}
     names = {str(key).replace("-", "_"): key for key in values}
-    unknown = sorted(str(key) for name, key in names.items() if name not in known)
-    if unknown:
-        raise MotionError(f"{where}: unknown {', '.join(unknown)}, expected some of {', '.join(sorted(known))}")
     if len(names) < len(values):
         raise MotionError(f"{where}: a name is there twice, with - and with _")
-    made = {}
+    unknown = sorted(str(key) for name, key in names.items() if name not in {*known, *homes, *short})
+    if unknown:
+        expected = ", ".join(sorted({*known, *homes, *short} - unnamed.keys()))
+        raise MotionError(f"{where}: unknown {', '.join(unknown)}, expected some of {expected}")
+    own: dict[str, Any] = {}
+    nested: dict[str, dict[str, Any]] = {}
     for name, key in names.items():
-        value, hint, at = values[key], hints[name], f"{where}: {key}"
-        if is_dataclass(hint) and isinstance(hint, type):
-            made[name] = _nested(known[name], hint, value, at)
+        value = values[key]
+        if name in short and not (name in known and isinstance(value, dict)):
+            first, *rest = short[name].split(".")
+            if rest:
+                _put(nested.setdefault(first, {}), rest, value, f"{where}: {key}")
+            else:
+                own[first] = _coerce(value, hints[first], f"{where}: {key}")
+        elif name in homes and name not in known:
+            _put(nested.setdefault(homes[name], {}), [name], value, f"{where}: {key}")
+        elif _part(hints[name]) is None:
+            own[name] = _coerce(value, hints[name], f"{where}: {key}")
+        elif not isinstance(value, dict):
+            raise MotionError(f"{where}: {key} is {repr(value)[:60]}, expected names and values below it")
         else:
-            made[name] = _coerce(value, hint, at)
-    return made
+            _merge(nested.setdefault(name, {}), value, f"{where}: {key}")
+    for name, below in nested.items():
+        part = _part(hints[name])
+        assert part is not None  # what a short name leads into
+        own[name] = _nested(known[name], part, below, where if name in unnamed else f"{where}: {name}")
+    return own
 
 
-def _nested(field: Field, kind: type, value: Any, where: str) -> Any:
+def _put(tree: dict[str, Any], path: Sequence[str], value: Any, where: str) -> None:
+    *above, last = path
+    for name in above:
+        tree = tree.setdefault(name, {})
+    if last in tree:
+        raise MotionError(f"{where} is there twice, by a short name and in its part")
+    tree[last] = value
+
+
+def _merge(tree: dict[str, Any], more: Mapping[str, Any], where: str) -> None:
+    """Lay a mapping into another; MotionError for a value that both have."""
+    for key, value in more.items():
+        name = str(key).replace("-", "_")
+        if isinstance(value, dict) and isinstance(tree.get(name), dict):
+            _merge(tree[name], value, f"{where}: {key}")
+        elif name in tree:
+            raise MotionError(f"{where}: {key} is there twice")
+        else:
+            tree[name] = value
+
+
+def _part(hint: Any) -> type | None:
+    """The dataclass that a field holds, None for a plain value."""
+    if get_origin(hint) is Annotated:
+        hint = get_args(hint)[0]
+    return hint if isinstance(hint, type) and is_dataclass(hint) else None
+
+
+def open_parts(kind: type) -> dict[str, type]:
+    """The dataclasses in a dataclass whose fields are flags without a prefix, by the names of the fields that hold
+    them."""
+    found: dict[str, type] = {}
+    for name, hint in get_type_hints(kind, include_extras=True).items():
+        part = _part(hint)
+        if part is not None and tyro.conf.OmitArgPrefixes in get_args(hint)[1:]:
+            found[name] = part
+    return found
+
+
+def _nested(field: Field, kind: type, values: dict[str, Any], where: str) -> Any:
     """The default of a field that holds a dataclass, with a mapping laid over it."""
-    if not isinstance(value, dict):
-        raise MotionError(f"{where} is {repr(value)[:60]}, expected names and values below it")
-    laid = _laid(kind, value, where)
-    if field.default is not MISSING:
-        return replace(field.default, **laid)
-    return kind(**laid) if field.default_factory is MISSING else replace(field.default_factory(), **laid)
+    laid = _laid(kind, values, where, {})
+    try:
+        if field.default is not MISSING:
+            return replace(field.default, **laid)
+        return kind(**laid) if field.default_factory is MISSING else replace(field.default_factory(), **laid)
+    except MotionError as error:
+        raise MotionError(f"{where}: {error}") from None
 
 
 def _coerce(value: Any, hint: Any, where: str) -> Any:

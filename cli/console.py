@@ -29,6 +29,8 @@ FAILED = 1
 BAD_INPUT = 2
 SHIPPED_GENERATOR = "generator"
 SHIPPED_POLICY = "imitator/policy.safetensors"
+POLICY_WORDS = ("shipped", "none", "zero")
+"""What `--policy` takes besides a file; zero where a bench wants a baseline."""
 
 INTERRUPTED = 130
 """128 + SIGINT, what shells expect after Ctrl-C."""
@@ -140,6 +142,11 @@ def policy_file(choice: str) -> Path | None:
     if not path.exists():
         raise MotionError(f"{path}: no such policy, expected a file, 'shipped' or 'none'")
     return path.resolve()
+
+
+def policy_named(choice: str) -> str:
+    """What `--policy` says, from anywhere: a word as it is, a file by its absolute path."""
+    return choice if choice in POLICY_WORDS else str(Path(choice).resolve())
 
 
 def robot_named(spec: str | None) -> Robot | None:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from morphloop.base import MotionError
 from morphloop.base.terminal import complain
+from morphloop.metrics import report
+from morphloop.metrics.report import EvaluateConfig
 
+from .config import CONFIG, absolute, resolved
 from .console import BAD_INPUT, DONE, progress_bars, writable_files
 
 if TYPE_CHECKING:
     from morphloop.metrics.report import Comparison, Evaluation
 
 
-@dataclass(frozen=True)
-class Evaluate:
+@dataclass(frozen=True, kw_only=True)
+class Evaluate(EvaluateConfig):
     """Measure how bad motion is: foot slide, float, penetration, unsupported flight, and errors against a reference.
 
     Clips with rotations are measured on the body's surface, joint positions on the joints; the two are never mixed.
@@ -26,31 +30,17 @@ class Evaluate:
 
     paths: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
     """Motion files, or folders of them."""
-    ground: Literal["as-is", "lowest", "robust"] = "as-is"
-    """Where the ground is: z = 0 of the file, the clip's lowest point, or a low percentile of it."""
-    fps: float | None = None
-    """Frame rate of files that cannot tell theirs."""
-    body: str | None = None
-    """Body to measure on: a robot's MJCF or a SMPL model file; the built-in SMPL body if left out."""
-    reference: Path | None = None
-    """Folder of references; each clip is compared with the one of its file name, which is its `before`."""
     compare: tuple[Path, ...] = ()
     """A second folder, `evaluate A --compare B`, or both, `evaluate --compare A B`: B - A over clips of one name."""
-    wrench: bool = True
-    """Measure the residual wrench, which takes half of the time."""
-    workers: int | None = None
-    """Worker processes; one a core if left out (a handful of files: none), 0 for none."""
     html: Path | None = None
     """Write a page with plots, pictures and timelines here."""
     json: Path | None = None
     """Write every figure here."""
 
     def run(self) -> int:
-        from morphloop.metrics import report
-
         paths, others = self._sides()
         writable_files(self.json, self.html)
-        config = report.EvaluateConfig(self.ground, self.fps, self.body, self.reference, self.wrench, self.workers)
+        config = EvaluateConfig(**{field.name: getattr(self, field.name) for field in fields(EvaluateConfig)})
         with progress_bars() as watch:
             result = report.evaluate(paths, config, watch)
             comparison = report.compare(result, report.evaluate(others, config, watch)) if others else None
@@ -72,8 +62,6 @@ class Evaluate:
 
     def _sides(self) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
         """What is measured, and what it is compared with."""
-        from morphloop.base import MotionError
-
         if len(self.compare) == 2 and not self.paths:
             return self.compare[:1], self.compare[1:]
         if len(self.compare) > 1 or (self.compare and not self.paths):
@@ -81,11 +69,10 @@ class Evaluate:
         return self.paths, self.compare
 
     def _write_json(self, result: Evaluation, comparison: Comparison | None) -> None:
-        from morphloop.metrics.report import comparison_facts, write_evaluation
-
         if self.json is None:
             return
         if comparison is None:
-            write_evaluation(self.json, result)
+            report.write_evaluation(self.json, result, {CONFIG: resolved(self, body=absolute(self.body))})
         else:
-            write_evaluation(self.json, result, {"compare": comparison_facts(comparison)}, comparison.b)
+            more = {"compare": report.comparison_facts(comparison), CONFIG: resolved(self, body=absolute(self.body))}
+            report.write_evaluation(self.json, result, more, comparison.b)

@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from morphloop.base import MotionError, write_json
 from morphloop.base.terminal import complain, say
+from morphloop.generator import FolderGenerator, MotionLLM, load_generator
+from morphloop.generator.protocol import SECONDS
+from morphloop.motion import save_clip, write_manifest
+from morphloop.refinement_loop import read_prompts
+
+from .config import resolved
+from .console import DONE, SHIPPED_GENERATOR, shipped, writable_folder
 
 if TYPE_CHECKING:
     from morphloop.motion import Clip
 
 
+WRITTEN = "generate.json"
+
+
 @dataclass(frozen=True)
 class Generate:
-    """Generate a clip for every prompt; writes the clips and a manifest.jsonl."""
+    """Generate a clip for every prompt; writes the clips, a manifest.jsonl and generate.json, which --config takes."""
 
     prompts: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
     """Descriptions of motion, each in quotes."""
@@ -28,7 +40,7 @@ class Generate:
     """Folder of a generator, or of somebody else's motion files; without it the shipped weights."""
     fps: float | None = None
     """Frame rate of files that cannot tell theirs, where the generator is a folder of files."""
-    seconds: tuple[float, float] = (3.0, 4.0)
+    seconds: tuple[float, float] = SECONDS
     """Shortest and longest clip, seconds."""
     seed: int = 0
     """Of the sampling; the same seed gives the same bytes."""
@@ -43,14 +55,6 @@ class Generate:
 
     def run(self) -> int:
         """Do the work; returns the exit code."""
-        import time
-
-        from morphloop.base import MotionError, write_json
-        from morphloop.generator import FolderGenerator, MotionLLM, load_generator
-        from morphloop.refinement_loop import read_prompts
-
-        from .console import DONE, SHIPPED_GENERATOR, shipped, writable_folder
-
         if self.seed < 0:
             raise MotionError(f"--seed: {self.seed}, expected 0 or more")
         generator = load_generator(self.generator or shipped(SHIPPED_GENERATOR), self.fps)
@@ -71,6 +75,7 @@ class Generate:
         wall = time.monotonic() - begun
         captions = generator.describe(clips) if self.describe and isinstance(generator, MotionLLM) else None
         rows = _write(out, clips, captions)
+        write_json(out / WRITTEN, resolved(self, prompts=prompts, prompts_file=None))
         for row in rows:
             said = f"  says: {row['description']}" if captions else ""
             say(f"{row['file']}  {row['seconds']:.2f} s  {row['prompt']}{said}")
@@ -81,8 +86,6 @@ class Generate:
 
 def _write(out: Path, clips: list[Clip], captions: list[str] | None) -> list[dict[str, Any]]:
     """Write the clips, then their manifest; returns its rows."""
-    from morphloop.motion import save_clip, write_manifest
-
     rows: list[dict[str, Any]] = []
     for index, clip in enumerate(clips):
         path = save_clip(out / f"{clip.name}.npz", clip)

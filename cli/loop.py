@@ -1,4 +1,4 @@
-"""`morphloop loop run | resume | status | report`."""
+"""`morphloop loop resume | status | report`, and how a run ends."""
 
 from __future__ import annotations
 
@@ -10,98 +10,13 @@ import tyro
 from rich.table import Column, Table
 from rich.text import Text
 
-from morphloop.base import MotionError
 from morphloop.base.opening import read_json
 from morphloop.base.terminal import Terminal, complain, say
 
-from .console import (
-    BAD_INPUT,
-    DONE,
-    FAILED,
-    SHIPPED_GENERATOR,
-    policy_file,
-    progress_bars,
-    shipped,
-    writable_folder,
-)
+from .console import BAD_INPUT, DONE, FAILED, progress_bars
 
 if TYPE_CHECKING:
     from morphloop.refinement_loop import Finished, RoundResult
-
-
-@dataclass(frozen=True)
-class LoopRun:
-    """Run the loop: generate, imitate, project, measure, select, fine-tune, round after round.
-
-    Exit code 1 if no clip at all was accepted, 2 if a file of --clips could not be read; the others are done.
-    """
-
-    out: Path
-    """Folder of the run."""
-    prompts: Path | None = None
-    """Text file with one prompt a line. Required unless --clips is given."""
-    generator: Path | None = None
-    """Folder of generator weights; the shipped one if left out."""
-    clips: Path | None = None
-    """Instead of a generator: a folder of another model's outputs. They are projected, measured and selected."""
-    fps: float | None = None
-    """Frame rate of files that cannot tell theirs (HumanML3D joints: 20)."""
-    policy: str = "shipped"
-    """File of the imitator, `shipped`, or `none` to project by the refiner alone."""
-    rounds: int = 1
-    """How many rounds."""
-    seed: int = 0
-    """Seed of everything."""
-    seconds: tuple[float, float] = (3.0, 4.0)
-    """Shortest and longest motion of a generated clip."""
-    imitate_updates: int = 2
-    """Updates of the policy in each round; 0 leaves it as it is. With its demonstrations 90 s on two cores."""
-    imitate_demonstrations: int = 12
-    """Clips of a round that the expert demonstrates to the policy, at most."""
-    imitate_budget_s: float | None = None
-    """Seconds after which the policy's update is cut short; a round that it ends says so and does not repeat to the
-    byte. 0 leaves the policy as it is."""
-    finetune_steps: int = 150
-    """Optimiser steps of each fine-tuning."""
-    replay_share: float = 0.75
-    """Share of corpus clips in every batch that the generator is fine-tuned on: they keep its words."""
-    guard_prompts: int = 256
-    """Held-out prompts, 4 samples each, on which the tuned generator is compared with the first one and with the one
-    before; 256 are enough for the intervals to decide, with fewer the report says what decided; 0 keeps it unseen."""
-    threads: int = 1
-    """Threads of torch and BLAS inside every stage; another number gives other bytes."""
-    json: Path | None = None
-    """Write the counts of every round here."""
-
-    def run(self) -> int:
-        from morphloop.generator import FinetuneConfig
-        from morphloop.refinement_loop import LoopConfig, read_prompts, start_run
-
-        if self.clips is None and self.prompts is None:
-            raise MotionError("loop run: expected --prompts FILE for a generator, or --clips DIR")
-        prompts = () if self.prompts is None else read_prompts(self.prompts)
-        weights = None if self.clips is not None else str((self.generator or shipped(SHIPPED_GENERATOR)).resolve())
-        policy = policy_file(self.policy)
-        config = LoopConfig(
-            generator=weights,
-            clips=None if self.clips is None else str(self.clips.resolve()),
-            fps=self.fps,
-            prompts=prompts,
-            seconds=self.seconds,
-            policy=None if policy is None else str(policy),
-            rounds=self.rounds,
-            seed=self.seed,
-            imitate_updates=self.imitate_updates,
-            imitate_demonstrations=self.imitate_demonstrations,
-            imitate_budget_s=self.imitate_budget_s,
-            threads=self.threads,
-            finetune=FinetuneConfig(steps=self.finetune_steps, replay_share=self.replay_share),
-            guard_prompts=self.guard_prompts,
-        )
-        writable_folder(self.out)
-        with progress_bars() as watch:
-            rounds = start_run(self.out, config, watch)
-        return finish(self.out, rounds, self.json)
 
 
 @dataclass(frozen=True)

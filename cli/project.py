@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import tyro
 from rich.table import Column, Table
 
+from morphloop.base import MotionError, write_json
 from morphloop.base.terminal import Terminal, complain
 from morphloop.base.threads import fixed_threads
+from morphloop.imitator import ProjectionConfig, load_policy
+from morphloop.imitator.projection.rescue import SUFFIX, RescueConfig
+from morphloop.motion import write_manifest
 from morphloop.motion.own_outputs import CONFIG, config_of, pass_over_own
+from morphloop.refinement_loop import ProjectFolder, SelectionConfig, hash_rows, summaries
+from morphloop.refinement_loop.project_folder import FOLDERS
+from morphloop.refinement_loop.timing import TIMING, read_timing
+from morphloop.sim import carry, driven_body
 
+from .config import absolute
 from .console import (
     BAD_INPUT,
     DONE,
@@ -21,19 +30,15 @@ from .console import (
     files_below,
     one_line,
     policy_file,
+    policy_named,
     progress_bars,
     writable_files,
     writable_folder,
 )
 
 if TYPE_CHECKING:
-    from morphloop.imitator import Policy
     from morphloop.motion import Clip, JointTrack
-    from morphloop.refinement_loop import ProjectFolder
-    from morphloop.sim import Body
 
-SMOOTH, HOLD_FEET, BALANCE = False, True, False
-"""What measures best (`benchmarks/projection.py`); the same as in `ProjectionConfig`, which a test holds."""
 REPORTED = (
     "slide_loaded_mm_s",
     "slide_mean_mm_s",
@@ -68,33 +73,29 @@ class Project:
     drives the built-in body alone: give one that was trained on this body, or none."""
     policy: str = "shipped"
     """File of the imitator, `shipped`, or `none`."""
-    projector: Literal["auto", "policy", "refiner"] = "auto"
-    """Which projector; auto is the policy first and the refiner for what it failed."""
-    smooth: bool = SMOOTH
-    """Low-pass what is tracked."""
-    hold_feet: bool = HOLD_FEET
-    """Where the feet of what is tracked slide, hover or skim, hold standing ones on the ground and lift swinging ones
-    clear, by inverse kinematics; what is clean stays as it is."""
-    balance_reference: bool = BALANCE
-    """Shift what is tracked so that its zero moment point stays over the standing feet."""
-    rescue: bool = True
-    """Keep the longest good stretch of a clip that is rejected."""
     workers: int | None = None
     """Processes that iLQR works in, a clip each; one a core if left out, 0 for this process alone."""
     json: Path | None = None
     """Write the figures here."""
+    projection: ProjectionConfig = field(default_factory=ProjectionConfig)
+    """Policy, reference preprocessing and iLQR."""
+    selection: SelectionConfig = field(default_factory=SelectionConfig)
+    """What a clip must be to be accepted."""
+    rescue: RescueConfig = field(default_factory=RescueConfig)
+    """What is kept of a clip that is rejected."""
+
+    SHORT: ClassVar[dict[str, str]] = {
+        "projector": "projection.projector",
+        "smooth": "projection.conditioning.smooth",
+        "hold_feet": "projection.conditioning.hold_feet",
+        "balance_reference": "projection.conditioning.balance",
+        "rescue": "rescue.keep",
+    }
 
     @fixed_threads()
     def run(self) -> int:
-        from morphloop.base import MotionError, write_json
-        from morphloop.imitator import load_policy
-        from morphloop.motion import write_manifest
-        from morphloop.refinement_loop import hash_rows, summaries
-        from morphloop.refinement_loop.timing import read_timing
-        from morphloop.sim import carry, driven_body
-
         body = driven_body(self.body)
-        policy_path = None if self.projector == "refiner" else policy_file(self.policy)
+        policy_path = None if self.projection.projector == "refiner" else policy_file(self.policy)
         missing: list[dict[str, str]] = []
         files, own = pass_over_own(files_below(self.paths, missing), self.paths, self.out)
         for place in own:
@@ -105,13 +106,14 @@ class Project:
             raise MotionError(f"{', '.join(map(str, self.paths))}: holds nothing but what morphloop wrote")
         writable_files(self.json)
         out = project_place(self.out)
-        folder = self._folder(out, body, None if policy_path is None else load_policy(policy_path, body))
+        policy = None if policy_path is None else load_policy(policy_path, body)
+        folder = ProjectFolder(out, body, policy, self.projection, self.selection, self.rescue)
         folder.sweep()
         with progress_bars() as watch:
             clips, joints, failed = read_all(files, self.fps, lambda done: watch("read", done, len(files)))
             if not clips:
                 return report_failures(failed)
-            write_json(out / CONFIG, folder.settings())
+            write_json(out / CONFIG, folder.settings() | self._asked())
             rows, faults = folder.project(
                 [carry(clip, body) for clip in sorted(clips, key=lambda clip: clip.name)],
                 lambda done, total: watch("project", done, total),
@@ -129,25 +131,18 @@ class Project:
         code = _finish(rows, failed, out)
         return BAD_INPUT if missing else code
 
-    def _folder(self, out: Path, body: Body, policy: Policy | None) -> ProjectFolder:
-        """The folder and the rules that the flags ask for."""
-        from morphloop.envs.conditioning import ConditioningConfig
-        from morphloop.imitator import ProjectionConfig
-        from morphloop.imitator.projection.rescue import RescueConfig
-        from morphloop.refinement_loop import ProjectFolder, SelectionConfig
-
-        ease = ConditioningConfig(smooth=self.smooth, hold_feet=self.hold_feet, balance=self.balance_reference)
-        config = ProjectionConfig(projector=self.projector, conditioning=ease)
-        return ProjectFolder(out, body, policy, config, SelectionConfig(), RescueConfig(keep=self.rescue))
+    def _asked(self) -> dict[str, Any]:
+        """What was asked for besides the rules, as `--config` takes it back."""
+        return {
+            "policy": policy_named(self.policy),
+            "body": absolute(self.body),
+            "fps": self.fps,
+        }
 
 
 def project_place(out: Path) -> Path:
     """A folder for projected clips, made if need be. MotionError if it holds somebody else's config.json, which ours
     would replace, or a link, a pipe or the like where files of ours go."""
-    from morphloop.base import MotionError
-    from morphloop.refinement_loop.project_folder import FOLDERS
-    from morphloop.refinement_loop.timing import TIMING
-
     place = writable_folder(out)
     had = config_of(place)
     if (place / CONFIG).exists() and (had is None or "rounds" in had):
@@ -167,10 +162,8 @@ def read_all(
 ) -> tuple[list[Clip], dict[str, JointTrack], list[dict[str, str]]]:
     """Clips on the default skeleton over the ground of their files, each with a name of its own; by name what was read
     as joint positions; and what could not be read with reasons."""
-    from morphloop.base import MotionError
     from morphloop.base.names import file_name, free_name
     from morphloop.base.opening import naming, reading
-    from morphloop.imitator.projection.rescue import SUFFIX
     from morphloop.motion import JointTrack, read_motions, to_default
 
     clips: list[Clip] = []

@@ -2,9 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import logging
+import sys
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from tyro.conf import OmitArgPrefixes
+
+from morphloop.base import MotionError, write_json
+from morphloop.base.threads import THREADS, fixed_threads
+from morphloop.generator import (
+    PATTERNS,
+    Budget,
+    LanguageModelConfig,
+    MotionLanguageModel,
+    MotionLLM,
+    TextTokenizer,
+    TokenizerConfig,
+    load_tokenizer,
+    make_examples,
+    pretrained_backbone,
+    save_tokenizer,
+    train_language_model,
+    train_tokenizer,
+)
+from morphloop.generator.text import TEXT_SIZE
+from morphloop.generator.training import LANGUAGE_BUDGET, TOKENIZER_BUDGET
+from morphloop.motion import find_motions, make_corpus, read_motions, to_default
+
+from .config import resolved
+from .console import DONE, writable_folder
 
 if TYPE_CHECKING:
     from morphloop.motion import Clip
@@ -32,48 +60,27 @@ class TrainTokenizer:
     """Folder to write to; a checkpoint in it is gone on from."""
     source: TrainingData = TrainingData()
     """What to train on."""
-    streams: int = 3
-    """Codebooks, coarse to fine."""
-    codebook: int = 256
-    """Codes in each."""
-    width: int = 128
-    """Channels of the convolutions."""
-    steps: int = 4000
-    """Optimiser steps."""
-    minutes: float | None = None
-    """Wall time after which it is cut short; such a run says so and does not repeat to the byte."""
-    batch: int = 32
-    """Windows of 64 frames a step."""
-    learning_rate: float = 6e-4
-    """Peak rate of AdamW."""
-    seed: int = 0
-    """Of the weights and the batches."""
-    threads: int = 1
+    model: Annotated[TokenizerConfig, OmitArgPrefixes] = field(default_factory=TokenizerConfig)
+    """Its sizes."""
+    budget: Annotated[Budget, OmitArgPrefixes] = TOKENIZER_BUDGET
+    """How long and how fast to train."""
+    threads: int = THREADS
     """Threads of torch and BLAS; another number gives other bytes. A large backbone wants more than one."""
 
     def run(self) -> int:
         """Do the work; returns the exit code."""
-        from morphloop.base.threads import fixed_threads
-
         with fixed_threads(self.threads):
             return self._run()
 
     def _run(self) -> int:
-        from morphloop.base import write_json
-        from morphloop.generator import Budget, TokenizerConfig, save_tokenizer, train_tokenizer
-
-        from .console import DONE, writable_folder
-
         out = writable_folder(self.out)
         _log_to_stderr()
         clips = training_clips(self.source)
-        config = TokenizerConfig(streams=self.streams, codebook=self.codebook, width=self.width)
-        budget = Budget(self.steps, self.minutes, self.batch, self.learning_rate, seed=self.seed)
         checkpoint = out / "tokenizer.checkpoint.safetensors"
         stopped = _Stopped()
-        tokenizer = train_tokenizer(clips, config, budget, checkpoint=checkpoint, on_stop=stopped)
+        tokenizer = train_tokenizer(clips, self.model, self.budget, checkpoint=checkpoint, on_stop=stopped)
         save_tokenizer(out, tokenizer)
-        write_json(out / "train_tokenizer.json", _plain(asdict(self)) | stopped.told)
+        write_json(out / "train_tokenizer.json", resolved(self) | stopped.told)
         checkpoint.unlink(missing_ok=True)
         return DONE
 
@@ -90,47 +97,21 @@ class TrainGenerator:
     """What to train on."""
     backbone: Path | None = None
     """Local folder of a causal model of `transformers` to start from; without it a small Llama is built."""
-    text_size: int = 512
+    text_size: int = TEXT_SIZE
     """Ids of the text tokenizer, where no backbone brings its own."""
-    pattern: str = "delay"
+    pattern: str = LanguageModelConfig.pattern
     """Codebook interleaving: delay or parallel."""
-    steps: int = 3000
-    """Optimiser steps."""
-    minutes: float | None = None
-    """Wall time after which it is cut short; such a run says so and does not repeat to the byte."""
-    batch: int = 32
-    """Captions a step."""
-    learning_rate: float = 1.5e-3
-    """Peak rate of AdamW; a pretrained backbone wants about 1e-4."""
-    seed: int = 0
-    """Of the weights and the batches."""
-    threads: int = 1
+    budget: Annotated[Budget, OmitArgPrefixes] = LANGUAGE_BUDGET
+    """How long and how fast to train; a pretrained backbone wants a learning rate of about 1e-4."""
+    threads: int = THREADS
     """Threads of torch and BLAS; another number gives other bytes. A large backbone wants more than one."""
 
     def run(self) -> int:
         """Do the work; returns the exit code."""
-        from morphloop.base.threads import fixed_threads
-
         with fixed_threads(self.threads):
             return self._run()
 
     def _run(self) -> int:
-        from morphloop.base import MotionError, write_json
-        from morphloop.generator import (
-            PATTERNS,
-            Budget,
-            LanguageModelConfig,
-            MotionLanguageModel,
-            MotionLLM,
-            TextTokenizer,
-            load_tokenizer,
-            make_examples,
-            pretrained_backbone,
-            train_language_model,
-        )
-
-        from .console import DONE, writable_folder
-
         if self.pattern not in PATTERNS:
             raise MotionError(f"--pattern: '{self.pattern}' is unknown, expected one of {', '.join(PATTERNS)}")
         out = writable_folder(self.out)
@@ -147,22 +128,20 @@ class TrainGenerator:
         if self.backbone is not None:
             model = MotionLanguageModel.from_backbone(config, pretrained_backbone(self.backbone))
             config = model.config
-        budget = Budget(self.steps, self.minutes, self.batch, self.learning_rate, seed=self.seed)
         checkpoint = out / "lm.checkpoint.safetensors"
         examples = make_examples(clips, tokenizer, text)
         stopped = _Stopped()
-        trained = train_language_model(examples, config, budget, checkpoint=checkpoint, model=model, on_stop=stopped)
+        trained = train_language_model(
+            examples, config, self.budget, checkpoint=checkpoint, model=model, on_stop=stopped
+        )
         MotionLLM(text, tokenizer, trained).save(out)
-        write_json(out / "train_generator.json", _plain(asdict(self)) | stopped.told)
+        write_json(out / "train_generator.json", resolved(self) | stopped.told)
         checkpoint.unlink(missing_ok=True)
         return DONE
 
 
 def training_clips(source: TrainingData) -> list[Clip]:
     """Captioned clips of a folder or of the corpus's training split. MotionError names a file that cannot be used."""
-    from morphloop.base import MotionError
-    from morphloop.motion import find_motions, make_corpus, read_motions, to_default
-
     if source.data is not None:
         motions = (read for path in find_motions(source.data) for _, read in read_motions(path))
         clips = [to_default(read()) for read in motions]
@@ -184,21 +163,9 @@ class _Stopped:
         self.told: dict[str, object] = {}
 
     def __call__(self, why: str) -> None:
-        import sys
-
         self.told = {"stopped": why}
         print(f"morphloop: training: {why}", file=sys.stderr)
 
 
 def _log_to_stderr() -> None:
-    import logging
-
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-
-
-def _plain(values: dict[str, object]) -> dict[str, object]:
-    """Paths as text, for JSON."""
-    return {
-        key: _plain(value) if isinstance(value, dict) else str(value) if isinstance(value, Path) else value
-        for key, value in values.items()
-    }

@@ -3,12 +3,39 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
+from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from morphloop.base import MotionError, write_json
+from morphloop.base.threads import THREADS, fixed_threads
+from morphloop.generator import load_generator
+from morphloop.imitator import (
+    FURTHER,
+    AugmentConfig,
+    DemonstrationConfig,
+    DistilConfig,
+    ImitatorConfig,
+    WarmStartConfig,
+    hardest_segments,
+    load_policy,
+    train_imitator,
+    variations,
+    warm_start,
+)
+from morphloop.imitator.demonstrations.warm_start import WARM_START_FILE
+from morphloop.imitator.training.policy import MAX_WIDTH
+from morphloop.imitator.training.train import POLICY_FILE, training_clips
+from morphloop.imitator.training.trainer import World
+from morphloop.motion import make_corpus
+from morphloop.sim import Variation, carry, driven_body
+
+from .config import absolute, resolved
+from .console import DONE, SHIPPED_GENERATOR, shipped, writable_folder
 
 if TYPE_CHECKING:
-    from morphloop.imitator import ImitatorConfig, Policy
+    from morphloop.imitator import Policy
     from morphloop.motion import Clip
     from morphloop.sim import Body
 
@@ -30,27 +57,24 @@ VARIED = {
     "stiffness": (0.9, 1.1), "damping": (0.9, 1.1), "size": (0.95, 1.05),
 }  # fmt: skip
 """Ranges of the factors that --vary draws."""
-POSITIVE = ("clips", "envs", "distil_updates", "distil_minutes", "checkpoint_minutes", "learning_rate", "prior_steps")
+POSITIVE = (
+    "clips", "envs", "distil.updates", "distil_minutes", "checkpoint_s", "checkpoint_minutes", "learning_rate",
+    "prior.steps",
+)  # fmt: skip
 NOT_NEGATIVE = (
-    "generated",
-    "held_out",
-    "steps",
-    "minutes",
-    "tapes",
-    "tape_minutes",
-    "variations",
-    "slide_price",
-    "prior_weight",
-    "desired_kl",
-)
+    "generated", "held_out", "steps", "limit_s", "minutes", "tapes", "tape_minutes", "variations", "task.reward.slide",
+    "prior.weight", "desired_kl",
+)  # fmt: skip
+WRITTEN = "train_imitator.json"
 
 
-@dataclass(frozen=True)
-class TrainImitator:
+@dataclass(frozen=True, kw_only=True)
+class TrainImitator(ImitatorConfig):
     """Train the imitator: an expert's demonstrations if asked for, then PPO; the same command goes on where it was.
 
     Writes policy.safetensors, checkpoint.safetensors, log.jsonl (the curve), weights.json, config.json,
-    prior.safetensors if there is one, and TensorBoard's events. Under torchrun each process takes a GPU of its own.
+    train_imitator.json (for --config), prior.safetensors if there is one, and TensorBoard's events. Under torchrun each
+    process takes a GPU of its own.
     """
 
     out: Path
@@ -67,95 +91,64 @@ class TrainImitator:
     """Clips of the corpus's test split that every checkpoint is evaluated on."""
     data_seed: int = 0
     """Of the corpus."""
-    start: Path | None = None
-    """Policy file to start from: with --tapes demonstrations are taught to it, what it fails first, then PPO."""
-    reveal: bool = False
-    """Let PPO use all of the observation where the policy it starts from was distilled from a part of it."""
-    hidden: tuple[int, ...] = (384, 256)
-    """Widths of a new policy's layers."""
-    envs: int = 256
-    """Parallel environments; of every process under torchrun."""
-    steps: int = 20_000_000
-    """Control steps of PPO, those before a restart included: about an hour on two cores; 0 for no PPO."""
     minutes: float | None = None
     """Wall time after which PPO is cut short, that before a restart included; 0 for no PPO. What a limit ends says so
-    (`stopped` in config.json) and does not repeat to the byte."""
+    (`stopped` in config.json) and does not repeat to the byte. In place of --limit-s."""
+    checkpoint_minutes: float | None = None
+    """Wall time between checkpoints, in place of --checkpoint-s."""
     tapes: int | None = None
     """Warm start: so many clips and variations, at most, are demonstrated by the iLQR expert, 12 a minute on two cores
-    or so; 0, or nothing here and under --tape-minutes, for no warm start."""
+    or so; 0, or nothing here and under --tape-minutes, for no warm start. With --start they are taught to that policy,
+    what it fails first."""
     tape_minutes: float | None = None
     """Wall time after which recording demonstrations is cut short; without --tapes it asks for a warm start on all."""
-    distil_updates: int = 60
-    """Updates in which a warm start's demonstrations are distilled into the first policy: half an hour on two cores."""
     distil_minutes: float | None = None
     """Wall time after which distillation is cut short."""
-    variations: float = 1.0
+    variations: float = WarmStartConfig.variations
     """Variations (tempo, crouch, curves, other arms, lean, drift, slide, jitter) of each clip that expert and PPO are
     asked to track too."""
-    checkpoint_minutes: float = 5.0
-    """Wall time between checkpoints, each with an evaluation."""
     learning_rate: float | None = None
-    """Of Adam; the trainer's own default if not given."""
+    """Of Adam, whichever the trainer; the trainer's own default if not given."""
     desired_kl: float | None = None
     """Change of the policy in an update that trainer rsl steers its learning rate to; its default if not given."""
-    seed: int = 0
-    """Of the weights, the starts, the exploration noise, the generated clips and the variations."""
-    prior: Literal["none", "vae", "adversarial"] = "none"
-    """Reward for moving as the clips do: Morph's motion VAE, AMP's discriminator, or none."""
-    prior_weight: float = 0.5
-    """Weight of the prior's reward; tracking gives at most 1."""
-    prior_steps: int = 2000
-    """Gradient steps of the VAE on the clips' transitions, before training."""
-    slide_price: float = 0.5
-    """Price of a loaded foot's sliding speed, s/m; 0 turns the contact term off."""
     failure_weighting: bool = True
     """Start more often in the seconds that fail, else evenly."""
-    vary: bool = False
+    vary_bodies: bool = False
     """Draw friction, mass, gains and size for every environment (`VARIED`), for a policy that bears other bodies."""
-    speed: tuple[float, float] = (1.0, 1.0)
-    """Range of the speed at which clips are played, drawn for every episode."""
-    trainer: Literal["sb3", "rsl"] = "sb3"
-    """sb3 on the CPU, rsl on CUDA."""
-    backend: Literal["cpu", "warp"] = "cpu"
-    """Physics: cpu is MuJoCo in double precision, warp is MuJoCo Warp."""
-    threads: int = 1
+    threads: int = THREADS
     """Threads of torch and BLAS; another number gives other bytes. Physics takes all cores."""
-    device: str | None = None
-    """Of backend warp: cuda:0 and so on, or cpu; the process's own GPU if not given."""
+    expert: DemonstrationConfig = field(default_factory=DemonstrationConfig)
+    """How a warm start's demonstrations are recorded."""
+    distil: DistilConfig = field(default_factory=DistilConfig)
+    """How they are distilled into the first policy. With --start the rates are lower unless given. Its seed is the
+    training's."""
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    """Ranges of the variations."""
+
+    SHORT: ClassVar[dict[str, str]] = {
+        "distil_updates": "distil.updates",
+        "prior": "prior.kind",
+        "prior_weight": "prior.weight",
+        "prior_steps": "prior.steps",
+        "slide_price": "task.reward.slide",
+        "speed": "task.speed",
+        "vary": "vary_bodies",
+    }
 
     def run(self) -> int:
         """Do the work; returns the exit code."""
-        from morphloop.base.threads import fixed_threads
-
         with fixed_threads(self.threads):
             return self._run()
 
     def _run(self) -> int:
-        from morphloop.base import MotionError
-        from morphloop.imitator import hardest_segments, load_policy, train_imitator, variations
-        from morphloop.imitator.demonstrations.warm_start import WARM_START_FILE
-        from morphloop.imitator.training.policy import MAX_WIDTH
-        from morphloop.imitator.training.train import POLICY_FILE, training_clips
-        from morphloop.imitator.training.trainer import World
-        from morphloop.sim import carry, driven_body
-
-        from .console import DONE, writable_folder
-
-        for names, fits, expected in (
-            (POSITIVE, lambda x: x > 0, "more than 0"),
-            (NOT_NEGATIVE, lambda x: x >= 0, "0 or more"),
-        ):
-            for name in names:
-                value = getattr(self, name)
-                if value is not None and not fits(value):
-                    raise MotionError(f"--{name.replace('_', '-')}: {value}, expected {expected}")
-        ppo, shown = self.steps > 0 and self.minutes != 0, self._shown
+        self._check()
+        ppo, shown = self.steps > 0 and 0 not in (self.minutes, self.limit_s), self._shown
         if not ppo and not shown:
             raise MotionError("no PPO and no warm start: nothing to do, expected --steps, or --tapes, to be more")
         for width in self.hidden:
             if not 0 < width <= MAX_WIDTH:
                 raise MotionError(f"--hidden: {width}, expected widths of 1 to {MAX_WIDTH}")
-        if self.hidden != TrainImitator.hidden and self.start is not None:
+        if self.hidden != ImitatorConfig.hidden and self.start is not None:
             raise MotionError("--hidden and --start: a policy that is there has its widths, expected one of them")
         if self.reveal and self.start is None and not shown:
             raise MotionError("--reveal: nothing is hidden from a new policy, expected --start or --tapes")
@@ -169,12 +162,14 @@ class TrainImitator:
         held_out = [carry(clip, body) for clip in training_clips(self.held_out, self.data_seed, "test", None)]
         start = load_policy(self.start, body) if self.start is not None and shown else None
         out, config = writable_folder(self.out), self._config()
+        if World.here().first:
+            write_json(out / WRITTEN, resolved(self, start=absolute(self.start), body=absolute(self.body)))
         policy = self._warm_start(clips, held_out, out, body, start) if shown else None
         if policy is not None:
             config = replace(config, start=str(out / WARM_START_FILE))
         path = out / POLICY_FILE
         if ppo:
-            clips += variations(clips, round(self.variations * len(clips)), self.seed, body=body)
+            clips += variations(clips, round(self.variations * len(clips)), self.seed, self.augment, body)
             train_imitator(clips, held_out, out, config, _tell, body)
             if not World.here().first:
                 return DONE  # the first process writes, and may not be done
@@ -185,6 +180,21 @@ class TrainImitator:
         print(f"{path} {load_policy(path, body).hash}")
         return DONE
 
+    def _check(self) -> None:
+        """MotionError for a number that is none of use."""
+        short = {path: name for name, path in self.SHORT.items()}
+        for paths, fits, expected in (
+            (POSITIVE, lambda x: x > 0, "more than 0"),
+            (NOT_NEGATIVE, lambda x: x >= 0, "0 or more"),
+        ):
+            for path in paths:
+                value = attrgetter(path)(self)
+                if value is not None and not fits(value):
+                    raise MotionError(f"--{short.get(path, path).replace('_', '-')}: {value}, expected {expected}")
+        for part in ("prior", "distil"):
+            if getattr(self, part).seed:
+                raise MotionError(f"--{part}.seed: is the training's, give --seed")
+
     @property
     def _shown(self) -> bool:
         """Whether demonstrations are asked for."""
@@ -192,11 +202,6 @@ class TrainImitator:
 
     def _generated(self) -> list[Clip]:
         """Clips of the shipped generator, each told a caption of the corpus's training split."""
-        from morphloop.generator import load_generator
-        from morphloop.motion import make_corpus
-
-        from .console import SHIPPED_GENERATOR, shipped
-
         if not self.generated:
             return []
         told = make_corpus(self.generated, self.data_seed + 1, "train")
@@ -206,50 +211,42 @@ class TrainImitator:
         self, clips: list[Clip], held_out: list[Clip], out: Path, body: Body, start: Policy | None
     ) -> Policy:
         """What the expert's demonstrations make of a policy."""
-        from morphloop.imitator import FURTHER, DistilConfig, WarmStartConfig, warm_start
-
-        distil = DistilConfig() if start is None else FURTHER
+        distil = self.distil
+        if start is not None:
+            rates = {name: getattr(FURTHER, name) for name in ("learning_rate", "last_learning_rate")}
+            own = DistilConfig()
+            distil = replace(distil, **{n: v for n, v in rates.items() if getattr(distil, n) == getattr(own, n)})
         config = WarmStartConfig(
             demonstrations=self.tapes,
             record_s=_seconds(self.tape_minutes),
             distil_s=_seconds(self.distil_minutes),
-            distil=replace(distil, updates=self.distil_updates),
+            expert=self.expert,
+            distil=distil,
+            augment=self.augment,
             variations=self.variations,
             hidden=self.hidden,
             seed=self.seed,
+            conditioning=self.conditioning,
         )
         return warm_start(clips, held_out, out, body, config, _tell_demonstration, _tell, start)
 
     def _config(self) -> ImitatorConfig:
-        """The flags as training takes them."""
-        from morphloop.envs import RewardConfig, TaskConfig
-        from morphloop.imitator import ImitatorConfig, PpoConfig, PriorConfig, RslConfig
-        from morphloop.sim import Variation
-
-        ppo, rsl = PpoConfig(), RslConfig()
+        """What training takes, with what flags of the command say besides laid over."""
+        own = ImitatorConfig(**{field.name: getattr(self, field.name) for field in fields(ImitatorConfig)})
+        ppo, rsl = own.ppo, own.rsl
         if self.learning_rate is not None:
-            ppo = replace(ppo, learning_rate=self.learning_rate)
-            rsl = replace(rsl, learning_rate=self.learning_rate)
+            ppo, rsl = (replace(config, learning_rate=self.learning_rate) for config in (ppo, rsl))
         if self.desired_kl is not None:
             rsl = replace(rsl, desired_kl=self.desired_kl)
-        task = TaskConfig(push=0.15, reward=RewardConfig(slide=self.slide_price), speed=self.speed)
-        return ImitatorConfig(
-            envs=self.envs,
-            steps=self.steps,
-            limit_s=_seconds(self.minutes),
-            seed=self.seed,
-            checkpoint_s=60.0 * self.checkpoint_minutes,
-            start=None if self.start is None else str(self.start),
-            reveal=self.reveal,
-            hidden=self.hidden,
-            trainer=self.trainer,
-            backend=self.backend,
-            device=self.device,
+        return replace(
+            own,
+            limit_s=own.limit_s if self.minutes is None else _seconds(self.minutes),
+            checkpoint_s=own.checkpoint_s if self.checkpoint_minutes is None else 60.0 * self.checkpoint_minutes,
             ppo=ppo,
             rsl=rsl,
-            task=task if self.failure_weighting else replace(task, start_floor=1.0),
-            prior=PriorConfig(self.prior, weight=self.prior_weight, steps=self.prior_steps, seed=self.seed),
-            vary=Variation(**VARIED) if self.vary else Variation(),
+            task=own.task if self.failure_weighting else replace(own.task, start_floor=1.0),
+            prior=replace(own.prior, seed=self.seed),
+            vary=Variation(**VARIED) if self.vary_bodies else own.vary,
         )
 
 

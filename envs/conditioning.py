@@ -71,7 +71,7 @@ SWING_SPEED = 0.3
 class ConditioningConfig:
     """Which help a reference gets."""
 
-    smooth: bool = True
+    smooth: bool = False
     """Low-pass the whole clip."""
     smooth_hz: float = 5.0
     """Corner of that low-pass, Hz."""
@@ -79,7 +79,7 @@ class ConditioningConfig:
     """Put the body on the ground, as low as both standing feet need to reach it, hold each foot where its point of
     contact stands, by inverse kinematics of the leg, and lift swinging feet clear of the ground; only what slides,
     hovers, sinks or skims is touched."""
-    balance: bool = True
+    balance: bool = False
     """Shift the body so that its zero moment point stays over the standing feet."""
     margin_m: float = 0.02
     """How far inside the soles' edge the zero moment point should stay, metres."""

@@ -31,7 +31,7 @@ from .conditioning import ConditioningConfig, condition
 from .feedforward import feedforward_torques
 from .stances import planted_feet
 
-PREPROCESSING = ConditioningConfig(smooth=False, hold_feet=True, balance=False)
+PREPROCESSING = ConditioningConfig()
 """What is done to a reference unless somebody asks for something else; policies are trained on such references."""
 MAX_TILT = np.radians(10.0)
 """First-frame tilt of the root over the feet beyond which the whole clip is turned upright (Morph's release)."""

@@ -27,7 +27,7 @@ from morphloop.motion.features import FEATURE_FPS
 from .backbones import check_backbone
 from .language_model import LanguageModelConfig, MotionLanguageModel
 from .patterns import PATTERNS
-from .protocol import FinetuneConfig, FinetuneReport, Seconds
+from .protocol import SECONDS, FinetuneConfig, FinetuneReport, Seconds
 from .sampling import Sampling, sample_motion, sample_text
 from .sequences import Vocabulary, collate
 from .text import TextTokenizer
@@ -113,7 +113,7 @@ class MotionLLM:
         return MotionLLM(self.text, self.tokenizer, self.model, Sampling(temperature, top_p), self.report)
 
     @fixed_threads()
-    def generate(self, prompts: Sequence[str], seed: int, seconds: Seconds = (3.0, 4.0)) -> list[Clip]:
+    def generate(self, prompts: Sequence[str], seed: int, seconds: Seconds = SECONDS) -> list[Clip]:
         """A clip at 30 fps for each prompt, of a length between the two bounds.
 
         Each prompt's sample depends on seed, its place in the list and its text. Raises MotionError on an empty prompt.

@@ -12,6 +12,8 @@ from morphloop.motion import Clip
 
 Seconds = tuple[float, float]
 """Shortest and longest motion, seconds."""
+SECONDS: Seconds = (3.0, 4.0)
+"""What clips are long unless somebody asks for another length."""
 MAX_STEPS, MAX_BATCH = 1_000_000, 4096
 
 
@@ -80,7 +82,7 @@ class Generator(Protocol):
     can_finetune: bool
     report: FinetuneReport | None
 
-    def generate(self, prompts: Sequence[str], seed: int, seconds: Seconds = (3.0, 4.0)) -> list[Clip]:
+    def generate(self, prompts: Sequence[str], seed: int, seconds: Seconds = SECONDS) -> list[Clip]:
         """A clip for each prompt, at its own frame rate on the default skeleton. The same seed gives the same bytes."""
         ...
 

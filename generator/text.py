@@ -15,6 +15,8 @@ from morphloop.base.opening import read_utf8
 
 MAX_BYTES = 64 << 20
 """Largest tokenizer file that is read: 64 MiB."""
+TEXT_SIZE = 512
+"""Ids of a tokenizer that is trained here, unless somebody asks for another number."""
 
 
 class TextTokenizer:
@@ -24,7 +26,7 @@ class TextTokenizer:
         self._tokenizer = tokenizer
 
     @classmethod
-    def train(cls, captions: Iterable[str], size: int = 512) -> TextTokenizer:
+    def train(cls, captions: Iterable[str], size: int = TEXT_SIZE) -> TextTokenizer:
         """Byte pairs of the captions; `size` ids at most, 256 of them the bytes."""
         tokenizer = Tokenizer(models.BPE())
         tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase(), normalizers.Strip()])

@@ -77,7 +77,7 @@ THINNED = 0.3
 """Share of prompts in training that lose tokens."""
 TOKEN_DROP = 0.2
 """Share of the tokens that these lose."""
-LANGUAGE_BUDGET = Budget(steps=6000, minutes=None, batch=32, learning_rate=1.5e-3)
+LANGUAGE_BUDGET = Budget(steps=3000, minutes=None, batch=32, learning_rate=1.5e-3)
 
 
 CODE = ("motion", "generator")

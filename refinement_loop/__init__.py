@@ -6,7 +6,7 @@ from morphloop.base.on_demand import names_of
 
 if TYPE_CHECKING:
     from .ancestry import Ancestor, lineage
-    from .config import LoopConfig, read_config
+    from .config import LoopConfig, LoopRules, read_config
     from .guard import compare_generators
     from .guard_samples import HeldOut
     from .links import run_faults
@@ -25,7 +25,7 @@ else:
         __name__,
         {
             "ancestry": ("Ancestor", "lineage"),
-            "config": ("LoopConfig", "read_config"),
+            "config": ("LoopConfig", "LoopRules", "read_config"),
             "guard": ("compare_generators",),
             "guard_samples": ("HeldOut",),
             "links": ("run_faults",),
@@ -60,6 +60,7 @@ __all__ = [
     "Finished",
     "HeldOut",
     "LoopConfig",
+    "LoopRules",
     "ProjectFolder",
     "RoundResult",
     "SelectionConfig",

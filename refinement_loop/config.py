@@ -10,10 +10,12 @@ from morphloop.base.opening import read_json
 from morphloop.base.threads import THREADS
 from morphloop.base.typed import from_dict
 from morphloop.generator import FinetuneConfig
+from morphloop.generator.protocol import SECONDS
 from morphloop.imitator import ProjectionConfig
 from morphloop.imitator.demonstrations.update import DEMONSTRATIONS, UPDATES
 from morphloop.imitator.projection.rescue import RescueConfig
 
+from .guard import FULL_PROMPTS, FULL_SAMPLES
 from .selection import SelectionConfig
 from .status import CONFIG, MAX_ROUNDS
 
@@ -32,57 +34,71 @@ RANGES = (
 """Least and largest of each number of a run."""
 
 
-@dataclass(frozen=True)
-class LoopConfig:
-    """What a run is made of. Paths are absolute, so that a run can be resumed from anywhere.
+@dataclass(frozen=True, kw_only=True)
+class LoopRules:
+    """How a run goes, whatever it begins with."""
 
-    generator: folder of weights of our own generator; clips, fps: instead of it a folder of somebody else's outputs
-    and the frame rate of files that cannot tell theirs; prompts: what to generate, in order; seconds: shortest and
-    longest motion of a clip; policy: file of the imitator, None to project by the refiner alone;
-    rounds: how many; seed: of everything;
-    imitate_updates: updates of the policy a round, 0 for none; imitate_demonstrations: clips of a round that the expert
-    shows at most; imitate_budget_s: seconds after which its update is cut short, None for never: such a round says so
-    in its report and does not repeat to the byte;
-    finetune: budget, rates and replay share of the fine-tuning (its seed is the round's);
-    guard_prompts: held-out prompts on which a tuned generator is compared with the one before and the first, 0 for no
-    comparison; guard_samples: samples of each, at least 2, since one tells nothing of diversity;
-    threads: of torch and BLAS inside every stage: another number gives other last bits.
-    """
-
-    generator: str | None = None
-    clips: str | None = None
     fps: float | None = None
-    prompts: tuple[str, ...] = ()
-    seconds: tuple[float, float] = (3.0, 4.0)
-    policy: str | None = None
+    """Frame rate of files that cannot tell theirs (HumanML3D joints: 20)."""
     rounds: int = 1
+    """How many rounds."""
     seed: int = 0
+    """Seed of everything."""
+    seconds: tuple[float, float] = SECONDS
+    """Shortest and longest motion of a generated clip."""
     imitate_updates: int = UPDATES
+    """Updates of the policy in each round; 0 leaves it as it is. With its demonstrations 90 s on two cores."""
     imitate_demonstrations: int = DEMONSTRATIONS
+    """Clips of a round that the expert demonstrates to the policy, at most."""
     imitate_budget_s: float | None = None
-    finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
-    guard_prompts: int = 256
-    guard_samples: int = 4
+    """Seconds after which the policy's update is cut short; a round that it ends says so and does not repeat to the
+    byte. 0 leaves the policy as it is."""
+    guard_prompts: int = FULL_PROMPTS
+    """Held-out prompts on which the tuned generator is compared with the first one and with the one before; 256 with 4
+    samples each are enough for the intervals to decide, with fewer the report says what decided; 0 keeps it unseen."""
+    guard_samples: int = FULL_SAMPLES
+    """Samples of each, at least 2, since one tells nothing of diversity."""
     threads: int = THREADS
-    selection: SelectionConfig = field(default_factory=SelectionConfig)
+    """Threads of torch and BLAS inside every stage; another number gives other bytes."""
+    finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
+    """Budget and rates of the fine-tuning. Its seed is the round's."""
     projection: ProjectionConfig = field(default_factory=ProjectionConfig)
+    """How clips are tracked: policy, reference preprocessing and iLQR."""
+    selection: SelectionConfig = field(default_factory=SelectionConfig)
+    """What a clip must be to be accepted."""
     rescue: RescueConfig = field(default_factory=RescueConfig)
+    """What is kept of a clip that is rejected; it is shown, and nobody learns from it."""
 
     def __post_init__(self) -> None:
+        for name, low, high in RANGES:
+            value = getattr(self, name)
+            if value is not None and not low <= value <= high:
+                raise MotionError(f"loop: {name} is {value}, expected {low} to {high}")
+        if not 0 < self.seconds[0] <= self.seconds[1]:
+            raise MotionError(f"loop: seconds are {self.seconds}, expected shortest and longest, both over 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoopConfig(LoopRules):
+    """What a run is made of. Paths are absolute, so that a run can be resumed from anywhere."""
+
+    generator: str | None = None
+    """Folder of weights of our own generator."""
+    clips: str | None = None
+    """Instead of it a folder of somebody else's outputs."""
+    prompts: tuple[str, ...] = ()
+    """What to generate, in order."""
+    policy: str | None = None
+    """File of the imitator, None to project by the refiner alone."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         if (self.generator is None) == (self.clips is None):
             raise MotionError("loop: expected either a generator or a folder of clips, and not both")
         if self.generator is not None and not self.prompts:
             raise MotionError("loop: no prompts, expected at least one")
         if len(self.prompts) > MAX_PROMPTS:
             raise MotionError(f"loop: {len(self.prompts)} prompts, expected at most {MAX_PROMPTS}")
-        for name, low, high in RANGES:
-            value = getattr(self, name)
-            if value is not None and not low <= value <= high:
-                raise MotionError(f"loop: {name} is {value}, expected {low} to {high}")
-        if not 0 <= self.finetune.replay_share < 1:
-            raise MotionError(f"loop: replay share is {self.finetune.replay_share}, expected at least 0 and under 1")
-        if not 0 < self.seconds[0] <= self.seconds[1]:
-            raise MotionError(f"loop: seconds are {self.seconds}, expected shortest and longest, both over 0")
 
 
 def write_config(run: Path, config: LoopConfig) -> None:

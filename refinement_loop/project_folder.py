@@ -43,6 +43,8 @@ from .timing import append_timing
 
 FOLDERS = (SOURCES, REFERENCES, CLIPS, ROLLOUTS, RECORDS)
 """What projecting writes into its folder."""
+RULES, MADE_WITH = ("projection", "selection", "rescue"), "made_with"
+"""Parts of the settings that a folder's clips were made by."""
 
 
 @dataclass(frozen=True)
@@ -97,9 +99,11 @@ class ProjectFolder:
         return [row for clip in clips for row in done.get(clip.name, [])], faults
 
     def settings(self) -> dict[str, Any]:
-        """Everything but the input that a result depends on, as plain JSON values."""
+        """Everything but the input that a result depends on, as plain JSON values: the rules, and under `made_with`
+        what they were applied with."""
         made = self._basis({})
-        return made["config"] | {"code": made["code"], "versions": made["versions"]}
+        rules = {name: made["config"].pop(name) for name in RULES}
+        return rules | {MADE_WITH: made["config"] | {"code": made["code"], "versions": made["versions"]}}
 
     def _basis(self, inputs: Mapping[str, Any]) -> Basis:
         settings = {

@@ -25,6 +25,7 @@ from morphloop.sim import Body, Certificate, certify, default_body
 
 from .config import read_config
 from .links import run_faults
+from .project_folder import MADE_WITH, RULES
 from .records import (
     CLIPS,
     RECORDS,
@@ -122,8 +123,11 @@ def _built_in(stored: str) -> Body:
 
 
 def _verify_project(path: Path, settings: Mapping[str, Any], body: Body | None, tick: Tick) -> Checked:
+    if MADE_WITH in settings:  # before that, everything stood side by side and nothing besides
+        settings = {name: settings.get(name) for name in (*RULES, MADE_WITH)}
     try:
-        selection, stored = SelectionConfig(**settings["selection"]), str(settings["body"])
+        selection = SelectionConfig(**settings["selection"])
+        stored = str(settings.get(MADE_WITH, settings)["body"])
     except (KeyError, TypeError):
         raise MotionError(f"{path / CONFIG}: not the settings of `project`, expected selection and body") from None
     body = body or _built_in(stored)

@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from dataclasses import MISSING, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -17,13 +17,12 @@ from morphloop.cli import COMMANDS, main
 from morphloop.cli.config import overlay, take_config
 from morphloop.cli.console import guarded
 from morphloop.cli.demo import DEMO_PROMPTS
-from morphloop.cli.loop import LoopRun
 from morphloop.envs import prepare
 from morphloop.imitator import Projection
 from morphloop.metrics import track_errors
 from morphloop.metrics.report.names import distinct
 from morphloop.motion import load_rollout, make_corpus, read_manifest, save_clip
-from morphloop.refinement_loop import LoopConfig, project_folder, read_prompts, report
+from morphloop.refinement_loop import project_folder, read_prompts, report
 from morphloop.sim import Recorder, certify, default_body
 
 
@@ -376,17 +375,6 @@ def test_config_flag_needs_a_file():
     assert take_config(["a", "--config", "f", "b"]) == (["a", "b"], Path("f"))
     with pytest.raises(MotionError, match="no file given"):
         take_config(["--config"])
-
-
-def test_flags_of_loop_run_have_the_defaults_of_the_run_config():
-    flags = {f.name: f.default for f in fields(LoopRun) if f.default is not MISSING}
-    config = LoopConfig(clips="x")
-    for name in ("rounds", "seed", "seconds", "imitate_budget_s", "guard_prompts", "threads"):
-        assert flags[name] == getattr(config, name)
-    for name in ("imitate_updates", "imitate_demonstrations"):
-        assert flags[name] == getattr(config, name)
-    assert flags["finetune_steps"] == config.finetune.steps
-    assert flags["replay_share"] == config.finetune.replay_share
 
 
 def test_prompts_skip_comments_and_empty_lines(tmp_path):

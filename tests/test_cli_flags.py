@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from morphloop.cli import COMMANDS, doctor, main
+from morphloop.cli import COMMANDS, OnDemand, doctor, main
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -22,7 +22,7 @@ def leaves(node, words=()):
         if isinstance(below, dict):
             yield from leaves(below, (*words, word))
         else:
-            yield (*words, word), below
+            yield (*words, word), below.load() if isinstance(below, OnDemand) else below
 
 
 LEAVES = dict(leaves(COMMANDS))

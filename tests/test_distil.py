@@ -367,7 +367,7 @@ def test_a_warm_start_that_a_time_limit_ends_says_so(body: Body, walk: Clip, tmp
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        ({"start": Path("p.safetensors"), "tape_minutes": 1.0}, "no such policy file"),
+        ({"start": "p.safetensors", "tape_minutes": 1.0}, "no such policy file"),
         ({"minutes": 0.0}, "nothing to do"),
         ({"steps": 0}, "nothing to do"),
     ],

@@ -295,10 +295,10 @@ def test_generate_command_refuses(model: MotionLLM, outputs: Path, tmp_path: Pat
 
 
 def test_training_commands(tmp_path: Path) -> None:
-    source = TrainingData(clips=6, spoilt=0.5)
-    small = TrainTokenizer(tmp_path / "tok", source, streams=2, codebook=16, width=16, steps=2, batch=2)
+    source, budget = TrainingData(clips=6, spoilt=0.5), Budget(steps=2, minutes=None, batch=2, learning_rate=1e-3)
+    small = TrainTokenizer(tmp_path / "tok", source, TokenizerConfig(streams=2, codebook=16, width=16), budget)
     assert small.run() == 0
-    train = TrainGenerator(tmp_path / "tok", tmp_path / "llm", source, steps=2, batch=2)
+    train = TrainGenerator(tmp_path / "tok", tmp_path / "llm", source, budget=budget)
     assert train.run() == 0
     generator = load_generator(tmp_path / "llm")
     assert len(generator.generate([PROMPTS[0]], 0)) == 1

@@ -17,7 +17,7 @@ from morphloop.cli.project import Project
 from morphloop.cli.train_imitator import TrainImitator
 from morphloop.envs import TaskConfig, TrackingEnv, prepare
 from morphloop.envs.reference import lowest_height
-from morphloop.imitator import load_policy, new_policy
+from morphloop.imitator import ProjectionConfig, load_policy, new_policy
 from morphloop.motion import DEFAULT_SKELETON, Clip, make_corpus
 from morphloop.motion.files import load_clip, read_manifest, save_clip
 from morphloop.motion.skeleton import SMPL_PARENTS, Y_UP_TO_Z_UP
@@ -194,11 +194,12 @@ def test_a_policy_for_another_body_is_refused_by_both_names(tall: ShapedBody, tm
 
 def test_a_policy_is_trained_for_it_and_projects_on_it(file: Path, tall: ShapedBody, clips: dict[str, Clip], tmp_path):
     run, source, out = tmp_path / "run", tmp_path / "squat.npz", tmp_path / "out"
-    train = TrainImitator(out=run, body=str(file), clips=2, held_out=1, envs=4, steps=1, vary=True)
+    train = TrainImitator(out=run, body=str(file), clips=2, held_out=1, envs=4, steps=1, vary_bodies=True)
     assert train.run() == 0
     assert load_policy(run / "policy.safetensors", tall).spec.body_hash == tall.hash
     save_clip(source, replace(clips["squat"].slice(0, 40), name="squat"))
-    project = Project((source,), out, body=str(file), policy=str(run / "policy.safetensors"), projector="policy")
+    policy = str(run / "policy.safetensors")
+    project = Project((source,), out, body=str(file), policy=policy, projection=ProjectionConfig("policy"))
     assert project.run() == 0
     (row,) = read_manifest(out)
     assert row["verdict"] == "accepted"

@@ -40,8 +40,8 @@ SMOOTHING = 0.05
 class DistilConfig:
     """How a policy learns from demonstrations."""
 
-    updates: int = 400
-    """How many; the learning rate falls from the first to the last."""
+    updates: int = 60
+    """How many, half an hour on two cores; the learning rate falls from the first to the last."""
     envs: int = 256
     """Bodies that are driven at once."""
     steps: int = 60

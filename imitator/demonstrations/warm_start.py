@@ -26,7 +26,7 @@ from morphloop.motion import Clip
 from morphloop.sim import Body
 
 from ..projection.rollouts import rollouts_in_batches
-from ..training.policy import Policy, load_policy, new_policy
+from ..training.policy import WIDTHS, Policy, load_policy, new_policy
 from ..training.references import make_references
 from .demonstrations import (
     Demonstration,
@@ -67,7 +67,7 @@ class WarmStartConfig:
     """The same of distillation, whose budget is `DistilConfig.updates`."""
     variations: float = 1.0
     """Variations of clips, for each clip."""
-    hidden: tuple[int, ...] = (384, 256)
+    hidden: tuple[int, ...] = WIDTHS
     """Widths of the policy's layers."""
     seed: int = 0
     workers: int | None = None

@@ -28,6 +28,8 @@ SCHEMA = 2
 OBSERVATION_CLIP = 8.0
 """Normalised observations are cut here, standard deviations."""
 
+WIDTHS = (384, 256)
+"""Of a policy's layers, unless somebody asks for others."""
 HIDDEN = 1e9
 """Spread in the normaliser of a number that the network is not to see."""
 
@@ -126,7 +128,7 @@ class Policy(nn.Module):
 
 
 @own_streams()
-def new_policy(body: Body, hidden: Sequence[int] = (384, 256), seed: int = 0) -> Policy:
+def new_policy(body: Body, hidden: Sequence[int] = WIDTHS, seed: int = 0) -> Policy:
     """An untrained policy for a body whose first action is none: the last layer starts near zero."""
     torch.manual_seed(seed)
     spec = PolicySpec(

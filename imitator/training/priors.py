@@ -53,6 +53,7 @@ class PriorConfig:
     """What is rewarded beside tracking, and how it is learned."""
 
     kind: PriorKind = "none"
+    """Morph's motion VAE, AMP's discriminator, or none."""
     weight: float = 0.5
     """Largest reward is half of it with `vae`, all of it with `adversarial`; tracking gives at most 1."""
     temperature: float = 1.0

@@ -31,7 +31,7 @@ from morphloop.sim.physics.backends import Backend, make_physics
 from ..demonstrations.update import evaluate_policy
 from .checkpoint import CHECKPOINT_FILE, Checkpoint, clear_leftovers, load_checkpoint, save_checkpoint
 from .log import WEIGHTS_FILE, TrainingLog, hardest_segments
-from .policy import Policy, load_policy, new_policy
+from .policy import WIDTHS, Policy, load_policy, new_policy
 from .ppo import PpoConfig, RslConfig, Sb3Trainer, fit_normaliser, observed_spread
 from .priors import PriorConfig, make_prior
 from .references import FEW, make_references
@@ -50,30 +50,35 @@ class ImitatorConfig:
     """How an imitator is trained."""
 
     envs: int = 256
-    """Parallel environments, of every process."""
+    """Parallel environments; of every process under torchrun."""
     steps: int = 20_000_000
-    """Control steps, those before a restart included."""
+    """Control steps of PPO, those before a restart included: about an hour on two cores; 0 for no PPO."""
     limit_s: float | None = None
-    """Seconds after which it is cut short, evaluations and those before a restart included; None for never."""
+    """Seconds after which it is cut short, evaluations and those before a restart included; none for never."""
     seed: int = 0
-    checkpoint_s: float = 120.0
+    """Of the weights, the starts, the exploration noise, the generated clips and the variations."""
+    checkpoint_s: float = 300.0
     """Seconds between checkpoints, each with an evaluation."""
     start: str | None = None
-    """Policy file to start from, a cloned one say."""
+    """Policy file to start from, a distilled one say."""
     reveal: bool = False
-    """Let that policy see what its normaliser hides, as a distilled one's does."""
-    hidden: tuple[int, ...] = (384, 256)
+    """Let PPO use all of the observation where the policy it starts from was distilled from a part of it."""
+    hidden: tuple[int, ...] = WIDTHS
     """Widths of a new policy's layers."""
     trainer: TrainerKind = "sb3"
     """sb3 on the CPU, rsl on CUDA."""
     backend: Backend = "cpu"
-    """Of the physics."""
+    """Physics: cpu is MuJoCo in double precision, warp is MuJoCo Warp."""
     device: str | None = None
-    """Of backend `warp`; the process's own GPU if None."""
+    """Of backend warp: cuda:0 and so on, or cpu; the process's own GPU if not given."""
     ppo: PpoConfig = field(default_factory=PpoConfig)
+    """Options of trainer sb3."""
     rsl: RslConfig = field(default_factory=RslConfig)
+    """Options of trainer rsl."""
     task: TaskConfig = field(default_factory=lambda: TaskConfig(push=0.15))
+    """The tracking task."""
     prior: PriorConfig = field(default_factory=PriorConfig)
+    """Reward for moving as the clips do. Its seed is the training's."""
     conditioning: ConditioningConfig = PREPROCESSING
     """What is done to the clips before they are tracked, as in projection."""
     vary: Variation = field(default_factory=Variation)

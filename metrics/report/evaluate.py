@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 from morphloop import __version__
 from morphloop.base import MotionError, write_atomic
@@ -42,18 +42,18 @@ FEW_FILES = 8
 class EvaluateConfig:
     """How a batch is measured."""
 
-    ground: str = "as-is"
-    """Where the ground is: as-is, lowest or robust."""
+    ground: Literal["as-is", "lowest", "robust"] = "as-is"
+    """Where the ground is: z = 0 of the file, the clip's lowest point, or a low percentile of it."""
     fps: float | None = None
     """Frame rate of files that cannot tell theirs."""
     body: str | None = None
-    """Body to measure on; the default body if None."""
+    """Body to measure on: a robot's MJCF or a SMPL model file; the built-in SMPL body if left out."""
     reference: Path | None = None
-    """Folder of references; each clip is compared with the one of its file name."""
+    """Folder of references; each clip is compared with the one of its file name, which is its `before`."""
     wrench: bool = True
-    """Whether the residual wrench is measured."""
+    """Measure the residual wrench, which takes half of the time."""
     workers: int | None = None
-    """Worker processes; None for one a core (none for up to `FEW_FILES` files), 0 for none."""
+    """Worker processes; one a core if left out (a handful of files: none), 0 for none."""
 
 
 @dataclass

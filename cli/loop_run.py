@@ -1,0 +1,67 @@
+"""`morphloop loop run`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+import tyro
+
+from morphloop.base import MotionError
+from morphloop.refinement_loop import LoopConfig, LoopRules, read_prompts, start_run
+
+from .console import SHIPPED_GENERATOR, policy_file, progress_bars, shipped, writable_folder
+from .loop import finish
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoopRun(LoopRules):
+    """Run the loop: generate, imitate, project, measure, select, fine-tune, round after round.
+
+    Exit code 1 if no clip at all was accepted, 2 if a file of --clips could not be read; the others are done. The run's
+    config.json can be handed back with --config.
+    """
+
+    out: Path
+    """Folder of the run."""
+    prompts: Annotated[Path | tuple[str, ...], tyro.conf.arg(metavar="FILE")] = ()
+    """Text file with one prompt a line; in a file of --config also the prompts themselves. Required unless --clips is
+    given."""
+    generator: Path | None = None
+    """Folder of generator weights; the shipped one if left out."""
+    clips: Path | None = None
+    """Instead of a generator: a folder of another model's outputs. They are projected, measured and selected."""
+    policy: str | None = "shipped"
+    """File of the imitator, `shipped`, or `none` to project by the refiner alone."""
+    json: Path | None = None
+    """Write the counts of every round here."""
+
+    SHORT: ClassVar[dict[str, str]] = {
+        "finetune_steps": "finetune.steps",
+        "replay_share": "finetune.replay_share",
+        "rescue": "rescue.keep",
+    }
+
+    def run(self) -> int:
+        config = self.config()
+        writable_folder(self.out)
+        with progress_bars() as watch:
+            rounds = start_run(self.out, config, watch)
+        return finish(self.out, rounds, self.json)
+
+    def config(self) -> LoopConfig:
+        """The run that is asked for, with its prompts read and its paths absolute."""
+        if self.clips is None and not self.prompts:
+            raise MotionError("loop run: expected --prompts FILE for a generator, or --clips DIR")
+        if self.finetune.seed:
+            raise MotionError("--finetune.seed: is the round's, give --seed")
+        weights = None if self.clips is not None else (self.generator or shipped(SHIPPED_GENERATOR)).resolve()
+        policy = None if self.policy is None else policy_file(self.policy)
+        return LoopConfig(
+            generator=None if weights is None else str(weights),
+            clips=None if self.clips is None else str(self.clips.resolve()),
+            prompts=read_prompts(self.prompts) if isinstance(self.prompts, Path) else self.prompts,
+            policy=None if policy is None else str(policy),
+            **{field.name: getattr(self, field.name) for field in fields(LoopRules)},
+        )
