@@ -4,6 +4,7 @@
 import gymnasium
 
 from .balance import Balance, BalanceGains, default_gains
+from .observer import Observer, action_scale, feedback_entries, observation_layout, observation_size
 from .reference import (
     PREPROCESSING,
     MotionLibrary,
@@ -18,16 +19,7 @@ from .reference import (
 from .rewards import RewardConfig
 from .simulation import Law, Simulation, base_targets, follow
 from .terminations import EVALUATION_DISTANCE
-from .tracking import (
-    Observer,
-    StepResult,
-    TaskConfig,
-    TrackingEnv,
-    action_scale,
-    feedback_entries,
-    observation_layout,
-    observation_size,
-)
+from .tracking import StepResult, TaskConfig, TrackingEnv
 
 __all__ = [
     "EVALUATION_DISTANCE",

@@ -20,8 +20,9 @@ from morphloop.motion import Clip, make_corpus
 from morphloop.sim import CONTROL_HZ, Body, default_body
 from morphloop.sim.drawing.figure import Camera, draw_figure, make_scene
 
+from .observer import ACTION_LIMIT, observation_size
 from .reference import prepare
-from .tracking import ACTION_LIMIT, TaskConfig, TrackingEnv, observation_size
+from .tracking import TaskConfig, TrackingEnv
 
 DEFAULT_ACTIONS = ("walk", "walk_backward", "side_step", "idle")
 """Actions of the built-in corpus that an environment without clips of its own tracks, one clip each."""

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from stable_baselines3.common.vec_env import VecEnv
 
-from .tracking import ACTION_LIMIT, StepResult, TrackingEnv
+from .observer import ACTION_LIMIT
+from .tracking import StepResult, TrackingEnv
 
 
 class TrackingVecEnv(VecEnv):

@@ -8,18 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from morphloop.sim import JointState, Physics
 
+from .observer import Observer
 from .playback import Playback
 from .terminations import failed, mean_distance
-
-if TYPE_CHECKING:
-    from .tracking import Observer
 
 BLOCK = 32
 """Rows that torch's matrix products treat alike: in whole blocks of them a row's result does not depend on its

@@ -1,8 +1,8 @@
 """The tracking task: N bodies follow N clips, all tensors, no loop over environments.
 
-Design section 6; the reward, the power price and the 0.5 m rule are Morph's and PHC's. Departures: actions are offsets
-on servo targets that already follow the clip and keep the balance (`reference.servo_targets`, `balance`), and loaded
-feet that slide cost.
+The reward, the cost of power and the 0.5 m rule are Morph's (arXiv 2411.14951) and PHC's. Departures: actions are
+offsets on PD targets that already follow the clip and keep the balance (`Observer.base`), and loaded feet that slide
+cost.
 """
 
 from __future__ import annotations
@@ -15,18 +15,17 @@ import torch
 
 from morphloop.base import MotionError
 from morphloop.motion import Clip
-from morphloop.sim import Body, CpuPhysics, JointState, Kinematics, Physics, Servos
+from morphloop.sim import Body, CpuPhysics, JointState, Physics, Servos
 
-from . import observations, rewards
-from .balance import Balance
+from . import rewards
+from .observer import Observer, observation_size
 from .playback import Playback
-from .reference import MotionLibrary, Reference, build_library
+from .reference import Reference, build_library
 from .rewards import RewardConfig
 from .sampling import FLOOR, StartSampler
 from .simulation import Simulation
 from .terminations import TRAINING_DISTANCE, mean_distance
 
-ACTION_LIMIT = 3.0
 MAX_SPEED = 4.0
 
 PriorReward = Callable[[JointState, JointState], torch.Tensor]
@@ -39,7 +38,7 @@ class TaskConfig:
 
     reward: RewardConfig = field(default_factory=RewardConfig)
     termination_distance: float = TRAINING_DISTANCE
-    """Mean joint distance at which an episode is lost, metres."""
+    """Mean joint distance at which an episode is terminated, metres."""
     max_steps: int = 300
     """Longest episode, control steps (10 s)."""
     random_start: bool = True
@@ -63,8 +62,8 @@ class TaskConfig:
 class StepResult:
     """One control step of N environments.
 
-    obs: (N, D) after resets; reward: (N,); terminated: (N,) lost or diverged; truncated: (N,) clip or time at its end;
-    final_obs: (N, D) before resets, no rows where nobody wants them; error: (N,) mean joint distance, metres;
+    obs: (N, D) after resets; reward: (N,); terminated: (N,) failed or diverged; truncated: (N,) clip or time at its
+    end; final_obs: (N, D) before resets, no rows where nobody wants them; error: (N,) mean joint distance, metres;
     slide: (N,) m/s of loaded feet, summed
     """
 
@@ -84,120 +83,6 @@ class MaskedPhysics(Protocol):
     def set_where(self, which: torch.Tensor, qpos: torch.Tensor, qvel: torch.Tensor) -> None:
         """Put environments `which` (N,) bool into their rows of qpos (N, nq), qvel (N, nv)."""
         ...
-
-
-def action_scale(body: Body) -> torch.Tensor:
-    """(nu,) radians an action of one asks for, in actuator order."""
-    return torch.tensor([dof.action_scale for dof in body.dofs])
-
-
-def observation_size(body: Body) -> int:
-    """D, numbers in an observation of this task."""
-    preview = 3 * len(body.preview) * len(observations.FUTURE_STEPS)
-    steps = 2 * (1 + len(observations.FUTURE_STEPS))
-    return _own_size(body) + 15 * body.skeleton.num_joints + preview + steps
-
-
-def _own_size(body: Body) -> int:
-    """Numbers of proprioception, which an observation begins with."""
-    joints = body.skeleton.num_joints
-    return 1 + 3 * (joints - 1) + 6 * joints + 6 + int(body.model.nu) + 2
-
-
-def observation_layout(body: Body) -> str:
-    """What stands where in an observation, in words; a policy is of use where it reads what it was taught on."""
-    ahead = ", ".join(map(str, observations.FUTURE_STEPS))
-    return (
-        "root height, joint positions and 6-D rotations, root velocity and spin, joint velocities, load on the feet; "
-        "of the next frame less the body: positions, 6-D rotations, velocities, spins; later positions of "
-        f"{', '.join(body.description.preview)} after {ahead} steps; planted feet then"
-    )
-
-
-def feedback_entries(body: Body) -> torch.Tensor:
-    """(D,) bool: the numbers of an observation that say how far the body is from the clip and what stands: root height,
-    load on the feet, the difference to the next frame, planted feet. Left out are absolute pose and preview, by which a
-    network can tell one clip from another."""
-    joints = body.skeleton.num_joints
-    own = _own_size(body)
-    seen = torch.zeros(observation_size(body), dtype=torch.bool)
-    seen[0] = True
-    seen[own - 2 : own + 15 * joints] = True
-    seen[-2 * (1 + len(observations.FUTURE_STEPS)) :] = True
-    return seen
-
-
-class Observer:
-    """Observations and servo targets of bodies against a library: what the task, the projector and cloning share.
-
-    body: the body; library: prepared clips on the device to work on.
-    """
-
-    def __init__(self, body: Body, library: MotionLibrary, device: torch.device | str = "cpu"):
-        self.body, self.library = body, library
-        self.kinematics = Kinematics(body, device)
-        self.balance = Balance(body, device)
-        self.scale = action_scale(body).to(device)
-        self.preview_joints = torch.as_tensor(body.preview, device=device)
-        self.ahead = torch.tensor(observations.FUTURE_STEPS, device=device)
-        self.dof_ids = self.kinematics.coordinates.servo_dofs
-        model = body.model
-        lead = -model.actuator_biasprm[:, 2] / model.actuator_gainprm[:, 0]  # seconds
-        self.lead = torch.as_tensor(lead, dtype=torch.float32, device=device)
-        self.feet = torch.as_tensor(body.feet, device=device)
-
-    def reference(self, clip: torch.Tensor, frame: torch.Tensor, play: Playback | None = None) -> JointState:
-        """Reference state of clips (N,) at frames (N,), which need not be whole where `play` tells how they run."""
-        if play is None:
-            return self.library.joints(self.library.rows(clip, frame))
-        return play.joints(self.library, clip, frame)
-
-    def observe(
-        self,
-        state: JointState,
-        qvel: torch.Tensor,
-        foot_force: torch.Tensor,
-        clip: torch.Tensor,
-        frame: torch.Tensor,
-        play: Playback | None = None,
-    ) -> torch.Tensor:
-        """(N, D) observation at reference frame `frame` (N,) of clips (N,)."""
-        frame_b = observations.heading_frame(state)
-        dof_vel = qvel[:, self.dof_ids].to(state.pos.dtype)
-        load = foot_force.to(state.pos.dtype) / self.body.force_unit
-        if play is None:
-            rows = self.library.rows(clip[:, None], frame[:, None] + 1 + self.ahead)
-            future = self.library.state.pos[rows[..., None], self.preview_joints].flatten(1, 2)
-            now, following = self.library.rows(clip, frame + 1), self.reference(clip, frame + 1)
-        else:
-            rows, future = play.preview(self.library, clip, frame, 1 + self.ahead, self.preview_joints)
-            now = self.library.between(clip, frame + play.speed).nearest
-            following = self.reference(clip, frame + play.speed, play)
-        planted = torch.cat([self.library.planted[now], self.library.planted[rows].flatten(1)], dim=1)
-        return torch.cat(
-            [
-                observations.proprioception(state, frame_b, dof_vel, load),
-                observations.tracking_difference(state, frame_b, following),
-                observations.preview(state, frame_b, future),
-                planted.to(state.pos.dtype),
-            ],
-            dim=1,
-        )
-
-    def base(
-        self, state: JointState, clip: torch.Tensor, frame: torch.Tensor, play: Playback | None = None
-    ) -> torch.Tensor:
-        """(N, nu) servo targets of bodies that nobody drives: the clip's next ones, and the balance feedback."""
-        if play is None:
-            rows = self.library.rows(clip, frame + 1)
-            target = self.library.target[rows]
-        else:
-            rows, target = play.target(self.library, clip, frame + play.speed, self.lead)
-        return target + self.balance(state, self.reference(clip, frame, play), self.library.planted[rows])
-
-    def offsets(self, action: torch.Tensor) -> torch.Tensor:
-        """(N, nu) radians that actions (N, nu) add to servo targets."""
-        return self.scale * torch.clamp(action, -ACTION_LIMIT, ACTION_LIMIT)
 
 
 class TrackingEnv(Simulation):

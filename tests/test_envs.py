@@ -25,9 +25,9 @@ from morphloop.envs import (
     rewards,
 )
 from morphloop.envs.gym_adapter import DEFAULT_ACTIONS, TrackingGymEnv, TrackingVectorEnv, default_clips
+from morphloop.envs.observer import ACTION_LIMIT
 from morphloop.envs.reference import generalised_velocity, lowest_height, planted_feet, servo_targets
 from morphloop.envs.sb3_adapter import TrackingVecEnv
-from morphloop.envs.tracking import ACTION_LIMIT
 from morphloop.motion import DEFAULT_SKELETON, Clip, make_corpus
 from morphloop.motion.rotations import (
     quat_angle,

@@ -19,9 +19,9 @@ from morphloop.base import MotionError
 from morphloop.base.random_streams import own_streams
 from morphloop.base.threads import fixed_threads
 from morphloop.envs import Observer, Simulation, feedback_entries, stack
+from morphloop.envs.observer import ACTION_LIMIT
 from morphloop.envs.sampling import outcomes
 from morphloop.envs.terminations import failed
-from morphloop.envs.tracking import ACTION_LIMIT
 from morphloop.sim import CONTROL_HZ, Body, CpuPhysics
 
 from ..training.policy import HIDDEN, Policy
