@@ -5,7 +5,8 @@ from .demonstrations.distil import FURTHER, DistilConfig, distil
 from .demonstrations.update import UpdateConfig, evaluate_policy, update_policy
 from .demonstrations.variations import AugmentConfig, variations
 from .demonstrations.warm_start import WarmStartConfig, warm_start
-from .optimal_control.ilqr import Ilqr, IlqrConfig
+from .optimal_control.config import IlqrConfig
+from .optimal_control.ilqr import Ilqr
 from .projection.project import Projection, ProjectionConfig, project_clips
 from .training.log import Segment, hardest_segments, read_log
 from .training.policy import Policy, load_policy, new_policy

@@ -40,7 +40,7 @@ from morphloop.imitator.demonstrations.demonstrations import load_demonstrations
 from morphloop.imitator.demonstrations.distil import Collector, DemonstrationDeck
 from morphloop.imitator.demonstrations.variations import vary
 from morphloop.imitator.demonstrations.warm_start import failing_first, training_order
-from morphloop.imitator.optimal_control.ilqr import difference
+from morphloop.imitator.optimal_control.cost import difference
 from morphloop.motion import DEFAULT_SKELETON, Clip, make_corpus
 from morphloop.sim import SUBSTEPS, Body, default_body
 

@@ -12,7 +12,9 @@ from scipy.linalg import solve_discrete_are
 
 from morphloop.base import MotionError
 from morphloop.envs import Observer, base_targets, build_library, prepare
-from morphloop.imitator.optimal_control.ilqr import Ilqr, IlqrConfig, difference
+from morphloop.imitator.optimal_control.config import IlqrConfig
+from morphloop.imitator.optimal_control.cost import difference
+from morphloop.imitator.optimal_control.ilqr import Ilqr
 from morphloop.imitator.optimal_control.linear_model import (
     Lineariser,
     LinearModel,

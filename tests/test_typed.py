@@ -124,7 +124,7 @@ def test_a_config_that_is_none_is_refused_in_one_line(tmp_path, text):
     with pytest.raises(MotionError, match=r"config\.json: "):
         read_config(tmp_path)
     (tmp_path / "config.json").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(MotionError, match=r"config\.json: not JSON"):
+    with pytest.raises(MotionError, match=r"config\.json: not a text file in UTF-8"):
         read_config(tmp_path)
 
 

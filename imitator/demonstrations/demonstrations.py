@@ -23,7 +23,8 @@ from morphloop.envs import Reference, base_targets, reference_of, stack
 from morphloop.motion import Clip
 from morphloop.sim import Body, default_body
 
-from ..optimal_control.ilqr import Ilqr, IlqrConfig
+from ..optimal_control.config import IlqrConfig
+from ..optimal_control.ilqr import Ilqr
 from ..optimal_control.many_clips import built_in, packed_reference, unpacked_reference
 
 LAST_STEPS = 12

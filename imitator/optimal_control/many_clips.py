@@ -22,7 +22,8 @@ from morphloop.envs import Reference, stack
 from morphloop.motion import Clip, Rollout
 from morphloop.sim import Body, default_body
 
-from .ilqr import Ilqr, IlqrConfig
+from .config import IlqrConfig
+from .ilqr import Ilqr
 
 ARRAYS = ("qpos", "qvel", "target", "planted")
 """Of a reference, beside its clips."""

@@ -30,7 +30,7 @@ from morphloop.sim import (
     simulator_name,
 )
 
-from ..optimal_control.ilqr import IlqrConfig
+from ..optimal_control.config import IlqrConfig
 from ..optimal_control.many_clips import Tracked, too_large, track_clips
 from ..training.policy import Policy
 from .rollouts import batches, policy_rollouts
