@@ -5,6 +5,7 @@ N environments, J joints; every function returns (N,).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -34,15 +35,33 @@ class RewardConfig:
     angular_velocity_scale: float = 0.1
     """Exponent on the mean squared angular velocity error, s2/rad2."""
     energy: float = 0.0005
-    """Price of a watt of joint power."""
+    """Weight of a watt of joint power."""
     energy_free_steps: int = 3
     """Steps after a reset in which energy is free."""
     slide: float = 0.5
-    """Price of a loaded foot's sliding speed, s/m."""
+    """Weight of a loaded foot's sliding speed, s/m."""
 
 
-def imitation(state: JointState, reference: JointState, config: RewardConfig) -> torch.Tensor:
-    """sum of w exp(-k mean squared error) over position, rotation, velocity and angular velocity (PHC)."""
+@dataclass(frozen=True)
+class Seen:
+    """What a reward term sees of one control step of N environments.
+
+    state, reference: joint states after it; foot_force: (N, 2) newtons; feet: (2, K) joints of the left and right foot;
+    speed, torque: (N, nu) of the servos; steps: (N,) since the start
+    """
+
+    state: JointState
+    reference: JointState
+    foot_force: torch.Tensor
+    feet: torch.Tensor
+    speed: torch.Tensor
+    torque: torch.Tensor
+    steps: torch.Tensor
+
+
+def imitation(seen: Seen, config: RewardConfig) -> torch.Tensor:
+    """Sum of w exp(-k mean squared error) over position, rotation, velocity and angular velocity (PHC)."""
+    state, reference = seen.state, seen.reference
     turn = quat_to_rotvec(quat_mul(quat_conj(state.rot), reference.rot))
 
     def term(weight: float, scale: float, error: torch.Tensor) -> torch.Tensor:
@@ -56,16 +75,26 @@ def imitation(state: JointState, reference: JointState, config: RewardConfig) ->
     )
 
 
-def energy(torque: torch.Tensor, dof_vel: torch.Tensor, steps: torch.Tensor, config: RewardConfig) -> torch.Tensor:
-    """Minus the price of sum |torque x joint velocity| (Morph), nothing in the first steps. torque, dof_vel (N, nu)."""
-    power = (torque * dof_vel).abs().sum(-1)
-    return torch.where(steps > config.energy_free_steps, -config.energy * power, torch.zeros_like(power))
+def energy(seen: Seen, config: RewardConfig) -> torch.Tensor:
+    """Minus the weighted sum |torque x joint velocity| (Morph), nothing in the first steps."""
+    power = (seen.torque * seen.speed).abs().sum(-1)
+    return torch.where(seen.steps > config.energy_free_steps, -config.energy * power, torch.zeros_like(power))
 
 
-def foot_slide(state: JointState, foot_force: torch.Tensor, feet: torch.Tensor, config: RewardConfig) -> torch.Tensor:
-    """Minus the price of the horizontal speed of loaded feet; a foot's slower end counts, so that rolling is free.
+def foot_slide(seen: Seen, config: RewardConfig) -> torch.Tensor:
+    """Minus the weighted horizontal speed of loaded feet; a foot's slower end counts, so that rolling is free."""
+    speed = seen.state.vel[:, seen.feet, :2].norm(dim=-1).amin(-1)
+    return -config.slide * (speed * (seen.foot_force > CONTACT_FORCE)).sum(-1)
 
-    foot_force: (N, 2) newtons; feet: (2, S) joints of the left and the right foot's segments.
-    """
-    speed = state.vel[:, feet, :2].norm(dim=-1).amin(-1)
-    return -config.slide * (speed * (foot_force > CONTACT_FORCE)).sum(-1)
+
+TERMS: dict[str, Callable[[Seen, RewardConfig], torch.Tensor]] = {
+    "imitation": imitation,
+    "slide": foot_slide,
+    "energy": energy,
+}
+"""All terms of the task's own; their sum, in this order, is the reward. A learned prior is handed in by training."""
+
+
+def terms(seen: Seen, config: RewardConfig) -> dict[str, torch.Tensor]:
+    """Each term (N,) by its name."""
+    return {name: term(seen, config) for name, term in TERMS.items()}

@@ -220,14 +220,22 @@ class TrackingEnv(Simulation):
         return qpos, qvel
 
     def _reward(self, before: JointState, reference: JointState) -> tuple[torch.Tensor, torch.Tensor]:
-        config, state, force = self.config.reward, self.state, self.foot_force
+        config = self.config.reward
         speed = self.physics.qvel[:, self.observer.dof_ids].float()
-        slide = rewards.foot_slide(state, force, self.observer.feet, config)
-        total = rewards.imitation(state, reference, config) + slide
-        total = total + rewards.energy(self._torque(speed), speed, self.steps, config)
+        seen = rewards.Seen(
+            state=self.state,
+            reference=reference,
+            foot_force=self.foot_force,
+            feet=self.observer.feet,
+            speed=speed,
+            torque=self._torque(speed),
+            steps=self.steps,
+        )
+        terms = rewards.terms(seen, config)
+        total = sum(terms.values(), torch.zeros_like(terms["slide"]))
         if self.prior is not None:
-            total = total + self.prior(before, state)
-        return total, -slide / config.slide if config.slide else torch.zeros_like(slide)
+            total = total + self.prior(before, self.state)
+        return total, -terms["slide"] / config.slide if config.slide else torch.zeros_like(terms["slide"])
 
     def _torque(self, speed: torch.Tensor) -> torch.Tensor:
         """(N, nu) servo torques at the end of the step, as MuJoCo gives them for joint speeds (N, nu)."""

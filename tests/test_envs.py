@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -228,29 +229,50 @@ def joint_state(joints: int = 4) -> JointState:
     return JointState(zero.clone(), rot, zero.clone(), zero.clone())
 
 
+def seen(**known: Any) -> rewards.Seen:
+    """What two environments show, the rest of it zero."""
+    zero = torch.zeros(2, 2)
+    rest = {"foot_force": zero, "feet": torch.tensor([[0, 1], [2, 3]]), "speed": zero, "torque": zero}
+    rest |= {"state": joint_state(), "reference": joint_state(), "steps": torch.tensor([9, 9])}
+    return rewards.Seen(**(rest | known))
+
+
 def test_imitation_reward_is_one_at_best_and_the_formula_elsewhere():
-    config, reference = RewardConfig(), joint_state()
-    np.testing.assert_allclose(rewards.imitation(reference, reference, config), 1.0, atol=1e-6)
+    config = RewardConfig()
+    np.testing.assert_allclose(rewards.imitation(seen(), config), 1.0, atol=1e-6)
     off = joint_state()
     off.pos[1, :, 0] = 0.1
-    found = rewards.imitation(off, reference, config)
+    found = rewards.imitation(seen(state=off), config)
     np.testing.assert_allclose(found, [1.0, 0.5 * np.exp(-1.0) + 0.5], atol=1e-6)
     fast = joint_state()
     fast.vel[0, 0, 2], fast.ang[0, 0, 2] = 4.0, 2.0
     expected = 0.8 + 0.1 * np.exp(-0.1 * 16 / 4) + 0.1 * np.exp(-0.1 * 4 / 4)
-    np.testing.assert_allclose(rewards.imitation(fast, reference, config)[0], expected, atol=1e-6)
+    np.testing.assert_allclose(rewards.imitation(seen(state=fast), config)[0], expected, atol=1e-6)
 
 
 def test_power_costs_after_the_first_steps_and_only_loaded_feet_pay_for_sliding():
     config = RewardConfig()
     torque, speed = torch.tensor([[10.0, -2.0]] * 2), torch.tensor([[-3.0, 5.0]] * 2)
-    found = rewards.energy(torque, speed, torch.tensor([3, 4]), config)
+    found = rewards.energy(seen(torque=torque, speed=speed, steps=torch.tensor([3, 4])), config)
     np.testing.assert_allclose(found, [0.0, -0.0005 * 40.0], atol=1e-9)
-    state, feet = joint_state(), torch.tensor([[0, 1], [2, 3]])
+    state = joint_state()
     state.vel[:, 0, 0], state.vel[:, 1, 1] = 0.4, 0.3  # left foot slides, its slower end counts
     state.vel[:, 2, 0] = 5.0  # right foot rolls over its toe
-    found = rewards.foot_slide(state, torch.tensor([[500.0, 500.0], [0.0, 500.0]]), feet, config)
+    found = rewards.foot_slide(seen(state=state, foot_force=torch.tensor([[500.0, 500.0], [0.0, 500.0]])), config)
     np.testing.assert_allclose(found, [-0.5 * 0.3, 0.0], atol=1e-6)
+
+
+def test_a_new_term_needs_its_function_and_its_place_in_the_table_alone(body: Body, monkeypatch: pytest.MonkeyPatch):
+    clips = [prepare(still_clip(60), body)]
+
+    def rewarded() -> torch.Tensor:
+        env = TrackingEnv(clips, body, 4, seed=0)
+        env.reset()
+        return env.step(torch.zeros(4, env.action_size)).reward
+
+    plain = rewarded()
+    monkeypatch.setitem(rewards.TERMS, "height", lambda seen, config: seen.state.pos[:, 0, 2])
+    assert (rewarded() > plain + 0.5).all()
 
 
 def test_following_a_still_clip_earns_nearly_all_there_is(body: Body):
