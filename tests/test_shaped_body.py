@@ -22,7 +22,7 @@ from morphloop.motion import DEFAULT_SKELETON, Clip, make_corpus
 from morphloop.motion.files import load_clip, read_manifest, save_clip
 from morphloop.motion.skeleton import SMPL_PARENTS, Y_UP_TO_Z_UP
 from morphloop.sim import Body, ShapedBody, SmplBody, carry, default_body, driven_body, load_body, many_bodies
-from morphloop.sim.bodies.body import body_geoms
+from morphloop.sim.bodies.build import body_geoms
 
 POINTS = 80
 PELVIS = np.array([-0.002, -0.22, 0.03])

@@ -40,7 +40,8 @@ class PolicySpec:
 
     body: name; body_hash: of the compiled model, gains included; joints: actuated joints in action order;
     balance: hash of the balance gains beneath its actions; observation: numbers in an observation; layout: what they
-    are, in words; action: numbers in an action; hidden: widths of the layers
+    are, in words; action: numbers in an action; hidden: widths of the layers; action_scale: radians that each number of
+    an action adds to its PD target, not told in files from before bodies described themselves
     """
 
     body: str
@@ -52,6 +53,7 @@ class PolicySpec:
     action: int
     hidden: tuple[int, ...]
     notes: dict[str, Any] = field(default_factory=dict)
+    action_scale: tuple[float, ...] = ()
 
 
 def mlp(widths: Sequence[int]) -> nn.Sequential:
@@ -111,7 +113,8 @@ class Policy(nn.Module):
 
     def to_bytes(self) -> bytes:
         """The file's bytes; the same policy gives the same bytes."""
-        header = json.dumps({"schema": SCHEMA, **self.spec.__dict__}, sort_keys=True)
+        told = {name: value for name, value in vars(self.spec).items() if name != "action_scale" or value}
+        header = json.dumps({"schema": SCHEMA, **told}, sort_keys=True)
         tensors = {name: value.detach().contiguous() for name, value in sorted(self.state_dict().items())}
         return save(tensors, metadata={"policy": header})
 
@@ -140,6 +143,7 @@ def new_policy(body: Body, hidden: Sequence[int] = WIDTHS, seed: int = 0) -> Pol
         layout=observation_layout(body),
         action=int(body.model.nu),
         hidden=tuple(hidden),
+        action_scale=_scales(body),
     )
     policy = Policy(spec)
     last = policy.actor[-1]
@@ -150,11 +154,16 @@ def new_policy(body: Body, hidden: Sequence[int] = WIDTHS, seed: int = 0) -> Pol
     return policy
 
 
+def _scales(body: Body) -> tuple[float, ...]:
+    return tuple(dof.action_scale for dof in body.dofs)
+
+
 @own_streams()
 def load_policy(path: Path | str, body: Body | None = None) -> Policy:
     """Read a policy file for a body, the default one if None.
 
-    MotionError if the file is damaged, or was made for another body, balance law or observation layout.
+    MotionError if the file is damaged, or was made for another body, balance law, observation layout or scale of
+    actions.
     """
     body = body or default_body()
     tensors, metadata = read_tensors(path, MAX_POLICY, "policy file")
@@ -177,6 +186,8 @@ def load_policy(path: Path | str, body: Body | None = None) -> Policy:
         raise MotionError(
             f"{path}: drives {', '.join(spec.joints)}, body '{body.name}' has {', '.join(body.action_names)}"
         )
+    if spec.action_scale and spec.action_scale != _scales(body):
+        raise MotionError(f"{path}: its actions are scaled otherwise than body '{body.name}' now scales them")
     with torch.device("meta"):
         expected = {name: tuple(value.shape) for name, value in Policy(spec).state_dict().items()}
     check_shapes({name: tuple(value.shape) for name, value in tensors.items()}, expected, path)
@@ -202,6 +213,9 @@ def _parse_spec(header: Any, path: Path | str) -> PolicySpec:
     def width(value: Any) -> bool:
         return isinstance(value, int) and 0 < value <= MAX_WIDTH
 
+    def number(value: Any) -> bool:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+
     def each(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
         return lambda value: isinstance(value, list) and len(value) <= MAX_LAYERS and all(map(check, value))
 
@@ -215,7 +229,9 @@ def _parse_spec(header: Any, path: Path | str) -> PolicySpec:
         "action": (width, f"a number from 1 to {MAX_WIDTH}"),
         "hidden": (each(width), f"a list of numbers from 1 to {MAX_WIDTH}"),
         "notes": (lambda value: isinstance(value, dict), "an object"),
+        "action_scale": (each(number), "a list of numbers"),
     }
+    header = {"action_scale": []} | header
     for name, (check, what) in expected.items():
         if not check(header.get(name)):
             raise MotionError(f"{path}: policy header has {name} = {str(header.get(name))[:60]}, expected {what}")
@@ -229,4 +245,5 @@ def _parse_spec(header: Any, path: Path | str) -> PolicySpec:
         action=header["action"],
         hidden=tuple(header["hidden"]),
         notes=header["notes"],
+        action_scale=tuple(header["action_scale"]),
     )
