@@ -313,7 +313,7 @@ def test_a_policy_is_trained_kept_and_refused_for_another_body(body: DrivenRobot
     kept = load_policy(path, body)
     assert kept.hash == policy.hash
     assert kept.spec.joints == body.servo_names
-    calmer = replace(described(), dofs=described().dofs | {"waist": Dof(0.1)})
+    calmer = replace(described(), dofs={**described().dofs, "waist": Dof(0.1)})
     with pytest.raises(MotionError, match="actions are scaled otherwise"):
         load_policy(path, driven(description=calmer))
     with pytest.raises(MotionError, match=r"made for body 'hinges' .* asked to drive 'smpl24'"):
