@@ -34,7 +34,7 @@ QPOS_BOUND, QVEL_BOUND = 1e-5, 2e-3
 """What 99 of 100 states must keep to, largest component of each."""
 GAITS = ("walk", "walk_backward", "jump", "jump_forward", "run", "squat", "kick", "side_step")
 NOISE = 0.1
-"""Radians of noise on the servo targets of a third of the rollouts."""
+"""Radians of noise on the PD targets of a third of the rollouts."""
 PUSH = 2.0
 """Metres a second that another third is pushed sideways, and falls."""
 EVERY = 3

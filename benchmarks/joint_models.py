@@ -46,7 +46,7 @@ def joint_speeds(clip: Clip, body: Body) -> np.ndarray:
 
 
 def targets(clip: Clip, body: Body) -> np.ndarray:
-    """(T, nu) servo targets, led by kd/kp seconds in both models."""
+    """(T, nu) PD targets, led by kd/kp seconds in both models."""
     if body.joints == "ball":
         return servo_targets(clip, body)
     model = body.model

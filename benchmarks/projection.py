@@ -5,7 +5,7 @@ means over clips of success, success_strict, skill, E_mpjpe over all clips and o
 figures before (the untouched input, ground as it is) and after, and wall and processor seconds for a second of motion,
 of one clip after another or of all clips together (`--together`, the throughput). The frozen pose's score stands beside
 them as a control. `--seconds` takes so many seconds of every clip from `--start` on; before figures are of the same
-stretch. `--fixed` takes the ten clips on which the refiner's mechanisms were chosen.
+stretch. `--fixed` takes the ten clips on which the optimiser's mechanisms were chosen.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def mean(values: Sequence[float | None]) -> float | None:
 
 
 def fixed_set(data: Path) -> list[Clip]:
-    """The clips on which the refiner's mechanisms are chosen."""
+    """The clips on which the optimiser's mechanisms are chosen."""
     clips = []
     for name in FIXED:
         clip = replace(to_default(read_motion(data / name)), name=Path(name).stem)

@@ -49,11 +49,11 @@ SHOWN = {
 
 @dataclass(frozen=True)
 class BenchImitator:
-    """Track clips by policy and refiner, and set every figure beside the input's own and those of a frozen pose.
+    """Track clips by the policy and as `project` comes, each figure beside the input's own and those of a frozen pose.
 
     The clips are yours (--clips), or the corpus' test split. Columns: no_network, policy, auto (the policy, then the
-    refiner for what it failed). Run it again on the same folder to go on where it was interrupted. Exit code 1 if a
-    rollout did not replay, 2 if a file of --clips could not be read; the others are done all the same.
+    trajectory optimiser for what it failed). Run it again on the same folder to go on where it was interrupted. Exit
+    code 1 if a rollout did not replay, 2 if a file of --clips could not be read; the others are done all the same.
     """
 
     MOVED: ClassVar[dict[str, str]] = dict.fromkeys(
@@ -64,7 +64,7 @@ class BenchImitator:
     """Flags that this command had once, and what is said to whoever gives one."""
 
     out: Path
-    """Work folder: a row a clip and column (rows.jsonl), imitator.json, and what the refiner made."""
+    """Work folder: a row a clip and column (rows.jsonl), imitator.json, and what the trajectory optimiser made."""
     clips: tuple[Path, ...] = ()
     """Motion files, or folders of them, moving or not, instead of the corpus."""
     fps: float | None = None
@@ -80,7 +80,7 @@ class BenchImitator:
     refiner_seconds: float = BenchConfig.refiner_seconds
     """The same in column auto."""
     workers: int | None = None
-    """Processes of the refiner; one a core if not given, none of its own if 0."""
+    """Processes of the trajectory optimiser; one a core if not given, none of its own if 0."""
     seed: int = 0
     """Of the draw of clips."""
     json: Path | None = None

@@ -133,7 +133,7 @@ def shipped(name: str) -> Path:
 
 
 def policy_file(choice: str) -> Path | None:
-    """What `--policy` names: a file, `shipped`, or `none` for projection by the refiner alone."""
+    """What `--policy` names: a file, `shipped`, or `none` for projection by the trajectory optimiser alone."""
     if choice == "none":
         return None
     if choice == "shipped":

@@ -33,7 +33,7 @@ class LoopRun(LoopRules):
     clips: Path | None = None
     """Instead of a generator: a folder of another model's outputs. They are projected, measured and selected."""
     policy: str | None = "shipped"
-    """File of the imitator, `shipped`, or `none` to project by the refiner alone."""
+    """File of the imitator, `shipped`, or `none` to project by the trajectory optimiser alone."""
     json: Path | None = None
     """Write the counts of every round here."""
 

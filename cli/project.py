@@ -57,9 +57,9 @@ FIGURE, ROOM = 17, 32
 class Project:
     """Track motion in physics and write what the simulator did, with a verdict for every clip.
 
-    The policy goes first, the refiner takes what it failed. Of a clip that is rejected the longest good stretch of a
-    second or more is kept as a clip of its own, NAME_rescued. Run it again to go on where it was interrupted. Exit code
-    1 if every clip was rejected, 2 if a file could not be read; the others are done all the same.
+    The policy goes first, the trajectory optimiser takes what it failed. Of a clip that is rejected the longest good
+    segment of a second or more is kept as a clip of its own, NAME_rescued. Run it again to go on where it was
+    interrupted. Exit code 1 if every clip was rejected, 2 if a file could not be read; the others are done anyway.
     """
 
     paths: Annotated[tuple[Path, ...], tyro.conf.Positional]

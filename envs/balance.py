@@ -120,7 +120,7 @@ class Balance:
         return scaled.flatten(1).clamp(-FEATURE_LIMIT, FEATURE_LIMIT)
 
     def __call__(self, state: JointState, reference: JointState, planted: torch.Tensor) -> torch.Tensor:
-        """(N, nu) radians to add to servo targets.
+        """(N, nu) radians to add to PD targets.
 
         state, reference: of the same moment; planted: (N, 2) bool, which feet the clip means to stand next.
         """

@@ -84,7 +84,7 @@ class ConditioningConfig:
     margin_m: float = 0.02
     """How far inside the soles' edge the zero moment point should stay, metres."""
     shift_price: float = 0.02
-    """Price of the squared shift against the squared distance of the zero moment point from the soles."""
+    """Weight of the squared shift against the squared distance of the zero moment point from the soles."""
 
 
 def condition(clip: Clip, planted: np.ndarray, body: Body, config: ConditioningConfig | None = None) -> Clip:

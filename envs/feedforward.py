@@ -29,7 +29,7 @@ REACH_M = 0.04
 MOMENT_ARM_M = 0.3
 """Metres that weigh an error of moment against one of force."""
 PRICE, PRICE_HEIGHT, PRICE_SPEED = 0.02, 0.2, 0.2
-"""Price of load on a point, on one at `REACH_M`, on one that moves at 1 m/s: low and still points carry first."""
+"""Weight of load on a point, on one at `REACH_M`, on one that moves at 1 m/s: low and still points carry first."""
 EDGES = np.array([[FRICTION, 0, 1], [-FRICTION, 0, 1], [0, FRICTION, 1], [0, -FRICTION, 1]])
 NEWTON_STEPS, HALVINGS = 100, 30
 TOLERANCE = 1e-12

@@ -44,7 +44,7 @@ class Playback:
     def target(
         self, library: MotionLibrary, clip: torch.Tensor, phase: torch.Tensor, lead: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Nearest rows (N,) and servo targets (N, nu), which lead the clip by `lead` (nu,) seconds at its own speed."""
+        """Nearest rows (N,) and PD targets (N, nu), which lead the clip by `lead` (nu,) seconds at its own speed."""
         at = library.between(clip, phase)
         faster = (self.speed - 1.0)[:, None] * lead * at.line(library.qvel)[:, library.coordinates.servo_dofs]
         return at.nearest, at.line(library.target) + faster

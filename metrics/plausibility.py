@@ -43,8 +43,8 @@ def hanging(clear: np.ndarray, com: np.ndarray, fps: float) -> tuple[np.ndarray,
     clear: (T,) height of the lowest point over the ground, metres; com: (T, 3) centre of mass. Returns (T,) bool twice.
 
     Off the ground is over 20 mm. The acceleration at a frame is that of a quadratic fitted to 0.15 s of the centre of
-    mass around it, shifted to lie inside the airborne stretch, at the clip's own rate: the push-off must not leak in.
-    A stretch shorter than 0.15 s, counted from where it crosses 20 mm between frames, or of fewer than three frames
+    mass around it, shifted to lie inside the airborne segment, at the clip's own rate: the push-off must not leak in.
+    A segment shorter than 0.15 s, counted from where it crosses 20 mm between frames, or of fewer than three frames
     cannot be judged.
     """
     airborne = clear > AIRBORNE_M
@@ -62,7 +62,7 @@ def hanging(clear: np.ndarray, com: np.ndarray, fps: float) -> tuple[np.ndarray,
 
 
 def _airtime(clear: np.ndarray, start: int, end: int) -> float:
-    """Length of the stretch of frames start to end - 1 over the threshold, in frames, from crossing to crossing."""
+    """Length of the segment of frames start to end - 1 over the threshold, in frames, from crossing to crossing."""
     length = float(end - 1 - start)
     for outside, inside in ((start - 1, start), (end, end - 1)):
         if 0 <= outside < len(clear):
@@ -74,7 +74,7 @@ def unsupported(clear: np.ndarray, com: np.ndarray | None, fps: float, dense: np
     """Share of the time off the ground without free fall in what can be judged; first arguments as for `hanging`.
 
     dense: (T',) `clear` between the frames too, at a multiple of the rate: it says how long, where a frame of the same
-    stretch says what. A pose at rest and a ballistic jump score 0, a hover 1. None if nothing can be judged, or without
+    segment says what. A pose at rest and a ballistic jump score 0, a hover 1. None if nothing can be judged, or without
     a centre of mass.
     """
     if com is None:

@@ -107,7 +107,7 @@ _ALL = (
         "unsupported_ratio",
         "",
         "share of the time with h over the threshold (joints: each joint's height less its clearance) whose centre of "
-        "mass is not in free fall; airborne stretches too short for the fit are left out",
+        "mass is not in free fall; airborne segments too short for the fit are left out",
         DESIGN,
         thresholds={
             "airborne": _mm(plausibility.AIRBORNE_M),

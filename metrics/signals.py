@@ -134,7 +134,7 @@ def velocity(x: np.ndarray) -> np.ndarray:
 
 
 def runs(mask: np.ndarray) -> list[tuple[int, int]]:
-    """Start and end (exclusive) of each stretch of True in a (T,) mask."""
+    """Start and end (exclusive) of each segment of True in a (T,) mask."""
     edges = np.flatnonzero(np.diff(mask.astype(np.int8), prepend=0, append=0))
     return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 
@@ -146,7 +146,7 @@ def latch(on: np.ndarray, off: np.ndarray) -> np.ndarray:
 
 
 def keep_long(mask: np.ndarray, shortest: int) -> np.ndarray:
-    """(T,) mask without stretches of fewer than `shortest` samples."""
+    """(T,) mask without segments of fewer than `shortest` samples."""
     kept = np.zeros_like(mask)
     for start, end in runs(mask):
         kept[start:end] = end - start >= shortest
@@ -154,7 +154,7 @@ def keep_long(mask: np.ndarray, shortest: int) -> np.ndarray:
 
 
 def shrink(mask: np.ndarray, first: int, last: int) -> np.ndarray:
-    """(T,) mask with the `first` and `last` samples taken off each stretch of True, but not where it meets the mask's
+    """(T,) mask with the `first` and `last` samples taken off each segment of True, but not where it meets the mask's
     end."""
     kept = mask.copy()
     for start, end in runs(mask):

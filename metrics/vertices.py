@@ -122,7 +122,7 @@ def vertex_points(clip: Clip, body: SmplBody) -> VertexPoints:
 
 
 def _blocks(clip: Clip, overlap: int = 0) -> Iterator[Clip]:
-    """The clip in stretches of at most `BLOCK` frames and the `overlap` frames after them."""
+    """The clip in segments of at most `BLOCK` frames and the `overlap` frames after them."""
     for start in range(0, clip.num_frames, BLOCK):
         yield clip.slice(start, start + BLOCK + overlap)
 

@@ -89,7 +89,7 @@ class LoopConfig(LoopRules):
     prompts: tuple[str, ...] = ()
     """What to generate, in order."""
     policy: str | None = None
-    """File of the imitator, None to project by the refiner alone."""
+    """File of the imitator, None to project by the trajectory optimiser alone."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -2,7 +2,7 @@
 
 A clip is finished when its record carries the key of its input, of the config and of the code; the record is written
 last, after every other file of the clip, and each file atomically. What has another key is done anew. Of a clip that is
-rejected the longest good stretch is kept as a clip of its own, which has no text and which nobody learns from.
+rejected the longest good segment is kept as a clip of its own, which has no text and which nobody learns from.
 """
 
 from __future__ import annotations
@@ -174,7 +174,7 @@ class ProjectFolder:
         return row
 
     def _rescued(self, projection: Projection) -> Record | None:
-        """The row of the stretch that was saved of a rejected clip, None if there is none that would be accepted."""
+        """The row of the segment that was saved of a rejected clip, None if there is none that would be accepted."""
         part = rescue(projection, self.body, self.selection.max_slide_mm_s, self.rescue)
         if part is None:
             return None

@@ -65,7 +65,7 @@ def _own_hash(record: Record) -> str:
 
 
 def is_part(record: Record) -> bool:
-    """Whether a record is of a stretch that was rescued of a clip, not of a whole one."""
+    """Whether a record is of a segment that was rescued of a clip, not of a whole one."""
     return "rescued_of" in record
 
 
@@ -171,10 +171,10 @@ def measured(folder: Path, name: str, body: Body | None = None) -> Record:
 
 
 def _asked(reference: Clip, lost: int, body: Body | None) -> dict[str, float | None]:
-    """What a reference asks for around the frame where it was lost: `ASKED` of that stretch."""
+    """What a reference asks for around the frame where it was lost: `ASKED` of that segment."""
     before, after = (round(seconds * reference.fps) for seconds in AROUND_S)
-    stretch = reference.slice(max(0, lost - before), min(reference.num_frames, lost + after))
-    found = finite(measure(stretch, body).values)
+    segment = reference.slice(max(0, lost - before), min(reference.num_frames, lost + after))
+    found = finite(measure(segment, body).values)
     return {name: found[name] for name in ASKED}
 
 

@@ -200,7 +200,7 @@ def _tracking(summary: dict[str, Any]) -> list[tuple[Any, list[Cell]]]:
 
 
 def _by_projector(rows: list[Record], projected: Path) -> list[dict[str, Any]]:
-    """Clips, acceptance and wall time for a second of motion, for policy and refiner apart."""
+    """Clips, acceptance and wall time for a second of motion, for policy and trajectory optimiser apart."""
     timing = read_timing(projected, "clip")
     table = []
     for name in sorted({row["projector"] for row in rows}):

@@ -25,7 +25,7 @@ from morphloop.sim import Body
 from .departure import WINDOW_S, Departure
 
 Outcome = Literal["accepted", "rescued", "rejected"]
-"""What may become of a clip. "rescued" is for stretches cut out of a clip that failed as a whole."""
+"""What may become of a clip. "rescued" is for segments cut out of a clip that failed as a whole."""
 
 FELL = "fell"
 DRIFTED = "drifted"
@@ -70,7 +70,7 @@ class SelectionConfig:
     """Or if the line from its feet to its head ends at a larger angle to the reference's, degrees."""
     max_slide_mm_s: float = 150.0
     """Most mean slide of loaded feet, mm/s; of feet in contact by height where forces are unknown; the same of a
-    stretch that is rescued."""
+    segment that is rescued."""
     max_unsupported_ratio: float = 0.1
     """Largest share of frames off the ground without being in free flight."""
     max_out_of_range_ratio: float = 0.5

@@ -69,7 +69,7 @@ def imitate(
 ) -> dict[str, Any]:
     """Update the policy on this round's clips; the report says how it did on clips held out."""
     if policy is None:
-        return {"skipped": "no policy: the refiner projects every clip"}
+        return {"skipped": "no policy: the trajectory optimiser projects every clip"}
     if 0 in (config.imitate_updates, config.imitate_demonstrations, config.imitate_budget_s):
         return {"skipped": "the budget is 0"}
     if len(clips) < 2:

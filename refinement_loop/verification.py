@@ -290,7 +290,7 @@ def _projected_faults(
 
 
 def _reference_faults(folder: Path, row: Record, source: Clip, reference: Clip, body: Body) -> list[str]:
-    """Whether the reference is the source as physics should see it, of a rescued stretch the whole's at that time."""
+    """Whether the reference is the source as physics should see it, of a rescued segment the whole's at that time."""
     name, wanted = row["name"], prepare(source, body)
     if is_part(row):
         whole, first = (

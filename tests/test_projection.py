@@ -23,7 +23,7 @@ from morphloop.envs.conditioning import ConditioningConfig
 from morphloop.imitator import IlqrConfig, Policy, Projection, ProjectionConfig, new_policy, project_clips
 from morphloop.imitator.projection import project as projecting
 from morphloop.imitator.projection import rollouts
-from morphloop.imitator.projection.rescue import RescueConfig, cut_rollout, longest_stretch, rescue
+from morphloop.imitator.projection.rescue import RescueConfig, cut_rollout, longest_segment, rescue
 from morphloop.imitator.projection.rollouts import policy_rollouts, rollouts_in_batches
 from morphloop.metrics import measure_rollout, track_errors
 from morphloop.motion import (
@@ -241,16 +241,16 @@ def test_a_reference_too_long_to_balance_says_so(body: Body, squat: Clip):
         ("0000", 0, 2, None),
     ],
 )
-def test_the_longest_stretch(good: str, speed: float, shortest: int, expected: tuple[int, int] | None):
+def test_the_longest_segment(good: str, speed: float, shortest: int, expected: tuple[int, int] | None):
     flags = np.array([c == "1" for c in good])
-    assert longest_stretch(flags, np.full((len(good), 2), float(speed)), shortest, 150.0) == expected
+    assert longest_segment(flags, np.full((len(good), 2), float(speed)), shortest, 150.0) == expected
 
 
 def test_a_stretch_leaves_out_what_slides():
     speed = np.full((20, 2), np.nan)
     speed[:, 0] = 10.0
     speed[12:, 0] = 900.0
-    start, stop = longest_stretch(np.ones(20, bool), speed, 5, 150.0) or (0, 0)
+    start, stop = longest_segment(np.ones(20, bool), speed, 5, 150.0) or (0, 0)
     assert (start, stop) == (0, 14), "two fast ticks keep the mean of fourteen under the bound, three of fifteen do not"
     assert np.nanmean(speed[start:stop]) <= 150.0 < np.nanmean(speed[: stop + 1])
 
@@ -293,7 +293,7 @@ def test_a_cut_replays_from_the_state_it_starts_in(body: Body, fallen: Projectio
     assert np.array_equal(part.qpos, fallen.rollout.qpos[10:30])
     whole = replace(part, start=fallen.rollout.start)
     assert not certify(whole, body).passed, "a cut with the start of the whole does not replay"
-    with pytest.raises(MotionError, match="does not replay to tick 10"):
+    with pytest.raises(MotionError, match="does not replay to control step 10"):
         cut_rollout(replace(fallen.rollout, qpos=fallen.rollout.qpos + 1e-9), 10, 30, body)
 
 

@@ -3,7 +3,7 @@
     python benchmarks/imitator/env_speed.py [--envs 256] [--steps 40] [--backend cpu|warp] [--device cuda:0]
         [--json FILE]
 
-`python benchmarks/imitator/run.py --speed` has the same figures beside those of PPO and of the refiner.
+`python benchmarks/imitator/run.py --speed` has the same figures beside those of PPO and of the trajectory optimiser.
 """
 
 from __future__ import annotations

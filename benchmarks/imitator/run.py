@@ -49,12 +49,12 @@ PROGRAM = "python benchmarks/imitator/run.py"
 
 @dataclass(frozen=True)
 class ImitatorBench:
-    """Track four sets of moving clips by policy and refiner, and set every figure beside its aim and the input's own.
+    """Track four sets of moving clips by the policy and as `project` comes, each figure beside its aim and the input's.
 
     A: the corpus' test split; B: ASAP and CMU without props; C: outputs of T2M-GPT, MDM, GMD and OmniControl; D: Bandai
-    Namco's test split. Columns: no_network, policy, auto (the policy, then the refiner for what it failed). Run it
-    again on the same folder to go on where it was interrupted. An aim that is missed is shown and is no failure; exit
-    code 1 if a rollout did not replay.
+    Namco's test split. Columns: no_network, policy, auto (the policy, then the trajectory optimiser for what it failed).
+    Run it again on the same folder to go on where it was interrupted. An aim that is missed is shown and no failure;
+    exit code 1 if a rollout did not replay.
     """
 
     out: Path
@@ -74,7 +74,7 @@ class ImitatorBench:
     refiner_seconds: float = 10.0
     """The same in column auto."""
     workers: int | None = None
-    """Processes of the refiner; one a core if not given, none of its own if 0."""
+    """Processes of the trajectory optimiser; one a core if not given, none of its own if 0."""
     seed: int = 0
     """Of the draw of clips, of the policy that is timed, and of the ablations."""
     ablations: Path | None = None

@@ -1,4 +1,4 @@
-"""How fast the imitator is: environment and PPO over raw physics, the refiner over the clock.
+"""How fast the imitator is: environment and PPO over raw physics, the trajectory optimiser over the clock.
 
 Raw stepping replays the environment's own states and controls, because a body that fell is cheaper to step. Blocks of
 both take turns, so that the load of the machine weighs on both alike.
@@ -37,7 +37,7 @@ ACTION = 0.3
 PACKAGES = {"cpu": "mujoco", "warp": "mujoco-warp"}
 PARTS = {"joints": "joint states", "_reward": "reward", "observe": "observations", "_start": "resets"}
 AIM_CPU, AIM_CUDA, AIM_CUDA_STEPS, AIM_REFINER = 0.8, 0.85, 150_000.0, 6.0
-"""Environment over raw on CPU and on CUDA, environment steps a second there, the refiner's seconds for a
+"""Environment over raw on CPU and on CUDA, environment steps a second there, the optimiser's seconds for a
 second of walking."""
 NO_CUDA = "no CUDA device"
 
@@ -52,7 +52,7 @@ class SpeedConfig:
     updates: int = 2
     """PPO iterations."""
     walks: int = 4
-    """Walking clips that the refiner takes one after another."""
+    """Walking clips that the trajectory optimiser takes one after another."""
     together: int = 32
     """Clips that it takes at once."""
     seconds: float = 3.0
@@ -60,7 +60,7 @@ class SpeedConfig:
     cuda_envs: tuple[int, ...] = (4096, 8192)
     cuda_steps: int = 100
     workers: int | None = None
-    """Processes of the refiner, as `project_clips` has them."""
+    """Processes of the trajectory optimiser, as `project_clips` has them."""
     seed: int = 0
 
 
@@ -227,7 +227,7 @@ def ppo_over_raw(envs: int, updates: int, seed: int = 0) -> dict[str, Any]:
 
 
 def refiner_speed(clips: Sequence[Clip], together: bool, body: Body, workers: int | None = None) -> dict[str, Any]:
-    """Wall seconds of the refiner alone for a second of motion, one clip after another or all at once.
+    """Wall seconds of the trajectory optimiser alone for a second of motion, one clip after another or all at once.
 
     Preparing, replaying and measuring errors are counted in.
     """

@@ -1,9 +1,9 @@
 """The imitator's bench: what becomes of every clip of some sets in physics, a row a clip and column.
 
-Columns: `no_network` (servo targets with balance feedback, nothing learned), `policy` (the policy alone) and `auto`
-(the policy, then the refiner for what it failed); beside them what the input itself scores and what a frozen pose does.
-A row is appended as soon as it is final, so that a bench that was killed goes on. A clip that was lost is measured up
-to where it was lost, and fails; one that could not be prepared fails as well and has no figures.
+Columns: `no_network` (PD targets with balance feedback, nothing learned), `policy` (the policy alone) and `auto`
+(the policy, then the trajectory optimiser for what it failed); beside them what the input itself scores and what a
+frozen pose does. A row is appended as soon as it is final, so that a bench that was killed goes on. A clip that was
+lost is measured up to where it was lost, and fails; one that could not be prepared fails as well and has no figures.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class BenchRun:
 
 
 def zero_policy(body: Body) -> Policy:
-    """A policy that does nothing: servo targets and balance feedback are all that drives the body."""
+    """A policy that does nothing: PD targets and balance feedback are all that drives the body."""
     policy = new_policy(body)
     last = policy.actor[-1]
     assert isinstance(last, nn.Linear)
@@ -123,8 +123,8 @@ def run_bench(
     body: Body | None = None,
     workers: int | None = None,
 ) -> BenchRun:
-    """Run what is not in `out` yet. policy: None runs column `auto` with the refiner alone; sets: of a generator each
-    is read when the one before is done; watch: told of progress; workers: of the refiner, as `project_clips` has them.
+    """Run what is not in `out` yet. policy: None runs column `auto` with the optimiser alone; sets: of a generator each is
+    read when the one before is done; watch: told of progress; workers: the optimiser's, as `project_clips` has them.
 
     MotionError for an unknown column, or if column `policy` has no policy, before any set is read.
     """
@@ -307,7 +307,7 @@ def projection_config(column: Column, driver: Policy | None, config: BenchConfig
 
 
 def _of_use(config: ProjectionConfig) -> dict[str, Any]:
-    """What of a projection's settings a row rests on: a policy alone asks nothing of the refiner's."""
+    """What of a projection's settings a row rests on: a policy alone asks nothing of the optimiser's."""
     settings = asdict(config)
     if config.projector == "policy":
         return {name: settings[name] for name in ("projector", "conditioning")}

@@ -20,7 +20,7 @@ from .sets import MOVING_M, BenchSet
 
 Figures = dict[str, Any]
 OVER = ("all", "successes")
-TITLES = {"no_network": "no network", "policy": "policy alone", "auto": "with refiner"}
+TITLES = {"no_network": "no network", "policy": "policy alone", "auto": "as `project` comes"}
 
 
 CELLS: dict[str, tuple[str, Callable[[float], str]]] = {
@@ -48,7 +48,7 @@ CELLS: dict[str, tuple[str, Callable[[float], str]]] = {
     "restep_per_s_after": ("restep_per_s after", lambda v: f"{v:.2f}"),
     "restep_mm_after": ("restep_mm after", lambda v: f"{v:.0f}"),
     "slide_after_over_before": ("slide_mean_mm_s after / before", lambda v: f"{v:.2f}"),
-    "refined": ("made by the refiner", lambda v: f"{100 * v:.0f} %"),
+    "refined": ("made by the trajectory optimiser", lambda v: f"{100 * v:.0f} %"),
     "seconds_per_second": ("seconds for a second", lambda v: f"{v:.2f}"),
 }
 """Title of each cell and how its value is written, in the page's order."""
@@ -172,7 +172,7 @@ def head(told: dict[str, Any]) -> str:
         + f".{static} Final rollouts on CPU in double precision, each "
         "replayed open loop. `before` is the untouched input, ground as it is in the file. A clip that was lost is "
         "measured up to where it was lost, and is a failure. Seconds for a second are a clip's own: the policy's share "
-        "of its batch, and of the refiner one worker process. Brackets: 95 % bootstrap interval. The ratio "
+        "of its batch, and of the optimiser one worker process. Brackets: 95 % bootstrap interval. The ratio "
         "of slides is of means over clips; where the input hardly slides (the corpus is made in code) it cannot be low."
     ]
     if told["unreplayed"]:

@@ -193,7 +193,7 @@ def distil(
     on_update: Callable[[dict[str, Any]], None] = lambda row: None,
     go_on: Callable[[], bool] = lambda: True,
 ) -> Policy:
-    """Teach `policy`, in place, what the tapes' expert does, for `config.updates` updates; returns it.
+    """Teach `policy`, in place, what the demonstrations' expert does, for `config.updates` updates; returns it.
 
     on_update: told of every update: env_steps, loss, and left_per_s, how often a second a body left its tube; go_on:
     asked before each update, so that a caller can give up early. MotionError if there are no demonstrations.

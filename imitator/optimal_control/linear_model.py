@@ -21,7 +21,7 @@ STATE = mujoco.mjtState.mjSTATE_INTEGRATION
 PLAIN_STATE = mujoco.mjtState.mjSTATE_FULLPHYSICS
 """Time, qpos, qvel: what `mujoco.rollout` starts from."""
 LARGEST_SLOPE = 200.0
-"""Entry of a tick's derivative that no body has: nine in ten ticks stay under 65."""
+"""Entry of a control step's derivative that no body has: nine in ten ticks stay under 65."""
 DIFFERENCE = 1e-4
 """Step of the finite differences, radians, metres and their rates."""
 
@@ -225,7 +225,7 @@ def chained(a: np.ndarray, b: np.ndarray, steps: int) -> tuple[np.ndarray, np.nd
 
 @dataclass(frozen=True)
 class StageCost:
-    """Second-order model of the cost of a tick in changes of state x and control u.
+    """Second-order model of the cost of a control step in changes of state x and control u.
 
     Half of x' (diag(state) + c' c) x + u' (diag(effort) + d' d) u + 2 u' d' c x, and the slopes x' state_slope +
     u' effort_slope; c (R, 2 nv) and d (R, nu) are the rows of the slip of the feet, None where none stands.
@@ -250,7 +250,7 @@ def backward(
 
     value (2 nv, 2 nv), slope (2 nv,): second-order model of the cost after the last tick; damping (2 nv,): price of
     leaving the nominal states, which keeps the step where the model holds (their section II F).
-    Returns step (T, nu), gain (T, nu, 2 nv) and values (T, 2 nv, 2 nv) at each tick.
+    Returns step (T, nu), gain (T, nu, 2 nv) and values (T, 2 nv, 2 nv) at each control step.
     """
     ticks, n, nu = model.b.shape
     step, gain, values = np.empty((ticks, nu)), np.empty((ticks, nu, n)), np.empty((ticks, n, n))
@@ -275,7 +275,7 @@ def backward(
 def _best(
     uu: np.ndarray, ux: np.ndarray, u: np.ndarray, a: np.ndarray, b: np.ndarray, damping: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Step (nu,) and gain (nu, 2 nv) that are best for one tick, damped or not."""
+    """Step (nu,) and gain (nu, 2 nv) that are best for one control step, damped or not."""
     if damping is not None:
         uu, ux = uu + b.T @ (damping[:, None] * b), ux + b.T @ (damping[:, None] * a)
     solved = np.linalg.solve(uu, np.concatenate([u[:, None], ux], axis=1))

@@ -11,7 +11,7 @@ from morphloop.sim import Recorder
 
 @dataclass(frozen=True)
 class Label:
-    """What the optimiser did in a state: qpos (nq,), qvel (nv,), foot force (2,), offsets (nu,) on the servo targets.
+    """What the optimiser did in a state: qpos (nq,), qvel (nv,), foot force (2,), offsets (nu,) on the PD targets.
 
     gain: (nu, 2 nv) by how much less it would have asked for in a state that is a tangent step further, if known.
     """

@@ -1,8 +1,8 @@
-"""Partial rescue: the longest good stretch of a clip that failed as a whole, kept as a clip of its own.
+"""Partial rescue: the longest good segment of a clip that failed as a whole, kept as a clip of its own.
 
 A fall at the end must not cost the seconds before it. Good is tighter than the error bound of success, which a body
-that has begun to fall still keeps. The stretch is cut out of the rollout with the integration state that it starts in,
-so that it replays by itself. What a stretch shows is no longer what the prompt asked for: it carries no text.
+that has begun to fall still keeps. The segment is cut out of the rollout with the integration state that it starts in,
+so that it replays by itself. What a segment shows is no longer what the prompt asked for: it carries no text.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ SUFFIX = "_rescued"
 
 @dataclass(frozen=True)
 class RescueConfig:
-    """What a stretch must be to be kept."""
+    """What a segment must be to be kept."""
 
     keep: bool = True
-    """Keep the longest good stretch of a clip that is rejected."""
+    """Keep the longest good segment of a clip that is rejected."""
     shortest_s: float = 1.0
     """Least length, seconds."""
     error_m: float = 0.25
-    """Largest mean joint error of any tick, metres (PHC's bound in training)."""
+    """Largest mean joint error of any control step, metres (PHC's bound in training)."""
     head_drop_m: float = 0.15
     """Most by which the head may be under the reference's, metres: from there on it falls."""
 
@@ -46,8 +46,8 @@ def good_ticks(clip: Clip, reference: Clip, body: Body, config: RescueConfig) ->
     return near & (-apart[:, head, 2] < config.head_drop_m)
 
 
-def longest_stretch(good: np.ndarray, speed: np.ndarray, shortest: int, max_speed: float) -> tuple[int, int] | None:
-    """First and last tick + 1 of the longest stretch that is good throughout and whose mean slide is in bounds.
+def longest_segment(good: np.ndarray, speed: np.ndarray, shortest: int, max_speed: float) -> tuple[int, int] | None:
+    """First and last control step + 1 of the longest segment that is good throughout and whose mean slide is in bounds.
 
     good: (T,) bool; speed: (T, 2) slide of each foot, NaN where it bears no load; shortest: ticks; max_speed: in the
     unit of `speed`. None if there is none.
@@ -76,7 +76,7 @@ def cut_rollout(rollout: Rollout, start: int, stop: int, body: Body) -> Rollout:
         data.ctrl[:] = ctrl
         mujoco.mj_step(body.model, data, rollout.substeps)
     if not np.array_equal(data.qpos, rollout.qpos[start]):
-        raise MotionError(f"{rollout.name}: does not replay to tick {start}, expected the build that made it")
+        raise MotionError(f"{rollout.name}: does not replay to control step {start}, expected the build that made it")
     state = np.empty_like(rollout.start)
     mujoco.mj_getState(body.model, data, state, kind)
     force, contact = rollout.foot_force[start:stop].copy(), rollout.foot_contact[start:stop].copy()
@@ -95,7 +95,7 @@ def cut_rollout(rollout: Rollout, start: int, stop: int, body: Body) -> Rollout:
 def rescue(
     whole: Projection, body: Body, max_slide_mm_s: float, config: RescueConfig | None = None
 ) -> Projection | None:
-    """The longest good stretch of a projection as one of its own, None if there is none or it does not replay.
+    """The longest good segment of a projection as one of its own, None if there is none or it does not replay.
 
     max_slide_mm_s: largest mean slide of loaded feet over it, as the verdict on a clip has it.
     Its source and reference are cut to the same seconds; its provenance says which; it has neither text nor prompt.
@@ -110,9 +110,9 @@ def rescue(
     shortest = round(config.shortest_s * clip.fps) + 1
     if len(good) < shortest:
         return None
-    slide = 1e3 * loaded_speeds(foot_loads(rollout, body))  # of each control step, at whose end a tick is
+    slide = 1e3 * loaded_speeds(foot_loads(rollout, body))  # of each control step, at whose end a control step is
     speed = np.concatenate([np.full((1, 2), np.nan), slide])[: len(good)]
-    found = longest_stretch(good, speed, shortest, max_slide_mm_s)
+    found = longest_segment(good, speed, shortest, max_slide_mm_s)
     if found is None:
         return None
     return _cut(whole, clip, reference, rollout, *found, body)

@@ -44,7 +44,7 @@ class PpoConfig:
     clip: float = 0.2
     """Of the probability ratio."""
     entropy: float = 0.0
-    """Price of low entropy."""
+    """Weight of low entropy."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class RslConfig:
     clip: float = 0.2
     """Of the probability ratio."""
     entropy: float = 0.001
-    """Price of low entropy; at mjlab's 0.005 the noise of 69 servos grows."""
+    """Weight of low entropy; at mjlab's 0.005 the noise of 69 servos grows."""
 
 
 SB3_KL_SLACK = 1.5

@@ -67,7 +67,7 @@ class PriorConfig:
     online_steps: int = 8
     """Gradient steps of the discriminator for an update of the policy."""
     gradient_penalty: float = 5.0
-    """Price of the discriminator's squared gradient at the clips' transitions; Morph's release has 5."""
+    """Weight of the discriminator's squared gradient at the clips' transitions; Morph's release has 5."""
     seed: int = 0
 
 

@@ -92,7 +92,7 @@ def _runs(mask: np.ndarray, style: str, height: float = LANE) -> str:
 
 
 def _thin(times: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """At most `CURVE_POINTS` of a curve: the lowest and the highest of each stretch, so that no peak is lost."""
+    """At most `CURVE_POINTS` of a curve: the lowest and the highest of each segment, so that no peak is lost."""
     if len(values) <= CURVE_POINTS:
         return times, values
     stretches = np.array_split(np.arange(len(values)), CURVE_POINTS // 2)
