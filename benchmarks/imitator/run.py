@@ -52,7 +52,7 @@ class ImitatorBench:
     """Track four sets of moving clips by the policy and as `project` comes, each figure beside its aim and the input's.
 
     A: the corpus' test split; B: ASAP and CMU without props; C: outputs of T2M-GPT, MDM, GMD and OmniControl; D: Bandai
-    Namco's test split. Columns: no_network, policy, auto (the policy, then the trajectory optimiser for what it failed).
+    Namco's test split. Columns: no_network, policy, auto (the policy, then the trajectory optimiser where it failed).
     Run it again on the same folder to go on where it was interrupted. An aim that is missed is shown and no failure;
     exit code 1 if a rollout did not replay.
     """

@@ -123,8 +123,8 @@ def run_bench(
     body: Body | None = None,
     workers: int | None = None,
 ) -> BenchRun:
-    """Run what is not in `out` yet. policy: None runs column `auto` with the optimiser alone; sets: of a generator each is
-    read when the one before is done; watch: told of progress; workers: the optimiser's, as `project_clips` has them.
+    """Run what is not in `out` yet. policy: None runs column `auto` with the optimiser alone; sets: of a generator each
+    is read when the one before is done; watch: told of progress; workers: as `project_clips` has them.
 
     MotionError for an unknown column, or if column `policy` has no policy, before any set is read.
     """
