@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from morphloop.base import write_json
-from morphloop.envs.conditioning import ConditioningConfig
+from morphloop.envs.config import ConditioningConfig
 from morphloop.imitator import IlqrConfig, Projection, ProjectionConfig, project_clips
 from morphloop.metrics import measure
 from morphloop.motion import Clip, find_motions, make_corpus, read_motions, to_default

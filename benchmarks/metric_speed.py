@@ -30,7 +30,7 @@ import numpy as np
 
 from morphloop.base import write_json
 from morphloop.metrics import measure
-from morphloop.metrics.context import context
+from morphloop.metrics.clip_context import context
 from morphloop.metrics.report import EvaluateConfig, evaluate
 from morphloop.metrics.wrench import residual_wrench
 from morphloop.motion import HUMANML3D_JOINTS, Clip, JointTrack, find_motions, forward_kinematics, make_corpus

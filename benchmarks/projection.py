@@ -22,7 +22,7 @@ import torch
 
 from morphloop.base import write_json
 from morphloop.envs import prepare
-from morphloop.envs.conditioning import ConditioningConfig
+from morphloop.envs.config import ConditioningConfig
 from morphloop.imitator import Policy, Projection, ProjectionConfig, load_policy, project_clips
 from morphloop.metrics import frozen_pose, measure, track_errors
 from morphloop.motion import Clip, find_motions, make_corpus, read_motion, to_default

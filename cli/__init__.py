@@ -1,8 +1,8 @@
 """The one command, `morphloop`: a tree of subcommands, each a frozen dataclass whose fields are its flags.
 
 What a command can be told is the configuration of what it calls, nested: an option is a field of the dataclass that
-uses it, and has its default there. So the modules of such commands import torch and MuJoCo; they are imported when
-their command is run, and `morphloop --help` answers at once.
+uses it, and has its default there. Such dataclasses stand in light modules, `config.py` of their folders, and a command
+imports what does the work when it runs: help and usage errors need neither torch nor MuJoCo.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class OnDemand:
     name: str
 
     def load(self) -> type[Command]:
-        """The command, with all that it uses."""
+        """The command, with the configurations that it nests."""
         return getattr(import_module(f".{self.module}", __package__), self.name)
 
     @property

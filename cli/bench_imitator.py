@@ -10,8 +10,8 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from morphloop.base.terminal import Terminal
-from morphloop.imitator import ProjectionConfig
-from morphloop.imitator.bench.bench import COLUMNS, BenchConfig
+from morphloop.imitator.bench.config import COLUMNS, BenchConfig
+from morphloop.imitator.projection.config import ProjectionConfig
 
 from .config import CONFIG, resolved
 from .console import (

@@ -10,8 +10,7 @@ import tyro
 
 from morphloop.base import MotionError
 from morphloop.base.terminal import complain
-from morphloop.metrics import report
-from morphloop.metrics.report import EvaluateConfig
+from morphloop.metrics.config import EvaluateConfig
 
 from .config import CONFIG, absolute, resolved
 from .console import BAD_INPUT, DONE, progress_bars, writable_files
@@ -38,6 +37,8 @@ class Evaluate(EvaluateConfig):
     """Write every figure here."""
 
     def run(self) -> int:
+        from morphloop.metrics import report
+
         paths, others = self._sides()
         writable_files(self.json, self.html)
         config = EvaluateConfig(**{field.name: getattr(self, field.name) for field in fields(EvaluateConfig)})
@@ -69,6 +70,8 @@ class Evaluate(EvaluateConfig):
         return self.paths, self.compare
 
     def _write_json(self, result: Evaluation, comparison: Comparison | None) -> None:
+        from morphloop.metrics import report
+
         if self.json is None:
             return
         if comparison is None:

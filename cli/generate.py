@@ -11,10 +11,7 @@ import tyro
 
 from morphloop.base import MotionError, write_json
 from morphloop.base.terminal import complain, say
-from morphloop.generator import FolderGenerator, MotionLLM, load_generator
-from morphloop.generator.protocol import SECONDS
-from morphloop.motion import save_clip, write_manifest
-from morphloop.refinement_loop import read_prompts
+from morphloop.generator.config import SECONDS
 
 from .config import resolved
 from .console import DONE, SHIPPED_GENERATOR, shipped, writable_folder
@@ -55,6 +52,9 @@ class Generate:
 
     def run(self) -> int:
         """Do the work; returns the exit code."""
+        from morphloop.generator import FolderGenerator, MotionLLM, load_generator
+        from morphloop.refinement_loop import read_prompts
+
         if self.seed < 0:
             raise MotionError(f"--seed: {self.seed}, expected 0 or more")
         generator = load_generator(self.generator or shipped(SHIPPED_GENERATOR), self.fps)
@@ -86,6 +86,8 @@ class Generate:
 
 def _write(out: Path, clips: list[Clip], captions: list[str] | None) -> list[dict[str, Any]]:
     """Write the clips, then their manifest; returns its rows."""
+    from morphloop.motion import save_clip, write_manifest
+
     rows: list[dict[str, Any]] = []
     for index, clip in enumerate(clips):
         path = save_clip(out / f"{clip.name}.npz", clip)

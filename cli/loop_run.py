@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar
 import tyro
 
 from morphloop.base import MotionError
-from morphloop.refinement_loop import LoopConfig, LoopRules, read_prompts, start_run
+from morphloop.refinement_loop.config import LoopConfig, LoopRules
 
 from .console import SHIPPED_GENERATOR, policy_file, progress_bars, shipped, writable_folder
 from .loop import finish
@@ -44,6 +44,8 @@ class LoopRun(LoopRules):
     }
 
     def run(self) -> int:
+        from morphloop.refinement_loop import start_run
+
         config = self.config()
         writable_folder(self.out)
         with progress_bars() as watch:
@@ -52,6 +54,8 @@ class LoopRun(LoopRules):
 
     def config(self) -> LoopConfig:
         """The run that is asked for, with its prompts read and its paths absolute."""
+        from morphloop.refinement_loop import read_prompts
+
         if self.clips is None and not self.prompts:
             raise MotionError("loop run: expected --prompts FILE for a generator, or --clips DIR")
         if self.finetune.seed:

@@ -13,14 +13,10 @@ from rich.table import Column, Table
 from morphloop.base import MotionError, write_json
 from morphloop.base.terminal import Terminal, complain
 from morphloop.base.threads import fixed_threads
-from morphloop.imitator import ProjectionConfig, load_policy
-from morphloop.imitator.projection.rescue import SUFFIX, RescueConfig
-from morphloop.motion import write_manifest
+from morphloop.imitator.projection.config import ProjectionConfig, RescueConfig
 from morphloop.motion.own_outputs import CONFIG, config_of, pass_over_own
-from morphloop.refinement_loop import ProjectFolder, SelectionConfig, hash_rows, summaries
-from morphloop.refinement_loop.project_folder import FOLDERS
+from morphloop.refinement_loop.config import SelectionConfig
 from morphloop.refinement_loop.timing import TIMING, read_timing
-from morphloop.sim import carry, driven_body
 
 from .config import absolute
 from .console import (
@@ -94,6 +90,11 @@ class Project:
 
     @fixed_threads()
     def run(self) -> int:
+        from morphloop.imitator import load_policy
+        from morphloop.motion import write_manifest
+        from morphloop.refinement_loop import ProjectFolder, hash_rows, summaries
+        from morphloop.sim import carry, driven_body
+
         body = driven_body(self.body)
         policy_path = None if self.projection.projector == "refiner" else policy_file(self.policy)
         missing: list[dict[str, str]] = []
@@ -143,6 +144,8 @@ class Project:
 def project_place(out: Path) -> Path:
     """A folder for projected clips, made if need be. MotionError if it holds somebody else's config.json, which ours
     would replace, or a link, a pipe or the like where files of ours go."""
+    from morphloop.refinement_loop.project_folder import FOLDERS
+
     place = writable_folder(out)
     had = config_of(place)
     if (place / CONFIG).exists() and (had is None or "rounds" in had):
@@ -164,6 +167,7 @@ def read_all(
     as joint positions; and what could not be read with reasons."""
     from morphloop.base.names import file_name, free_name
     from morphloop.base.opening import naming, reading
+    from morphloop.imitator.projection.rescue import SUFFIX
     from morphloop.motion import JointTrack, read_motions, to_default
 
     clips: list[Clip] = []

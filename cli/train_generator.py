@@ -12,24 +12,14 @@ from tyro.conf import OmitArgPrefixes
 
 from morphloop.base import MotionError, write_json
 from morphloop.base.threads import THREADS, fixed_threads
-from morphloop.generator import (
-    PATTERNS,
+from morphloop.generator.config import (
+    LANGUAGE_BUDGET,
+    TEXT_SIZE,
+    TOKENIZER_BUDGET,
     Budget,
     LanguageModelConfig,
-    MotionLanguageModel,
-    MotionLLM,
-    TextTokenizer,
     TokenizerConfig,
-    load_tokenizer,
-    make_examples,
-    pretrained_backbone,
-    save_tokenizer,
-    train_language_model,
-    train_tokenizer,
 )
-from morphloop.generator.text import TEXT_SIZE
-from morphloop.generator.training import LANGUAGE_BUDGET, TOKENIZER_BUDGET
-from morphloop.motion import find_motions, make_corpus, read_motions, to_default
 
 from .config import resolved
 from .console import DONE, writable_folder
@@ -73,6 +63,8 @@ class TrainTokenizer:
             return self._run()
 
     def _run(self) -> int:
+        from morphloop.generator import save_tokenizer, train_tokenizer
+
         out = writable_folder(self.out)
         _log_to_stderr()
         clips = training_clips(self.source)
@@ -112,6 +104,17 @@ class TrainGenerator:
             return self._run()
 
     def _run(self) -> int:
+        from morphloop.generator import (
+            PATTERNS,
+            MotionLanguageModel,
+            MotionLLM,
+            TextTokenizer,
+            load_tokenizer,
+            make_examples,
+            pretrained_backbone,
+            train_language_model,
+        )
+
         if self.pattern not in PATTERNS:
             raise MotionError(f"--pattern: '{self.pattern}' is unknown, expected one of {', '.join(PATTERNS)}")
         out = writable_folder(self.out)
@@ -142,6 +145,8 @@ class TrainGenerator:
 
 def training_clips(source: TrainingData) -> list[Clip]:
     """Captioned clips of a folder or of the corpus's training split. MotionError names a file that cannot be used."""
+    from morphloop.motion import find_motions, make_corpus, read_motions, to_default
+
     if source.data is not None:
         motions = (read for path in find_motions(source.data) for _, read in read_motions(path))
         clips = [to_default(read()) for read in motions]

@@ -10,26 +10,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from morphloop.base import MotionError, write_json
 from morphloop.base.threads import THREADS, fixed_threads
-from morphloop.generator import load_generator
-from morphloop.imitator import (
+from morphloop.imitator.demonstrations.config import (
     FURTHER,
     AugmentConfig,
     DemonstrationConfig,
     DistilConfig,
-    ImitatorConfig,
     WarmStartConfig,
-    hardest_segments,
-    load_policy,
-    train_imitator,
-    variations,
-    warm_start,
 )
-from morphloop.imitator.demonstrations.warm_start import WARM_START_FILE
-from morphloop.imitator.training.policy import MAX_WIDTH
-from morphloop.imitator.training.train import POLICY_FILE, training_clips
-from morphloop.imitator.training.trainer import World
-from morphloop.motion import make_corpus
-from morphloop.sim import Variation, carry, driven_body
+from morphloop.imitator.training.config import ImitatorConfig
+from morphloop.sim.physics.config import Variation
 
 from .config import absolute, resolved
 from .console import DONE, SHIPPED_GENERATOR, shipped, writable_folder
@@ -141,6 +130,13 @@ class TrainImitator(ImitatorConfig):
             return self._run()
 
     def _run(self) -> int:
+        from morphloop.imitator import hardest_segments, load_policy, train_imitator, variations
+        from morphloop.imitator.demonstrations.warm_start import WARM_START_FILE
+        from morphloop.imitator.training.policy import MAX_WIDTH
+        from morphloop.imitator.training.train import POLICY_FILE, training_clips
+        from morphloop.imitator.training.trainer import World
+        from morphloop.sim import carry, driven_body
+
         self._check()
         ppo, shown = self.steps > 0 and 0 not in (self.minutes, self.limit_s), self._shown
         if not ppo and not shown:
@@ -202,6 +198,9 @@ class TrainImitator(ImitatorConfig):
 
     def _generated(self) -> list[Clip]:
         """Clips of the shipped generator, each told a caption of the corpus's training split."""
+        from morphloop.generator import load_generator
+        from morphloop.motion import make_corpus
+
         if not self.generated:
             return []
         told = make_corpus(self.generated, self.data_seed + 1, "train")
@@ -211,6 +210,8 @@ class TrainImitator(ImitatorConfig):
         self, clips: list[Clip], held_out: list[Clip], out: Path, body: Body, start: Policy | None
     ) -> Policy:
         """What the expert's demonstrations make of a policy."""
+        from morphloop.imitator import warm_start
+
         distil = self.distil
         if start is not None:
             rates = {name: getattr(FURTHER, name) for name in ("learning_rate", "last_learning_rate")}

@@ -1,25 +1,72 @@
 """The tracking task and its adapters for Gymnasium and Stable-Baselines3; importing it registers
 `morphloop/Tracking-v0`."""
 
-import gymnasium
+from typing import TYPE_CHECKING
 
-from .balance import Balance, BalanceGains, default_gains
-from .observer import Observer, action_scale, feedback_entries, observation_layout, observation_size
-from .reference import (
-    PREPROCESSING,
-    MotionLibrary,
-    Reference,
-    build_library,
-    make_reference,
-    prepare,
-    preprocessed,
-    reference_of,
-    stack,
-)
-from .rewards import RewardConfig
-from .simulation import Law, Simulation, base_targets, follow
-from .terminations import EVALUATION_DISTANCE
-from .tracking import StepResult, TaskConfig, TrackingEnv
+from morphloop.base.on_demand import names_of
+
+from .registration import register
+
+if TYPE_CHECKING:
+    from .balance import Balance, BalanceGains, default_gains
+    from .config import EVALUATION_DISTANCE, PREPROCESSING, RewardConfig, TaskConfig
+    from .observer import Observer, action_scale, feedback_entries, observation_layout, observation_size
+    from .reference import (
+        MotionLibrary,
+        Reference,
+        build_library,
+        make_reference,
+        prepare,
+        preprocessed,
+        reference_of,
+        stack,
+    )
+    from .simulation import Law, Simulation, base_targets, follow
+    from .tracking import StepResult, TrackingEnv
+else:
+    __getattr__ = names_of(
+        __name__,
+        {
+            "balance": (
+                "Balance",
+                "BalanceGains",
+                "default_gains",
+            ),
+            "config": (
+                "EVALUATION_DISTANCE",
+                "PREPROCESSING",
+                "RewardConfig",
+                "TaskConfig",
+            ),
+            "observer": (
+                "Observer",
+                "action_scale",
+                "feedback_entries",
+                "observation_layout",
+                "observation_size",
+            ),
+            "reference": (
+                "MotionLibrary",
+                "Reference",
+                "build_library",
+                "make_reference",
+                "prepare",
+                "preprocessed",
+                "reference_of",
+                "stack",
+            ),
+            "simulation": (
+                "Law",
+                "Simulation",
+                "base_targets",
+                "follow",
+            ),
+            "tracking": (
+                "StepResult",
+                "TrackingEnv",
+            ),
+        },
+    )
 
 __all__ = [
     "EVALUATION_DISTANCE",
@@ -50,8 +97,4 @@ __all__ = [
     "stack",
 ]
 
-gymnasium.register(
-    id="morphloop/Tracking-v0",
-    entry_point="morphloop.envs.gym_adapter:TrackingGymEnv",
-    vector_entry_point="morphloop.envs.gym_adapter:TrackingVectorEnv",
-)
+register()

@@ -11,7 +11,7 @@ horizontal shift of the body whose zero moment point stays over the feet that st
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from typing import cast
 
@@ -33,6 +33,7 @@ from morphloop.motion.rotations import (
 )
 from morphloop.sim import FEET, Body
 
+from .config import ConditioningConfig
 from .stances import LEFT_ALONE_M, foot_motion
 
 log = logging.getLogger("morphloop.envs")
@@ -65,26 +66,6 @@ ENDS = 2
 """Frames that a central second difference does not reach."""
 SWING_SPEED = 0.3
 """m/s; what moves faster does not mean to stand."""
-
-
-@dataclass(frozen=True)
-class ConditioningConfig:
-    """Which help a reference gets."""
-
-    smooth: bool = False
-    """Low-pass the whole clip."""
-    smooth_hz: float = 5.0
-    """Corner of that low-pass, Hz."""
-    hold_feet: bool = True
-    """Put the body on the ground, as low as both standing feet need to reach it, hold each foot where its point of
-    contact stands, by inverse kinematics of the leg, and lift swinging feet clear of the ground; only what slides,
-    hovers, sinks or skims is touched."""
-    balance: bool = False
-    """Shift the body so that its zero moment point stays over the standing feet."""
-    margin_m: float = 0.02
-    """How far inside the soles' edge the zero moment point should stay, metres."""
-    shift_price: float = 0.02
-    """Weight of the squared shift against the squared distance of the zero moment point from the soles."""
 
 
 def condition(clip: Clip, planted: np.ndarray, body: Body, config: ConditioningConfig | None = None) -> Clip:

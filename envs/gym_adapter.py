@@ -20,9 +20,10 @@ from morphloop.motion import Clip, make_corpus
 from morphloop.sim import CONTROL_HZ, Body, default_body
 from morphloop.sim.drawing.figure import Camera, draw_figure, make_scene
 
+from .config import TaskConfig
 from .observer import ACTION_LIMIT, observation_size
 from .reference import prepare
-from .tracking import TaskConfig, TrackingEnv
+from .tracking import TrackingEnv
 
 DEFAULT_ACTIONS = ("walk", "walk_backward", "side_step", "idle")
 """Actions of the built-in corpus that an environment without clips of its own tracks, one clip each."""

@@ -13,33 +13,7 @@ import torch
 from morphloop.motion.rotations import quat_conj, quat_mul, quat_to_rotvec
 from morphloop.sim import CONTACT_FORCE, JointState
 
-
-@dataclass(frozen=True)
-class RewardConfig:
-    """Weights and exponents."""
-
-    position: float = 0.5
-    """Weight of the position term."""
-    rotation: float = 0.3
-    """Weight of the rotation term."""
-    velocity: float = 0.1
-    """Weight of the velocity term."""
-    angular_velocity: float = 0.1
-    """Weight of the angular velocity term."""
-    position_scale: float = 100.0
-    """Exponent on the mean squared position error, 1/m2."""
-    rotation_scale: float = 10.0
-    """Exponent on the mean squared rotation error, 1/rad2."""
-    velocity_scale: float = 0.1
-    """Exponent on the mean squared velocity error, s2/m2."""
-    angular_velocity_scale: float = 0.1
-    """Exponent on the mean squared angular velocity error, s2/rad2."""
-    energy: float = 0.0005
-    """Weight of a watt of joint power."""
-    energy_free_steps: int = 3
-    """Steps after a reset in which energy is free."""
-    slide: float = 0.5
-    """Weight of a loaded foot's sliding speed, s/m."""
+from .config import RewardConfig
 
 
 @dataclass(frozen=True)

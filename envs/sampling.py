@@ -16,12 +16,11 @@ import torch
 
 from morphloop.sim import CONTROL_HZ
 
+from .config import FLOOR
 from .reference import MotionLibrary
 
 SEGMENT_STEPS = round(CONTROL_HZ)
 """One second."""
-FLOOR = 0.1
-"""Share of the starts that is spread evenly whatever failed."""
 CAP = 200.0
 """Largest share of the other starts that are aimed at one segment, in even shares."""
 LEAD_STEPS = SEGMENT_STEPS // 2

@@ -6,11 +6,6 @@ import torch
 
 from morphloop.sim import JointState
 
-EVALUATION_DISTANCE = 0.5
-"""Mean joint distance to the reference at which a body has failed, metres (PHC's and Morph's evaluation)."""
-TRAINING_DISTANCE = 0.25
-"""The same in training (PHC's configuration)."""
-
 
 def mean_distance(state: JointState, reference: JointState) -> torch.Tensor:
     """(N,) mean distance of all joints to the reference, metres."""

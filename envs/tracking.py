@@ -8,54 +8,25 @@ cost.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
 
-from morphloop.base import MotionError
 from morphloop.motion import Clip
 from morphloop.sim import Body, CpuPhysics, JointState, Physics, Servos
 
 from . import rewards
+from .config import TaskConfig
 from .observer import Observer, observation_size
 from .playback import Playback
 from .reference import Reference, build_library
-from .rewards import RewardConfig
-from .sampling import FLOOR, StartSampler
+from .sampling import StartSampler
 from .simulation import Simulation
-from .terminations import TRAINING_DISTANCE, mean_distance
-
-MAX_SPEED = 4.0
+from .terminations import mean_distance
 
 PriorReward = Callable[[JointState, JointState], torch.Tensor]
 """Maps the joint states before and after a step to a reward (N,): a learned prior, handed in by the imitator."""
-
-
-@dataclass(frozen=True)
-class TaskConfig:
-    """The task's own options."""
-
-    reward: RewardConfig = field(default_factory=RewardConfig)
-    termination_distance: float = TRAINING_DISTANCE
-    """Mean joint distance at which an episode is terminated, metres."""
-    max_steps: int = 300
-    """Longest episode, control steps (10 s)."""
-    random_start: bool = True
-    """Start anywhere in a clip (reference-state initialisation), else at its first frame."""
-    start_floor: float = FLOOR
-    """Share of random starts that is spread evenly whatever failed; 1 turns failure weighting off."""
-    push: float = 0.0
-    """Standard deviation of what is added to the root's horizontal velocity at a random start, m/s, and twice that to
-    its spin, rad/s: who is never pushed never learns to catch himself."""
-    speed: tuple[float, float] = (1.0, 1.0)
-    """Range of the speed at which clips are played, drawn for every episode; other than (1, 1) starts fall between
-    frames too."""
-
-    def __post_init__(self) -> None:
-        low, high = self.speed
-        if not 0.0 < low <= high < MAX_SPEED:
-            raise MotionError(f"speed is ({low:g}, {high:g}), expected 0 < low <= high < {MAX_SPEED:g}")
 
 
 @dataclass

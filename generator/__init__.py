@@ -1,16 +1,77 @@
 """Generators: the protocol that the loop knows, the motion language model, and a folder of somebody else's outputs."""
 
-from .adherence import Fact, adheres, named_facts, prompt_class
-from .folder import FolderGenerator, load_generator
-from .language_model import LanguageModelConfig, MotionLanguageModel, pretrained_backbone
-from .liveliness import diversity, joint_speed, root_travel
-from .motion_llm import MotionLLM, load_tokenizer, save_tokenizer
-from .patterns import PATTERNS, Pattern, delay_pattern, parallel_pattern
-from .protocol import FinetuneConfig, FinetuneReport, Generator, Seconds
-from .sampling import Sampling
-from .text import TextTokenizer
-from .tokenizer import MotionTokenizer, TokenizerConfig
-from .training import Budget, make_examples, train_language_model, train_tokenizer
+from typing import TYPE_CHECKING
+
+from morphloop.base.on_demand import names_of
+
+if TYPE_CHECKING:
+    from .adherence import Fact, adheres, named_facts, prompt_class
+    from .config import Budget, FinetuneConfig, LanguageModelConfig, Seconds, TokenizerConfig
+    from .folder import FolderGenerator, load_generator
+    from .language_model import MotionLanguageModel, pretrained_backbone
+    from .liveliness import diversity, joint_speed, root_travel
+    from .motion_llm import MotionLLM, load_tokenizer, save_tokenizer
+    from .patterns import PATTERNS, Pattern, delay_pattern, parallel_pattern
+    from .protocol import FinetuneReport, Generator
+    from .sampling import Sampling
+    from .text import TextTokenizer
+    from .tokenizer import MotionTokenizer
+    from .training import make_examples, train_language_model, train_tokenizer
+else:
+    __getattr__ = names_of(
+        __name__,
+        {
+            "adherence": (
+                "Fact",
+                "adheres",
+                "named_facts",
+                "prompt_class",
+            ),
+            "config": (
+                "Budget",
+                "FinetuneConfig",
+                "LanguageModelConfig",
+                "Seconds",
+                "TokenizerConfig",
+            ),
+            "folder": (
+                "FolderGenerator",
+                "load_generator",
+            ),
+            "language_model": (
+                "MotionLanguageModel",
+                "pretrained_backbone",
+            ),
+            "liveliness": (
+                "diversity",
+                "joint_speed",
+                "root_travel",
+            ),
+            "motion_llm": (
+                "MotionLLM",
+                "load_tokenizer",
+                "save_tokenizer",
+            ),
+            "patterns": (
+                "PATTERNS",
+                "Pattern",
+                "delay_pattern",
+                "parallel_pattern",
+            ),
+            "protocol": (
+                "FinetuneReport",
+                "Generator",
+            ),
+            "sampling": ("Sampling",),
+            "text": ("TextTokenizer",),
+            "tokenizer": ("MotionTokenizer",),
+            "training": (
+                "make_examples",
+                "train_language_model",
+                "train_tokenizer",
+            ),
+        },
+    )
 
 __all__ = [
     "PATTERNS",

@@ -17,8 +17,9 @@ from morphloop.motion.clip import MAX_TEXT
 from morphloop.motion.files import MAX_BYTES, READ_BYTES
 from morphloop.motion.own_outputs import pass_over_own
 
+from .config import FinetuneConfig, Seconds
 from .motion_llm import KIND, MotionLLM
-from .protocol import FinetuneConfig, FinetuneReport, Generator, Seconds
+from .protocol import FinetuneReport, Generator
 from .weights import read_config
 
 FOLDER_KIND = "morphloop.folder"

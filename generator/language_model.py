@@ -8,7 +8,7 @@ configuration, or a local folder of pretrained weights; nothing is downloaded.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,40 +22,8 @@ from morphloop.base.opening import in_one_line, read_json
 from morphloop.base.random_streams import own_streams
 
 from .backbones import check_backbone
-from .sequences import IGNORE, Batch, Vocabulary
-
-DEFAULT_BACKBONE: dict[str, Any] = {
-    "model_type": "llama",
-    "hidden_size": 192,
-    "intermediate_size": 512,
-    "num_hidden_layers": 4,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 4,
-    "max_position_embeddings": 1024,
-    "attention_dropout": 0.1,
-    "use_cache": True,
-}
-"""A small Llama; 2 million parameters with the default vocabulary."""
-
-
-@dataclass(frozen=True)
-class LanguageModelConfig:
-    """What a language model is made of."""
-
-    text_size: int
-    """Ids of the text tokenizer."""
-    streams: int
-    """Codebooks of the motion tokenizer (L)."""
-    codebook: int
-    """Codes in each."""
-    pattern: str = "delay"
-    """Name of the interleaving, of patterns.PATTERNS."""
-    backbone: dict[str, Any] = field(default_factory=lambda: dict(DEFAULT_BACKBONE))
-    """Configuration of the backbone as `transformers` writes it; `model_type` names the architecture."""
-
-    @property
-    def vocabulary(self) -> Vocabulary:
-        return Vocabulary(self.text_size, self.streams, self.codebook)
+from .config import LanguageModelConfig
+from .sequences import IGNORE, Batch
 
 
 @own_streams()

@@ -25,14 +25,15 @@ from morphloop.motion import Clip, Provenance
 from morphloop.motion.features import FEATURE_FPS
 
 from .backbones import check_backbone
-from .language_model import LanguageModelConfig, MotionLanguageModel
+from .config import SECONDS, Budget, FinetuneConfig, LanguageModelConfig, Seconds, TokenizerConfig
+from .language_model import MotionLanguageModel
 from .patterns import PATTERNS
-from .protocol import SECONDS, FinetuneConfig, FinetuneReport, Seconds
+from .protocol import FinetuneReport
 from .sampling import Sampling, sample_motion, sample_text
 from .sequences import Vocabulary, collate
 from .text import TextTokenizer
-from .tokenizer import MotionTokenizer, TokenizerConfig
-from .training import TO_TEXT, Budget, Example, TrainingRun, deal, language_loss, make_examples, make_pairs
+from .tokenizer import MotionTokenizer
+from .training import TO_TEXT, Example, TrainingRun, deal, language_loss, make_examples, make_pairs
 from .weights import content_hash, load_weights, read_config, save_tensors
 
 KIND = "morphloop.motion_llm"

@@ -7,53 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from morphloop.base import MotionError
 from morphloop.motion import Clip
 
-Seconds = tuple[float, float]
-"""Shortest and longest motion, seconds."""
-SECONDS: Seconds = (3.0, 4.0)
-"""What clips are long unless somebody asks for another length."""
-MAX_STEPS, MAX_BATCH = 1_000_000, 4096
-
-
-@dataclass(frozen=True)
-class FinetuneConfig:
-    """Budget and rates of a fine-tuning."""
-
-    steps: int = 150
-    """Optimiser steps."""
-    minutes: float | None = None
-    """Wall time after which it is cut short, which its report says; such a one does not repeat to the byte."""
-    batch: int = 16
-    """Clips a step."""
-    learning_rate: float = 1e-4
-    """Peak rate of AdamW."""
-    replay_share: float = 0.75
-    """Share of every batch that is drawn from the replay clips, where there are any."""
-    seed: int = 0
-    """Of the batches."""
-
-    @property
-    def from_replay(self) -> int:
-        """Clips of every batch that are replay."""
-        return round(self.batch * self.replay_share)
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.steps <= MAX_STEPS or not 1 <= self.batch <= MAX_BATCH:
-            raise MotionError(
-                f"fine-tuning: {self.steps} steps of {self.batch} clips, expected 1 to {MAX_STEPS} of 1 to {MAX_BATCH}"
-            )
-        if not 0 < self.learning_rate <= 1 or (self.minutes is not None and not self.minutes > 0):
-            raise MotionError(
-                f"fine-tuning: learning rate {self.learning_rate} in {self.minutes} minutes, expected over 0 to 1, and "
-                "minutes, if any, over 0"
-            )
-        if not 0 <= self.replay_share < 1 or self.seed < 0:
-            raise MotionError(
-                f"fine-tuning: replay share {self.replay_share}, seed {self.seed}, expected 0 or more and under 1, and "
-                "0 or more"
-            )
+from .config import SECONDS, FinetuneConfig, Seconds
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from morphloop.base import MotionError, write_atomic
 from morphloop.base.opening import read_utf8
 
+from .config import TEXT_SIZE
+
 MAX_BYTES = 64 << 20
 """Largest tokenizer file that is read: 64 MiB."""
-TEXT_SIZE = 512
-"""Ids of a tokenizer that is trained here, unless somebody asks for another number."""
 
 
 class TextTokenizer:

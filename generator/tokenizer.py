@@ -8,8 +8,6 @@ that nobody uses is moved onto a sample (Jukebox). The decoder is also trained t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -26,27 +24,7 @@ from morphloop.motion.features import (
     features_to_clip,
 )
 
-
-@dataclass(frozen=True)
-class TokenizerConfig:
-    """Sizes of a motion tokenizer."""
-
-    streams: int = 3
-    """Codebooks, coarse to fine (L)."""
-    codebook: int = 256
-    """Codes in each."""
-    code_size: int = 64
-    """Numbers in a code."""
-    width: int = 128
-    """Channels of the convolutions."""
-    depth: int = 2
-    """Residual blocks at each resolution."""
-    halvings: int = 2
-    """Times that the frame rate is halved: 2 makes one token of four frames."""
-
-    @property
-    def frames_per_token(self) -> int:
-        return 2**self.halvings
+from .config import TokenizerConfig
 
 
 class Quantizer(nn.Module):

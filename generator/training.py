@@ -27,57 +27,23 @@ from morphloop.base.threads import fixed_threads, held_threads
 from morphloop.motion import Clip
 from morphloop.motion.features import CONTACT_INDEX, CONTACTS, FEATURE_FPS, clip_to_features, features_to_positions
 
-from .language_model import LanguageModelConfig, MotionLanguageModel
+from .config import LANGUAGE_BUDGET, TOKENIZER_BUDGET, Budget, LanguageModelConfig, TokenizerConfig
+from .language_model import MotionLanguageModel
 from .patterns import PATTERNS, Pattern
 from .sequences import Vocabulary, collate, motion_to_text, text_to_motion
 from .text import TextTokenizer
-from .tokenizer import MotionTokenizer, TokenizerConfig
+from .tokenizer import MotionTokenizer
 from .weights import content_hash, load_tensors, save_tensors
 
 log = logging.getLogger("morphloop.training")
 
 
-@dataclass(frozen=True)
-class Budget:
-    """How long and how fast to train."""
-
-    steps: int
-    """Optimiser steps."""
-    minutes: float | None
-    """Wall time after which the run is cut short, None for never; what it cuts short does not repeat to the byte."""
-    batch: int
-    """Windows or captions a step."""
-    learning_rate: float
-    """Peak rate of AdamW."""
-    weight_decay: float = 0.01
-    """Of AdamW."""
-    warmup: int = 50
-    """Steps over which the rate rises."""
-    seed: int = 0
-    """Of the first weights and of every batch."""
-    log_every: int = 50
-    """Steps between log lines."""
-    save_every: int = 500
-    """Steps between checkpoints, where a checkpoint file is named."""
-
-    def __post_init__(self) -> None:
-        for name in ("steps", "batch", "log_every", "save_every"):
-            if getattr(self, name) < 1:
-                raise MotionError(f"training: {name} is {getattr(self, name)}, expected 1 or more")
-        if not self.learning_rate > 0 or (self.minutes is not None and not self.minutes > 0):
-            raise MotionError(
-                f"training: learning rate {self.learning_rate}, minutes {self.minutes}, expected both over 0"
-            )
-
-
-TOKENIZER_BUDGET = Budget(steps=4000, minutes=None, batch=32, learning_rate=6e-4)
 TO_TEXT = 0.2
 """Share of language model training that is motion to text."""
 THINNED = 0.3
 """Share of prompts in training that lose tokens."""
 TOKEN_DROP = 0.2
 """Share of the tokens that these lose."""
-LANGUAGE_BUDGET = Budget(steps=3000, minutes=None, batch=32, learning_rate=1.5e-3)
 
 
 CODE = ("motion", "generator")

@@ -15,8 +15,8 @@ import numpy as np
 
 from morphloop.motion import HUMANML3D_JOINTS, Clip, JointTrack
 
-from .context import context
-from .measure import measure
+from .clip_context import context
+from .measurement import measure
 
 DIGITS = 2
 """Significant digits that the table keeps."""

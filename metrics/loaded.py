@@ -20,7 +20,7 @@ from morphloop.motion import Clip, Rollout
 from morphloop.sim import Body
 from morphloop.sim.rollouts.loads import FootLoads, foot_loads
 
-from .context import contact_frames
+from .clip_context import contact_frames
 from .signals import GRID_HZ, latch, runs, shrink
 
 LOADED_SHARE = 0.10

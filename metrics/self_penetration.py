@@ -17,7 +17,7 @@ import numpy as np
 from morphloop.motion.rotations import quat_to_matrix
 from morphloop.sim.bodies.body import Body
 
-from .context import Context
+from .clip_context import Context
 from .dynamics import built_pose
 from .signals import GRID_HZ, between_frames, resample_linear
 

@@ -8,8 +8,8 @@ from morphloop.base import MotionError
 from morphloop.motion import Rollout
 from morphloop.sim.bodies.body import Body, default_body
 
+from .clip_context import contact_frames
 from .contact import SLIDE_FAST
-from .context import contact_frames
 from .plausibility import GRAVITY
 from .signals import GRID_HZ, grid_frames
 

@@ -19,7 +19,7 @@ from scipy.optimize import nnls
 
 from morphloop.sim.bodies.body import Body
 
-from .context import Context
+from .clip_context import Context
 from .dynamics import Segments, built_pose, external_wrench, segments
 from .plausibility import AIRBORNE_M, GRAVITY
 from .signals import GRID_HZ, on_grid

@@ -6,7 +6,7 @@ from morphloop.base.on_demand import names_of
 
 if TYPE_CHECKING:
     from .ancestry import Ancestor, lineage
-    from .config import LoopConfig, LoopRules, read_config
+    from .config import LoopConfig, LoopRules, SelectionConfig, read_config
     from .guard import compare_generators
     from .guard_samples import HeldOut
     from .links import run_faults
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .records import broken_links, evidence, hash_rows, load_record, measured, save_projection, sealed
     from .report import write_report
     from .rounds import resume_run, start_run
-    from .selection import REASONS, Evidence, SelectionConfig, Verdict, judge, tally
+    from .selection import REASONS, Evidence, Verdict, judge, tally
     from .stages import STAGES, Finished, run_stage
     from .status import REPORT, RoundResult, finished_rounds, is_begun
     from .steps import summaries
@@ -25,7 +25,7 @@ else:
         __name__,
         {
             "ancestry": ("Ancestor", "lineage"),
-            "config": ("LoopConfig", "LoopRules", "read_config"),
+            "config": ("LoopConfig", "LoopRules", "SelectionConfig", "read_config"),
             "guard": ("compare_generators",),
             "guard_samples": ("HeldOut",),
             "links": ("run_faults",),
@@ -42,7 +42,7 @@ else:
             ),
             "report": ("write_report",),
             "rounds": ("resume_run", "start_run"),
-            "selection": ("REASONS", "Evidence", "SelectionConfig", "Verdict", "judge", "tally"),
+            "selection": ("REASONS", "Evidence", "Verdict", "judge", "tally"),
             "stages": ("STAGES", "Finished", "run_stage"),
             "status": ("REPORT", "RoundResult", "finished_rounds", "is_begun"),
             "steps": ("summaries",),

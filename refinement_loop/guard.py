@@ -20,10 +20,10 @@ from morphloop.generator import Generator
 from morphloop.metrics import paired_difference, summarise
 from morphloop.metrics.summary import Summary
 
+from .config import FULL_PROMPTS, FULL_SAMPLES
 from .guard_samples import PHYSICS, HeldOut, Row, Tick
 
 DECISIVE = "physdiff_phys_err_mm"
-FULL_PROMPTS, FULL_SAMPLES = 256, 4
 ADHERENCE_LOSS = 0.05
 """Share of samples by which adherence may seem to fall."""
 LIVELINESS_LOSS = 0.10

@@ -17,11 +17,13 @@ from morphloop.base import MotionError, write_json
 from morphloop.base.results import Basis, basis, hash_json, result_key
 from morphloop.base.threads import held_threads
 from morphloop.imitator import Policy, Projection, ProjectionConfig, project_clips
-from morphloop.imitator.projection.rescue import SUFFIX, RescueConfig, rescue
+from morphloop.imitator.projection.config import RescueConfig
+from morphloop.imitator.projection.rescue import SUFFIX, rescue
 from morphloop.metrics import measure
 from morphloop.motion import Clip, JointTrack, save_clip
 from morphloop.sim import Body
 
+from .config import SelectionConfig
 from .records import (
     CLIPS,
     RECORDS,
@@ -37,7 +39,7 @@ from .records import (
     save_projection,
     sealed,
 )
-from .selection import SelectionConfig, judge
+from .selection import judge
 from .stages import CODE, OWN_CODE
 from .timing import append_timing
 

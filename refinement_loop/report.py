@@ -16,13 +16,12 @@ from morphloop.metrics.report.look import Cell, cell, data_uri, number, packaged
 from morphloop.motion import read_manifest
 from morphloop.sim.drawing.render import strip_bytes, video_bytes
 
-from .config import LoopConfig, read_config
+from .config import LoopConfig, SelectionConfig, read_config
 from .figures import foot_plots
 from .guard import DECISIVE
 from .guard_chart import progress_chart
 from .links import run_faults
 from .records import CLIPS, SOURCES, Record, is_part, load_motion
-from .selection import SelectionConfig
 from .status import RoundResult, finished_rounds
 from .steps import FINETUNE_FILE, GUARD_FILE, UPDATE_FILE
 from .timing import read_timing

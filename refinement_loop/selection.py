@@ -22,6 +22,7 @@ from morphloop.motion import Clip
 from morphloop.motion.rotations import quat_to_rotvec
 from morphloop.sim import Body
 
+from .config import SelectionConfig
 from .departure import WINDOW_S, Departure
 
 Outcome = Literal["accepted", "rescued", "rejected"]
@@ -43,42 +44,6 @@ BY_HEIGHT = "slide judged by height, no load on the feet is known"
 RANGE_SLACK = np.radians(10.0)
 """By how much a joint may leave its range before it counts: a servo's spring reaches a little past its target."""
 REASONS = (FELL, DRIFTED, LOST_POSE, SLID, AIRBORNE, TOO_SHORT, NO_REPLAY, OUT_OF_REACH, NOTHING)
-
-
-@dataclass(frozen=True)
-class SelectionConfig:
-    """Thresholds of the verdict.
-
-    Part error, lean and residual were set on 24 rollouts of the policy alone, eight of each of the bench's sets A, B
-    and D: of the 17 that track, the worst part is 0.03 to 0.20 m off, of the other 7 it is 0.63 to 1.1; those lean by
-    up to 3 degrees, these by 22 to 54; references that stand on the ground need up to 0.03 where they are lost.
-    """
-
-    min_skill: float = 0.3
-    """Least skill, 0 is a frozen pose and 1 is perfect tracking."""
-    still_mm: float = 20.0
-    """Skill is not asked for where the frozen pose itself errs by no more than this, mm: the clip stands still."""
-    still_error_mm: float = 60.0
-    """But there the body may err by no more than this, mm: less than no skill is not standing still."""
-    min_seconds: float = 0.5
-    """Least length of what physics did, seconds."""
-    max_part_error_m: float = 0.4
-    """Largest error of any part of the body, averaged over `departure.WINDOW_S`, metres."""
-    fall_drop_m: float = 0.2
-    """A clip that left its reference fell if its head came this much under the reference's, metres."""
-    fall_lean_deg: float = 20.0
-    """Or if the line from its feet to its head ends at a larger angle to the reference's, degrees."""
-    max_slide_mm_s: float = 150.0
-    """Most mean slide of loaded feet, mm/s; of feet in contact by height where forces are unknown; the same of a
-    segment that is rescued."""
-    max_unsupported_ratio: float = 0.1
-    """Largest share of frames off the ground without being in free flight."""
-    max_out_of_range_ratio: float = 0.5
-    """A failed clip whose reference leaves the anatomical range in a larger share of its frames than this asked for
-    what the body cannot do."""
-    max_residual: float = 0.08
-    """A reference that, around where it was lost, needs more than this from elsewhere than the ground leans on what is
-    not there, in body weights (`residual_wrench_ratio`); sitting still on no chair is 0.1."""
 
 
 @dataclass(frozen=True)

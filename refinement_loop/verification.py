@@ -19,11 +19,11 @@ from morphloop.base.opening import read_json
 from morphloop.base.results import hash_json
 from morphloop.envs import prepare
 from morphloop.metrics import measure_rollout, track_errors
-from morphloop.metrics.measure import made
+from morphloop.metrics.measurement import made
 from morphloop.motion import Clip, load_rollout, read_manifest
 from morphloop.sim import Body, Certificate, certify, default_body
 
-from .config import read_config
+from .config import SelectionConfig, read_config
 from .links import run_faults
 from .project_folder import MADE_WITH, RULES
 from .records import (
@@ -42,7 +42,7 @@ from .records import (
     load_motion,
     measured,
 )
-from .selection import SelectionConfig, head_drop, judge, out_of_range_ratio
+from .selection import head_drop, judge, out_of_range_ratio
 from .stages import MANIFEST
 from .status import CONFIG, RoundResult, finished_rounds
 from .steps import SUMMARY_FILE, generated_clips, summaries

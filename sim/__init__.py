@@ -1,25 +1,103 @@
 """Bodies built in code, batched physics on CPU and GPU, rendering and replay."""
 
-from .bodies.body import CONTROL_HZ, FEET, SUBSTEPS, Body, default_body
-from .bodies.build import PHYSICS_HZ
-from .bodies.choose import carry, driven_body, load_body, motions_on_body, on_body, read_on_body, worn
-from .bodies.description import BodyDescription
-from .bodies.driven_robot import DrivenRobot
-from .bodies.mjcf_body import RobotBody
-from .bodies.shaped_body import ShapedBody
-from .bodies.smpl_body import SmplBody
-from .bodies.support import SurfacePoints
-from .drawing.gl import gl_available
-from .drawing.render import Video, ffmpeg_available, render_strip, render_video, strip_bytes, video_bytes
-from .physics.backends import Backend, make_physics
-from .physics.cpu import CpuPhysics
-from .physics.kinematics import JointState, Kinematics
-from .physics.mujoco_log import warnings_to_log
-from .physics.protocol import DIVERGED, LostState, Physics, model_values
-from .physics.servos import Servos, servo_slopes
-from .physics.variation import ModelFields, Variation, many_bodies
-from .rollouts.certificate import Certificate, certify
-from .rollouts.replay import CONTACT_FORCE, Recorder, Substep, replay, simulator_name
+from typing import TYPE_CHECKING
+
+from morphloop.base.on_demand import names_of
+
+if TYPE_CHECKING:
+    from .bodies.body import CONTROL_HZ, FEET, SUBSTEPS, Body, default_body
+    from .bodies.build import PHYSICS_HZ
+    from .bodies.choose import carry, driven_body, load_body, motions_on_body, on_body, read_on_body, worn
+    from .bodies.description import BodyDescription
+    from .bodies.driven_robot import DrivenRobot
+    from .bodies.mjcf_body import RobotBody
+    from .bodies.shaped_body import ShapedBody
+    from .bodies.smpl_body import SmplBody
+    from .bodies.support import SurfacePoints
+    from .drawing.gl import gl_available
+    from .drawing.render import Video, ffmpeg_available, render_strip, render_video, strip_bytes, video_bytes
+    from .physics.backends import make_physics
+    from .physics.config import Backend, Variation
+    from .physics.cpu import CpuPhysics
+    from .physics.kinematics import JointState, Kinematics
+    from .physics.protocol import DIVERGED, LostState, Physics, model_values
+    from .physics.servos import Servos, servo_slopes
+    from .physics.variation import ModelFields, many_bodies
+    from .rollouts.certificate import Certificate, certify
+    from .rollouts.replay import CONTACT_FORCE, Recorder, Substep, replay, simulator_name
+else:
+    __getattr__ = names_of(
+        __name__,
+        {
+            "bodies.body": (
+                "Body",
+                "CONTROL_HZ",
+                "FEET",
+                "SUBSTEPS",
+                "default_body",
+            ),
+            "bodies.build": ("PHYSICS_HZ",),
+            "bodies.choose": (
+                "carry",
+                "driven_body",
+                "load_body",
+                "motions_on_body",
+                "on_body",
+                "read_on_body",
+                "worn",
+            ),
+            "bodies.description": ("BodyDescription",),
+            "bodies.driven_robot": ("DrivenRobot",),
+            "bodies.mjcf_body": ("RobotBody",),
+            "bodies.shaped_body": ("ShapedBody",),
+            "bodies.smpl_body": ("SmplBody",),
+            "bodies.support": ("SurfacePoints",),
+            "drawing.gl": ("gl_available",),
+            "drawing.render": (
+                "Video",
+                "ffmpeg_available",
+                "render_strip",
+                "render_video",
+                "strip_bytes",
+                "video_bytes",
+            ),
+            "physics.backends": ("make_physics",),
+            "physics.config": (
+                "Backend",
+                "Variation",
+            ),
+            "physics.cpu": ("CpuPhysics",),
+            "physics.kinematics": (
+                "JointState",
+                "Kinematics",
+            ),
+            "physics.protocol": (
+                "DIVERGED",
+                "LostState",
+                "Physics",
+                "model_values",
+            ),
+            "physics.servos": (
+                "Servos",
+                "servo_slopes",
+            ),
+            "physics.variation": (
+                "ModelFields",
+                "many_bodies",
+            ),
+            "rollouts.certificate": (
+                "Certificate",
+                "certify",
+            ),
+            "rollouts.replay": (
+                "CONTACT_FORCE",
+                "Recorder",
+                "Substep",
+                "replay",
+                "simulator_name",
+            ),
+        },
+    )
 
 __all__ = [
     "CONTACT_FORCE",
@@ -70,5 +148,3 @@ __all__ = [
     "video_bytes",
     "worn",
 ]
-
-warnings_to_log()

@@ -17,7 +17,8 @@ pytest.importorskip("mujoco_warp")
 from morphloop.envs import prepare
 from morphloop.imitator.bench.bench import zero_policy
 from morphloop.imitator.bench.sets import corpus_set, cut
-from morphloop.imitator.projection.project import ProjectionConfig, project_clips
+from morphloop.imitator.projection.config import ProjectionConfig
+from morphloop.imitator.projection.project import project_clips
 from morphloop.motion import Clip
 from morphloop.sim import default_body
 

@@ -17,7 +17,8 @@ from morphloop.envs import prepare
 from morphloop.imitator import new_policy
 from morphloop.imitator.bench import bench
 from morphloop.imitator.bench import table as bench_table
-from morphloop.imitator.bench.bench import CONTROL, ROWS_FILE, BenchConfig, BenchRun, run_bench, zero_policy
+from morphloop.imitator.bench.bench import CONTROL, ROWS_FILE, BenchRun, run_bench, zero_policy
+from morphloop.imitator.bench.config import BenchConfig
 from morphloop.imitator.bench.sets import CORPUS_CLIPS, CORPUS_SEED, BenchSet, corpus_set, cut, moves
 from morphloop.imitator.projection import project as projection
 from morphloop.metrics import frozen_pose, measure, track_errors

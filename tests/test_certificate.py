@@ -18,7 +18,7 @@ from morphloop.base import MotionError, write_json
 from morphloop.cli import main
 from morphloop.envs import prepare
 from morphloop.imitator import Projection
-from morphloop.imitator.projection.rescue import RescueConfig
+from morphloop.imitator.projection.config import RescueConfig
 from morphloop.metrics import measure_rollout, track_errors
 from morphloop.motion import (
     Clip,

@@ -1,6 +1,8 @@
 """Flags do what help and pages say: every flag that is documented is known, and its help says what giving it does."""
 
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -31,6 +33,22 @@ LEAVES = dict(leaves(COMMANDS))
 def help_of(words, capsys):
     assert main([*words, "--help"]) == 0
     return capsys.readouterr().out
+
+
+def test_help_and_usage_errors_of_every_command_load_nothing_heavy(tmp_path):
+    """A command is the nested configuration of what it calls; reading that took seconds, for torch and MuJoCo."""
+    (tmp_path / "c.yaml").write_text("no_such_name: 1")
+    code = f"""
+import sys
+from morphloop.cli import main
+heavy = {{"torch", "mujoco", "transformers", "gymnasium", "stable_baselines3", "matplotlib", "scipy"}}
+for words in {[list(words) for words in LEAVES]}:
+    for more, code in (["--help"], 0), (["--no-such-flag"], 2), (["--config", "c.yaml"], 2):
+        assert main(words + more) == code, (words, more)
+        assert not heavy & sys.modules.keys(), (words, more, heavy & sys.modules.keys())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
 
 
 def spans(text):

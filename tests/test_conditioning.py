@@ -11,15 +11,8 @@ import numpy as np
 import pytest
 
 from morphloop.envs import conditioning, prepare
-from morphloop.envs.conditioning import (
-    CLEAR_M,
-    ConditioningConfig,
-    carrying_feet,
-    condition,
-    grounding_shift,
-    swing_lift,
-    wrong_stances,
-)
+from morphloop.envs.conditioning import CLEAR_M, carrying_feet, condition, grounding_shift, swing_lift, wrong_stances
+from morphloop.envs.config import ConditioningConfig
 from morphloop.envs.reference import lowest_height
 from morphloop.envs.stances import LEFT_ALONE_M, foot_motion, planted_feet
 from morphloop.metrics import measure

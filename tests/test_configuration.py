@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from morphloop import imitator
 from morphloop.base import MotionError
 from morphloop.cli import COMMANDS, OnDemand, main, train_imitator
 from morphloop.cli.checks import check
@@ -233,9 +234,9 @@ def test_the_defaults_pass_the_checks_of_a_command(tmp_path, monkeypatch):
 
 def test_an_imitator_is_asked_for_again_from_its_config(tmp_path, monkeypatch):
     words, seen = ("train", "imitator"), []
-    monkeypatch.setattr(train_imitator, "train_imitator", lambda clips, held, out, config, *rest: seen.append(config))
-    monkeypatch.setattr(train_imitator, "hardest_segments", lambda out: [])
-    monkeypatch.setattr(train_imitator, "load_policy", lambda path, body: train_imitator)
+    monkeypatch.setattr(imitator, "train_imitator", lambda clips, held, out, config, *rest: seen.append(config))
+    monkeypatch.setattr(imitator, "hardest_segments", lambda out: [])
+    monkeypatch.setattr(imitator, "load_policy", lambda path, body: train_imitator)
     monkeypatch.setattr(train_imitator, "hash", "h", raising=False)
     flags = (
         "--clips",

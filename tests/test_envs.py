@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import warnings
 from dataclasses import replace
 from typing import Any
@@ -450,3 +452,14 @@ def test_actions_are_bounded_offsets_on_the_targets(body: Body, clips: list[Clip
     np.testing.assert_allclose(none[0], servo_targets(clips[0], body)[5], atol=1e-5)
     huge = none + observer.offsets(torch.full((2, 69), 1e6))
     np.testing.assert_allclose(huge - none, (ACTION_LIMIT * observer.scale).expand(2, -1), atol=1e-4)
+
+
+@pytest.mark.parametrize("order", ["morphloop.envs, gymnasium", "gymnasium, morphloop.envs"])
+def test_the_task_is_registered_whichever_is_imported_first(order):
+    code = f"import {order}; assert gymnasium.spec('morphloop/Tracking-v0').vector_entry_point"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_importing_the_task_loads_no_gymnasium():
+    code = "import sys, morphloop.envs.config; sys.exit('gymnasium' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

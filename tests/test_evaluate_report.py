@@ -26,7 +26,7 @@ from morphloop.metrics.report.charts import Marker, beyond, distribution, nice_r
 from morphloop.metrics.report.spool import Columns, Spool
 from morphloop.metrics.report.timeline_chart import timeline_html
 from morphloop.metrics.report.worst import rank
-from morphloop.metrics.timeline import timeline
+from morphloop.metrics.timelines import timeline
 from morphloop.motion import DEFAULT_SKELETON, HUMANML3D_JOINTS, Clip, JointTrack, Provenance, save_clip
 from morphloop.sim.bodies.table import SOLE_HEIGHT
 

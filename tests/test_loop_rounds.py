@@ -10,7 +10,7 @@ import pytest
 from morphloop.base import MachineFault, MotionError, write_json
 from morphloop.generator import FinetuneConfig, FinetuneReport
 from morphloop.imitator import Projection
-from morphloop.imitator.projection.rescue import RescueConfig
+from morphloop.imitator.projection.config import RescueConfig
 from morphloop.metrics import track_errors
 from morphloop.motion import load_clip, make_corpus, read_manifest, save_clip
 from morphloop.motion.rotations import quat_to_rotvec

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from morphloop.metrics import METRICS, measure, measure_rollout, track_errors
-from morphloop.metrics.context import context
+from morphloop.metrics.clip_context import context
 from morphloop.metrics.dynamics import external_wrench, segments
 from morphloop.metrics.joint_limits import TOLERANCE_DEG
 from morphloop.metrics.loaded import NO_LOADS

@@ -11,8 +11,9 @@ import pytest
 
 from morphloop.base import MotionError
 from morphloop.metrics import METRICS, measure
+from morphloop.metrics.config import EvaluateConfig
 from morphloop.metrics.loaded import LOADED_SHARE, LOST_SHARE, NO_LOADS, loaded_speeds, measure_loads, resteps
-from morphloop.metrics.report.evaluate import EvaluateConfig, evaluate
+from morphloop.metrics.report.evaluate import evaluate
 from morphloop.motion import DEFAULT_SKELETON, Clip, Rollout, save_clip, save_rollout
 from morphloop.motion.rotations import quat_from_rotvec
 from morphloop.sim import Recorder, default_body

@@ -19,11 +19,12 @@ from morphloop.base import MotionError
 from morphloop.cli import main
 from morphloop.cli.project import read_all
 from morphloop.envs import Observer, Reference, build_library, prepare, reference_of
-from morphloop.envs.conditioning import ConditioningConfig
+from morphloop.envs.config import ConditioningConfig
 from morphloop.imitator import IlqrConfig, Policy, Projection, ProjectionConfig, new_policy, project_clips
 from morphloop.imitator.projection import project as projecting
 from morphloop.imitator.projection import rollouts
-from morphloop.imitator.projection.rescue import RescueConfig, cut_rollout, longest_segment, rescue
+from morphloop.imitator.projection.config import RescueConfig
+from morphloop.imitator.projection.rescue import cut_rollout, longest_segment, rescue
 from morphloop.imitator.projection.rollouts import policy_rollouts, rollouts_in_batches
 from morphloop.metrics import measure_rollout, track_errors
 from morphloop.motion import (

@@ -11,7 +11,7 @@ import torch
 
 from morphloop.base import MotionError
 from morphloop.envs import PREPROCESSING, TrackingEnv, prepare, preprocessed, reference, stack
-from morphloop.envs.conditioning import ConditioningConfig
+from morphloop.envs.config import ConditioningConfig
 from morphloop.envs.feedforward import feedforward_torques
 from morphloop.envs.reference import servo_targets
 from morphloop.imitator import (

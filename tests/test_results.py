@@ -12,9 +12,7 @@ from morphloop.base.results import basis, check_same, difference, hash_code, res
 from morphloop.base.threads import fixed_threads, held_threads
 from morphloop.generator import FinetuneConfig, load_generator
 from morphloop.imitator import IlqrConfig, ProjectionConfig, project_clips, update_policy
-from morphloop.imitator.demonstrations.demonstrations import DemonstrationConfig
-from morphloop.imitator.demonstrations.distil import DistilConfig
-from morphloop.imitator.demonstrations.update import UpdateConfig
+from morphloop.imitator.demonstrations.config import DemonstrationConfig, DistilConfig, UpdateConfig
 from morphloop.motion import make_corpus
 from morphloop.refinement_loop import LoopConfig, ProjectFolder, SelectionConfig, project_folder, start_run, steps
 from morphloop.refinement_loop.stages import hash_outputs

@@ -10,7 +10,8 @@ import torch
 
 from morphloop.base import write_json
 from morphloop.envs import TaskConfig, TrackingEnv, build_library
-from morphloop.envs.sampling import CAP, FLOOR, LEAD_STEPS, MEMORY, SEGMENT_STEPS, StartSampler, shares
+from morphloop.envs.config import FLOOR
+from morphloop.envs.sampling import CAP, LEAD_STEPS, MEMORY, SEGMENT_STEPS, StartSampler, shares
 from morphloop.imitator.training.checkpoint import env_tensors, restore_env
 from morphloop.imitator.training.log import WEIGHTS_FILE, hardest_segments
 from morphloop.motion import DEFAULT_SKELETON, Clip

@@ -14,10 +14,10 @@ from typing import Any
 
 from morphloop.base import write_json
 from morphloop.envs import RewardConfig
+from morphloop.imitator.training.config import ImitatorConfig, PriorConfig
 from morphloop.imitator.training.log import read_log
 from morphloop.imitator.training.policy import load_policy
-from morphloop.imitator.training.priors import PriorConfig
-from morphloop.imitator.training.train import ImitatorConfig, train_imitator
+from morphloop.imitator.training.train import train_imitator
 from morphloop.motion import make_corpus
 
 RESULT_FILE = "ablations.json"

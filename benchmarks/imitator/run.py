@@ -38,7 +38,8 @@ from morphloop.cli.bench_imitator import (
 from morphloop.cli.checks import check
 from morphloop.cli.console import DONE, FAILED, guarded, progress_bars, writable_files, writable_folder
 from morphloop.imitator import Policy
-from morphloop.imitator.bench.bench import BenchConfig, Watch, run_bench
+from morphloop.imitator.bench.bench import Watch, run_bench
+from morphloop.imitator.bench.config import BenchConfig
 from morphloop.imitator.bench.sets import BenchSet
 from morphloop.imitator.bench.table import head, result, set_tables
 

@@ -22,12 +22,14 @@ from morphloop.base.threads import fixed_threads, held_threads
 from morphloop.envs import TrackingEnv, prepare
 from morphloop.imitator.bench.bench import CODE
 from morphloop.imitator.bench.sets import cut
-from morphloop.imitator.projection.project import ProjectionConfig, project_clips
+from morphloop.imitator.projection.config import ProjectionConfig
+from morphloop.imitator.projection.project import project_clips
+from morphloop.imitator.training.config import PpoConfig
 from morphloop.imitator.training.policy import new_policy
-from morphloop.imitator.training.ppo import PpoConfig, Sb3Trainer, fit_normaliser
+from morphloop.imitator.training.ppo import Sb3Trainer, fit_normaliser
 from morphloop.motion import Clip, make_corpus
 from morphloop.sim import SUBSTEPS, Body, CpuPhysics, Physics, default_body, make_physics
-from morphloop.sim.physics.backends import Backend
+from morphloop.sim.physics.config import Backend
 
 CLIPS = 16
 BLOCK = 10

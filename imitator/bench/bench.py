@@ -14,7 +14,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
@@ -29,12 +29,12 @@ from morphloop.motion.files import load_rollout, save_rollout
 from morphloop.sim import Body, default_body
 
 from ..optimal_control.many_clips import Tracked
-from ..projection.project import Projection, ProjectionConfig, project_clips
+from ..projection.config import ProjectionConfig
+from ..projection.project import Projection, project_clips
 from ..training.policy import Policy, new_policy
+from .config import COLUMNS, BenchConfig, Column
 from .sets import BenchSet, cut
 
-Column = Literal["no_network", "policy", "auto"]
-COLUMNS: tuple[Column, ...] = ("no_network", "policy", "auto")
 CONTROL = "control"
 """Column of the rows of the untouched input and of the frozen pose."""
 ROWS_FILE, REFINED = "rows.jsonl", "refined"
@@ -55,32 +55,6 @@ CODE = ("motion", "sim", "metrics", "envs", "imitator")
 
 Row = dict[str, Any]
 Watch = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True)
-class BenchConfig:
-    """What is run."""
-
-    columns: tuple[Column, ...] = COLUMNS
-    limit: int | None = None
-    """Clips of a set at most, drawn by the seed when it is read."""
-    seconds: float = 10.0
-    """A clip's first so many seconds are tracked."""
-    refiner_seconds: float = 10.0
-    """The same in column `auto`."""
-    seed: int = 0
-    """Of the draw of clips."""
-    projection: ProjectionConfig = field(default_factory=ProjectionConfig)
-    """How clips are projected; the projector is the column's."""
-
-    def seconds_of(self, column: Column) -> float:
-        """How much of a clip a column tracks."""
-        return self.refiner_seconds if column == "auto" else self.seconds
-
-    @property
-    def longest(self) -> float:
-        """How much of a clip any column tracks."""
-        return max(self.seconds, self.refiner_seconds)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ from morphloop.base.results import hash_code
 from morphloop.metrics import bootstrap_mean
 from morphloop.motion import Clip
 
-from .bench import CODE, CONTROL, FORCES, PHYSICS, BenchRun, Column, Row
+from .bench import CODE, CONTROL, FORCES, PHYSICS, BenchRun, Row
+from .config import Column
 from .sets import MOVING_M, BenchSet
 
 Figures = dict[str, Any]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -26,6 +26,7 @@ from morphloop.sim import Body, default_body
 from ..optimal_control.config import IlqrConfig
 from ..optimal_control.ilqr import Ilqr
 from ..optimal_control.many_clips import built_in, packed_reference, unpacked_reference
+from .config import DemonstrationConfig
 
 LAST_STEPS = 12
 """Of a clip that failed: what led there is not for learning."""
@@ -54,17 +55,6 @@ class Demonstration:
 
     def __len__(self) -> int:
         return len(self.ctrl)
-
-
-@dataclass(frozen=True)
-class DemonstrationConfig:
-    """How demonstrations are recorded."""
-
-    ilqr: IlqrConfig = field(default_factory=lambda: IlqrConfig(threads=1, retries=0))
-    """Effort of the expert: a clip that it fails is not tried again, for what went before is a demonstration too."""
-    shake: float = 0.02
-    """Noise on what the expert carries out, radians."""
-    seed: int = 0
 
 
 @fixed_threads()

@@ -9,7 +9,6 @@ a label. A body that has left the tube in which the gains hold starts anew elsew
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,6 +24,7 @@ from morphloop.envs.terminations import failed
 from morphloop.sim import CONTROL_HZ, Body, CpuPhysics
 
 from ..training.policy import HIDDEN, Policy
+from .config import DistilConfig
 from .demonstrations import Demonstration
 
 KNEE = 0.3
@@ -34,51 +34,6 @@ LABEL_LIMIT = 1.0
 """Largest action that is learned."""
 SMOOTHING = 0.05
 """Weight of a body's outcome in the running rate at which its demonstration is left."""
-
-
-@dataclass(frozen=True)
-class DistilConfig:
-    """How a policy learns from demonstrations."""
-
-    updates: int = 60
-    """How many, half an hour on two cores; the learning rate falls from the first to the last."""
-    envs: int = 256
-    """Bodies that are driven at once."""
-    steps: int = 60
-    """Control steps of all of them before each update."""
-    batches: int = 500
-    """Gradient steps of an update."""
-    minibatch: int = 512
-    memory: int = 500_000
-    """Labelled states kept, the oldest go first."""
-    learning_rate: float = 1e-3
-    last_learning_rate: float = 3e-5
-    """At the last update."""
-    input_noise: float = 0.7
-    """Standard deviation of noise on what the network reads while it learns, in spreads: what it then relies on is what
-    many inputs say together. Without it a policy did worse on clips of other makers than no policy."""
-    dropout: float = 0.2
-    """Share of each hidden layer that is left out while it learns."""
-    weight_decay: float = 0.01
-    expert_updates: int = 2
-    """First updates in which the expert drives half of the bodies."""
-    expert_share: float = 0.1
-    """Share of bodies that the expert drives after that: states of a body that does well."""
-    push: float = 0.1
-    """Standard deviation of what is added to the root's horizontal velocity at a start, m/s; twice that to its spin."""
-    disturb: float = 0.03
-    """Standard deviation of the joints' angles at a start, radians; ten times that of their speed."""
-    noise: float = 0.1
-    """Standard deviation of the noise on what is carried out, in actions."""
-    tube: float = 0.15
-    """Mean joint distance from the demonstration beyond which its gains do not hold, metres."""
-    max_steps: int = 150
-    """Longest way along a demonstration, control steps."""
-    seed: int = 0
-
-
-FURTHER = DistilConfig(learning_rate=1e-4, last_learning_rate=2e-5)
-"""For a policy that is taught further: small steps, for it holds more than these demonstrations."""
 
 
 class DemonstrationDeck:

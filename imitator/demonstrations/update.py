@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,39 +19,19 @@ import numpy as np
 from morphloop.base import MotionError
 from morphloop.base.limit import TimeLimit
 from morphloop.base.threads import fixed_threads
-from morphloop.envs import PREPROCESSING, Reference, make_reference
-from morphloop.envs.conditioning import ConditioningConfig
+from morphloop.envs import Reference, make_reference
+from morphloop.envs.config import ConditioningConfig
 from morphloop.metrics import measure, track_errors
 from morphloop.motion import Clip
 from morphloop.sim import Body, default_body
 
 from ..projection.rollouts import rollouts_in_batches
 from ..training.policy import Policy
-from .demonstrations import DemonstrationConfig, load_demonstrations, record_demonstrations
-from .distil import FURTHER, DistilConfig, distil
+from .config import UpdateConfig
+from .demonstrations import load_demonstrations, record_demonstrations
+from .distil import distil
 
 HELD_OUT_SHARE = 0.25
-DEMONSTRATIONS, UPDATES = 12, 2
-"""What takes a minute and a half on two cores."""
-GENTLY = replace(
-    FURTHER, updates=UPDATES, envs=64, expert_updates=1, batches=250, learning_rate=1e-5, last_learning_rate=1e-5
-)
-"""A dozen demonstrations hold little of what the policy knows: at ten times the rate it learnt them and fell on other
-clips."""
-
-
-@dataclass(frozen=True)
-class UpdateConfig:
-    """How a policy is taught."""
-
-    demonstrations: int = DEMONSTRATIONS
-    """Clips that the expert records a demonstration of, at most; the seed draws which."""
-    expert: DemonstrationConfig = field(default_factory=DemonstrationConfig)
-    distil: DistilConfig = GENTLY
-    recording: float = 0.55
-    """Share of a time limit after which no demonstration is begun."""
-    conditioning: ConditioningConfig = PREPROCESSING
-    """What is done to the clips before they are tracked, as in projection."""
 
 
 def evaluate_policy(policy: Policy, references: Sequence[Reference], body: Body) -> dict[str, float | None]:

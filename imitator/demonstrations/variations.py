@@ -7,7 +7,7 @@ yet physical, as a generator's clip is; the expert that tracks it (`demonstratio
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -15,38 +15,12 @@ from morphloop.motion import Clip, Provenance
 from morphloop.motion.rotations import quat_from_heading, quat_from_rotvec, quat_mul, quat_rotate
 from morphloop.sim import Body, default_body
 
+from .config import AugmentConfig
+
 LEG_NOISE = 0.35
 """Smooth offsets of the lower body's joints in those of the others: the ground leaves legs less freedom."""
 BEND = (-1.0, 2.0, -1.0)
 """Turn of hip, knee and ankle about the lateral axis for a bend of one radian: the foot stays level."""
-
-
-@dataclass(frozen=True)
-class AugmentConfig:
-    """Ranges that a variation is drawn from."""
-
-    tempo: tuple[float, float] = (0.75, 1.3)
-    """Times the speed."""
-    crouch: float = 0.3
-    """Most that hips are bent throughout, radians, knees by twice that."""
-    turn: float = 0.5
-    """Most that a path curves, rad/s, either way."""
-    swap: float = 0.5
-    """How often the upper body is another clip's."""
-    noise: float = 0.2
-    """Standard deviation of the smooth offsets, radians."""
-    noise_hz: float = 0.8
-    """Knots of the smooth offsets a second."""
-    lean: float = 0.06
-    """Standard deviation of a smooth pitch and roll of the whole body about the ground beneath it, radians."""
-    sway: float = 0.03
-    """Standard deviation of a smooth horizontal offset of the root, metres, a third of it vertical."""
-    stretch: tuple[float, float] = (0.75, 1.3)
-    """Times the length of the path: the feet slide."""
-    jitter: float = 0.015
-    """Most of the standard deviation of white noise on joints, radians, and on the root in fifths of metres."""
-    spoil: float = 0.6
-    """How often lean, sway, stretch and jitter are there."""
 
 
 def variations(

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,24 +20,23 @@ from morphloop.base import MotionError, write_json
 from morphloop.base.limit import TimeLimit
 from morphloop.base.results import basis, check_same, hash_json
 from morphloop.base.threads import fixed_threads, held_threads
-from morphloop.envs import PREPROCESSING, Reference, make_reference
-from morphloop.envs.conditioning import ConditioningConfig
+from morphloop.envs import Reference, make_reference
 from morphloop.motion import Clip
 from morphloop.sim import Body
 
 from ..projection.rollouts import rollouts_in_batches
-from ..training.policy import WIDTHS, Policy, load_policy, new_policy
+from ..training.policy import Policy, load_policy, new_policy
 from ..training.references import make_references
+from .config import FURTHER, DistilConfig, WarmStartConfig
 from .demonstrations import (
     Demonstration,
-    DemonstrationConfig,
     OnDemonstration,
     load_demonstrations,
     record_demonstrations,
 )
-from .distil import FURTHER, DistilConfig, distil
+from .distil import distil
 from .update import evaluate_policy
-from .variations import AugmentConfig, variations
+from .variations import variations
 
 training_log = logging.getLogger("morphloop.training")
 
@@ -53,31 +52,6 @@ CODE = ("motion", "sim", "metrics", "envs", "imitator")
 """What a warm start's result rests on."""
 FREE = tuple(f"config.{name}" for name in ("demonstrations", "record_s", "distil_s", "workers"))
 """What may differ when a warm start is taken up."""
-
-
-@dataclass(frozen=True)
-class WarmStartConfig:
-    """How a first policy is made."""
-
-    demonstrations: int | None = None
-    """Clips and variations that the expert demonstrates at most, all if None."""
-    record_s: float | None = None
-    """Seconds after which recording is cut short, None for never."""
-    distil_s: float | None = None
-    """The same of distillation, whose budget is `DistilConfig.updates`."""
-    variations: float = 1.0
-    """Variations of clips, for each clip."""
-    hidden: tuple[int, ...] = WIDTHS
-    """Widths of the policy's layers."""
-    seed: int = 0
-    workers: int | None = None
-    """Processes that record; one a core if None."""
-    conditioning: ConditioningConfig = PREPROCESSING
-    """What is done to the clips before they are tracked, as in projection."""
-    augment: AugmentConfig = field(default_factory=AugmentConfig)
-    expert: DemonstrationConfig = field(default_factory=DemonstrationConfig)
-    distil: DistilConfig | None = None
-    """As `DistilConfig` has it if None, and as `FURTHER` where a policy that is there is taught."""
 
 
 @fixed_threads()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from morphloop.base import MotionError
-from morphloop.envs import EVALUATION_DISTANCE
+from morphloop.envs.config import EVALUATION_DISTANCE
 
 
 @dataclass(frozen=True)

@@ -11,15 +11,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Literal, Protocol
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 
 from morphloop.base import MotionError
 from morphloop.base.threads import fixed_threads
-from morphloop.envs import PREPROCESSING, Reference, prepare, reference_of
-from morphloop.envs.conditioning import ConditioningConfig
+from morphloop.envs import Reference, prepare, reference_of
 from morphloop.metrics import measure_rollout, track_errors
 from morphloop.motion import Clip, Rollout
 from morphloop.sim import (
@@ -30,32 +29,15 @@ from morphloop.sim import (
     simulator_name,
 )
 
-from ..optimal_control.config import IlqrConfig
 from ..optimal_control.many_clips import Tracked, too_large, track_clips
 from ..training.policy import Policy
+from .config import ProjectionConfig
 from .rollouts import batches, policy_rollouts
 
-Projector = Literal["auto", "policy", "refiner"]
 SLIDE_WEIGHT = 0.004
 """Of two results that both got to the end: skill that a mm/s of slide is worth."""
 MAX_BALANCED_S = 60.0
 """Balancing a reference solves for all of its frames at once: time grows with the cube of its length."""
-
-
-@dataclass(frozen=True)
-class ProjectionConfig:
-    """How clips are projected."""
-
-    projector: Projector = "auto"
-    """auto: the policy first, the refiner for what it failed; or one of them alone."""
-    min_skill: float = 0.3
-    """A policy's result under this skill goes to the refiner as well."""
-    max_slide_mm_s: float = 40.0
-    """So does one whose loaded feet slide faster than this (`sim_slide_mean_mm_s`)."""
-    conditioning: ConditioningConfig = PREPROCESSING
-    """What is done to the reference before it is tracked."""
-    ilqr: IlqrConfig = field(default_factory=IlqrConfig)
-    """Effort and prices of iLQR."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ so that it replays by itself. What a segment shows is no longer what the prompt 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import mujoco
 import numpy as np
@@ -19,23 +19,10 @@ from morphloop.motion import Clip, Rollout
 from morphloop.sim import Body, certify
 from morphloop.sim.rollouts.loads import foot_loads
 
+from .config import RescueConfig
 from .project import Projection
 
 SUFFIX = "_rescued"
-
-
-@dataclass(frozen=True)
-class RescueConfig:
-    """What a segment must be to be kept."""
-
-    keep: bool = True
-    """Keep the longest good segment of a clip that is rejected."""
-    shortest_s: float = 1.0
-    """Least length, seconds."""
-    error_m: float = 0.25
-    """Largest mean joint error of any control step, metres (PHC's bound in training)."""
-    head_drop_m: float = 0.15
-    """Most by which the head may be under the reference's, metres: from there on it falls."""
 
 
 def good_ticks(clip: Clip, reference: Clip, body: Body, config: RescueConfig) -> np.ndarray:

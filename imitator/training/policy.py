@@ -24,12 +24,12 @@ from morphloop.base.tensors import MAX_POLICY, check_shapes, header_json, read_t
 from morphloop.envs import default_gains, observation_layout, observation_size
 from morphloop.sim import Body, default_body
 
+from .config import WIDTHS
+
 SCHEMA = 2
 OBSERVATION_CLIP = 8.0
 """Normalised observations are cut here, standard deviations."""
 
-WIDTHS = (384, 256)
-"""Of a policy's layers, unless somebody asks for others."""
 HIDDEN = 1e9
 """Spread in the normaliser of a number that the network is not to see."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from stable_baselines3 import PPO
@@ -18,60 +17,9 @@ from morphloop.envs import TrackingEnv
 from morphloop.envs.sb3_adapter import TrackingVecEnv
 
 from .checkpoint import Tensors
+from .config import PpoConfig
 from .policy import Policy
 from .trainer import Trainer, check_sound
-
-
-@dataclass(frozen=True)
-class PpoConfig:
-    """PPO's own options; discount and clipping as in Morph's release."""
-
-    steps: int = 32
-    """Control steps of every environment between updates."""
-    minibatch: int = 2048
-    """Samples in a gradient step."""
-    epochs: int = 3
-    """Passes over the samples of an update."""
-    learning_rate: float = 5e-5
-    """Of Adam; Morph's is 2e-5 to 4e-5. At 1e-4 an update of a trained policy clipped more than half of the samples."""
-    target_kl: float = 0.1
-    """Change of the policy, over all servos together, beyond which an update takes no more gradient steps; 0 for no
-    such bound."""
-    gamma: float = 0.97
-    """Discount: about one second at 30 Hz."""
-    gae_lambda: float = 0.95
-    """Of the generalised advantage estimate."""
-    clip: float = 0.2
-    """Of the probability ratio."""
-    entropy: float = 0.0
-    """Weight of low entropy."""
-
-
-@dataclass(frozen=True)
-class RslConfig:
-    """Options of rsl_rl's PPO; in the line of mjlab's for tracking at thousands of environments, with three times
-    the gradient steps a sample: physics of a 75-degree-of-freedom body costs more than they do."""
-
-    steps: int = 16
-    """Control steps of every environment between updates."""
-    minibatches: int = 8
-    """Parts that the samples of an update are split into."""
-    epochs: int = 5
-    """Passes over the samples of an update."""
-    learning_rate: float = 3e-4
-    """Of Adam, at first."""
-    desired_kl: float = 0.06
-    """Change of the policy in an update that the learning rate is steered to; 0 keeps the rate. It is summed over 69
-    servos: at mjlab's 0.01 the rate fell to 2e-5, at 0.06 it stayed near 1e-4. The two were not compared alone."""
-    gamma: float = 0.97
-    """Discount: about one second at 30 Hz."""
-    gae_lambda: float = 0.95
-    """Of the generalised advantage estimate."""
-    clip: float = 0.2
-    """Of the probability ratio."""
-    entropy: float = 0.001
-    """Weight of low entropy; at mjlab's 0.005 the noise of 69 servos grows."""
-
 
 SB3_KL_SLACK = 1.5
 """Times its `target_kl` at which Stable-Baselines3 stops."""

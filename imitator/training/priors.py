@@ -16,9 +16,9 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from safetensors.torch import save
@@ -32,9 +32,9 @@ from morphloop.envs.observations import heading_frame
 from morphloop.motion.rotations import quat_conj, quat_mul, quat_to_rotvec
 from morphloop.sim import CONTROL_HZ, JointState
 
+from .config import PriorConfig, PriorKind
 from .policy import mlp
 
-PriorKind = Literal["none", "vae", "adversarial"]
 SCHEMA = 1
 SPREAD_FLOOR = 1e-4
 """Least standard deviation of a feature that is divided by: a joint that no clip moves must not decide alone."""
@@ -46,29 +46,6 @@ TAILS = (0.01, 0.99)
 """Quantiles at which features are cut for that: where a generator's clips jump, the spread would be all jumps."""
 SHAKE_M = 0.005
 """What the vae's unit of distance is measured with, metres of every coordinate of every joint."""
-
-
-@dataclass(frozen=True)
-class PriorConfig:
-    """What is rewarded beside tracking, and how it is learned."""
-
-    kind: PriorKind = "none"
-    """Morph's motion VAE, AMP's discriminator, or none."""
-    weight: float = 0.5
-    """Largest reward is half of it with `vae`, all of it with `adversarial`; tracking gives at most 1."""
-    temperature: float = 1.0
-    """Of the vae's sigmoid, in units of the median distance of clips whose joints are shaken by 5 mm."""
-    steps: int = 2000
-    """Gradient steps of the vae before training."""
-    batch: int = 512
-    """Transitions in a gradient step."""
-    learning_rate: float = 5e-4
-    """Of Adam."""
-    online_steps: int = 8
-    """Gradient steps of the discriminator for an update of the policy."""
-    gradient_penalty: float = 5.0
-    """Weight of the discriminator's squared gradient at the clips' transitions; Morph's release has 5."""
-    seed: int = 0
 
 
 def state_difference(before: JointState, after: JointState) -> torch.Tensor:

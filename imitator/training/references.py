@@ -14,7 +14,7 @@ from morphloop.base import MachineFault, MotionError
 from morphloop.base.pool import Message, run_tasks
 from morphloop.base.threads import fixed_threads
 from morphloop.envs import Reference, make_reference
-from morphloop.envs.conditioning import ConditioningConfig
+from morphloop.envs.config import ConditioningConfig
 from morphloop.motion import Clip
 from morphloop.sim import Body, default_body
 

@@ -25,8 +25,9 @@ from morphloop.base.random_streams import own_streams
 from morphloop.envs import StepResult, TrackingEnv
 
 from .checkpoint import Tensors
+from .config import RslConfig
 from .policy import Policy
-from .ppo import RslConfig, linear_layers
+from .ppo import linear_layers
 from .trainer import Trainer, World
 
 GROUP = "policy"

@@ -12,9 +12,9 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -22,18 +22,18 @@ from morphloop.base import MotionError, write_json
 from morphloop.base.limit import TimeLimit
 from morphloop.base.results import Basis, basis, check_same, hash_json
 from morphloop.base.threads import fixed_threads, held_threads
-from morphloop.envs import PREPROCESSING, Reference, TaskConfig, TrackingEnv, make_reference
-from morphloop.envs.conditioning import ConditioningConfig
+from morphloop.envs import Reference, TrackingEnv, make_reference
 from morphloop.motion import Clip, find_motions, make_corpus, read_motions, to_default
 from morphloop.sim import Body, Variation, default_body
-from morphloop.sim.physics.backends import Backend, make_physics
+from morphloop.sim.physics.backends import make_physics
 
 from ..demonstrations.update import evaluate_policy
 from .checkpoint import CHECKPOINT_FILE, Checkpoint, clear_leftovers, load_checkpoint, save_checkpoint
+from .config import ImitatorConfig
 from .log import WEIGHTS_FILE, TrainingLog, hardest_segments
-from .policy import WIDTHS, Policy, load_policy, new_policy
-from .ppo import PpoConfig, RslConfig, Sb3Trainer, fit_normaliser, observed_spread
-from .priors import PriorConfig, make_prior
+from .policy import Policy, load_policy, new_policy
+from .ppo import Sb3Trainer, fit_normaliser, observed_spread
+from .priors import make_prior
 from .references import FEW, make_references
 from .trainer import Trainer, World
 
@@ -42,47 +42,6 @@ log = logging.getLogger("morphloop.training")
 POLICY_FILE = "policy.safetensors"
 PRIOR_FILE = "prior.safetensors"
 LOST_FILE = "lost_states.json"
-TrainerKind = Literal["sb3", "rsl"]
-
-
-@dataclass(frozen=True)
-class ImitatorConfig:
-    """How an imitator is trained."""
-
-    envs: int = 256
-    """Parallel environments; of every process under torchrun."""
-    steps: int = 20_000_000
-    """Control steps of PPO, those before a restart included: about an hour on two cores; 0 for no PPO."""
-    limit_s: float | None = None
-    """Seconds after which it is cut short, evaluations and those before a restart included; none for never."""
-    seed: int = 0
-    """Of the weights, the starts, the exploration noise, the generated clips and the variations."""
-    checkpoint_s: float = 300.0
-    """Seconds between checkpoints, each with an evaluation."""
-    start: str | None = None
-    """Policy file to start from, a distilled one say."""
-    reveal: bool = False
-    """Let PPO use all of the observation where the policy it starts from was distilled from a part of it."""
-    hidden: tuple[int, ...] = WIDTHS
-    """Widths of a new policy's layers."""
-    trainer: TrainerKind = "sb3"
-    """sb3 on the CPU, rsl on CUDA."""
-    backend: Backend = "cpu"
-    """Physics: cpu is MuJoCo in double precision, warp is MuJoCo Warp."""
-    device: str | None = None
-    """Of backend warp: cuda:0 and so on, or cpu; the process's own GPU if not given."""
-    ppo: PpoConfig = field(default_factory=PpoConfig)
-    """Options of trainer sb3."""
-    rsl: RslConfig = field(default_factory=RslConfig)
-    """Options of trainer rsl."""
-    task: TaskConfig = field(default_factory=lambda: TaskConfig(push=0.15))
-    """The tracking task."""
-    prior: PriorConfig = field(default_factory=PriorConfig)
-    """Reward for moving as the clips do. Its seed is the training's."""
-    conditioning: ConditioningConfig = PREPROCESSING
-    """What is done to the clips before they are tracked, as in projection."""
-    vary: Variation = field(default_factory=Variation)
-    """Ranges of friction, mass, gains and size, drawn once for every environment; nothing varies by default."""
 
 
 CODE = ("motion", "sim", "metrics", "envs", "imitator")

@@ -13,7 +13,7 @@ import numpy as np
 
 from morphloop.motion import HUMANML3D_JOINTS, Clip, JointTrack
 
-from ..measure import measure
+from ..measurement import measure
 from ..points import Variant, motion_points
 from ..registry import DESIGN, METRICS
 from .as_fed import AS_FED, as_fed

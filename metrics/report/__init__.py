@@ -1,7 +1,8 @@
 """Tables and pages about batches of motion: `evaluate` measures files, `compare` pairs two of them."""
 
+from ..config import EvaluateConfig
 from .compare import Comparison, compare, comparison_facts
-from .evaluate import EvaluateConfig, Evaluation, evaluate, write_evaluation
+from .evaluate import Evaluation, evaluate, write_evaluation
 from .page import write_evaluation_page
 from .terminal import print_comparison, print_evaluation
 

@@ -10,10 +10,11 @@ from markupsafe import Markup
 
 from morphloop.base import MotionError
 from morphloop.metrics.registry import METRICS
-from morphloop.metrics.timeline import timeline
+from morphloop.metrics.timelines import timeline
 from morphloop.sim.drawing.render import strip_bytes
 
-from .evaluate import EvaluateConfig, Evaluation
+from ..config import EvaluateConfig
+from .evaluate import Evaluation
 from .look import data_uri, number
 from .measuring import Worn, clip_at
 from .timeline_chart import timeline_html

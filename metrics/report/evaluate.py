@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any
 
 from morphloop import __version__
 from morphloop.base import MotionError, write_atomic
@@ -24,6 +24,7 @@ from morphloop.motion import find_motions
 from morphloop.sim import load_body
 from morphloop.sim.bodies.choose import DEFAULT_SPEC
 
+from ..config import EvaluateConfig
 from .measuring import CLIPS, Job, measure_file
 from .spool import Spool
 
@@ -36,24 +37,6 @@ NOT_CLIPS = ("sources", "references", "rollouts")
 """Folders that `morphloop project` writes beside its `clips`; they are not results."""
 FEW_FILES = 8
 """Files up to which starting workers takes longer than it saves: each imports for two to three seconds."""
-
-
-@dataclass(frozen=True)
-class EvaluateConfig:
-    """How a batch is measured."""
-
-    ground: Literal["as-is", "lowest", "robust"] = "as-is"
-    """Where the ground is: z = 0 of the file, the clip's lowest point, or a low percentile of it."""
-    fps: float | None = None
-    """Frame rate of files that cannot tell theirs."""
-    body: str | None = None
-    """Body to measure on: a robot's MJCF or a SMPL model file; the built-in SMPL body if left out."""
-    reference: Path | None = None
-    """Folder of references; each clip is compared with the one of its file name, which is its `before`."""
-    wrench: bool = True
-    """Measure the residual wrench, which takes half of the time."""
-    workers: int | None = None
-    """Worker processes; one a core if left out (a handful of files: none), 0 for none."""
 
 
 @dataclass

@@ -13,7 +13,7 @@ from typing import Any
 
 from morphloop.base import MotionError
 from morphloop.base.pool import Message
-from morphloop.metrics.measure import Measurement, made, measure
+from morphloop.metrics.measurement import Measurement, made, measure
 from morphloop.metrics.tracking import frozen_pose, track_errors
 from morphloop.motion import Clip, JointTrack, Rollout, load_clip, load_rollout
 from morphloop.sim import Body, load_body, motions_on_body, worn

@@ -11,7 +11,7 @@ import numpy as np
 from markupsafe import Markup, escape
 
 from morphloop.metrics.contact import SLIDE_FAST
-from morphloop.metrics.timeline import Timeline
+from morphloop.metrics.timelines import Timeline
 
 from .charts import nice_range
 

@@ -21,6 +21,7 @@ from morphloop.base import MotionError
 from morphloop.motion import DEFAULT_SKELETON, Clip, Skeleton
 from morphloop.motion.robot import Hinge
 
+from ..physics.mujoco_log import warnings_to_log
 from . import table
 from .body_hash import SAVED_BYTES, model_hash
 from .build import JointModel, body_geoms, build_spec, hinge_order, joint_ranges, surface_points
@@ -34,6 +35,8 @@ SUBSTEPS = 10
 
 FEET = ("left", "right")
 HINGE_AXES = {"x": (1.0, 0.0, 0.0), "y": (0.0, 1.0, 0.0), "z": (0.0, 0.0, 1.0)}
+
+warnings_to_log()  # here, since whatever is simulated has a body
 
 
 class Body:

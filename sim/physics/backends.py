@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from morphloop.base import MotionError
 
 from ..bodies.body import Body
+from .config import Backend
 from .cpu import CpuPhysics
 from .protocol import Physics
 from .variation import ModelFields
-
-Backend = Literal["cpu", "warp"]
 
 
 def make_physics(

@@ -16,6 +16,7 @@ from mujoco.batch import MODEL_FIELDS, Batch
 from morphloop.base import MotionError
 
 from ..bodies.body import Body
+from .config import SAME, Range, Variation
 
 DERIVED = (
     "body_subtreemass",
@@ -31,8 +32,6 @@ DERIVED = (
 """Model fields that mj_setConst computes from those drawn here."""
 LENGTHS = ("body_pos", "body_ipos", "jnt_pos", "geom_pos", "geom_size", "site_pos")
 """Model fields in metres that a larger body has more of. Sites keep their size, which mujoco_warp cannot vary."""
-Range = tuple[float, float]
-SAME: Range = (1.0, 1.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,51 +59,27 @@ class ModelFields:
         return model
 
 
-@dataclass(frozen=True)
-class Variation:
-    """Ranges of factors, drawn uniformly and independently for every environment; (1, 1) leaves a thing as it is."""
+def sampled(ranges: Variation, body: Body, num_envs: int, seed: int) -> ModelFields:
+    """What `Variation.sample` draws."""
+    drawn = _draw(ranges, body, num_envs, seed)
+    if "size" in drawn:
+        _check_size(body, ranges.size)
+    model, own = body.model, {}
+    if "friction" in drawn:
+        own["geom_friction"] = np.tile(model.geom_friction, (num_envs, 1, 1))
+        own["geom_friction"][:, :, 0] *= drawn["friction"][:, None]
+    own |= _masses(body, drawn, num_envs) | _gains(body, drawn, num_envs) | _lengths(body, drawn)
+    return ModelFields(num_envs, own | _derived(body, own, num_envs), drawn)
 
-    friction: Range = SAME
-    """Sliding friction of all geoms, the ground's too."""
-    mass: Range = SAME
-    """Mass and inertia of the whole body."""
-    segment_mass: Range = SAME
-    """Mass and inertia of each segment, drawn for each alone."""
-    stiffness: Range = SAME
-    """Proportional gain of all servos."""
-    damping: Range = SAME
-    """Derivative gain of all servos."""
-    size: Range = SAME
-    """Lengths of the whole body; mass grows with their third power and inertia with their fifth. Joint limits, gains
-    and torque limits stay. Who places such a body must scale the height of its root."""
 
-    def __post_init__(self) -> None:
-        for item in fields(self):
-            low, high = getattr(self, item.name)
-            if not 0.0 < low <= high < np.inf:
-                raise MotionError(f"variation of {item.name} is ({low:g}, {high:g}), expected 0 < low <= high")
-
-    def sample(self, body: Body, num_envs: int, seed: int) -> ModelFields:
-        """Draw N models. The same seed gives the same arrays, and each range has a stream of its own: setting one
-        changes no other. MotionError if a size takes the soles out of their touch sensors."""
-        drawn = self._draw(body, num_envs, seed)
-        if "size" in drawn:
-            _check_size(body, self.size)
-        model, own = body.model, {}
-        if "friction" in drawn:
-            own["geom_friction"] = np.tile(model.geom_friction, (num_envs, 1, 1))
-            own["geom_friction"][:, :, 0] *= drawn["friction"][:, None]
-        own |= _masses(body, drawn, num_envs) | _gains(body, drawn, num_envs) | _lengths(body, drawn)
-        return ModelFields(num_envs, own | _derived(body, own, num_envs), drawn)
-
-    def _draw(self, body: Body, num_envs: int, seed: int) -> dict[str, np.ndarray]:
-        drawn = {}
-        for stream, item in enumerate(fields(self)):
-            low, high = getattr(self, item.name)
-            if (low, high) != SAME:
-                shape = (num_envs, body.model.nbody) if item.name == "segment_mass" else num_envs
-                drawn[item.name] = np.random.default_rng([seed, stream]).uniform(low, high, shape)
-        return drawn
+def _draw(ranges: Variation, body: Body, num_envs: int, seed: int) -> dict[str, np.ndarray]:
+    drawn = {}
+    for stream, item in enumerate(fields(ranges)):
+        low, high = getattr(ranges, item.name)
+        if (low, high) != SAME:
+            shape = (num_envs, body.model.nbody) if item.name == "segment_mass" else num_envs
+            drawn[item.name] = np.random.default_rng([seed, stream]).uniform(low, high, shape)
+    return drawn
 
 
 def many_bodies(bodies: Sequence[Body], which: np.ndarray) -> ModelFields:

@@ -9,8 +9,8 @@ import numpy as np
 from morphloop.motion import Clip, JointTrack
 from morphloop.sim.bodies.body import Body
 
+from .clip_context import Context, context
 from .contact import SLIDE_FAST
-from .context import Context, context
 from .plausibility import AIRBORNE_M, DEEP_M, hanging
 from .points import Variant
 from .signals import GRID_HZ, grid_frames, resample_linear

@@ -10,8 +10,8 @@ from morphloop.base import MotionError
 from morphloop.motion import Clip, JointTrack, Rollout
 from morphloop.sim.bodies.body import Body
 
+from .clip_context import context
 from .contact import skim, slide
-from .context import context
 from .joint_limits import joint_limits
 from .legacy import GMD_HZ, PFC_HZ, PHYSDIFF_HZ, edge_pfc, gmd_skating, physdiff
 from .loaded import NO_LOADS, measure_loads

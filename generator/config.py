@@ -1,0 +1,155 @@
+"""What a generator and its training can be told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from morphloop.base import MotionError
+
+if TYPE_CHECKING:
+    from .sequences import Vocabulary
+
+Seconds = tuple[float, float]
+"""Shortest and longest motion, seconds."""
+SECONDS: Seconds = (3.0, 4.0)
+"""What clips are long unless somebody asks for another length."""
+MAX_STEPS, MAX_BATCH = 1_000_000, 4096
+
+
+@dataclass(frozen=True)
+class FinetuneConfig:
+    """Budget and rates of a fine-tuning."""
+
+    steps: int = 150
+    """Optimiser steps."""
+    minutes: float | None = None
+    """Wall time after which it is cut short, which its report says; such a one does not repeat to the byte."""
+    batch: int = 16
+    """Clips a step."""
+    learning_rate: float = 1e-4
+    """Peak rate of AdamW."""
+    replay_share: float = 0.75
+    """Share of every batch that is drawn from the replay clips, where there are any."""
+    seed: int = 0
+    """Of the batches."""
+
+    @property
+    def from_replay(self) -> int:
+        """Clips of every batch that are replay."""
+        return round(self.batch * self.replay_share)
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.steps <= MAX_STEPS or not 1 <= self.batch <= MAX_BATCH:
+            raise MotionError(
+                f"fine-tuning: {self.steps} steps of {self.batch} clips, expected 1 to {MAX_STEPS} of 1 to {MAX_BATCH}"
+            )
+        if not 0 < self.learning_rate <= 1 or (self.minutes is not None and not self.minutes > 0):
+            raise MotionError(
+                f"fine-tuning: learning rate {self.learning_rate} in {self.minutes} minutes, expected over 0 to 1, and "
+                "minutes, if any, over 0"
+            )
+        if not 0 <= self.replay_share < 1 or self.seed < 0:
+            raise MotionError(
+                f"fine-tuning: replay share {self.replay_share}, seed {self.seed}, expected 0 or more and under 1, and "
+                "0 or more"
+            )
+
+
+TEXT_SIZE = 512
+"""Ids of a tokenizer that is trained here, unless somebody asks for another number."""
+
+
+@dataclass(frozen=True)
+class TokenizerConfig:
+    """Sizes of a motion tokenizer."""
+
+    streams: int = 3
+    """Codebooks, coarse to fine (L)."""
+    codebook: int = 256
+    """Codes in each."""
+    code_size: int = 64
+    """Numbers in a code."""
+    width: int = 128
+    """Channels of the convolutions."""
+    depth: int = 2
+    """Residual blocks at each resolution."""
+    halvings: int = 2
+    """Times that the frame rate is halved: 2 makes one token of four frames."""
+
+    @property
+    def frames_per_token(self) -> int:
+        return 2**self.halvings
+
+
+DEFAULT_BACKBONE: dict[str, Any] = {
+    "model_type": "llama",
+    "hidden_size": 192,
+    "intermediate_size": 512,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 4,
+    "max_position_embeddings": 1024,
+    "attention_dropout": 0.1,
+    "use_cache": True,
+}
+"""A small Llama; 2 million parameters with the default vocabulary."""
+
+
+@dataclass(frozen=True)
+class LanguageModelConfig:
+    """What a language model is made of."""
+
+    text_size: int
+    """Ids of the text tokenizer."""
+    streams: int
+    """Codebooks of the motion tokenizer (L)."""
+    codebook: int
+    """Codes in each."""
+    pattern: str = "delay"
+    """Name of the interleaving, of patterns.PATTERNS."""
+    backbone: dict[str, Any] = field(default_factory=lambda: dict(DEFAULT_BACKBONE))
+    """Configuration of the backbone as `transformers` writes it; `model_type` names the architecture."""
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        from .sequences import Vocabulary  # loads torch
+
+        return Vocabulary(self.text_size, self.streams, self.codebook)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long and how fast to train."""
+
+    steps: int
+    """Optimiser steps."""
+    minutes: float | None
+    """Wall time after which the run is cut short, None for never; what it cuts short does not repeat to the byte."""
+    batch: int
+    """Windows or captions a step."""
+    learning_rate: float
+    """Peak rate of AdamW."""
+    weight_decay: float = 0.01
+    """Of AdamW."""
+    warmup: int = 50
+    """Steps over which the rate rises."""
+    seed: int = 0
+    """Of the first weights and of every batch."""
+    log_every: int = 50
+    """Steps between log lines."""
+    save_every: int = 500
+    """Steps between checkpoints, where a checkpoint file is named."""
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch", "log_every", "save_every"):
+            if getattr(self, name) < 1:
+                raise MotionError(f"training: {name} is {getattr(self, name)}, expected 1 or more")
+        if not self.learning_rate > 0 or (self.minutes is not None and not self.minutes > 0):
+            raise MotionError(
+                f"training: learning rate {self.learning_rate}, minutes {self.minutes}, expected both over 0"
+            )
+
+
+TOKENIZER_BUDGET = Budget(steps=4000, minutes=None, batch=32, learning_rate=6e-4)
+LANGUAGE_BUDGET = Budget(steps=3000, minutes=None, batch=32, learning_rate=1.5e-3)
