@@ -20,10 +20,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from morphloop.base import MotionError
-from morphloop.base.limit import TimeLimit
 from morphloop.base.random_streams import own_streams
-from morphloop.base.results import basis, check_same, hash_json
+from morphloop.base.still_valid import basis, check_same, hash_json
 from morphloop.base.threads import fixed_threads, held_threads
+from morphloop.base.time_limit import TimeLimit
 from morphloop.motion import Clip
 from morphloop.motion.features import CONTACT_INDEX, CONTACTS, FEATURE_FPS, clip_to_features, features_to_positions
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from morphloop.base import write_json
 from morphloop.base.opening import read_json
-from morphloop.base.results import basis, hash_json, result_key
+from morphloop.base.still_valid import basis, hash_json, result_key
 from morphloop.base.threads import held_threads
 from morphloop.generator import (
     Generator,

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from morphloop.base import MotionError, write_json
-from morphloop.base.results import Basis, basis, hash_json, result_key
+from morphloop.base.still_valid import Basis, basis, hash_json, result_key
 from morphloop.base.threads import held_threads
 from morphloop.imitator import Policy, Projection, ProjectionConfig, project_clips
 from morphloop.imitator.projection.config import RescueConfig

@@ -16,7 +16,7 @@ from typing import Any
 
 from morphloop.base import MotionError, write_json
 from morphloop.base.opening import read_json
-from morphloop.base.results import hash_file, hash_json
+from morphloop.base.still_valid import hash_file, hash_json
 from morphloop.imitator import Projection
 from morphloop.metrics import frozen_pose, measure, track_errors
 from morphloop.motion import Clip, load_clip, load_rollout, save_clip, save_rollout

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from morphloop.base import MotionError
-from morphloop.base.results import hash_json
+from morphloop.base.still_valid import hash_json
 from morphloop.base.threads import fixed_threads
 from morphloop.generator import FolderGenerator, Generator, load_generator
 from morphloop.imitator import Policy

@@ -1,10 +1,10 @@
 """A stage of the loop: a pure function of its inputs and config, run once, kept by content, finished or absent.
 
 A stage works in a hidden `.NAME.partial` folder beside its place and is renamed into it when everything is there.
-Its key is that of `base/results.py`: inputs (each by hash), config, seed, threads, code and versions; a folder whose
-manifest carries the same key, and whose outputs are as it left them, is finished and never run again. A partial folder
-with the same key is handed to the work again, which may go on from what it holds; one with another key is of no use to
-anybody and is removed. A finished folder with another key is not thrown away but moved to `superseded/`.
+Its key is that of `base/still_valid.py`: inputs (each by hash), config, seed, threads, code and versions; a folder
+whose manifest carries the same key, and whose outputs are as it left them, is finished and never run again. A partial
+folder with the same key is handed to the work again, which may go on from what it holds; one with another key is of no
+use to anybody and is removed. A finished folder with another key is not thrown away but moved to `superseded/`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 
 from morphloop.base import MotionError, write_json
 from morphloop.base.opening import read_json
-from morphloop.base.results import Basis, basis, difference, hash_file, hash_json, result_key
+from morphloop.base.still_valid import Basis, basis, difference, hash_file, hash_json, result_key
 from morphloop.base.threads import held_threads
 from morphloop.base.writing import sync_folder
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from morphloop.base import MotionError
 from morphloop.base.opening import read_json
-from morphloop.base.results import hash_json
+from morphloop.base.still_valid import hash_json
 from morphloop.envs import prepare
 from morphloop.metrics import measure_rollout, track_errors
 from morphloop.metrics.measurement import made

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from morphloop.base import MotionError
-from morphloop.base.results import hash_code
+from morphloop.base.still_valid import hash_code
 from morphloop.cli import main
 from morphloop.envs import prepare
 from morphloop.imitator import new_policy

@@ -14,7 +14,7 @@ from morphloop.motion.corpus.balance import SEGMENT_CENTRES, SEGMENT_MASSES, car
 from morphloop.motion.fitting.leg_ik import HEEL_BEHIND_ANKLE, SOLE_HEIGHT
 from morphloop.motion.rotations import heading, quat_angle, quat_rotate, quat_to_rotvec
 from morphloop.sim import default_body
-from morphloop.sim.bodies import table
+from morphloop.sim.bodies import smpl_table as table
 
 STANDING = ("squat", "wave", "raise_arm", "raise_arms", "kick", "bow", "idle", "punch", "reach")
 WALKING = ("walk", "walk_backward", "side_step", "turn", "walk_wave")

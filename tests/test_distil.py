@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 import torch
 
-from morphloop.base import MachineFault, MotionError, limit
+from morphloop.base import MachineFault, MotionError
+from morphloop.base import time_limit as limit
 from morphloop.cli.train_imitator import TrainImitator
 from morphloop.envs import Observer, Reference, build_library, feedback_entries, prepare, reference_of
 from morphloop.imitator import (

@@ -28,7 +28,7 @@ from morphloop.metrics.report.timeline_chart import timeline_html
 from morphloop.metrics.report.worst import rank
 from morphloop.metrics.timelines import timeline
 from morphloop.motion import DEFAULT_SKELETON, HUMANML3D_JOINTS, Clip, JointTrack, Provenance, save_clip
-from morphloop.sim.bodies.table import SOLE_HEIGHT
+from morphloop.sim.bodies.smpl_table import SOLE_HEIGHT
 
 SERIAL = EvaluateConfig(workers=0, wrench=False)
 

@@ -31,7 +31,7 @@ from morphloop.motion import (
     to_default,
 )
 from morphloop.motion.corpus.gait import LEFT, ease, load_share, sample_feet, walk_steps
-from morphloop.sim.bodies.table import SOLE_HEIGHT
+from morphloop.sim.bodies.smpl_table import SOLE_HEIGHT
 
 SHARED = Path(os.environ.get("MORPHLOOP_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 RATES = (20.0, 30.0, 60.0, 120.0)

@@ -22,7 +22,7 @@ from morphloop.metrics.wrench import NO_WRENCH, body_height, explain
 from morphloop.motion import DEFAULT_SKELETON, HUMANML3D_JOINTS, Clip, JointTrack, make_corpus, read_motion, to_default
 from morphloop.motion.rotations import quat_from_heading, quat_from_rotvec, quat_mul, quat_rotate, quat_to_matrix
 from morphloop.sim import Body, Recorder, default_body, load_body
-from morphloop.sim.bodies.table import HAND_RADIUS, JOINTS, SOLE_HEIGHT, TORSO
+from morphloop.sim.bodies.smpl_table import HAND_RADIUS, JOINTS, SOLE_HEIGHT, TORSO
 
 RATES = (20.0, 30.0, 60.0, 120.0)
 Turns = dict[str, Callable[[np.ndarray], np.ndarray]]

@@ -16,7 +16,7 @@ from morphloop.metrics.loaded import NO_LOADS
 from morphloop.motion import DEFAULT_SKELETON, HUMANML3D_JOINTS, Clip, JointTrack, save_clip
 from morphloop.motion.rotations import quat_from_rotvec
 from morphloop.sim import default_body
-from morphloop.sim.bodies.table import SOLE_HEIGHT
+from morphloop.sim.bodies.smpl_table import SOLE_HEIGHT
 
 
 def sliding(speed: float = 0.1, frames: int = 61) -> Clip:

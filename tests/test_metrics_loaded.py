@@ -17,7 +17,7 @@ from morphloop.metrics.report.evaluate import evaluate
 from morphloop.motion import DEFAULT_SKELETON, Clip, Rollout, save_clip, save_rollout
 from morphloop.motion.rotations import quat_from_rotvec
 from morphloop.sim import Recorder, default_body
-from morphloop.sim.bodies.table import SOLE_HEIGHT
+from morphloop.sim.bodies.smpl_table import SOLE_HEIGHT
 from morphloop.sim.rollouts.loads import FootLoads, foot_loads
 
 FPS = 30.0

@@ -13,7 +13,7 @@ from morphloop.metrics.loaded import NO_LOADS
 from morphloop.motion import DEFAULT_SKELETON, HUMANML3D_JOINTS, Clip, JointTrack, Skeleton
 from morphloop.motion.rotations import quat_from_heading, quat_from_rotvec
 from morphloop.sim.bodies.body import default_body
-from morphloop.sim.bodies.table import SOLE_HEIGHT, TOE_RADIUS, TOE_REACH
+from morphloop.sim.bodies.smpl_table import SOLE_HEIGHT, TOE_RADIUS, TOE_REACH
 
 RATES = (20.0, 30.0, 60.0, 120.0)
 

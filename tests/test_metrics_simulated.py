@@ -9,7 +9,7 @@ from morphloop.base import MotionError
 from morphloop.metrics import METRICS, measure_rollout
 from morphloop.motion import Rollout
 from morphloop.sim.bodies.body import default_body
-from morphloop.sim.bodies.table import SOLE_HEIGHT
+from morphloop.sim.bodies.smpl_table import SOLE_HEIGHT
 
 
 def rollout(contact: np.ndarray, speed: float = 0.2) -> Rollout:

@@ -154,5 +154,5 @@ def test_module_and_script_are_the_one_command(here: bool, installed: Path, tmp_
 
 def test_what_a_result_rests_on_is_the_same_in_checkout_and_wheel(installed: Path, tmp_path: Path):
     """Code is hashed under the names of its folders, wherever they lie."""
-    code = f"from morphloop.base.results import hash_code; print(hash_code({FOLDERS}))"
+    code = f"from morphloop.base.still_valid import hash_code; print(hash_code({FOLDERS}))"
     assert python("-c", code, cwd=HOUSE) == python("-c", code, cwd=tmp_path, wheel=installed)

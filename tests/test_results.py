@@ -7,8 +7,9 @@ from functools import partial
 import pytest
 import torch
 
-from morphloop.base import MotionError, results
-from morphloop.base.results import basis, check_same, difference, hash_code, result_key
+from morphloop.base import MotionError
+from morphloop.base import still_valid as results
+from morphloop.base.still_valid import basis, check_same, difference, hash_code, result_key
 from morphloop.base.threads import fixed_threads, held_threads
 from morphloop.generator import FinetuneConfig, load_generator
 from morphloop.imitator import IlqrConfig, ProjectionConfig, project_clips, update_policy

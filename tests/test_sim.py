@@ -14,7 +14,7 @@ from morphloop.base import MotionError
 from morphloop.motion import DEFAULT_SKELETON, TOE_HEIGHT, Clip, Rollout, make_corpus
 from morphloop.motion.rotations import quat_angle, quat_from_rotvec
 from morphloop.sim import SUBSTEPS, Body, CpuPhysics, JointState, Kinematics, Recorder, certify, default_body, replay
-from morphloop.sim.bodies import table
+from morphloop.sim.bodies import smpl_table as table
 from morphloop.sim.bodies.build import build_spec
 
 POSITION_TOLERANCE = 1e-6

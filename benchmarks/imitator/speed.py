@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from morphloop.base.results import basis, difference, hash_file
+from morphloop.base.still_valid import basis, difference, hash_file
 from morphloop.base.threads import fixed_threads, held_threads
 from morphloop.envs import TrackingEnv, prepare
 from morphloop.imitator.bench.bench import CODE

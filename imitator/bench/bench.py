@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from morphloop.base import MachineFault, MotionError, write_json
-from morphloop.base.results import basis, result_key
+from morphloop.base.still_valid import basis, result_key
 from morphloop.base.threads import fixed_threads, held_threads
 from morphloop.envs import prepare
 from morphloop.metrics import frozen_pose, measure, track_errors

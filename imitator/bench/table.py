@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from morphloop.base.results import hash_code
+from morphloop.base.still_valid import hash_code
 from morphloop.metrics import bootstrap_mean
 from morphloop.motion import Clip
 

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from morphloop.base import MotionError
-from morphloop.base.limit import TimeLimit
 from morphloop.base.threads import fixed_threads
+from morphloop.base.time_limit import TimeLimit
 from morphloop.envs import Reference, make_reference
 from morphloop.envs.config import ConditioningConfig
 from morphloop.metrics import measure, track_errors

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from morphloop.base import MotionError, write_json
-from morphloop.base.limit import TimeLimit
-from morphloop.base.results import basis, check_same, hash_json
+from morphloop.base.still_valid import basis, check_same, hash_json
 from morphloop.base.threads import fixed_threads, held_threads
+from morphloop.base.time_limit import TimeLimit
 from morphloop.envs import Reference, make_reference
 from morphloop.motion import Clip
 from morphloop.sim import Body

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 
 from morphloop.base import MotionError, write_json
-from morphloop.base.limit import TimeLimit
-from morphloop.base.results import Basis, basis, check_same, hash_json
+from morphloop.base.still_valid import Basis, basis, check_same, hash_json
 from morphloop.base.threads import fixed_threads, held_threads
+from morphloop.base.time_limit import TimeLimit
 from morphloop.envs import Reference, TrackingEnv, make_reference
 from morphloop.motion import Clip, find_motions, make_corpus, read_motions, to_default
 from morphloop.sim import Body, Variation, default_body

@@ -22,7 +22,7 @@ from morphloop.motion import DEFAULT_SKELETON, Clip, Skeleton
 from morphloop.motion.robot import Hinge
 
 from ..physics.mujoco_log import warnings_to_log
-from . import table
+from . import smpl_table as table
 from .body_hash import SAVED_BYTES, model_hash
 from .build import JointModel, body_geoms, build_spec, hinge_order, joint_ranges, surface_points
 from .coordinates import Coordinates, coordinates

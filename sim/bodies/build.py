@@ -11,9 +11,9 @@ import numpy as np
 from morphloop.base import MotionError
 from morphloop.motion import DEFAULT_SKELETON, Skeleton
 
-from . import table
+from . import smpl_table as table
+from .smpl_table import JOINTS, Geom, base_name
 from .support import SurfacePoints
-from .table import JOINTS, Geom, base_name
 
 JointModel = Literal["ball", "hinge"]
 

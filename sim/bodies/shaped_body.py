@@ -19,11 +19,11 @@ from scipy.spatial import ConvexHull, QhullError
 from morphloop.base import MotionError
 from morphloop.motion import DEFAULT_SKELETON, Clip, Skeleton
 
-from . import table
+from . import smpl_table as table
 from .body import FEET, Body, default_body
 from .build import build_spec, surface_points
+from .smpl_table import Geom, base_name
 from .support import SurfacePoints
-from .table import Geom, base_name
 
 DENSITY = 1000.0
 """kg/m3."""

@@ -20,7 +20,7 @@ from morphloop.motion.readers.smpl import SMPL_PELVIS, SMPLX_REST, SMPLX_SKELETO
 from morphloop.motion.rotations import quat_to_matrix
 from morphloop.motion.skeleton import SMPL_PARENTS, Y_UP_TO_Z_UP
 
-from . import table
+from . import smpl_table as table
 from .shaped_body import Mesh, ShapedBody
 from .smpl_model import SmplModel
 from .support import SurfacePoints, support_ids
