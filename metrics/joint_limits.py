@@ -1,9 +1,9 @@
 """Does a pose stay within what the joints allow?
 
 A ball joint's range stands in the body's table (`sim/bodies/smpl_table.py`, after Norkin and White, "Measurement of
-Joint Motion", widened by about 15 degrees) as an interval for each component of its rotation vector, the same that bounds the
-servos: x, y and z of axis times angle, in the parent's axes, which at rest are the world's. A robot's hinges have the
-ranges of its own description.
+Joint Motion", widened by about 15 degrees) as an interval for each component of its rotation vector, the same that
+bounds the servos: x, y and z of axis times angle, in the parent's axes, which at rest are the world's. A robot's hinges
+have the ranges of its own description.
 """
 
 from __future__ import annotations
