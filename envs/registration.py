@@ -30,21 +30,30 @@ def _register(gymnasium: ModuleType) -> None:
 
 
 class _OnImport(MetaPathFinder):
-    """Finds Gymnasium where Python does, once, and has the task registered when it is loaded."""
+    """Finds Gymnasium where Python does, and has the task registered when it is loaded; who only asks whether it is
+    there changes nothing."""
+
+    def __init__(self) -> None:
+        self.looking = False
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if fullname != GYMNASIUM:
+        if fullname != GYMNASIUM or self.looking:
             return None
-        sys.meta_path.remove(self)
-        spec = find_spec(fullname)
+        self.looking = True
+        try:
+            spec = find_spec(fullname)
+        finally:
+            self.looking = False
         if spec is None or spec.loader is None:
             return spec
         load = spec.loader.exec_module
 
         def load_and_register(module: ModuleType) -> None:
             load(module)
+            if self in sys.meta_path:
+                sys.meta_path.remove(self)
             _register(module)
 
         spec.loader.exec_module = load_and_register
