@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from morphloop.base import MotionError, write_json
 from morphloop.base.opening import read_json
@@ -135,6 +137,14 @@ class LoopConfig(LoopRules):
             raise MotionError(f"loop: {len(self.prompts)} prompts, expected at most {MAX_PROMPTS}")
 
 
+GONE: dict[str, tuple[str, Any, tuple[str, ...]]] = {
+    "finetune": ("kl_weight", 0.0, ()),
+    "projection": ("refiner", "ilqr", ("guided", "seed", "sampling")),
+}
+"""Options that a part of a run's config had until 2026-11-27: the one that decides, its value at which all of them said
+nothing, and the others."""
+
+
 def write_config(run: Path, config: LoopConfig) -> None:
     """Write a run's config; if the run holds another already, only the number of rounds may grow."""
     path = run / CONFIG
@@ -155,4 +165,17 @@ def read_config(run: Path) -> LoopConfig:
     except OSError:
         raise MotionError(f"{run}: holds no run, expected a folder that `morphloop loop run` made") from None
     values = read_json(path, expected="the config of a run")
-    return from_dict(LoopConfig, values, path)
+    return from_dict(LoopConfig, _without_gone(values), path)
+
+
+def _without_gone(values: Any) -> Any:
+    """The values of a config less the options that are gone, where they had said nothing: runs of before stay legible.
+    One that asked for what is gone keeps them, and is refused by their names."""
+    values = copy.deepcopy(values)
+    parts = {part: values.get(part) for part in GONE} if isinstance(values, dict) else {}
+    for name, part in parts.items():
+        decides, idle, others = GONE[name]
+        if isinstance(part, dict) and part.get(decides) == idle:
+            for gone in (decides, *others):
+                part.pop(gone, None)
+    return values

@@ -137,3 +137,18 @@ def test_a_config_of_before_is_read(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(values))
     expected = LoopConfig(generator="g", prompts=("a",), imitate_budget_s=120.0)
     assert read_config(tmp_path) == replace(expected, finetune=replace(expected.finetune, minutes=5.0))
+
+
+def test_a_config_with_options_that_are_gone_is_read_where_they_said_nothing(tmp_path):
+    config = LoopConfig(generator="g", prompts=("a person walks",))
+    write_config(tmp_path, config)
+    path = tmp_path / "config.json"
+    values = json.loads(path.read_text())
+    values["finetune"]["kl_weight"] = 0.0
+    values["projection"] |= {"refiner": "ilqr", "guided": True, "seed": 0, "sampling": {"samples": 32}}
+    path.write_text(json.dumps(values))
+    assert read_config(tmp_path) == config
+    for part, name, value in (("finetune", "kl_weight", 0.3), ("projection", "refiner", "sampling")):
+        path.write_text(json.dumps(values | {part: values[part] | {name: value}}))
+        with pytest.raises(MotionError, match=rf"unknown {part}\.(guided|{name})"):
+            read_config(tmp_path)
