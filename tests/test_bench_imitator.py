@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -134,20 +135,7 @@ def test_static_clips_are_left_out_and_named() -> None:
     assert cut(clips[0], 1.0).duration == pytest.approx(1.0, abs=0.5 / clips[0].fps)
 
 
-def made_row(success: float, skill: float, error: float, slide: float | None, projector: str = "policy") -> Any:
-    after = {name: 0.0 for name in bench.PHYSICS} | {"slide_mean_mm_s": slide, "physdiff_skate_mm": 0.4}
-    tracking = {"success": success, "success_strict": 0.0, "skill": skill, "e_mpjpe_mm": error, "e_g_mpjpe_mm": error}
-    return {
-        "tracking": tracking,
-        "after": after,
-        "reached": 1.0,
-        "projector": projector,
-        "wall_s": 6.0,
-        "seconds": 3.0,
-    }
-
-
-def test_cells_are_means_over_the_clips_that_have_them() -> None:
+def test_cells_are_means_over_the_clips_that_have_them(made_row: Callable[..., Any]) -> None:
     rows = [made_row(1.0, 0.9, 30.0, 20.0), made_row(1.0, 0.7, 50.0, None, "refiner"), made_row(0.0, -1.0, 900.0, 40.0)]
     before = [{"before": {name: 1.0 for name in bench.PHYSICS} | {"slide_mean_mm_s": v}} for v in (100.0, 7.0, 200.0)]
     cells = bench_table.figures(rows, before)

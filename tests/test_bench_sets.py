@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -93,20 +94,7 @@ def test_packed_mocap_reads_as_its_files_do(tmp_path: Path) -> None:
     np.testing.assert_allclose(ours.positions, theirs.positions, atol=1e-4)
 
 
-def made_row(success: float, skill: float, error: float, slide: float | None, projector: str = "policy") -> Any:
-    after = {name: 0.0 for name in PHYSICS} | {"slide_mean_mm_s": slide, "physdiff_skate_mm": 0.4}
-    tracking = {"success": success, "success_strict": 0.0, "skill": skill, "e_mpjpe_mm": error, "e_g_mpjpe_mm": error}
-    return {
-        "tracking": tracking,
-        "after": after,
-        "reached": 1.0,
-        "projector": projector,
-        "wall_s": 6.0,
-        "seconds": 3.0,
-    }
-
-
-def test_an_aim_that_is_missed_is_shown_as_missed() -> None:
+def test_an_aim_that_is_missed_is_shown_as_missed(made_row: Callable[..., Any]) -> None:
     rows = [made_row(1.0, 0.9, 30.0, 20.0)] * 9 + [made_row(0.0, -1.0, 900.0, 40.0)]
     controls = [{"before": {name: 1.0 for name in PHYSICS} | {"slide_mean_mm_s": 100.0}}] * 10
     cells = {over: bench_table.figures(rows[:stop], controls[:stop]) for over, stop in (("all", 10), ("successes", 9))}
