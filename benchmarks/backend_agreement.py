@@ -40,7 +40,7 @@ PUSH = 2.0
 EVERY = 3
 """Control steps before the first state that is taken from a rollout, and between two."""
 LEAST_CONTACTS = 2
-ROLLOUTS, TICKS, CLIPS = 24, 75, 60
+ROLLOUTS, STEPS, CLIPS = 24, 75, 60
 
 
 @dataclass(frozen=True)
@@ -100,12 +100,12 @@ def contact_states(body: Body, count: int, seed: int) -> States:
     qvel[:, 1] += PUSH * (third == 2)
     physics.set_state(torch.arange(ROLLOUTS), library.qpos[library.rows(clip, frame)], qvel)
     taken: list[tuple[torch.Tensor, ...]] = []
-    for tick in range(TICKS):
+    for step in range(STEPS):
         noise = NOISE * torch.randn(ROLLOUTS, body.model.nu, generator=rng) * (third == 1)[:, None]
-        ctrl = library.target[library.rows(clip, frame + tick + 1)] + noise
+        ctrl = library.target[library.rows(clip, frame + step + 1)] + noise
         if (
-            tick and tick % EVERY == 0
-        ):  # at tick 0 soles are laid on the ground to 1e-7 m, a state that physics never made
+            step and step % EVERY == 0
+        ):  # at step 0 soles are laid on the ground to 1e-7 m, a state that physics never made
             taken.append((physics.qpos.float(), physics.qvel.float(), ctrl))
         physics.ctrl[:] = ctrl
         physics.step()

@@ -1,4 +1,4 @@
-"""The iLQR refiner on sets of motion: `python benchmarks/ilqr.py corpus PATH... --seconds 3 --set joint_velocity=0.2`.
+"""iLQR on sets of motion: `python benchmarks/ilqr.py corpus PATH... --seconds 3 --set joint_velocity=0.2`.
 
 A row a clip and the means of each set: success, strict success, skill, E_mpjpe, slide and PhysDiff's Penetrate, Float
 and Skate before (the untouched input) and after, the share of the clip that was reached, and wall and processor seconds

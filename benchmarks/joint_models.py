@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from morphloop.base import write_json
-from morphloop.envs.reference import generalised_velocity, prepare, servo_targets
+from morphloop.envs.reference import generalised_velocity, pd_targets, prepare
 from morphloop.motion import Clip, make_corpus
 from morphloop.motion.rotations import quat_angle
 from morphloop.sim import Body, Recorder, default_body
@@ -48,7 +48,7 @@ def joint_speeds(clip: Clip, body: Body) -> np.ndarray:
 def targets(clip: Clip, body: Body) -> np.ndarray:
     """(T, nu) PD targets, led by kd/kp seconds in both models."""
     if body.joints == "ball":
-        return servo_targets(clip, body)
+        return pd_targets(clip, body)
     model = body.model
     angles = body.qpos_from_clip(clip)[:, model.jnt_qposadr[model.actuator_trnid[:, 0]]]
     lead = -model.actuator_biasprm[:, 2] / model.actuator_gainprm[:, 0]
@@ -60,8 +60,8 @@ def track(clip: Clip, body: Body) -> tuple[np.ndarray, bool]:
     speed = np.zeros(body.model.nv)
     ctrl = targets(clip, body)
     recorder = Recorder(body, body.qpos_from_clip(clip)[0], speed)
-    for tick in range(clip.num_frames - 1):
-        if not recorder.step(ctrl[tick + 1]):
+    for step in range(clip.num_frames - 1):
+        if not recorder.step(ctrl[step + 1]):
             break
     done = body.clip_from_qpos(np.array(recorder.qpos), clip.fps)
     joints = [clip.skeleton.index(name) for name in ARM]

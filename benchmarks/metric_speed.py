@@ -41,7 +41,7 @@ CORES = 2
 PROFILED = 40
 """Functions that a profile names."""
 AIMS = {"joints variant": 40_000, "surface variant, without the wrench": 6_000, "residual wrench alone": 500}
-"""Frames a second on two cores that the issue asks for."""
+"""Frames a second on two cores that are asked for."""
 
 
 def fresh(clip: Clip) -> Clip:

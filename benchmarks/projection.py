@@ -1,4 +1,4 @@
-"""Projection of real clips by policy and refiners apart: `python benchmarks/projection.py PATH... --json out.json`.
+"""Real clips projected by policy and by iLQR apart: `python benchmarks/projection.py PATH... --json out.json`.
 
 Each path is a set (a folder or a file) of motion that morphloop reads. For every set and projector the table gives the
 means over clips of success, success_strict, skill, E_mpjpe over all clips and over successes, foot slide and PhysDiff's

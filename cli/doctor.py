@@ -76,7 +76,7 @@ def examine() -> list[Finding]:
         _gl(),
         _ffmpeg(),
         _weights(SHIPPED_GENERATOR, "morphloop generate and demo need --generator of your own"),
-        _weights(SHIPPED_POLICY, "projection falls back to the slower refiner alone"),
+        _weights(SHIPPED_POLICY, "projection falls back to the slower trajectory optimiser alone"),
         _space(),
     ]
 

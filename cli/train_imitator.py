@@ -36,7 +36,7 @@ LOGGED = (
     "reward",
     "error_mm",
     "slide_mm_s",
-    "lost_per_s",
+    "terminated_per_s",
     "test_success",
     "test_skill",
 )

@@ -29,7 +29,7 @@ AXES = ("x", "y", "z")
 FEATURES = tuple(f"{name}_{axis}" for name in ("com", "com_velocity", "tilt", "spin") for axis in AXES)
 """Errors of centre of mass (m), its velocity, the root's orientation (rotation vector) and spin, heading frame."""
 FEATURE_SCALE = (5.0, 1.5, 5.0, 0.5)
-"""Of com (per m), com velocity (per m/s), tilt (per rad) and spin (per rad/s): about one at what is nearly lost."""
+"""Of com (per m), com velocity (per m/s), tilt (per rad) and spin (per rad/s): about one at what nearly fails."""
 FEATURE_LIMIT = 3.0
 OFFSET_LIMIT = 0.8
 """Radians that the law may move a target at most."""

@@ -1,4 +1,4 @@
-"""Help for a reference before physics sees it, without inventing motion: smooth it, hold its feet, balance it.
+"""Reference preprocessing, before physics sees it and without inventing motion: smooth it, hold its feet, balance it.
 
 Estimators' and generators' clips shake, slide and lean over no foot; a body that tries to do as they say falls. Each
 step here changes a clip by centimetres and can be switched off; figures called `before` are always those of the
@@ -141,7 +141,7 @@ def reaching_drop(clip: Clip, goals: np.ndarray, planted: np.ndarray, body: Body
     """(T,) metres that the body has to come down so that standing legs all but reach where their ankles are to be.
 
     goals: (T, 2, 3) of the left and the right ankle. A foot that cannot reach the ground hangs over it, and what hangs
-    there unloaded skims. Eased in and out; `DROP_M` at most.
+    there unloaded skims. Blended in and out; `DROP_M` at most.
     """
     need = np.zeros(clip.num_frames)
     for foot, (hip, knee, ankle) in enumerate(body.legs):
@@ -256,7 +256,7 @@ def swing_lift(clip: Clip, planted: np.ndarray, wrong: np.ndarray, body: Body) -
 
 
 def _between(values: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """(T, 3) values where known, eased from one stretch to the next elsewhere, held before the first and after the
+    """(T, 3) values where known, blended from one segment to the next elsewhere, held before the first and after the
     last; zero where nothing is known."""
     filled = values.copy()
     for start, stop in runs(~known):

@@ -71,7 +71,7 @@ class TaskConfig:
 
 @dataclass(frozen=True)
 class ConditioningConfig:
-    """Which help a reference gets."""
+    """Reference preprocessing."""
 
     smooth: bool = False
     """Low-pass the whole clip."""

@@ -5,7 +5,7 @@ root asks for must come from the ground: non-negative least squares over frictio
 the contact forces, and their share is taken off the joints' torques (Wensing and Orin 2013 split it the same way). What
 no contact force explains is dropped: the simulator gets no invisible hand.
 
-All frames of a clip are solved at once. With a price on every force the problem is strictly convex and its dual has six
+All frames of a clip are solved at once. With a cost on every force the problem is strictly convex and its dual has six
 unknowns, the root's residual, however many edges there are: Newton's method ends at the exact solution in a few steps
 (Hintermueller, Ito and Kunisch 2003, "The primal-dual active set strategy as a semismooth Newton method").
 """
@@ -28,7 +28,7 @@ REACH_M = 0.04
 """A foot's point lower than this may carry load: generators' feet hover by a few centimetres."""
 MOMENT_ARM_M = 0.3
 """Metres that weigh an error of moment against one of force."""
-PRICE, PRICE_HEIGHT, PRICE_SPEED = 0.02, 0.2, 0.2
+LOAD_COST, LOAD_COST_HEIGHT, LOAD_COST_SPEED = 0.02, 0.2, 0.2
 """Weight of load on a point, on one at `REACH_M`, on one that moves at 1 m/s: low and still points carry first."""
 EDGES = np.array([[FRICTION, 0, 1], [-FRICTION, 0, 1], [0, FRICTION, 1], [0, -FRICTION, 1]])
 NEWTON_STEPS, HALVINGS = 100, 30
@@ -50,8 +50,8 @@ def feedforward_torques(clip: Clip, qvel: np.ndarray, body: Body) -> np.ndarray:
     qpos = body.qpos_from_clip(clip)
     need = _inverse_dynamics(body, qpos, qvel, qacc)
     soles, joints, height, speed = _sole_points(clip, body)
-    price = PRICE + PRICE_HEIGHT * np.maximum(height, 0.0) / REACH_M + PRICE_SPEED * speed
-    forces = _ground_forces(clip, need[:, :6], soles, np.where(height < REACH_M, price, np.inf), body.mass * 9.81)
+    cost_weight = LOAD_COST + LOAD_COST_HEIGHT * np.maximum(height, 0.0) / REACH_M + LOAD_COST_SPEED * speed
+    forces = _ground_forces(clip, need[:, :6], soles, np.where(height < REACH_M, cost_weight, np.inf), body.mass * 9.81)
     carried = body.coordinates.torques(qpos, _joint_moments(clip, soles, joints, forces))
     torques = need[:, body.coordinates.servo_dofs] - carried
     limit = model.actuator_forcerange[:, 1]
@@ -81,24 +81,26 @@ def _sole_points(clip: Clip, body: Body) -> tuple[np.ndarray, np.ndarray, np.nda
     return soles, joints, soles[..., 2], speed
 
 
-def _ground_forces(clip: Clip, need: np.ndarray, soles: np.ndarray, price: np.ndarray, weight: float) -> np.ndarray:
+def _ground_forces(
+    clip: Clip, need: np.ndarray, soles: np.ndarray, cost_weight: np.ndarray, weight: float
+) -> np.ndarray:
     """(T, P, 3) contact forces in newtons that best supply what the root needs.
 
-    need: (T, 6) force and moment on the root in MuJoCo's frames; soles: (T, P, 3); price: (T, P), infinite for a point
-    that carries nothing; weight: of the body, N.
+    need: (T, 6) force and moment on the root in MuJoCo's frames; soles: (T, P, 3); cost_weight: (T, P), infinite for
+    a point that carries nothing; weight: of the body, N.
     """
-    frames, points = price.shape
+    frames, points = cost_weight.shape
     scale = np.repeat([1.0 / weight, 1.0 / (weight * MOMENT_ARM_M)], 3)
     edges = np.broadcast_to(EDGES, (frames, points, *EDGES.shape))
     moment = np.cross((soles - clip.root_pos[:, None])[:, :, None], edges)
     inward = quat_conj(clip.rotations[:, 0])[:, None, None]
     wrench = np.concatenate([edges, quat_rotate(inward, moment)], axis=-1).reshape(frames, -1, 6)
-    cost = np.repeat(price, len(EDGES), axis=1) / weight
-    load = _priced_load((wrench * scale / cost[..., None]).swapaxes(1, 2), need * scale) / cost
+    cost = np.repeat(cost_weight, len(EDGES), axis=1) / weight
+    load = _least_load((wrench * scale / cost[..., None]).swapaxes(1, 2), need * scale) / cost
     return np.einsum("tpe,ec->tpc", load.reshape(frames, points, -1), EDGES)
 
 
-def _priced_load(system: np.ndarray, goal: np.ndarray) -> np.ndarray:
+def _least_load(system: np.ndarray, goal: np.ndarray) -> np.ndarray:
     """(T, E) loads g >= 0 that minimise |A g - b|^2 + |g|^2 for each A (6, E) of `system`, b (6,) of `goal`.
 
     The residual r = b - A g minimises |r|^2 / 2 + |max(0, A^T r)|^2 / 2 - b r, and g = max(0, A^T r).

@@ -89,7 +89,7 @@ def generalised_velocity(clip: Clip, body: Body) -> np.ndarray:
     return body.coordinates.velocity(body.qpos_from_clip(clip), clip.fps)
 
 
-def servo_targets(clip: Clip, body: Body) -> np.ndarray:
+def pd_targets(clip: Clip, body: Body) -> np.ndarray:
     """(T, nu) PD targets that make the servos follow a clip: the angles that they see, led by kd/kp seconds, and set
     off by what the clip's own torques need.
 
@@ -130,7 +130,7 @@ class Reference:
 
 
 def preprocessed(prepared: Clip, body: Body, config: ConditioningConfig) -> Clip:
-    """A prepared clip with the help that `config` asks for; the clip itself where that is none."""
+    """A prepared clip with the preprocessing that `config` asks for; the clip itself where that is none."""
     if not (config.smooth or config.hold_feet or config.balance):
         return prepared
     return condition(prepared, planted_feet(prepared, body), body, config)
@@ -146,7 +146,7 @@ def reference_of(prepared: Clip, body: Body, preprocessing: ConditioningConfig |
     clip = prepared if preprocessing is None else preprocessed(prepared, body, preprocessing)
     qpos, qvel, target = (
         values.astype(np.float32)
-        for values in (body.qpos_from_clip(clip), generalised_velocity(clip, body), servo_targets(clip, body))
+        for values in (body.qpos_from_clip(clip), generalised_velocity(clip, body), pd_targets(clip, body))
     )
     return Reference(prepared, clip, qpos, qvel, target, planted_feet(clip, body))
 

@@ -1,7 +1,7 @@
-"""Which clip and which second of it an episode starts in: where bodies are lost, and a little before it.
+"""Which clip and which second of it an episode starts in: where bodies fail, and a little before it.
 
 Every second of a clip has a failure rate, smoothed exponentially over what became of the episodes that played it: those
-that were lost in it and those that passed. Starts are aimed at seconds in proportion to it, with a floor that is spread
+that failed in it and those that passed. Starts are aimed at seconds in proportion to it, with a floor that is spread
 evenly and a cap on the largest share, as BeyondMimic does (Liao et al., arXiv 2508.08241). Departures: a
 rate counts passes too, where theirs counts failures alone, so that it does not grow with how often a second is played;
 and a start lies up to half a second before the second that it is aimed at, where theirs spreads failures over the bins
@@ -24,8 +24,9 @@ SEGMENT_STEPS = round(CONTROL_HZ)
 CAP = 200.0
 """Largest share of the other starts that are aimed at one segment, in even shares."""
 LEAD_STEPS = SEGMENT_STEPS // 2
-"""How far before their segment aimed starts begin: who is lost at a moment had begun to fall before it. Of 453 bodies
-that an untrained network lost on 48 clips, half were a tenth of a metre off 13 steps earlier, four of five 7 to 22."""
+"""How far before their segment aimed starts begin: who fails at a moment had begun to fall before it. Of 453 bodies
+of an untrained network that failed on 48 clips, half were a tenth of a metre off 13 steps earlier, four of five 7 to
+22."""
 MEMORY = 50.0
 """Outcomes that a segment's running failure rate remembers."""
 UNSEEN, UNSEEN_OUTCOMES = 0.5, 2.0
@@ -119,7 +120,7 @@ class StartSampler:
         """Tell a control step of N episodes on `clip`, from frame `before` to `after`, `played` frames after their
         start, (N,) each.
 
-        A segment that an episode is lost in, `failed` (N,) bool, has failed; one whose end it comes to was passed, and
+        A segment that an episode fails in, `failed` (N,) bool, has failed; one whose end it comes to was passed, and
         so was what it saw of the one that it is cut off in, `cut` (N,) bool. A pass counts for the share of the segment
         that the episode has played: who starts near its end tells little about it.
         """

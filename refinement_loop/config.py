@@ -40,7 +40,7 @@ class SelectionConfig:
 
     Part error, lean and residual were set on 24 rollouts of the policy alone, eight of each of the bench's sets A, B
     and D: of the 17 that track, the worst part is 0.03 to 0.20 m off, of the other 7 it is 0.63 to 1.1; those lean by
-    up to 3 degrees, these by 22 to 54; references that stand on the ground need up to 0.03 where they are lost.
+    up to 3 degrees, these by 22 to 54; references that stand on the ground need up to 0.03 where tracking failed.
     """
 
     min_skill: float = 0.3
@@ -66,8 +66,8 @@ class SelectionConfig:
     """A failed clip whose reference leaves the anatomical range in a larger share of its frames than this asked for
     what the body cannot do."""
     max_residual: float = 0.08
-    """A reference that, around where it was lost, needs more than this from elsewhere than the ground leans on what is
-    not there, in body weights (`residual_wrench_ratio`); sitting still on no chair is 0.1."""
+    """A reference that, around where tracking failed, needs more than this from elsewhere than the ground leans on what
+    is not there, in body weights (`residual_wrench_ratio`); sitting still on no chair is 0.1."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,9 +27,9 @@ from .selection import Evidence, head_drop, out_of_range_ratio
 
 SOURCES, REFERENCES, CLIPS, ROLLOUTS, RECORDS = "sources", "references", "clips", "rollouts", "records"
 ASKED = ("unsupported_ratio", "residual_wrench_ratio")
-"""Figures of a reference that was lost: what it asks for that nobody can do."""
+"""Figures of a reference whose tracking failed: what it asks for that nobody can do."""
 AROUND_S = (1.0, 0.5)
-"""Seconds before and after a loss that are looked at for its cause: a body that is lost had begun to fall before."""
+"""Seconds before and after a failure that are looked at for its cause: a body that fails had begun to fall before."""
 Record = dict[str, Any]
 
 
@@ -141,8 +141,8 @@ def load_motion(path: Path) -> Clip:
 
 def measured(folder: Path, name: str, body: Body | None = None) -> Record:
     """A clip's figures by the one contract: before (source), after (what physics did, with the forces of its rollout),
-    frozen (control), and reference (what was tracked) where it was lost; on the body that they were projected on, the
-    default one if None. With them what a verdict asks besides: lengths, and how the clip leaves its reference."""
+    frozen (control), and reference (what was tracked) where tracking failed; on the body that they were projected on,
+    the default one if None. With them what a verdict asks besides: lengths, and how the clip leaves its reference."""
     source = load_motion(folder / SOURCES / f"{name}.npz")
     before = measure(source, body)
     row: Record = {
@@ -170,10 +170,10 @@ def measured(folder: Path, name: str, body: Body | None = None) -> Record:
     }
 
 
-def _asked(reference: Clip, lost: int, body: Body | None) -> dict[str, float | None]:
-    """What a reference asks for around the frame where it was lost: `ASKED` of that segment."""
+def _asked(reference: Clip, failed: int, body: Body | None) -> dict[str, float | None]:
+    """What a reference asks for around the frame where tracking failed: `ASKED` of that segment."""
     before, after = (round(seconds * reference.fps) for seconds in AROUND_S)
-    segment = reference.slice(max(0, lost - before), min(reference.num_frames, lost + after))
+    segment = reference.slice(max(0, failed - before), min(reference.num_frames, failed + after))
     found = finite(measure(segment, body).values)
     return {name: found[name] for name in ASKED}
 

@@ -64,7 +64,7 @@ class Evidence:
     replays: the certificate, None where there is none; head_drop_m: `head_drop` of the clip under its reference;
     out_of_range_ratio: of the reference; seconds, reference_seconds: length of the clip, and of the reference;
     departure: how the clip leaves its reference;
-    reference, after, tracking: metric names to values (of what was tracked around where it was lost, of what physics
+    reference, after, tracking: metric names to values (of what was tracked around where that failed, of what physics
     did, one against the other).
     """
 
@@ -119,7 +119,7 @@ def _fault(evidence: Evidence, config: SelectionConfig) -> tuple[str, str] | Non
         return NO_REPLAY, evidence.replay_reason or "no replay certificate"
     shortest = min(x for x in (evidence.seconds, evidence.reference_seconds, math.inf) if x is not None)
     if not evidence.tracking.get("success"):
-        return _lost(evidence, config)
+        return _failed(evidence, config)
     if shortest < config.min_seconds:
         return TOO_SHORT, f"{shortest:.2f} s, expected at least {config.min_seconds:g} s"
     return _strayed(evidence, config) or _unskilled(evidence.tracking, config) or _implausible(evidence.after, config)
@@ -181,7 +181,7 @@ def _fallen(away: Departure | None, drop_m: float | None, config: SelectionConfi
     return None
 
 
-def _lost(evidence: Evidence, config: SelectionConfig) -> tuple[str, str]:
+def _failed(evidence: Evidence, config: SelectionConfig) -> tuple[str, str]:
     """Why tracking left the error bound: a fall, an impossible reference, or a drift; when, and what was asked for that
     nobody can do."""
     when, asked = _when(evidence), _asked(evidence.reference, config)
@@ -201,10 +201,10 @@ def _lost(evidence: Evidence, config: SelectionConfig) -> tuple[str, str]:
 
 
 def _when(evidence: Evidence) -> str:
-    """When a clip was lost, as far as is known."""
+    """When tracking failed, as far as is known."""
     if evidence.seconds is None or evidence.reference_seconds is None:
-        return "lost"
-    return f"lost at {evidence.seconds:.1f} s of {evidence.reference_seconds:.1f}"
+        return "failed"
+    return f"failed at {evidence.seconds:.1f} s of {evidence.reference_seconds:.1f}"
 
 
 def _asked(reference: Mapping[str, float | None], config: SelectionConfig) -> str:

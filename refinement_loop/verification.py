@@ -7,6 +7,7 @@ tell that somebody changed a file; what is derived again tells it too where the 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -257,7 +258,8 @@ def _walk(
         found = asdict(judge(evidence(said), selection))
         if row["verdict"] == "rescued" and found["verdict"] == "accepted":
             found["verdict"] = "rescued"
-        if any(row[key] != value for key, value in found.items()):
+        detail = re.sub(r"^lost\b", "failed", row["detail"])  # as records had it until 2026-11-27
+        if any((detail if key == "detail" else row[key]) != value for key, value in found.items()):
             why = "" if found["reason"] is None else f", {found['reason']}"
             yield [f"{record}: verdict {row['verdict']}, its figures say {found['verdict']}{why}"]
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .physics.config import Backend, Variation
     from .physics.cpu import CpuPhysics
     from .physics.kinematics import JointState, Kinematics
-    from .physics.protocol import DIVERGED, LostState, Physics, model_values
+    from .physics.protocol import DIVERGED, DivergedState, Physics, model_values
     from .physics.servos import Servos, servo_slopes
     from .physics.variation import ModelFields, many_bodies
     from .rollouts.certificate import Certificate, certify
@@ -73,7 +73,7 @@ else:
             ),
             "physics.protocol": (
                 "DIVERGED",
-                "LostState",
+                "DivergedState",
                 "Physics",
                 "model_values",
             ),
@@ -111,10 +111,10 @@ __all__ = [
     "BodyDescription",
     "Certificate",
     "CpuPhysics",
+    "DivergedState",
     "DrivenRobot",
     "JointState",
     "Kinematics",
-    "LostState",
     "ModelFields",
     "Physics",
     "Recorder",

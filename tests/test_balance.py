@@ -11,7 +11,7 @@ from scipy.optimize import nnls
 
 from morphloop.envs import Balance, BalanceGains, Observer, build_library, default_gains, prepare
 from morphloop.envs.balance import FEATURES, MIRROR_FEATURES, OFFSET_LIMIT, gains_from_terms
-from morphloop.envs.feedforward import _priced_load, feedforward_torques
+from morphloop.envs.feedforward import _least_load, feedforward_torques
 from morphloop.envs.reference import generalised_velocity, planted_feet
 from morphloop.motion import Clip, make_corpus
 from morphloop.sim import Body, CpuPhysics, JointState, default_body
@@ -163,7 +163,7 @@ def test_contact_loads_are_those_of_non_negative_least_squares():
     rng = np.random.default_rng(0)
     system, goal = 30.0 * rng.normal(size=(40, 6, 24)), rng.normal(size=(40, 6))
     system[7] = 0.0  # a frame in the air
-    load = _priced_load(system, goal)
+    load = _least_load(system, goal)
     for a, b, found in zip(system, goal, load, strict=True):
         expected, _ = nnls(np.vstack([a, np.eye(24)]), np.concatenate([b, np.zeros(24)]))
         np.testing.assert_allclose(found, expected, atol=1e-10)

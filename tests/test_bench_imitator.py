@@ -91,18 +91,18 @@ def test_what_is_there_is_not_done_again(
     asked.clear()
     harder = replace(TINY.projection, ilqr=replace(TINY.projection.ilqr, horizon=5))
     run_bench(zero_policy(default_body()), tmp_path, corpus(), replace(TINY, projection=harder))
-    assert asked == []  # the refiner has no part in a policy alone
+    assert asked == []  # the optimiser has no part in a policy alone
     other = replace(TINY.projection, conditioning=replace(TINY.projection.conditioning, smooth=True))
     run_bench(zero_policy(default_body()), tmp_path, corpus(), replace(TINY, projection=other, columns=("policy",)))
     assert len(asked) == 2
 
 
-def test_what_the_refiner_made_is_there_for_the_next_policy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_optimiser_made_is_there_for_the_next_policy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = replace(TINY, columns=("auto",), limit=1)
     first = run_bench(None, tmp_path, corpus(1), config, workers=0)
 
     def never(*args: Any) -> Any:
-        raise AssertionError("a clip is refined again")
+        raise AssertionError("a clip is optimised again")
 
     monkeypatch.setattr(projection, "track_clips", never)
     lossy = new_policy(default_body(), seed=1)
@@ -113,9 +113,9 @@ def test_what_the_refiner_made_is_there_for_the_next_policy(tmp_path: Path, monk
     assert new["projector"] == "refiner", "that policy fails"
     assert new["tracking"] == old["tracking"]
     assert new["after"] == old["after"]
-    assert new["wall_s"] > old["wall_s"], "the policy's time is added to the refiner's"
+    assert new["wall_s"] > old["wall_s"], "the policy's time is added to the optimiser's"
     other = replace(config.projection, ilqr=replace(config.projection.ilqr, replan=3))
-    with pytest.raises(AssertionError, match="refined again"):
+    with pytest.raises(AssertionError, match="optimised again"):
         run_bench(lossy, tmp_path, corpus(1), replace(config, projection=other), workers=0)
 
 

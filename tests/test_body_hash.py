@@ -58,7 +58,7 @@ def test_old_files_are_known_by_the_hash_that_they_carry(tmp_path: Path):
     assert certify(old, body).bit_equal
     with pytest.raises(MotionError, match=BEFORE):
         certify(old, default_body("hinge"))
-    path, none = tmp_path / "tape.npz", {name: np.zeros((0, 2)) for name in ARRAYS}
+    path, none = tmp_path / "demonstration.npz", {name: np.zeros((0, 2)) for name in ARRAYS}
     pose = {"root_pos": np.zeros((2, 3)), "rotations": np.tile([1.0, 0, 0, 0], (2, body.skeleton.num_joints, 1))}
     np.savez(path, body=np.array(BEFORE), fps=np.array(30.0), **pose, **none)
     assert load_demonstration(path, body) is None, "it is this body's, and empty"

@@ -1,4 +1,4 @@
-"""Help for a reference: feet that stand, a body on the ground, swings that clear it; what is clean stays as it is.
+"""Reference preprocessing: feet that stand, a body on the ground, swings that clear it; what is clean stays as it is.
 
 Corpus clips are clean by construction: what touches does not move. Faults of known size are put into them.
 """

@@ -286,15 +286,15 @@ def test_what_a_policy_loses_comes_first_with_some_of_the_rest(
 ) -> None:
     clips = [
         reference_of(replace(walk, name=name), body)
-        for name in ("ok1", "lost1", "ok2", "lost2", "lost3", "lost4", "lost5")
+        for name in ("ok1", "fail1", "ok2", "fail2", "fail3", "fail4", "fail5")
     ]
 
     def rolled(policy: Policy, references: list[Reference], body: Body) -> list[Clip]:
-        return [each.clip.slice(0, 20) if each.name.startswith("lost") else each.clip for each in references]
+        return [each.clip.slice(0, 20) if each.name.startswith("fail") else each.clip for each in references]
 
     monkeypatch.setattr(sys.modules[warm_start.__module__], "rollouts_in_batches", rolled)
     found = [clip.name for clip in failing_first(zero_policy(body), clips, body)]
-    assert found == ["lost1", "lost2", "lost3", "lost4", "ok1", "lost5", "ok2"]
+    assert found == ["fail1", "fail2", "fail3", "fail4", "ok1", "fail5", "ok2"]
 
 
 def test_a_policy_is_taught_further(body: Body, walk: Clip, tmp_path: Path) -> None:

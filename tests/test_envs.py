@@ -29,7 +29,7 @@ from morphloop.envs import (
 )
 from morphloop.envs.gym_adapter import DEFAULT_ACTIONS, TrackingGymEnv, TrackingVectorEnv, default_clips
 from morphloop.envs.observer import ACTION_LIMIT
-from morphloop.envs.reference import generalised_velocity, lowest_height, planted_feet, servo_targets
+from morphloop.envs.reference import generalised_velocity, lowest_height, pd_targets, planted_feet
 from morphloop.envs.sb3_adapter import TrackingVecEnv
 from morphloop.motion import DEFAULT_SKELETON, Clip, make_corpus
 from morphloop.motion.rotations import (
@@ -155,8 +155,8 @@ def test_reference_velocity_integrates_back_to_the_clip(body: Body, corpus: dict
 def arm_error(body: Body, clip: Clip, targets: np.ndarray) -> float:
     """Mean angle of the left shoulder from the clip, radians, when servos follow targets."""
     recorder = Recorder(body, body.qpos_from_clip(clip)[0], generalised_velocity(clip, body)[0])
-    for tick in range(clip.num_frames - 1):
-        assert recorder.step(targets[tick + 1])
+    for step in range(clip.num_frames - 1):
+        assert recorder.step(targets[step + 1])
     joint = clip.skeleton.index("left_shoulder")
     done = np.array(recorder.qpos)[:, body.qpos_ids[joint]]
     return float(quat_angle(done, clip.rotations[:, joint])[5:].mean())
@@ -168,7 +168,7 @@ def test_leading_targets_follow_a_moving_arm_better_than_raw_rotations(body: Bod
     swing = 0.8 * np.sin(2 * np.pi * np.arange(45) / 30.0)
     rotations[:, clip.skeleton.index("left_shoulder")] = quat_from_rotvec(swing[:, None] * np.array([0.0, 0.0, 1.0]))
     clip = prepare(replace(clip, rotations=rotations), body)
-    lead = servo_targets(clip, body)
+    lead = pd_targets(clip, body)
     raw = quat_to_rotvec(clip.rotations[:, 1:]).reshape(clip.num_frames, -1)
     assert arm_error(body, clip, lead) < 0.5 * arm_error(body, clip, raw)
 
@@ -287,14 +287,14 @@ def test_following_a_still_clip_earns_nearly_all_there_is(body: Body):
     assert (result.error < 0.02).all()
 
 
-def test_an_episode_is_lost_at_its_distance_and_cut_at_its_length(body: Body, clips: list[Clip]):
+def test_an_episode_fails_at_its_distance_and_cut_at_its_length(body: Body, clips: list[Clip]):
     env = TrackingEnv(clips, body, 3, TaskConfig(termination_distance=0.001, random_start=False))
     env.reset(clip=torch.tensor([0, 1, 2]))
     generator = torch.Generator().manual_seed(0)
-    lost = [env.step(2.0 * torch.randn(3, env.action_size, generator=generator)) for _ in range(3)]
-    assert lost[-1].terminated.all()
-    assert not lost[-1].truncated.any()
-    assert (lost[-1].error > 0.001).all()
+    steps = [env.step(2.0 * torch.randn(3, env.action_size, generator=generator)) for _ in range(3)]
+    assert steps[-1].terminated.all()
+    assert not steps[-1].truncated.any()
+    assert (steps[-1].error > 0.001).all()
     patient = TrackingEnv(clips, body, 3, TaskConfig(termination_distance=1e3, max_steps=4))
     patient.reset()
     ends = [patient.step(torch.zeros(3, env.action_size)) for _ in range(4)]
@@ -449,7 +449,7 @@ def test_actions_are_bounded_offsets_on_the_targets(body: Body, clips: list[Clip
     clip, frame = torch.tensor([0, 2]), torch.tensor([4, 7])
     state = observer.reference(clip, frame)
     none = observer.base(state, clip, frame) + observer.offsets(torch.zeros(2, 69))
-    np.testing.assert_allclose(none[0], servo_targets(clips[0], body)[5], atol=1e-5)
+    np.testing.assert_allclose(none[0], pd_targets(clips[0], body)[5], atol=1e-5)
     huge = none + observer.offsets(torch.full((2, 69), 1e6))
     np.testing.assert_allclose(huge - none, (ACTION_LIMIT * observer.scale).expand(2, -1), atol=1e-4)
 

@@ -27,7 +27,7 @@ from morphloop.envs import (
 )
 from morphloop.envs.balance import gains_from_terms
 from morphloop.envs.feedforward import feedforward_torques
-from morphloop.envs.reference import generalised_velocity, lowest_height, reference_of, servo_targets
+from morphloop.envs.reference import generalised_velocity, lowest_height, pd_targets, reference_of
 from morphloop.imitator import (
     DemonstrationConfig,
     DistilConfig,
@@ -227,7 +227,7 @@ def test_feedforward_spares_the_servos_their_errors(body: DrivenRobot, squat: Cl
     assert np.abs(torque[deep, knee]) > 20.0
     errors = {}
     for with_it in (True, False):
-        target = servo_targets(clip, body) - (0.0 if with_it else torque / body.model.actuator_gainprm[:, 0])
+        target = pd_targets(clip, body) - (0.0 if with_it else torque / body.model.actuator_gainprm[:, 0])
         data = mujoco.MjData(body.model)
         data.qpos[:] = body.qpos_from_clip(clip)[0]
         for frame in range(deep):

@@ -1,4 +1,4 @@
-"""The refiner by optimal control: linear models, the backward pass, and what it makes of clips."""
+"""The trajectory optimiser: linear models, the backward pass, and what it makes of clips."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def walk(body: Body) -> Clip:
 
 
 def moved(body: Body, state: np.ndarray, ctrl: np.ndarray, change: np.ndarray, more: np.ndarray) -> np.ndarray:
-    """(nq + nv,) where a tick leads from a state changed by `change` (2 nv,) under `ctrl + more`."""
+    """(nq + nv,) where a control step leads from a state changed by `change` (2 nv,) under `ctrl + more`."""
     model, data = body.model, mujoco.MjData(body.model)
     mujoco.mj_setState(model, data, state, mujoco.mjtState.mjSTATE_INTEGRATION)
     qpos = data.qpos.copy()
@@ -78,8 +78,8 @@ def test_chained_is_the_product() -> None:
 
 
 @pytest.mark.parametrize(("height", "tolerance"), [(0.3, 0.02), (-0.004, 0.25)])
-def test_a_linear_model_foretells_a_tick(body: Body, height: float, tolerance: float) -> None:
-    """In the air to two per cent; on the ground to a quarter, for contacts are bent within a tick."""
+def test_a_linear_model_foretells_a_control_step(body: Body, height: float, tolerance: float) -> None:
+    """In the air to two per cent; on the ground to a quarter, for contacts are bent within a step."""
     model, rng = body.model, np.random.default_rng(1)
     state, ctrl = standing(body, height), np.zeros(model.nu)
     line = Lineariser(body)(np.array([state, state]), ctrl[None])
@@ -126,11 +126,11 @@ def test_backward_comes_to_the_regulator() -> None:
     """Far from the end the gain is that of the algebraic Riccati equation; with cross terms the step is Newton's."""
     rng = np.random.default_rng(3)
     a, b = np.eye(4) + 0.1 * rng.normal(size=(4, 4)), rng.normal(size=(4, 2))
-    price, effort = np.array([1.0, 2.0, 0.5, 1.0]), np.array([0.3, 0.7])
-    value = solve_discrete_are(a, b, np.diag(price), np.diag(effort))
+    weight, effort = np.array([1.0, 2.0, 0.5, 1.0]), np.array([0.3, 0.7])
+    value = solve_discrete_are(a, b, np.diag(weight), np.diag(effort))
     want = np.linalg.solve(np.diag(effort) + b.T @ value @ b, b.T @ value @ a)
     model = LinearModel(np.array([a] * 400), np.array([b] * 400), np.zeros((401, 0, 2, 0)))
-    cost = StageCost(price, np.zeros(4), effort, np.zeros(2))
+    cost = StageCost(weight, np.zeros(4), effort, np.zeros(2))
     step, gain, values = backward(model, [cost] * 400, np.eye(4), np.zeros(4))
     np.testing.assert_allclose(gain[0], want, rtol=1e-9)
     np.testing.assert_allclose(values[0], value, rtol=1e-9)
@@ -138,7 +138,7 @@ def test_backward_comes_to_the_regulator() -> None:
 
 
 def test_backward_finds_the_least_cost() -> None:
-    """Over two ticks with slopes and slip rows, against the whole problem solved at once."""
+    """Over two control steps with slopes and slip rows, against the whole problem solved at once."""
     rng = np.random.default_rng(4)
     a, b = rng.normal(size=(2, 3, 3)), rng.normal(size=(2, 3, 2))
     costs = [
@@ -184,23 +184,23 @@ def test_a_walk_is_tracked_and_certified(body: Body, walk: Clip) -> None:
         np.testing.assert_allclose(base[0] + label.offset, ctrl, atol=1e-12)
 
 
-def test_stretches_start_and_stop_where_they_should(body: Body, walk: Clip) -> None:
-    refiner = Ilqr(body, build_library([walk], body), QUICK)
-    start = refiner.track(0, stop=6)
+def test_segments_start_and_stop_where_they_should(body: Body, walk: Clip) -> None:
+    optimiser = Ilqr(body, build_library([walk], body), QUICK)
+    start = optimiser.track(0, stop=6)
     assert start.completed
     assert len(start.recorder.ctrl) == 6
     told = {}
-    stretches = [Segment(0, 6, 10, start.recorder.state()), Segment(0, 6, 10, start.recorder.state(), 0.1, seed=1)]
-    quiet, shaken = refiner.track_many(stretches, lambda place, track: told.update({place: track}))
+    segments = [Segment(0, 6, 10, start.recorder.state()), Segment(0, 6, 10, start.recorder.state(), 0.1, seed=1)]
+    quiet, shaken = optimiser.track_many(segments, lambda place, track: told.update({place: track}))
     assert told == {0: quiet, 1: shaken}
     np.testing.assert_array_equal(quiet.recorder.qpos[0], start.recorder.qpos[-1])
     assert [label.frame for label in shaken.labels] == [6, 7, 8, 9]
-    # the first tick is meant alike, what is carried out is not
+    # the first step is meant alike, what is carried out is not
     np.testing.assert_array_equal(quiet.labels[0].offset, shaken.labels[0].offset)
     assert not np.array_equal(quiet.recorder.ctrl[0], shaken.recorder.ctrl[0])
 
 
-def test_what_cannot_be_followed_is_lost(body: Body, walk: Clip) -> None:
+def test_what_cannot_be_followed_fails(body: Body, walk: Clip) -> None:
     away = walk.root_pos + np.where(np.arange(walk.num_frames) < 8, 0.0, 3.0)[:, None] * [1.0, 0.0, 0.0]
     jump = replace(walk, root_pos=away, name="jump")
     track = Ilqr(body, build_library([jump], body), QUICK).track(0)
@@ -210,7 +210,7 @@ def test_what_cannot_be_followed_is_lost(body: Body, walk: Clip) -> None:
 
 
 def test_slip_is_paid_for(body: Body, walk: Clip) -> None:
-    """Feet that the reference drags apart travel less where that has a price; friction holds most of it anyway."""
+    """Feet that the reference drags apart travel less where that has a cost; friction holds most of it anyway."""
     angle = 0.15 * np.sin(np.linspace(0.0, np.pi, 16)) ** 2
     rotations = np.tile([1.0, 0.0, 0.0, 0.0], (16, walk.skeleton.num_joints, 1))
     for name, sign in (("left_hip", 1.0), ("right_hip", -1.0)):
@@ -221,12 +221,12 @@ def test_slip_is_paid_for(body: Body, walk: Clip) -> None:
     travel = []
     for slip in (0.0, 1.0):
         track = Ilqr(body, library, replace(QUICK, slip=slip)).track(0)
-        data, tape = mujoco.MjData(body.model), []
+        data, path = mujoco.MjData(body.model), []
         for qpos in track.recorder.qpos:
             data.qpos[:] = qpos
             mujoco.mj_kinematics(body.model, data)
-            tape.append(feet.positions(data)[:, :2])
-        travel.append(np.linalg.norm(np.diff(tape, axis=0), axis=-1).mean())
+            path.append(feet.positions(data)[:, :2])
+        travel.append(np.linalg.norm(np.diff(path, axis=0), axis=-1).mean())
     assert travel[1] < 0.85 * travel[0], travel
 
 

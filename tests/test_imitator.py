@@ -214,7 +214,7 @@ def test_labels_say_what_was_done_where(body: Body, squat: Clip, tracked):
     assert (np.abs(track.labels[7].offset) > 1e-6).any()
 
 
-def test_a_clip_that_is_lost_goes_back_and_is_planned_harder(body: Body, squat: Clip):
+def test_a_clip_that_fails_goes_back_and_is_planned_harder(body: Body, squat: Clip):
     library = build_library([prepare(squat, body)], body)
     config = replace(SMALL, horizon=4, fall_distance=0.004, retries=0)
     given_up = Ilqr(body, library, config).track(0)

@@ -349,8 +349,8 @@ def test_what_is_rescued_is_kept_and_shown_and_not_learnt(home, monkeypatch):
     def falls(clips, policy, config, on_done, *rest):
         for clip in clips:
             done = replayed(clip, policy)
-            lost = clip.name.startswith("000") and {"success": 0.0}
-            on_done(replace(done, reference=clip.slice(0, 30), tracking=done.tracking | lost) if lost else done)
+            failed = clip.name.startswith("000") and {"success": 0.0}
+            on_done(replace(done, reference=clip.slice(0, 30), tracking=done.tracking | failed) if failed else done)
 
     learnt, real = [], FakeGenerator.finetune
     monkeypatch.setattr(project_folder, "project_clips", falls)

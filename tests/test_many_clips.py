@@ -100,11 +100,11 @@ def test_a_world_that_diverges_ends_alone(body: Body, squats: list[Clip]):
     root = squats[0].root_pos.copy()
     root[1::2] += 3000.0  # 90 km/s: MuJoCo gives the simulation up
     wild = replace(squats[0], root_pos=root, name="wild")
-    lost, beside = project_clips([wild, squats[1]], config=ALONE, body=body, workers=0)
-    assert lost.tracking["success"] == 0.0
-    assert lost.clip is not None
-    assert lost.clip.num_frames < wild.num_frames
-    assert np.isfinite(lost.clip.root_pos).all()
+    failed, beside = project_clips([wild, squats[1]], config=ALONE, body=body, workers=0)
+    assert failed.tracking["success"] == 0.0
+    assert failed.clip is not None
+    assert failed.clip.num_frames < wild.num_frames
+    assert np.isfinite(failed.clip.root_pos).all()
     assert beside.tracking["success"] == 1.0
 
 

@@ -166,8 +166,8 @@ def test_without_forces_it_is_null_and_another_motions_rollout_is_refused() -> N
     measure(clip.moved(np.array([1e-7, 0.0, 0.0])), wrench=False, rollout=played(clip))  # a file's single precision
     with pytest.raises(MotionError, match="did not make it"):
         measure(clip.moved(np.array([0.1, 0.0, 0.0])), wrench=False, rollout=played(clip))
-    lost = replace(played(clip), **{name: getattr(played(clip), name)[:1] for name in ("qpos", "qvel", "foot_force")})
-    assert measure_loads(lost, default_body()) == NO_LOADS, "lost before a control step was done"
+    failed = replace(played(clip), **{name: getattr(played(clip), name)[:1] for name in ("qpos", "qvel", "foot_force")})
+    assert measure_loads(failed, default_body()) == NO_LOADS, "failed before a control step was done"
     with pytest.raises(MotionError, match="rollout of model"):
         measure_loads(played(clip), default_body("hinge"))
 

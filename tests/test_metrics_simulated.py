@@ -50,7 +50,7 @@ def test_no_contact_is_null_slide() -> None:
     assert values["sim_contact_ratio"] == 0.0
 
 
-def test_the_start_is_no_tick_of_the_simulator() -> None:
+def test_the_start_is_no_step_of_the_simulator() -> None:
     contact = np.ones((40, 2), bool)
     contact[0] = False
     values = measure_rollout(rollout(contact, speed=0.03))

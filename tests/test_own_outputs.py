@@ -55,13 +55,13 @@ def test_a_run_inside_of_the_folder_of_its_clips_does_not_eat_itself(tmp_path):
 
 @pytest.fixture
 def tracked(monkeypatch):
-    """Stands in for iLQR: tells of each clip in turn what it is given, and of others that the expert lost them."""
+    """Stands in for iLQR: tells of each clip in turn what it is given, and of others that the expert failed them."""
     asked, told = [], {}
 
     def track(clips, body, config, workers):
         for place, clip in enumerate(clips):
             asked.append(clip.name)
-            yield place, told.get(clip.name, Tracked(None, f"{clip.name}: lost", 0.0))
+            yield place, told.get(clip.name, Tracked(None, f"{clip.name}: failed", 0.0))
 
     monkeypatch.setattr(projection, "track_clips", track)
     return asked, told

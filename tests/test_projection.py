@@ -1,4 +1,4 @@
-"""Projection: batches, what cannot be projected, help for references, partial rescue, and the command that resumes."""
+"""Projection: batches, what cannot be projected, reference preprocessing, partial rescue, and resuming."""
 
 from __future__ import annotations
 
@@ -166,11 +166,11 @@ def test_a_world_that_diverges_ends_alone(body: Body, squat: Clip):
     wild = replace(wild, root_pos=jumping, name="wild")
     config = ProjectionConfig(projector="refiner", ilqr=QUICK)
     (calm,) = project_clips([small(squat, 0)], config=config, body=body)
-    lost, beside = project_clips([wild, small(squat, 0)], shaky_policy(body), replace(config), body=body)
-    assert lost.tracking["success"] == 0.0
-    assert lost.clip is not None
-    assert lost.clip.num_frames < wild.num_frames
-    assert np.isfinite(lost.clip.root_pos).all()
+    failed, beside = project_clips([wild, small(squat, 0)], shaky_policy(body), replace(config), body=body)
+    assert failed.tracking["success"] == 0.0
+    assert failed.clip is not None
+    assert failed.clip.num_frames < wild.num_frames
+    assert np.isfinite(failed.clip.root_pos).all()
     assert calm.rollout is not None
     assert beside.rollout is not None
     assert beside.tracking["success"] == 1.0
@@ -199,7 +199,7 @@ def test_projection_by_policy_is_certified_and_names_its_policy(body: Body, squa
     assert result.clip.provenance.models["policy"] == policy.hash
 
 
-# -- help for the reference ------------------------------------------------------------------------------------------
+# -- reference preprocessing -----------------------------------------------------------------------------------------
 
 
 def test_errors_are_taken_against_what_was_prepared_not_against_what_was_preprocessed(body: Body, squat: Clip):
@@ -208,17 +208,17 @@ def test_errors_are_taken_against_what_was_prepared_not_against_what_was_preproc
     squat = replace(squat, root_pos=squat.root_pos + slide)
     config = ProjectionConfig(projector="refiner", conditioning=QUIET, ilqr=QUICK)
     more = replace(config, conditioning=ConditioningConfig(smooth=True, hold_feet=True, balance=True))
-    (plain,), (helped,) = (project_clips([squat], config=c, body=body) for c in (config, more))
+    (plain,), (preprocessed,) = (project_clips([squat], config=c, body=body) for c in (config, more))
     prepared = prepare(squat, body)
-    for projection in (plain, helped):
+    for projection in (plain, preprocessed):
         assert projection.source is squat
         assert projection.reference is not None
         assert projection.clip is not None
         assert projection.reference.id == prepared.id
         assert projection.tracking == track_errors(projection.clip, prepared, completed=True)
     assert plain.clip is not None
-    assert helped.clip is not None
-    assert np.abs(plain.clip.root_pos - helped.clip.root_pos).max() > 1e-3
+    assert preprocessed.clip is not None
+    assert np.abs(plain.clip.root_pos - preprocessed.clip.root_pos).max() > 1e-3
 
 
 def test_a_reference_too_long_to_balance_says_so(body: Body, squat: Clip):
@@ -247,12 +247,12 @@ def test_the_longest_segment(good: str, speed: float, shortest: int, expected: t
     assert longest_segment(flags, np.full((len(good), 2), float(speed)), shortest, 150.0) == expected
 
 
-def test_a_stretch_leaves_out_what_slides():
+def test_a_segment_leaves_out_what_slides():
     speed = np.full((20, 2), np.nan)
     speed[:, 0] = 10.0
     speed[12:, 0] = 900.0
     start, stop = longest_segment(np.ones(20, bool), speed, 5, 150.0) or (0, 0)
-    assert (start, stop) == (0, 14), "two fast ticks keep the mean of fourteen under the bound, three of fifteen do not"
+    assert (start, stop) == (0, 14), "two fast steps keep the mean of fourteen under the bound, three of fifteen do not"
     assert np.nanmean(speed[start:stop]) <= 150.0 < np.nanmean(speed[: stop + 1])
 
 
@@ -264,10 +264,10 @@ def fallen(body: Body, squat: Clip) -> Projection:
     library = build_library([reference], body)
     observer, index = Observer(body, library), torch.zeros(1, dtype=torch.long)
     recorder = Recorder(body, library.qpos[0].double().numpy(), library.qvel[0].double().numpy())
-    for tick in range(60):
+    for step in range(60):
         state = observer.kinematics(*(torch.from_numpy(x[-1][None]) for x in (recorder.qpos, recorder.qvel)))
-        target = observer.base(state, index, index + tick)[0].double().numpy()
-        assert recorder.step(target if tick < 45 else np.full_like(target, 2.0))
+        target = observer.base(state, index, index + step)[0].double().numpy()
+        assert recorder.step(target if step < 45 else np.full_like(target, 2.0))
     rollout = recorder.rollout(0, source.name)
     clip = body.clip_from_qpos(rollout.qpos, rollout.fps, source.name)
     origin = replace(source.provenance, parent=source.id, stage="project", projector="refiner")

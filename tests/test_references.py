@@ -13,7 +13,7 @@ from morphloop.base import MotionError
 from morphloop.envs import PREPROCESSING, TrackingEnv, prepare, preprocessed, reference, stack
 from morphloop.envs.config import ConditioningConfig
 from morphloop.envs.feedforward import feedforward_torques
-from morphloop.envs.reference import servo_targets
+from morphloop.envs.reference import pd_targets
 from morphloop.imitator import (
     DemonstrationConfig,
     DistilConfig,
@@ -60,7 +60,7 @@ def test_they_are_what_projection_tracks(body: Body, clips: list[Clip]):
     for clip, made in zip(clips, make_references(clips, body, PREPROCESSING), strict=True):
         ready = preprocessed(prepare(clip, body), body, PREPROCESSING)
         np.testing.assert_array_equal(made.clip.positions, ready.positions)
-        np.testing.assert_array_equal(made.target, servo_targets(ready, body).astype(np.float32))
+        np.testing.assert_array_equal(made.target, pd_targets(ready, body).astype(np.float32))
         np.testing.assert_array_equal(made.prepared.positions, prepare(clip, body).positions)
     (bare,) = make_references(clips[:1], body, NOTHING)
     np.testing.assert_array_equal(bare.clip.positions, prepare(clips[0], body).positions)

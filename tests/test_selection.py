@@ -29,18 +29,18 @@ GOOD = Evidence(
     after={"slide_mean_mm_s": 40.0, "slide_loaded_mm_s": 12.0, "unsupported_ratio": 0.0},
     tracking={"success": 1.0, "skill": 0.8, "e_mpjpe_mm": 40.0},
 )
-LOST = replace(GOOD, tracking={"success": 0.0, "skill": -2.0}, seconds=1.2)
+FAILED = replace(GOOD, tracking={"success": 0.0, "skill": -2.0}, seconds=1.2)
 
 CASES = [
     ("nothing simulated", replace(GOOD, simulated=False, why_not="not finite after 3 steps")),
     ("out of the body's reach", replace(GOOD, simulated=False, why_not="out of the body's reach: knee bends back")),
     ("did not replay", replace(GOOD, replays=False, replay_reason="largest error 0.3")),
     ("did not replay", replace(GOOD, replays=None)),
-    ("fell", replace(LOST, head_drop_m=0.6)),
-    ("fell", replace(LOST, departure=replace(NEAR, lean_deg=34.0))),
-    ("out of the body's reach", replace(LOST, out_of_range_ratio=0.9)),
-    ("off the ground too long", replace(LOST, reference={"unsupported_ratio": 0.8})),
-    ("drifted", LOST),
+    ("fell", replace(FAILED, head_drop_m=0.6)),
+    ("fell", replace(FAILED, departure=replace(NEAR, lean_deg=34.0))),
+    ("out of the body's reach", replace(FAILED, out_of_range_ratio=0.9)),
+    ("off the ground too long", replace(FAILED, reference={"unsupported_ratio": 0.8})),
+    ("drifted", FAILED),
     ("too short", replace(GOOD, seconds=5 / 30, reference_seconds=5 / 30)),
     ("lost the pose", replace(GOOD, departure=replace(NEAR, part="head", error_m=0.59))),
     ("fell", replace(GOOD, departure=replace(NEAR, part="head", error_m=0.59, drop_m=0.5))),
@@ -118,9 +118,9 @@ def test_where_load_is_unknown_the_verdict_says_which_rule_decided():
 def test_the_detail_names_part_and_second():
     away = judge(replace(GOOD, departure=replace(NEAR, part="left_wrist", error_m=0.59, at_s=1.23)), SelectionConfig())
     assert "left wrist 0.59 m from the reference at 1.2 s" in away.detail
-    fell = judge(replace(LOST, head_drop_m=0.6), SelectionConfig())
-    assert fell.detail.startswith("lost at 1.2 s of 3.0: head 0.60 m under the reference")
-    drifted = judge(replace(LOST, departure=replace(NEAR, part="pelvis", error_m=0.7)), SelectionConfig())
+    fell = judge(replace(FAILED, head_drop_m=0.6), SelectionConfig())
+    assert fell.detail.startswith("failed at 1.2 s of 3.0: head 0.60 m under the reference")
+    drifted = judge(replace(FAILED, departure=replace(NEAR, part="pelvis", error_m=0.7)), SelectionConfig())
     assert "most of it pelvis with 0.70 m at 1.0 s" in drifted.detail
 
 
@@ -136,7 +136,7 @@ def test_sitting_on_no_chair_needs_more_than_the_ground_gives():
 
 
 def test_a_reference_that_leans_on_a_chair_is_told():
-    asked = replace(LOST, head_drop_m=0.6, reference={"unsupported_ratio": 0.0, "residual_wrench_ratio": 0.7})
+    asked = replace(FAILED, head_drop_m=0.6, reference={"unsupported_ratio": 0.0, "residual_wrench_ratio": 0.7})
     verdict = judge(asked, SelectionConfig())
     assert verdict.reason == "fell"
     assert "leans on what is not there" in verdict.detail

@@ -106,19 +106,19 @@ def test_a_linear_model_answers_targets_as_mujoco_does(body: Body, beyond: bool)
         state = state_of(model, data)
         told = lineariser(np.array([state, state]), ctrl[None]).b[0, nv:, servo]
         change = 1e-4 * np.eye(model.nu)[servo]
-        ends = [ticked(model, state, ctrl + sign * change) for sign in (1.0, -1.0)]
+        ends = [velocity_after(model, state, ctrl + sign * change) for sign in (1.0, -1.0)]
         true = (ends[0] - ends[1]) / 2e-4
         slopes.append(np.abs(true).max())
         np.testing.assert_allclose(told, true, atol=0.05 * slopes[-1])
     assert (np.array(slopes) == 0.0).all() if beyond else (np.array(slopes) > 1.0).all()
 
 
-def ticked(model: mujoco.MjModel, state: np.ndarray, ctrl: np.ndarray, ticks: int = SUBSTEPS) -> np.ndarray:
-    """(nv,) velocity some ticks of physics after a state under `ctrl`."""
+def velocity_after(model: mujoco.MjModel, state: np.ndarray, ctrl: np.ndarray, steps: int = SUBSTEPS) -> np.ndarray:
+    """(nv,) velocity some steps of physics after a state under `ctrl`."""
     data = mujoco.MjData(model)
     mujoco.mj_setState(model, data, state, mujoco.mjtState.mjSTATE_INTEGRATION)
     data.ctrl[:] = ctrl
-    mujoco.mj_step(model, data, ticks)
+    mujoco.mj_step(model, data, steps)
     return data.qvel.copy()
 
 

@@ -47,9 +47,9 @@ def rest_clip(frames: int = 1) -> Clip:
     return Clip(30.0, DEFAULT_SKELETON, np.tile([0.0, 0.0, -table.SOLE_HEIGHT], (frames, 1)), rotations)
 
 
-def wiggle(body: Body, ticks: int, seed: int = 1) -> np.ndarray:
-    """(ticks, nu) small controls around the rest pose."""
-    return 0.1 * np.random.default_rng(seed).normal(size=(ticks, body.model.nu))
+def wiggle(body: Body, steps: int, seed: int = 1) -> np.ndarray:
+    """(steps, nu) small controls around the rest pose."""
+    return 0.1 * np.random.default_rng(seed).normal(size=(steps, body.model.nu))
 
 
 def roll(body: Body, controls: np.ndarray) -> Rollout:
@@ -188,38 +188,38 @@ def test_the_hash_tells_bodies_apart_and_repeats(body: Body):
 
 
 def test_batch_is_bit_equal_to_a_loop_over_mjdata(body: Body):
-    count, ticks = 6, 8
+    count, steps = 6, 8
     qpos, qvel = np.tile(standing(body), (count, 1)), 0.3 * random_states(body, count)[1]
-    controls = wiggle(body, ticks * count).reshape(ticks, count, -1)
+    controls = wiggle(body, steps * count).reshape(steps, count, -1)
     batch = Batch(body.model, count, 2)
     batch.reset(stage=mujoco.mjtStage.mjSTAGE_NONE.value)
     batch.bind("qpos")[:], batch.bind("qvel")[:] = qpos, qvel
-    for tick in range(ticks):
-        batch.bind("ctrl")[:] = controls[tick]
+    for step in range(steps):
+        batch.bind("ctrl")[:] = controls[step]
         batch.step(nstep=SUBSTEPS)
     for k in range(count):
         data = mujoco.MjData(body.model)
         data.qpos[:], data.qvel[:] = qpos[k], qvel[k]
-        for tick in range(ticks):
-            data.ctrl[:] = controls[tick, k]
+        for step in range(steps):
+            data.ctrl[:] = controls[step, k]
             mujoco.mj_step(body.model, data, SUBSTEPS)
         assert np.array_equal(batch.bind("qpos")[k], data.qpos)
         assert np.array_equal(batch.bind("qvel")[k], data.qvel)
 
 
 def test_rollout_equals_stepping(body: Body):
-    count, ticks = 4, 6
-    controls = wiggle(body, count * ticks).reshape(count, ticks, -1)
+    count, steps = 4, 6
+    controls = wiggle(body, count * steps).reshape(count, steps, -1)
     start = Recorder(body, standing(body), np.zeros(body.model.nv)).state()
     qpos, qvel, force = CpuPhysics(body, count).rollout(start, controls)
     stepped = CpuPhysics(body, count)
     stepped.state[:] = start
-    for tick in range(ticks):
-        stepped.ctrl[:] = torch.from_numpy(controls[:, tick])
+    for step in range(steps):
+        stepped.ctrl[:] = torch.from_numpy(controls[:, step])
         assert not stepped.step().any()
-        assert torch.equal(qpos[:, tick], stepped.qpos)
-        assert torch.equal(qvel[:, tick], stepped.qvel)
-        np.testing.assert_allclose(force[:, tick], stepped.foot_force)
+        assert torch.equal(qpos[:, step], stepped.qpos)
+        assert torch.equal(qvel[:, step], stepped.qvel)
+        np.testing.assert_allclose(force[:, step], stepped.foot_force)
 
 
 def test_a_diverged_simulation_is_put_back_and_counted(body: Body):

@@ -18,7 +18,7 @@ from morphloop.motion import DEFAULT_SKELETON, Clip
 from morphloop.sim import CONTROL_HZ, Body, CpuPhysics, default_body
 
 RATES = (*[0.02] * 7, 0.6, 0.02, 0.0)
-"""True failure rates of the seconds of a clip: what an episode that enters one is lost with."""
+"""True failure rates of the seconds of a clip: what an episode that enters one fails with."""
 HARD = RATES.index(max(RATES))
 
 
@@ -40,7 +40,7 @@ def sampler(body: Body, *frames: int) -> StartSampler:
 
 
 class Fated(CpuPhysics):
-    """Bodies that follow the clip exactly until they are lost, at the true rates."""
+    """Bodies that follow the clip exactly until they fail, at the true rates."""
 
     env: TrackingEnv
 
@@ -58,7 +58,7 @@ class Fated(CpuPhysics):
 
 
 def test_starts_are_aimed_at_what_fails_under_the_task_itself(body: Body) -> None:
-    """Episodes of the real environment over the true rates, that end lost, at the clip's end or at their longest."""
+    """Episodes of the real environment over the true rates, that end failed, at the clip's end or at their longest."""
     physics = Fated(body, 128)
     clip = still(SEGMENT_STEPS * len(RATES) + 1)
     env = physics.env = TrackingEnv([clip], body, 128, TaskConfig(max_steps=90), seed=2, physics=physics)
@@ -80,19 +80,19 @@ def played(starts: StartSampler, steps: int, count: int = 256, longest: int = 10
     clip, frame = starts.draw(count)
     begun, drawn = frame.clone(), []
     for _ in range(steps):
-        lost = torch.rand(count, generator=chance) < a_step[(frame // SEGMENT_STEPS).clamp(max=len(RATES) - 1)]
+        failed = torch.rand(count, generator=chance) < a_step[(frame // SEGMENT_STEPS).clamp(max=len(RATES) - 1)]
         frame = frame + 1
-        over = ~lost & ((frame >= starts.library.length[clip] - 1) | (frame - begun >= longest))
-        starts.record(clip, frame - 1, frame, frame - begun, lost, over)
+        over = ~failed & ((frame >= starts.library.length[clip] - 1) | (frame - begun >= longest))
+        starts.record(clip, frame - 1, frame, frame - begun, failed, over)
         _, anew = starts.draw(count)
-        done = lost | over
+        done = failed | over
         drawn.append(anew[done])
         frame, begun = torch.where(done, anew, frame), torch.where(done, anew, begun)
     return torch.cat(drawn)
 
 
 def test_what_is_passed_is_known_to_be_passed(body: Body) -> None:
-    """Estimates settle at the true rates, and starts go where bodies are lost and to the half second before."""
+    """Estimates settle at the true rates, and starts go where bodies fail and to the half second before."""
     starts = sampler(body, SEGMENT_STEPS * len(RATES) + 1)
     played(starts, 1500)
     frames = played(starts, 500)
@@ -104,7 +104,7 @@ def test_what_is_passed_is_known_to_be_passed(body: Body) -> None:
     begin = HARD * SEGMENT_STEPS
     before = ((frames >= begin - LEAD_STEPS) & (frames < begin)).float().mean()
     after = ((frames >= begin + SEGMENT_STEPS - LEAD_STEPS) & (frames < begin + SEGMENT_STEPS)).float().mean()
-    assert before > 3.0 * after, "who starts where bodies are lost has missed what they are lost by"
+    assert before > 3.0 * after, "who starts where bodies fail has missed what they fail by"
 
 
 def test_a_segment_is_told_when_its_end_is_reached(body: Body) -> None:
@@ -132,7 +132,7 @@ def test_a_segment_is_told_when_its_end_is_reached(body: Body) -> None:
         (0, 45, False, True, 0.5),
         (0, 45, False, False, 0.0),
     ],
-    ids=["whole", "its end", "lost", "cut half way", "cut, seen in part", "cut later on", "still in it"],
+    ids=["whole", "its end", "failed", "cut half way", "cut, seen in part", "cut later on", "still in it"],
 )
 def test_a_pass_counts_for_what_was_seen(
     body: Body, begun: int, frame: int, failed: bool, cut: bool, share: float
@@ -224,9 +224,9 @@ def test_a_checkpoint_keeps_what_starts_rest_on(body: Body) -> None:
 
 def test_the_hardest_seconds_are_among_those_that_were_played(body: Body, tmp_path: Path) -> None:
     starts = sampler(body, 4 * SEGMENT_STEPS + 1)
-    for segment, lost in ((1, False), (2, True)):
+    for segment, failed in ((1, False), (2, True)):
         at = torch.full((8,), (segment + 1) * SEGMENT_STEPS)
-        starts.record(0 * at, at - 1, at, at, at == (at if lost else 0), torch.zeros(8, dtype=torch.bool))
+        starts.record(0 * at, at - 1, at, at, at == (at if failed else 0), torch.zeros(8, dtype=torch.bool))
     write_json(tmp_path / WEIGHTS_FILE, starts.table())
     assert [segment.start_s for segment in hardest_segments(tmp_path)] == [2.0, 1.0]
     older = {name: values for name, values in starts.table().items() if name != "seen"}

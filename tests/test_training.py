@@ -232,7 +232,7 @@ def test_training_writes_its_folder_and_its_curve(body: Body, squat: Clip, tmp_p
     logged = read_log(tmp_path)
     assert [row["env_steps"] for row in logged] == [16, 32]
     assert [row["env_steps"] for row in rows] == [16, 32]
-    curve = {"seconds", "steps_per_s", "error_mm", "slide_mm_s", "std", "entropy", "lost_per_s", "weights_spread"}
+    curve = {"seconds", "steps_per_s", "error_mm", "slide_mm_s", "std", "entropy", "terminated_per_s", "weights_spread"}
     losses = {"policy_loss", "value_loss", "kl", "prior_reward", "prior_spread", "test_success", "test_skill"}
     assert curve | losses <= set(logged[0])
     assert all(row["steps_per_s"] > 0 for row in logged)
@@ -323,14 +323,14 @@ def test_the_last_states_of_bodies_that_diverged_are_kept_for_viewing(body: Body
     trainer.update()
     keeper = training._Keeper(trainer, [], tmp_path, {}, SMALL, None)
     keeper.write()
-    assert not (tmp_path / training.LOST_FILE).exists(), "nothing diverged"
+    assert not (tmp_path / training.DIVERGED_FILE).exists(), "nothing diverged"
     physics = trainer.env.physics
     physics.qvel[1, 0] = float("nan")
     before = physics.qpos[2].clone()
     physics.step()
     keeper.write()
     keeper.log.close()
-    (row,) = json.loads((tmp_path / training.LOST_FILE).read_text())
+    (row,) = json.loads((tmp_path / training.DIVERGED_FILE).read_text())
     assert (row["env"], len(row["qpos"]), len(row["ctrl"])) == (1, body.model.nq, body.model.nu)
     assert np.isfinite(row["qpos"]).all()
     assert not torch.equal(physics.qpos[2], before), "the others went on"

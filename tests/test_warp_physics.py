@@ -23,7 +23,7 @@ from morphloop.envs import TaskConfig, TrackingEnv, prepare
 from morphloop.imitator import PriorConfig, make_prior
 from morphloop.motion import make_corpus
 from morphloop.sim import SUBSTEPS, Body, CpuPhysics, Variation, default_body, make_physics
-from morphloop.sim.physics.protocol import KEEP_LOST, LostStates
+from morphloop.sim.physics.protocol import KEEP_DIVERGED, DivergedStates
 from morphloop.sim.physics.warp import WarpPhysics, buffer_sizes
 
 EVERYTHING = Variation((0.5, 1.5), (0.8, 1.2), (0.9, 1.1), (0.8, 1.2), (0.8, 1.2), (0.95, 1.05))
@@ -172,27 +172,27 @@ def test_observations_rewards_and_terminations_agree_on_identical_states(states)
 
 
 def test_a_diverging_world_is_reset_counted_and_kept_and_others_are_untouched(states):
-    body, count, lost = default_body(), 6, 2
+    body, count, failing = default_body(), 6, 2
     good, bad = WarpPhysics(body, count, "cpu"), WarpPhysics(body, count, "cpu")
     for physics in (good, bad):
         put(physics, states)
         physics.step()
-    before = bad.qpos[lost].clone(), bad.qvel[lost].clone()
-    bad.qvel[lost, 7] = float("nan")
-    bad.ctrl[lost, 3] = 0.25
+    before = bad.qpos[failing].clone(), bad.qvel[failing].clone()
+    bad.qvel[failing, 7] = float("nan")
+    bad.ctrl[failing, 3] = 0.25
     good.step()
     failed = bad.step()
-    assert failed.tolist() == [env == lost for env in range(count)]
+    assert failed.tolist() == [env == failing for env in range(count)]
     assert (bad.diverged, good.diverged) == (1, 0)
     others = ~failed
     assert torch.equal(bad.qpos[others], good.qpos[others])
     assert torch.equal(bad.qvel[others], good.qvel[others])
-    np.testing.assert_allclose(bad.qpos[lost], body.model.qpos0, atol=1e-6)
-    assert not bad.qvel[lost].any()
-    assert not bad.foot_force[lost].any()
+    np.testing.assert_allclose(bad.qpos[failing], body.model.qpos0, atol=1e-6)
+    assert not bad.qvel[failing].any()
+    assert not bad.foot_force[failing].any()
     assert torch.equal(bad.foot_force[others], good.foot_force[others])
-    (kept,) = bad.lost.states()
-    assert (kept.env, kept.step) == (lost, 2)
+    (kept,) = bad.diverged_states.states()
+    assert (kept.env, kept.step) == (failing, 2)
     np.testing.assert_array_equal(kept.qpos, before[0])
     np.testing.assert_array_equal(kept.qvel, before[1])
     assert kept.ctrl[3] == 0.25
@@ -201,22 +201,22 @@ def test_a_diverging_world_is_reset_counted_and_kept_and_others_are_untouched(st
     assert bool(torch.isfinite(bad.qpos).all())
 
 
-def test_both_backends_keep_the_same_lost_state(states):
+def test_both_backends_keep_the_same_diverged_state(states):
     kept = []
     for physics in (CpuPhysics(default_body(), 3), WarpPhysics(default_body(), 3, "cpu")):
         put(physics, states)
         physics.qvel[1] = float("nan")
         assert physics.step().tolist() == [False, True, False]
-        kept.append(physics.lost.states()[0])
+        kept.append(physics.diverged_states.states()[0])
     assert kept[0].env == kept[1].env == 1
     assert kept[0].qpos.shape == kept[1].qpos.shape == (99,)
     np.testing.assert_array_equal(kept[0].ctrl.astype(np.float32), kept[1].ctrl)
 
 
-def test_lost_states_keep_the_newest_and_count_all():
-    count = KEEP_LOST + 5
+def test_diverged_states_keep_the_newest_and_count_all():
+    count = KEEP_DIVERGED + 5
     numbers = torch.arange(count)[:, None].float()
-    kept = LostStates(numbers, 10 * numbers, 100 * numbers)
+    kept = DivergedStates(numbers, 10 * numbers, 100 * numbers)
     assert kept.states() == []
     kept.add(torch.arange(count) == 3, 100 * numbers)
     kept.add(torch.ones(count, dtype=torch.bool), 100 * numbers)

@@ -32,8 +32,8 @@ VERDICTS = ("success", "success_strict")
 
 @dataclass(frozen=True)
 class Track:
-    """What a backend made of a batch of clips. qpos: (T, nq) of each, up to where it was lost; diverged: how many were
-    lost because their state was not finite; overflow: steps of an environment that left contacts out; steps: of all
+    """What a backend made of a batch of clips. qpos: (T, nq) of each, up to where it failed; diverged: how many
+    failed because their state was not finite; overflow: steps of an environment that left contacts out; steps: of all
     environments; wall_s: seconds of the loop, policy and observations counted in, compilation not."""
 
     qpos: list[np.ndarray]
@@ -146,8 +146,8 @@ def page(told: dict[str, Any]) -> str:
     for verdict, names in told["differ"].items():
         which = f": {', '.join(names)}" if names else ""
         lines += ["", f"Clips whose {verdict} differs: {len(names)} of {told['clips']}{which}."]
-    lost_ = ", ".join(f"{name} {p['diverged']} and {p['overflow']}" for name, p in told["backends"].items())
-    return "\n".join([*lines, "", f"Diverged, and steps that left contacts out: {lost_}."])
+    diverged = ", ".join(f"{name} {p['diverged']} and {p['overflow']}" for name, p in told["backends"].items())
+    return "\n".join([*lines, "", f"Diverged, and steps that left contacts out: {diverged}."])
 
 
 def _written(value: float | None, scale: float = 1.0, unit: str = "") -> str:

@@ -66,7 +66,7 @@ class SpeedConfig:
     seed: int = 0
 
 
-class Tape:
+class StateRecorder:
     """Keeps what every step of a backend started from; the seconds that takes are counted apart."""
 
     def __init__(self, physics: Physics):
@@ -114,10 +114,10 @@ def _raw_step(physics: Any) -> None:
         physics.advance()
 
 
-def _replay(physics: Physics, tape: Sequence[list[torch.Tensor]]) -> float:
+def _replay(physics: Physics, states: Sequence[list[torch.Tensor]]) -> float:
     """Seconds that raw stepping takes from each of the recorded states, which hold their controls."""
     spent, live = 0.0, _live_state(physics)
-    for state in tape:
+    for state in states:
         for values, recorded in zip(live, state, strict=True):
             values.copy_(recorded)
         began = _now(physics.device)
@@ -144,22 +144,22 @@ def _timed_parts(env: TrackingEnv) -> dict[str, float]:
 
 def _measure(env: TrackingEnv, raw: Physics, steps: int) -> tuple[float, float, dict[str, float]]:
     """Seconds of `steps` environment steps, of as many raw ones, and of the parts of the former."""
-    device, tape = env.physics.device, Tape(env.physics)
+    device, recorder = env.physics.device, StateRecorder(env.physics)
     generator = torch.Generator(device=device).manual_seed(0)
     shape = (BLOCK, env.num_envs, env.action_size)
     for action in ACTION * torch.randn(shape, generator=generator, device=device):
         env.step(action)  # an episode's first steps are not typical
     parts = _timed_parts(env)
-    whole = bare = tape.stepping = 0.0
+    whole = bare = recorder.stepping = 0.0
     for _ in range(steps // BLOCK):
-        tape.clear()
+        recorder.clear()
         actions = ACTION * torch.randn(shape, generator=generator, device=device)
         began = _now(device)
         for action in actions:
             env.step(action)
-        whole += _now(device) - began - tape.keeping
-        bare += _replay(raw, tape.states)
-    profile = {"physics": tape.stepping} | parts
+        whole += _now(device) - began - recorder.keeping
+        bare += _replay(raw, recorder.states)
+    profile = {"physics": recorder.stepping} | parts
     return whole, bare, profile | {"rest": whole - sum(profile.values())}
 
 
@@ -202,17 +202,17 @@ def ppo_over_raw(envs: int, updates: int, seed: int = 0) -> dict[str, Any]:
     policy, config = new_policy(env.body, seed=seed), PpoConfig()
     fit_normaliser(policy, env, steps=4)
     trainer = Sb3Trainer(policy, env, config, seed)
-    tape = Tape(env.physics)
+    recorder = StateRecorder(env.physics)
     whole = bare = steps = 0.0
     for update in range(updates + 1):
-        tape.clear()
+        recorder.clear()
         before, began = trainer.env_steps, time.perf_counter()
         trainer.update()
-        spent = time.perf_counter() - began - tape.keeping
+        spent = time.perf_counter() - began - recorder.keeping
         if update:  # the first one builds what the others have
             whole += spent
             steps += trainer.env_steps - before
-            bare += _replay(raw, tape.states)
+            bare += _replay(raw, recorder.states)
     return {
         "envs": envs,
         "network": list(policy.spec.hidden),

@@ -2,8 +2,8 @@
 
 Columns: `no_network` (PD targets with balance feedback, nothing learned), `policy` (the policy alone) and `auto`
 (the policy, then the trajectory optimiser for what it failed); beside them what the input itself scores and what a
-frozen pose does. A row is appended as soon as it is final, so that a bench that was killed goes on. A clip that was
-lost is measured up to where it was lost, and fails; one that could not be prepared fails as well and has no figures.
+frozen pose does. A row is appended as soon as it is final, so that a bench that was killed goes on. A clip that
+failed is measured up to where it failed; one that could not be prepared fails as well and has no figures.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The figures of the imitator's bench: cells of every set and column, and the page in Markdown.
 
-Means are over clips. A clip that was lost has its figures up to there; a clip that has no value is left out of that
+Means are over clips. A clip that failed has its figures up to there; a clip that has no value is left out of that
 mean (success counts every clip). A ratio of means is over clips that have both.
 """
 
@@ -171,8 +171,8 @@ def head(told: dict[str, Any]) -> str:
         + (f", {told['refiner_seconds']:g} s in column auto" if told["refiner_seconds"] != told["seconds"] else "")
         + (f"; at most {told['limit']} clips of a set" if told["limit"] else "")
         + f".{static} Final rollouts on CPU in double precision, each "
-        "replayed open loop. `before` is the untouched input, ground as it is in the file. A clip that was lost is "
-        "measured up to where it was lost, and is a failure. Seconds for a second are a clip's own: the policy's share "
+        "replayed open loop. `before` is the untouched input, ground as it is in the file. A clip that failed is "
+        "measured up to where it failed. Seconds for a second are a clip's own: the policy's share "
         "of its batch, and of the optimiser one worker process. Brackets: 95 % bootstrap interval. The ratio "
         "of slides is of means over clips; where the input hardly slides (the corpus is made in code) it cannot be low."
     ]

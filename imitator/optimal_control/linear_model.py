@@ -1,6 +1,6 @@
 """Linear models of the body's physics along a trajectory, and the backward pass that makes plans of them.
 
-A control tick is `SUBSTEPS` steps of physics under one control. Its derivative is chained from that of its middle step:
+A control step is `SUBSTEPS` steps of physics under one control. Its derivative is chained from that of its middle step:
 with positions by finite differences, with velocities and controls in closed form, on several threads. Beside it stand
 the ground points of the feet and how they move with the body, so that a plan can leave a standing foot where it is.
 """
@@ -21,7 +21,7 @@ STATE = mujoco.mjtState.mjSTATE_INTEGRATION
 PLAIN_STATE = mujoco.mjtState.mjSTATE_FULLPHYSICS
 """Time, qpos, qvel: what `mujoco.rollout` starts from."""
 LARGEST_SLOPE = 200.0
-"""Entry of a control step's derivative that no body has: nine in ten ticks stay under 65."""
+"""Entry of a control step's derivative that no body has: nine in ten stay under 65."""
 DIFFERENCE = 1e-4
 """Step of the finite differences, radians, metres and their rates."""
 
@@ -35,7 +35,7 @@ def state_of(model: mujoco.MjModel, data: mujoco.MjData) -> np.ndarray:
 
 @dataclass(frozen=True)
 class LinearModel:
-    """x' = A x + B u for small changes x (2 nv) = (qpos, qvel) in the tangent space and u (nu), at T ticks.
+    """x' = A x + B u for small changes x (2 nv) = (qpos, qvel) in the tangent space and u (nu), at T control steps.
 
     a: (T, 2 nv, 2 nv); b: (T, 2 nv, nu); feet: (T + 1, P, 2, nv) horizontal motion of the feet's points with qpos.
     """
@@ -78,7 +78,7 @@ class FootPoints:
 
 
 class Lineariser:
-    """Makes linear models of a body's control ticks, each about the middle of its tick.
+    """Makes linear models of a body's control steps, each about its middle.
 
     body: the body; threads: that share the work, each with an MjData of its own; the result does not depend on them.
     """
@@ -89,35 +89,35 @@ class Lineariser:
         self._pool, self._rollout = ThreadPoolExecutor(threads), Rollout(nthread=threads)
 
     def __call__(self, states: np.ndarray, ctrl: np.ndarray) -> LinearModel:
-        """Models of ticks that start in integration states (T + 1, S) under controls (T, nu)."""
-        nv, ticks = self.model.nv, len(ctrl)
+        """Models of control steps that start in integration states (T + 1, S) under controls (T, nu)."""
+        nv, steps = self.model.nv, len(ctrl)
         out = LinearModel(
-            a=np.empty((ticks, 2 * nv, 2 * nv)),
-            b=np.empty((ticks, 2 * nv, self.model.nu)),
-            feet=np.empty((ticks + 1, len(self.points.foot), 2, nv)),
+            a=np.empty((steps, 2 * nv, 2 * nv)),
+            b=np.empty((steps, 2 * nv, self.model.nu)),
+            feet=np.empty((steps + 1, len(self.points.foot), 2, nv)),
         )
         plain = mujoco.mj_stateSize(self.model, PLAIN_STATE)
-        starts, ends = np.empty((ticks, nv + 1, plain)), np.empty((ticks, nv + 1, plain))
-        warm = np.empty((ticks, nv))
+        starts, ends = np.empty((steps, nv + 1, plain)), np.empty((steps, nv + 1, plain))
+        warm = np.empty((steps, nv))
 
-        def before(data: mujoco.MjData, tick: int) -> None:
-            mujoco.mj_setState(self.model, data, states[tick], STATE)
-            data.ctrl[:] = ctrl[min(tick, ticks - 1)]
+        def before(data: mujoco.MjData, step: int) -> None:
+            mujoco.mj_setState(self.model, data, states[step], STATE)
+            data.ctrl[:] = ctrl[min(step, steps - 1)]
             mujoco.mj_forward(self.model, data)
-            out.feet[tick] = self.points.motion(data)
-            if tick < ticks:
+            out.feet[step] = self.points.motion(data)
+            if step < steps:
                 mujoco.mj_step(self.model, data, SUBSTEPS // 2)
                 mujoco.mj_forward(self.model, data)
-                warm[tick] = data.qacc_warmstart
+                warm[step] = data.qacc_warmstart
                 rates, controls = velocity_derivatives(self.model, data)
-                out.a[tick, :, nv:], out.b[tick] = rates, controls
-                self._shifted(data, starts[tick])
+                out.a[step, :, nv:], out.b[step] = rates, controls
+                self._shifted(data, starts[step])
 
-        def after(data: mujoco.MjData, tick: int) -> None:
-            out.a[tick, :, :nv] = self._position_derivatives(ends[tick])
-            out.a[tick], out.b[tick] = chained(out.a[tick], out.b[tick], SUBSTEPS)
+        def after(data: mujoco.MjData, step: int) -> None:
+            out.a[step, :, :nv] = self._position_derivatives(ends[step])
+            out.a[step], out.b[step] = chained(out.a[step], out.b[step], SUBSTEPS)
 
-        self._share(before, ticks + 1)
+        self._share(before, steps + 1)
         self._rollout.rollout(
             self.model,
             self._data,
@@ -126,7 +126,7 @@ class Lineariser:
             initial_warmstart=np.repeat(warm, nv + 1, axis=0),
             state=ends.reshape(-1, 1, plain),
         )
-        self._share(after, ticks)
+        self._share(after, steps)
         _mend(out)
         return out
 
@@ -135,8 +135,8 @@ class Lineariser:
         threads = len(self._data)
 
         def some(thread: int) -> None:
-            for tick in range(thread, count, threads):
-                work(self._data[thread], tick)
+            for step in range(thread, count, threads):
+                work(self._data[thread], step)
 
         list(self._pool.map(some, range(threads)))
 
@@ -163,16 +163,16 @@ class Lineariser:
 
 
 def _mend(linear: LinearModel) -> None:
-    """Give ticks whose model blew up that of the nearest tick whose did not.
+    """Give control steps whose model blew up that of the nearest one whose did not.
 
     A finite difference that straddles the moment at which a contact begins is a jump and not a slope, and a chain of
     ten of them has no meaning: feedback from it has thrown bodies.
     """
     sound = np.flatnonzero(np.abs(linear.a).max(axis=(1, 2)) < LARGEST_SLOPE)
-    for tick in set(range(len(linear.a))) - set(sound.tolist()):
+    for step in set(range(len(linear.a))) - set(sound.tolist()):
         if len(sound):
-            nearest = sound[np.argmin(np.abs(sound - tick))]
-            linear.a[tick], linear.b[tick] = linear.a[nearest], linear.b[nearest]
+            nearest = sound[np.argmin(np.abs(sound - step))]
+            linear.a[step], linear.b[step] = linear.a[nearest], linear.b[nearest]
 
 
 def velocity_derivatives(model: mujoco.MjModel, data: mujoco.MjData) -> tuple[np.ndarray, np.ndarray]:
@@ -248,14 +248,14 @@ def backward(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """iLQR's backward pass (Tassa et al. 2012): u = -step - gain x is the best change of the controls.
 
-    value (2 nv, 2 nv), slope (2 nv,): second-order model of the cost after the last tick; damping (2 nv,): price of
-    leaving the nominal states, which keeps the step where the model holds (their section II F).
+    value (2 nv, 2 nv), slope (2 nv,): second-order model of the cost after the last control step; damping (2 nv,): cost
+    weight of leaving the nominal states, which keeps the step where the model holds (their section II F).
     Returns step (T, nu), gain (T, nu, 2 nv) and values (T, 2 nv, 2 nv) at each control step.
     """
-    ticks, n, nu = model.b.shape
-    step, gain, values = np.empty((ticks, nu)), np.empty((ticks, nu, n)), np.empty((ticks, n, n))
-    for tick in range(ticks - 1, -1, -1):
-        a, b, cost = model.a[tick], model.b[tick], costs[tick]
+    steps, n, nu = model.b.shape
+    step, gain, values = np.empty((steps, nu)), np.empty((steps, nu, n)), np.empty((steps, n, n))
+    for t in range(steps - 1, -1, -1):
+        a, b, cost = model.a[t], model.b[t], costs[t]
         va, vb = value @ a, value @ b
         xx, ux, uu = a.T @ va, b.T @ va, b.T @ vb
         xx[np.arange(n), np.arange(n)] += cost.state
@@ -268,7 +268,7 @@ def backward(
         value = xx + g.T @ uu @ g - cross - cross.T
         value = 0.5 * (value + value.T)
         slope = x - g.T @ u - ux.T @ k + g.T @ (uu @ k)
-        step[tick], gain[tick], values[tick] = k, g, value
+        step[t], gain[t], values[t] = k, g, value
     return step, gain, values
 
 

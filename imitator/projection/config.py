@@ -17,15 +17,15 @@ class ProjectionConfig:
     """How clips are projected."""
 
     projector: Projector = "auto"
-    """auto: the policy first, the refiner for what it failed; or one of them alone."""
+    """auto: the policy first, the trajectory optimiser for what it failed; or one of them alone."""
     min_skill: float = 0.3
-    """A policy's result under this skill goes to the refiner as well."""
+    """A policy's result under this skill goes to the trajectory optimiser as well."""
     max_slide_mm_s: float = 40.0
     """So does one whose loaded feet slide faster than this (`sim_slide_mean_mm_s`)."""
     conditioning: ConditioningConfig = PREPROCESSING
     """What is done to the reference before it is tracked."""
     ilqr: IlqrConfig = field(default_factory=IlqrConfig)
-    """Effort and prices of iLQR."""
+    """Effort and cost weights of iLQR."""
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ class Projection:
     """One clip's way through physics.
 
     source: the untouched input; reference: what it is compared with, None if it could not be prepared; clip: what
-    physics did, 30 fps, up to where it was lost; rollout: how to do it again; projector: who made it; tracking: errors
+    physics did, 30 fps, up to where it failed; rollout: how to do it again; projector: who made it; tracking: errors
     against the reference; certificate: of the replay; reason: why there is nothing; wall_s: seconds spent, its share of
     what a batch took; sim_metrics: contact as the simulator saw it; fault: the machine failed (a worker was killed,
     memory ran out) and the clip was not tried: no verdict, it is to be tried again.
@@ -140,12 +140,12 @@ def project_clips(
                 finish(job.place, result)
     left = [job for job in jobs if job.place not in done]
 
-    def better(job: _Job, refined: Projection) -> None:
+    def better(job: _Job, optimised: Projection) -> None:
         other = tried.get(job.place)
-        if other is not None and not refined.fault:
-            wall_s = refined.wall_s + other.wall_s
-            refined = replace(max(other, refined, key=lambda p: p.rank), wall_s=wall_s)
-        finish(job.place, refined)
+        if other is not None and not optimised.fault:
+            wall_s = optimised.wall_s + other.wall_s
+            optimised = replace(max(other, optimised, key=lambda p: p.rank), wall_s=wall_s)
+        finish(job.place, optimised)
 
     _by_ilqr(left, config, body, workers, kept, better)
     return [done[place] for place in range(len(clips))]
@@ -180,7 +180,7 @@ def _job(place: int, source: Clip, config: ProjectionConfig, body: Body) -> _Job
 
 
 def _good(projection: Projection, config: ProjectionConfig) -> bool:
-    """Whether a policy's result needs no refiner."""
+    """Whether a policy's result needs no trajectory optimiser."""
     skill = projection.tracking.get("skill") or 0.0
     sound = bool(projection.tracking.get("success")) and skill >= config.min_skill
     return sound and projection.slide_mm_s <= config.max_slide_mm_s

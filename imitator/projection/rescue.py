@@ -25,7 +25,7 @@ from .project import Projection
 SUFFIX = "_rescued"
 
 
-def good_ticks(clip: Clip, reference: Clip, body: Body, config: RescueConfig) -> np.ndarray:
+def good_steps(clip: Clip, reference: Clip, body: Body, config: RescueConfig) -> np.ndarray:
     """(T,) bool: where a clip is near its reference and has not begun to fall; both at the control rate."""
     frames, (head,) = min(clip.num_frames, reference.num_frames), body.joint_ids([body.description.head])
     apart = clip.positions[:frames] - reference.positions[:frames]
@@ -36,8 +36,8 @@ def good_ticks(clip: Clip, reference: Clip, body: Body, config: RescueConfig) ->
 def longest_segment(good: np.ndarray, speed: np.ndarray, shortest: int, max_speed: float) -> tuple[int, int] | None:
     """First and last control step + 1 of the longest segment that is good throughout and whose mean slide is in bounds.
 
-    good: (T,) bool; speed: (T, 2) slide of each foot, NaN where it bears no load; shortest: ticks; max_speed: in the
-    unit of `speed`. None if there is none.
+    good: (T,) bool; speed: (T, 2) slide of each foot, NaN where it bears no load; shortest: control steps; max_speed:
+    in the unit of `speed`. None if there is none.
     """
     frames = len(good)
     bad = np.concatenate([[0], np.cumsum(~good)])
@@ -53,7 +53,7 @@ def longest_segment(good: np.ndarray, speed: np.ndarray, shortest: int, max_spee
 
 
 def cut_rollout(rollout: Rollout, start: int, stop: int, body: Body) -> Rollout:
-    """Ticks `start` to `stop` - 1 of a rollout, from the integration state that it has at `start`.
+    """Control steps `start` to `stop` - 1 of a rollout, from the integration state that it has at `start`.
 
     MotionError if replaying up to there does not reach the stored state: on another build it cannot be cut.
     """
@@ -67,7 +67,7 @@ def cut_rollout(rollout: Rollout, start: int, stop: int, body: Body) -> Rollout:
     state = np.empty_like(rollout.start)
     mujoco.mj_getState(body.model, data, state, kind)
     force, contact = rollout.foot_force[start:stop].copy(), rollout.foot_contact[start:stop].copy()
-    force[0], contact[0] = 0.0, False  # as of every first tick: no step of this rollout went before it
+    force[0], contact[0] = 0.0, False  # as of every first control step: no step of this rollout went before it
     return replace(
         rollout,
         start=state,
@@ -93,7 +93,7 @@ def rescue(
         return None
     if not whole.certificate.bit_equal:
         return None
-    good = good_ticks(clip, reference, body, config)
+    good = good_steps(clip, reference, body, config)
     shortest = round(config.shortest_s * clip.fps) + 1
     if len(good) < shortest:
         return None

@@ -2,9 +2,9 @@
 
 The folder holds `policy.safetensors` (the latest), `checkpoint.safetensors` and the one before it, `log.jsonl` (a row
 an update: the curve), `weights.json` (failure rate and weight of every one-second segment of every clip),
-`prior.safetensors` if there is a prior, `lost_states.json` (the last states of bodies that diverged) if there are any,
-`config.json` and TensorBoard's events. The same call on the same folder goes
-on where the last checkpoint was; a policy without a checkpoint is started from.
+`prior.safetensors` if there is a prior, `diverged_states.json` (the last states of bodies that diverged) if any,
+`config.json` and TensorBoard's events. The same call on the same folder goes on where the last checkpoint was; a policy
+without a checkpoint is started from.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ log = logging.getLogger("morphloop.training")
 
 POLICY_FILE = "policy.safetensors"
 PRIOR_FILE = "prior.safetensors"
-LOST_FILE = "lost_states.json"
+DIVERGED_FILE = "diverged_states.json"
 
 
 CODE = ("motion", "sim", "metrics", "envs", "imitator")
@@ -167,10 +167,10 @@ class _Keeper:
         if self.trainer.prior is not None:
             self.trainer.prior.save(self.out / PRIOR_FILE)
         write_json(self.out / WEIGHTS_FILE, self.trainer.env.sampler.table())
-        lost = self.trainer.env.physics.lost.states()
-        if lost:
-            rows = [{name: np.asarray(value).tolist() for name, value in vars(state).items()} for state in lost]
-            write_json(self.out / LOST_FILE, rows)
+        diverged = self.trainer.env.physics.diverged_states.states()
+        if diverged:
+            rows = [{name: np.asarray(value).tolist() for name, value in vars(state).items()} for state in diverged]
+            write_json(self.out / DIVERGED_FILE, rows)
 
 
 def _task(clips: Sequence[Clip], body: Body, config: ImitatorConfig, world: World) -> TrackingEnv:

@@ -72,19 +72,19 @@ class StepFigures:
 
     def see(self, result: StepResult) -> None:
         """Add one control step's outcome."""
-        lost = result.terminated.to(result.reward.dtype)
-        parts = [torch.ones_like(lost), result.reward, result.error, result.slide, lost]
+        terminated = result.terminated.to(result.reward.dtype)
+        parts = [torch.ones_like(terminated), result.reward, result.error, result.slide, terminated]
         self.sums += torch.stack([part.sum() for part in parts]).to(self.sums)
 
     def take(self) -> dict[str, float]:
         """What was seen since the last call."""
-        count, reward, error, slide, lost = self.sums.tolist()
+        count, reward, error, slide, terminated = self.sums.tolist()
         self.sums.zero_()
         return {
             "reward": reward / count,
             "error_mm": 1000.0 * error / count,
             "slide_mm_s": 1000.0 * slide / count,
-            "lost_per_s": CONTROL_HZ * lost / count,
+            "terminated_per_s": CONTROL_HZ * terminated / count,
         }
 
 

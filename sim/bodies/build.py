@@ -22,7 +22,7 @@ PHYSICS_HZ = 300.0
 10 ms."""
 CONTACT_TIME = 0.007
 """Time constant of contacts, seconds (MuJoCo's solref, by default 0.02; two steps of physics are the least that is
-stable): against 0.01, bodies that nothing was learned for skate a fifth less and refined clips sink half as deep."""
+stable): against 0.01, bodies that nothing was learned for skate a fifth less and optimised clips sink half as deep."""
 
 FRICTION = 1.0
 """Sliding friction of body on ground, rubber on a dry floor; both geoms carry it and MuJoCo takes the larger."""

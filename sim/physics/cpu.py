@@ -8,7 +8,7 @@ import torch
 from mujoco.batch import Batch, SimulationError
 
 from ..bodies.body import SUBSTEPS, Body
-from .protocol import DIVERGED, LostStates
+from .protocol import DIVERGED, DivergedStates
 from .variation import ModelFields
 
 
@@ -32,11 +32,11 @@ class CpuPhysics:
         self.ctrl = torch.from_numpy(self.batch.bind("ctrl"))
         self._sensors = self.batch.bind("sensordata")
         self._rest = np.array(self.batch.state[0])
-        self.lost = LostStates(self.qpos, self.qvel, self.ctrl)
+        self.diverged_states = DivergedStates(self.qpos, self.qvel, self.ctrl)
 
     @property
     def diverged(self) -> int:
-        return self.lost.total
+        return self.diverged_states.total
 
     @property
     def foot_force(self) -> torch.Tensor:
@@ -56,9 +56,9 @@ class CpuPhysics:
         except SimulationError as error:
             failed[error.ids] = True
         failed |= self._warned() | ~np.isfinite(self.batch.state).all(axis=1)
-        self.lost.add(torch.from_numpy(failed), ctrl)
+        self.diverged_states.add(torch.from_numpy(failed), ctrl)
         self.batch.state[failed] = self._rest
-        self.lost.remember(self.qpos, self.qvel)
+        self.diverged_states.remember(self.qpos, self.qvel)
         return torch.from_numpy(failed)
 
     def _warned(self) -> np.ndarray:
@@ -92,4 +92,4 @@ class CpuPhysics:
         rows = ids.numpy()
         self.batch.state[rows] = self._rest
         self.qpos[ids], self.qvel[ids] = qpos.to(self.qpos.dtype), qvel.to(self.qvel.dtype)
-        self.lost.remember(self.qpos[ids], self.qvel[ids], ids)
+        self.diverged_states.remember(self.qpos[ids], self.qvel[ids], ids)

@@ -1,5 +1,6 @@
 """MuJoCo's own warnings go to Python's log: by itself it prints them, without the name of a clip, and appends them to
-MUJOCO_LOG.TXT in whatever folder the command was started in. What became of a lost simulation its clip's verdict says.
+MUJOCO_LOG.TXT in whatever folder the command was started in. What became of a simulation that diverged its
+clip's verdict says.
 """
 
 from __future__ import annotations

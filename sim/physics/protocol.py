@@ -1,4 +1,4 @@
-"""Batched physics: the protocol of its backends, and the last states of simulations that were lost.
+"""Batched physics: the protocol of its backends, and the last states of simulations that diverged.
 
 Callers see torch tensors on one device and never loop over environments. `backends.make_physics` picks the backend.
 """
@@ -24,11 +24,11 @@ DIVERGED = [
         mujoco.mjtWarning.mjWARN_BADCTRL,
     )
 ]
-"""MuJoCo's warnings of a simulation that is lost. It resets such a one by itself, so that its state tells nothing."""
+"""MuJoCo's warnings of a simulation that diverged. It resets such a one by itself, so that its state tells nothing."""
 
 
-KEEP_LOST = 16
-"""How many lost environments a backend remembers."""
+KEEP_DIVERGED = 16
+"""How many diverged environments a backend remembers."""
 
 
 class Physics(Protocol):
@@ -37,7 +37,7 @@ class Physics(Protocol):
     body: the model; num_envs: N; device: where the tensors live
     qpos: (N, nq), qvel: (N, nv) state, float64 with `mujoco.batch`, float32 with `mujoco_warp`
     ctrl: (N, nu) PD targets, written before `step`
-    models: what differs from env to env, None if nothing does; lost: the last states before a divergence
+    models: what differs from env to env, None if nothing does; diverged_states: the last ones before a divergence
     foot_force: (N, 2) normal force on left and right foot during the last substep, newtons
     diverged: how many environments were put back to rest because their state was not finite, so far
     """
@@ -49,7 +49,7 @@ class Physics(Protocol):
     qvel: torch.Tensor
     ctrl: torch.Tensor
     models: ModelFields | None
-    lost: LostStates
+    diverged_states: DivergedStates
 
     @property
     def foot_force(self) -> torch.Tensor: ...
@@ -67,11 +67,11 @@ class Physics(Protocol):
 
 
 @dataclass(frozen=True)
-class LostState:
+class DivergedState:
     """The last good state of an environment before it diverged, one control step earlier.
 
     env: which; step: how many control steps the backend had done; qpos: (nq,); qvel: (nv,); ctrl: (nu,) the targets
-    under which it was lost
+    under which it diverged
     """
 
     env: int
@@ -81,13 +81,13 @@ class LostState:
     ctrl: np.ndarray
 
 
-class LostStates:
+class DivergedStates:
     """The last states of the environments that diverged most recently, kept on the device without waiting for it.
 
     keep: how many.
     """
 
-    def __init__(self, qpos: torch.Tensor, qvel: torch.Tensor, ctrl: torch.Tensor, keep: int = KEEP_LOST):
+    def __init__(self, qpos: torch.Tensor, qvel: torch.Tensor, ctrl: torch.Tensor, keep: int = KEEP_DIVERGED):
         self.keep, self.steps = keep, 0
         self._good = torch.cat([qpos, qvel], dim=1)
         self._parts = [qpos.shape[1], self._good.shape[1]]
@@ -118,11 +118,11 @@ class LostStates:
         self._rows[slot] = torch.cat([self._good, ctrl], dim=1)
         self._where[slot] = torch.stack([self._envs, torch.full_like(self._envs, self.steps)], dim=1)
 
-    def states(self) -> list[LostState]:
+    def states(self) -> list[DivergedState]:
         """What was kept, oldest first; at most `keep`."""
         rows, where, total = self._rows.cpu().numpy(), self._where.cpu().numpy(), self.total
         kept = [k % self.keep for k in range(max(0, total - self.keep), total)]
-        return [LostState(*where[k].tolist(), *np.split(rows[k], self._parts)) for k in kept]
+        return [DivergedState(*where[k].tolist(), *np.split(rows[k], self._parts)) for k in kept]
 
 
 def model_values(physics: Physics, name: str) -> torch.Tensor:

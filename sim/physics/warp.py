@@ -20,7 +20,7 @@ import warp as wp
 from morphloop.base import MotionError
 
 from ..bodies.body import SUBSTEPS, Body
-from .protocol import LostStates
+from .protocol import DivergedStates
 from .variation import DERIVED, ModelFields
 from .warp_contacts import align_capsules
 
@@ -28,7 +28,7 @@ log = logging.getLogger("morphloop.physics")
 wp.config.log_level = wp.LOG_WARNING  # no banner and no line a kernel on standard output
 
 STATE_BOUND = mujoco.mjMAXVAL
-"""MuJoCo's own bound: a larger number in a state means that it is lost."""
+"""MuJoCo's own bound: a larger number in a state means that it diverged."""
 OVERFLOW_LOOK = 100
 """Control steps between two looks at the overflow counter, each of which waits for the device once."""
 _GEOM = mujoco.mjtGeom
@@ -133,7 +133,7 @@ class WarpPhysics:
         self._buffers = int(mjw.OverflowType.ALL) & ~int(mjw.OverflowType.ITERATIONS | mjw.OverflowType.LS_ITERATIONS)
         self._reported = 0
         self._graph = self._capture()
-        self.lost = LostStates(self.qpos, self.qvel, self.ctrl)
+        self.diverged_states = DivergedStates(self.qpos, self.qvel, self.ctrl)
 
     @property
     def foot_force(self) -> torch.Tensor:
@@ -141,7 +141,7 @@ class WarpPhysics:
 
     @property
     def diverged(self) -> int:
-        return self.lost.total
+        return self.diverged_states.total
 
     @property
     def overflow(self) -> int:
@@ -160,12 +160,12 @@ class WarpPhysics:
     def step(self) -> torch.Tensor:
         self.advance()
         failed = ~self._sound()
-        self.lost.add(failed, self.ctrl)
+        self.diverged_states.add(failed, self.ctrl)
         self._reset(failed)
-        self.lost.remember(self.qpos, self.qvel)
+        self.diverged_states.remember(self.qpos, self.qvel)
         self._overflow += ((self._overflowed & self._buffers) != 0).sum()
         self._overflowed.zero_()
-        if self.lost.steps % OVERFLOW_LOOK == 0:
+        if self.diverged_states.steps % OVERFLOW_LOOK == 0:
             _ = self.overflow
         return failed
 
@@ -181,7 +181,7 @@ class WarpPhysics:
         self.ctrl[ids] = 0.0
         for values in self._cold:
             values[ids] = 0.0
-        self.lost.remember(self.qpos[ids], self.qvel[ids], ids)
+        self.diverged_states.remember(self.qpos[ids], self.qvel[ids], ids)
 
     def set_where(self, which: torch.Tensor, qpos: torch.Tensor, qvel: torch.Tensor) -> None:
         """`set_state` of environments `which` (N,) bool, to their rows of qpos (N, nq) and qvel (N, nv), without asking
@@ -191,7 +191,7 @@ class WarpPhysics:
         self.qvel.copy_(torch.where(rows, qvel.to(self.qvel), self.qvel))
         for values in (self.ctrl, *self._cold):
             values.masked_fill_(which.reshape(-1, *[1] * (values.ndim - 1)), 0.0)
-        self.lost.remember(self.qpos, self.qvel)
+        self.diverged_states.remember(self.qpos, self.qvel)
 
     def _put_model(self) -> Any:
         """The model on the device, with a row an environment of what varies."""

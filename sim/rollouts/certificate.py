@@ -191,7 +191,7 @@ class _Frames:
         if not apart <= self.force_bound:
             self._told.setdefault("force", f"foot forces differ from the replay's by {apart:.2e} N at frame {frame}")
         if any(step.data.warning[kind].number for kind in DIVERGED):
-            self._told.setdefault("lost", f"the simulation is lost before frame {frame}")
+            self._told.setdefault("diverged", f"the simulation diverged before frame {frame}")
 
     def _states(self, frame: int, data: mujoco.MjData, bound: float) -> None:
         rollout = self.rollout
