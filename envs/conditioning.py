@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from functools import cache
 from typing import cast
 
 import numpy as np
@@ -23,17 +22,14 @@ from scipy.spatial import ConvexHull, QhullError
 from morphloop.metrics.signals import keep_long, runs
 from morphloop.motion import Clip
 from morphloop.motion.rotations import (
-    quat_between,
-    quat_conj,
     quat_continuous,
-    quat_from_rotvec,
-    quat_mul,
     quat_normalize,
     quat_rotate,
 )
 from morphloop.sim import FEET, Body
 
 from .config import ConditioningConfig
+from .leg_reach import leg_lengths, reach
 from .stances import LEFT_ALONE_M, foot_motion
 
 log = logging.getLogger("morphloop.envs")
@@ -71,19 +67,13 @@ SWING_SPEED = 0.3
 def condition(clip: Clip, planted: np.ndarray, body: Body, config: ConditioningConfig | None = None) -> Clip:
     """A prepared clip (30 Hz, on the ground) that a body can follow more easily.
 
-    planted: (T, 2) bool, which feet the clip means to stand, left first. A body whose legs' joints do not turn freely,
-    as a robot's of one hinge each, is put on the ground as a whole; its feet are not held or lifted one by one, and it
-    is not shifted for balance: inverse kinematics of such legs is not there yet, and the log says so once.
+    planted: (T, 2) bool, which feet the clip means to stand, left first.
     """
     config = config or ConditioningConfig()
     if clip.num_frames < 2:
         return clip
     if config.smooth:
         clip = body.within_reach(smoothed(clip, config.smooth_hz))
-    if not body.turns_freely[body.legs].all():
-        if config.hold_feet or config.balance:
-            _tell_of_stiff_legs(body.name)
-        return _grounded(clip, planted | carrying_feet(clip, planted, body), body) if config.hold_feet else clip
     if config.hold_feet:
         planted = planted | carrying_feet(clip, planted, body)
         wrong = wrong_stances(clip, planted, body)
@@ -97,16 +87,6 @@ def condition(clip: Clip, planted: np.ndarray, body: Body, config: ConditioningC
         shift[:, :2] = balancing_shift(clip, ankles, planted, body, config)
         clip = _moved(clip, shift, ankles, body)
     return clip
-
-
-@cache
-def _tell_of_stiff_legs(name: str) -> None:
-    """Once a body and process."""
-    log.warning(
-        "body '%s': references are put on the ground, their feet are not held one by one nor the body balanced: that "
-        "needs legs whose joints turn freely",
-        name,
-    )
 
 
 def _grounded(clip: Clip, planted: np.ndarray, body: Body) -> Clip:
@@ -133,7 +113,7 @@ def _moved(clip: Clip, shift: np.ndarray, goals: np.ndarray, body: Body) -> Clip
     for foot, leg in enumerate(body.legs):
         moves = shift.any(axis=1) | (goals[:, foot] != clip.positions[:, leg[2]]).any(axis=1)
         if moves.any():
-            rotations[moves] = _reach(clip, rotations, leg, shift, goals[:, foot])[moves]
+            rotations[moves] = reach(clip, rotations, leg, shift, goals[:, foot], body)[moves]
     return replace(clip, root_pos=clip.root_pos + shift, rotations=rotations)
 
 
@@ -144,8 +124,8 @@ def reaching_drop(clip: Clip, goals: np.ndarray, planted: np.ndarray, body: Body
     there unloaded skims. Blended in and out; `DROP_M` at most.
     """
     need = np.zeros(clip.num_frames)
-    for foot, (hip, knee, ankle) in enumerate(body.legs):
-        length = LONGEST_LEG * np.linalg.norm(clip.skeleton.offsets[[knee, ankle]], axis=1).sum()
+    for foot, (hip, _, _) in enumerate(body.legs):
+        length = LONGEST_LEG * leg_lengths(body)[foot]
         gap = clip.positions[:, hip] - goals[:, foot]
         high = np.sqrt(np.maximum(length**2 - (gap[:, :2] ** 2).sum(axis=1), 0.0))
         need = np.maximum(need, np.where(planted[:, foot], gap[:, 2] - high, 0.0))
@@ -349,35 +329,3 @@ def _nearest(point: np.ndarray, corners: np.ndarray) -> np.ndarray:
     along = np.clip((edge * to).sum(1) / np.maximum((edge**2).sum(1), 1e-12), 0.0, 1.0)
     nearest = corners + along[:, None] * edge
     return nearest[np.linalg.norm(nearest - point, axis=1).argmin()]
-
-
-def _reach(clip: Clip, rotations: np.ndarray, leg: np.ndarray, shift: np.ndarray, goal: np.ndarray) -> np.ndarray:
-    """Local rotations (T, J, 4) with one leg moved so that its ankle reaches `goal` (T, 3) from the shifted root.
-
-    The knee bends about its own axis and the hip swings the shortest way, so that the leg keeps its plane; the foot
-    keeps its rotation in the world.
-    """
-    hip, knee, ankle = (clip.positions[:, j] + shift for j in leg)
-    world = [clip.global_rotations[:, j] for j in leg]
-    upper, lower = knee - hip, ankle - knee
-    a, b = np.linalg.norm(upper, axis=-1), np.linalg.norm(lower, axis=-1)
-    stretched = np.linalg.norm(upper + lower, axis=-1)  # a leg that is straighter yet may stay as straight
-    shortest, longest = np.minimum(np.abs(a - b) + 0.05, stretched), np.maximum(0.9995 * (a + b), stretched)
-    wanted = np.clip(np.linalg.norm(goal - hip, axis=-1), shortest, longest)
-    bent = np.arccos(np.clip((upper * lower).sum(-1) / (a * b), -1.0, 1.0))
-    asked = np.arccos(np.clip((wanted**2 - a**2 - b**2) / (2.0 * a * b), -1.0, 1.0))
-    side = quat_rotate(world[1], np.broadcast_to([0.0, 1.0, 0.0], upper.shape))
-    normal = np.cross(upper, lower)
-    normal = np.where(bent[:, None] > 0.05, normal, side * a[:, None] * b[:, None] * 0.05)
-    axis = normal / np.linalg.norm(normal, axis=-1, keepdims=True)
-    fold = quat_from_rotvec(axis * (asked - bent)[:, None])
-    lower = quat_rotate(fold, lower)
-    swing = quat_between(upper + lower, goal - hip)
-    parent = clip.global_rotations[:, clip.skeleton.parents[leg[0]]]
-    new_hip = quat_mul(swing, world[0])
-    new_knee = quat_mul(swing, quat_mul(fold, world[1]))
-    out = rotations.copy()
-    out[:, leg[0]] = quat_mul(quat_conj(parent), new_hip)
-    out[:, leg[1]] = quat_mul(quat_conj(new_hip), new_knee)
-    out[:, leg[2]] = quat_mul(quat_conj(new_knee), world[2])
-    return out

@@ -42,7 +42,8 @@ class Cost:
 
     library, clip: which; foot: (P,) of the feet's points, 0 left, 1 right.
     weight: (2 nv,) of the squared difference of a step; terminal: (2 nv, 2 nv) of that after a plan, where the capture
-    point, which says where the body will come to stand or fall (Pratt et al. 2006), counts as well. The value function
+    point, which says where the body will come to stand or fall (Pratt et al. 2006), counts as well. effort, bound: of
+    offsets in radians, for servos as soft as the body's. The value function
     of an LQR about the reference was tried in its place: about one that no body can follow it leads astray.
     """
 
@@ -53,6 +54,7 @@ class Cost:
             x[rows].double().numpy() for x in (library.qpos, library.qvel, library.target)
         )
         self.frames, self._model, rest = len(self.qpos), model, model.nv - 6
+        self.effort, self.bound = config.effort / body.softness**2, config.bound * body.softness
         c = config
         self.weight = np.repeat(
             [c.root_position, c.root_rotation, c.joints, c.root_velocity, c.root_spin, c.joint_velocity],
@@ -85,7 +87,7 @@ class Cost:
     def of_step(self, error: np.ndarray, offset: np.ndarray, standing: np.ndarray, travel: np.ndarray) -> float:
         """Cost of a step that starts with an error (2 nv,), under an offset (nu,), in which feet travel (P, 2)."""
         config = self.config
-        cost = self.weight @ error**2 + config.effort * (offset @ offset)
+        cost = self.weight @ error**2 + self.effort * (offset @ offset)
         if config.slip:
             cost += config.slip * 1e6 * (standing @ (travel**2).sum(axis=1))
         return 0.5 * float(cost)
@@ -95,7 +97,7 @@ class Cost:
     ) -> StageCost:
         """Model of a step's cost: tracking and effort are quadratic, slip by Gauss and Newton."""
         config, weight, nv = self.config, self.weight, self._model.nv
-        effort = np.full(self._model.nu, config.effort)
+        effort = np.full(self._model.nu, self.effort)
         offset = plan.ctrl[k] - self.leading(frame + k)
         state_slope, effort_slope = weight * plan.error[k], effort * offset
         on = np.flatnonzero(plan.standing[k])

@@ -103,7 +103,7 @@ class _Planner:
 
     def _law(self, plan: Plan, frame: int, step: np.ndarray, gain: np.ndarray) -> Law:
         """A plan changed by -step (H, nu), with feedback."""
-        model, bound = self.model, self.config.bound
+        model, bound = self.model, self.cost.bound
 
         def law(k: int, qpos: np.ndarray, qvel: np.ndarray) -> np.ndarray:
             off = difference(model, plan.qpos[k], plan.qvel[k], qpos, qvel)
@@ -203,8 +203,7 @@ class Ilqr:
             plan, gain = self._plan(planner, segment.clip, recorder.state(), now, rest)
             steps = min(planner.config.replan, end - now)
             for k in range(steps):
-                middle = planner.cost.leading(now)
-                ctrl = self._feedback(plan, gain, k, recorder.qpos[-1], recorder.qvel[-1], middle)
+                ctrl = self._feedback(planner.cost, plan, gain, (k, now), recorder.qpos[-1], recorder.qvel[-1])
                 attempt.states.append(recorder.state())
                 attempt.ctrl.append(ctrl)
                 if self.keep_gains:
@@ -231,7 +230,7 @@ class Ilqr:
             plan, gain, done = rest
             if k + done >= len(plan.ctrl):
                 return own(k, qpos, qvel)
-            return self._feedback(plan, gain, k + done, qpos, qvel, cost.leading(now + k))
+            return self._feedback(cost, plan, gain, (k + done, now + k), qpos, qvel)
 
         plan = None if rest is None else planner.rollout(state, now, horizon, left)
         if plan is None or plan.cost > config.hard_cost * horizon:
@@ -250,11 +249,13 @@ class Ilqr:
         return plan, gain
 
     def _feedback(
-        self, plan: Plan, gain: np.ndarray, k: int, qpos: np.ndarray, qvel: np.ndarray, middle: np.ndarray
+        self, cost: Cost, plan: Plan, gain: np.ndarray, at: tuple[int, int], qpos: np.ndarray, qvel: np.ndarray
     ) -> np.ndarray:
-        """(nu,) targets of a plan at a state beside it, within bounds about the clip's own (`middle`)."""
+        """(nu,) targets of a plan at a state beside it, within bounds about the clip's own; at: step of the plan and
+        frame of the clip."""
+        k, middle = at[0], cost.leading(at[1])
         off = difference(self.body.model, plan.qpos[k], plan.qvel[k], qpos, qvel)
-        return np.clip(plan.ctrl[k] - gain[k] @ off, middle - self.config.bound, middle + self.config.bound)
+        return np.clip(plan.ctrl[k] - gain[k] @ off, middle - cost.bound, middle + cost.bound)
 
     def _failed(self, clip: int, now: int, recorder: Recorder) -> bool:
         """Whether the body is further from its reference than it may be."""

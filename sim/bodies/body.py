@@ -34,6 +34,8 @@ CONTROL_HZ = 30.0
 SUBSTEPS = 10
 
 FEET = ("left", "right")
+SOFT = 0.7
+"""Torque limit over stiffness of most of the built-in body's leg servos, radians."""
 HINGE_AXES = {"x": (1.0, 0.0, 0.0), "y": (0.0, 1.0, 0.0), "z": (0.0, 0.0, 1.0)}
 
 warnings_to_log()  # here, since whatever is simulated has a body
@@ -178,6 +180,15 @@ class Body:
         """Newtons of load on a foot that count as one in an observation."""
         unit = self.description.force_unit
         return self.mass * float(np.linalg.norm(self.model.opt.gravity)) if unit is None else unit
+
+    @cached_property
+    def softness(self) -> float:
+        """By how many radians the PD targets of the legs have to be off for all their torque, in units of what the
+        built-in body's need: 1 for that one, more for servos that are softer for their strength."""
+        balance = self.description.balance
+        names = self.servo_names if balance is None else [name for leg in balance.legs for name in leg]
+        own = [self.servo_names.index(name) for name in names]
+        return float(np.median((self.model.actuator_forcerange[:, 1] / self.model.actuator_gainprm[:, 0])[own])) / SOFT
 
     @cached_property
     def touch_ids(self) -> np.ndarray:
