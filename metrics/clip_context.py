@@ -10,7 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
-from morphloop.motion import Clip, JointTrack
+from morphloop.motion import Clip, JointTrack, Rollout
 from morphloop.sim import SmplBody, worn
 from morphloop.sim.bodies.body import Body, default_body
 
@@ -26,7 +26,8 @@ class Context:
 
     motion: as it was given; body: the one it is measured on; ground: as-is, lowest or robust; offset: metres that this
     choice takes off (as-is: what `robust` would take off, while `points` keep the file's heights); points: at the
-    clip's own rate, with the ground at z = 0.
+    clip's own rate, with the ground at z = 0; rollout: what physics did to make the motion, None where its forces are
+    unknown; reference: what the rollout tracked; wrench: whether the residual wrench is asked for.
     """
 
     motion: Clip | JointTrack
@@ -34,6 +35,9 @@ class Context:
     ground: str
     offset: float
     points: Points
+    rollout: Rollout | None = None
+    reference: Clip | None = None
+    wrench: bool = True
 
     @property
     def smooth_joints(self) -> np.ndarray:

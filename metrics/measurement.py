@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,15 +11,8 @@ from morphloop.motion import Clip, JointTrack, Rollout
 from morphloop.sim.bodies.body import Body
 
 from .clip_context import context
-from .contact import skim, slide
-from .joint_limits import joint_limits
-from .legacy import GMD_HZ, PFC_HZ, PHYSDIFF_HZ, edge_pfc, gmd_skating, physdiff
-from .loaded import NO_LOADS, measure_loads
-from .plausibility import floating, joint_speed, penetration, smoothness, unsupported
 from .points import Variant
-from .self_penetration import self_penetration
-from .vertices import smplsim
-from .wrench import NO_WRENCH, residual_wrench
+from .registry import MEASURED
 
 FILE_PRECISION = 1e-5
 """Metres, and parts of unit quaternions, by which a clip read from its file may differ from the rollout's states."""
@@ -54,30 +47,15 @@ def measure(
     reference: what the rollout tracked.
     Raises MotionError for an unknown ground, or if the rollout is another body's or another motion's.
     """
-    seen = context(motion, body, ground)
-    points = seen.points
-    values: dict[str, float | None] = {"ground_offset_mm": 1e3 * seen.offset}
-    values |= penetration(points.dense_lowest) | floating(points.dense_lowest, points.dense_clear)
-    values |= unsupported(points.clear, points.com, points.fps, points.dense_clear)
-    values |= slide(seen.contacts) | skim(seen.contacts, seen.grid_com)
-    values |= smoothness(points.positions, seen.smooth_joints, seen.grid_joints)
-    values |= physdiff(seen.resampled(PHYSDIFF_HZ)) | gmd_skating(seen.resampled(GMD_HZ))
-    values |= edge_pfc(seen.resampled(PFC_HZ))
-    rotations = motion.rotations if isinstance(motion, Clip) else None
-    values |= {"joint_speed_max_rad_s": None} if rotations is None else joint_speed(rotations, motion.fps)
-    values |= self_penetration(seen) | joint_limits(seen.motion, seen.body)
-    values |= residual_wrench(seen) if wrench else NO_WRENCH
-    values |= smplsim(points)
-    values |= NO_LOADS if rollout is None else _loads(rollout, motion, seen.body, reference)
-    surface = f"{seen.body.name} {seen.body.hash}" if points.variant == "surface" else None
-    return Measurement(points.variant, ground, values, surface)
-
-
-def _loads(rollout: Rollout, motion: Clip | JointTrack, body: Body, reference: Clip | None) -> dict[str, float | None]:
-    """What rests on the forces of a rollout. MotionError if it did not make this motion."""
-    if not made(motion, rollout, body):
+    seen = replace(context(motion, body, ground), rollout=rollout, reference=reference, wrench=wrench)
+    if rollout is not None and not made(motion, rollout, seen.body):
         raise MotionError(f"{motion.name}: rollout '{rollout.name}' did not make it, expected the clip's own")
-    return measure_loads(rollout, body, reference)
+    values: dict[str, float | None] = {}
+    for metric in MEASURED:
+        if metric.of is not None and metric.name not in values:
+            values |= metric.of(seen)
+    surface = f"{seen.body.name} {seen.body.hash}" if seen.points.variant == "surface" else None
+    return Measurement(seen.points.variant, ground, values, surface)
 
 
 def made(motion: Clip | JointTrack, rollout: Rollout, body: Body) -> bool:

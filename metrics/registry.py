@@ -1,26 +1,36 @@
-"""Every metric by name: unit, definition, thresholds with their source, and the variants that have it.
+"""Every metric by name: what computes it, unit, definition, thresholds with their source, the variants that have it.
 
-The names are those of results and files; nothing computes a metric that has no entry here.
+The names are those of results and files; nothing computes a metric that has no entry here. A new metric is a function
+in a file of its own, from `Context` to values by name, and an entry here.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from morphloop.motion import Clip
 from morphloop.sim import CONTACT_FORCE
 
 from . import contact, joint_limits, legacy, loaded, plausibility, points, signals, tracking, vertices, wrench
+from .clip_context import Context
+from .self_penetration import self_penetration
+
+Values = dict[str, float | None]
 
 
 @dataclass(frozen=True)
 class Metric:
-    """unit: "" for a ratio; better: which way is good, "lower", "higher", or "" where neither is; thresholds: value and
-    unit by name; needs: "motion" alone, or a "rollout" or a "reference" too; variants: which it is defined for."""
+    """unit: "" for a ratio; of: what `measure` computes it by, its value under its name; metrics that one pass finds
+    share it; None for what `measure_rollout` and `track_errors` find; better: which way is good, "lower", "higher", or
+    "" where neither is; thresholds: value and unit by name; needs: "motion" alone, or a "rollout" or a "reference" too;
+    variants: which it is defined for."""
 
     name: str
     unit: str
     definition: str
     source: str
+    of: Callable[[Context], Values] | None = None
     better: str = "lower"
     thresholds: dict[str, str] = field(default_factory=dict)
     needs: str = "motion"
@@ -71,12 +81,74 @@ SMPLSIM_SOURCE = "SMPLSim, smpl_eval.py (github.com/ZhengyiLuo/SMPLSim)"
 SMPLSIM = {"floor": _mm(vertices.SMPLSIM_FLOOR), "rate": f"{vertices.SMPLSIM_HZ:g} fps"}
 TRACKING = {"rate": f"{tracking.TRACKING_HZ:g} fps"}
 
+
+def _ground(seen: Context) -> Values:
+    return {"ground_offset_mm": 1e3 * seen.offset}
+
+
+def _penetration(seen: Context) -> Values:
+    return plausibility.penetration(seen.points.dense_lowest)
+
+
+def _floating(seen: Context) -> Values:
+    return plausibility.floating(seen.points.dense_lowest, seen.points.dense_clear)
+
+
+def _unsupported(seen: Context) -> Values:
+    return plausibility.unsupported(seen.points.clear, seen.points.com, seen.points.fps, seen.points.dense_clear)
+
+
+def _slide(seen: Context) -> Values:
+    return contact.slide(seen.contacts)
+
+
+def _skim(seen: Context) -> Values:
+    return contact.skim(seen.contacts, seen.grid_com)
+
+
+def _smoothness(seen: Context) -> Values:
+    return plausibility.smoothness(seen.points.positions, seen.smooth_joints, seen.grid_joints)
+
+
+def _joint_speed(seen: Context) -> Values:
+    if not isinstance(seen.motion, Clip):
+        return {"joint_speed_max_rad_s": None}
+    return plausibility.joint_speed(seen.motion.rotations, seen.motion.fps)
+
+
+def _joint_limits(seen: Context) -> Values:
+    return joint_limits.joint_limits(seen.motion, seen.body)
+
+
+def _physdiff(seen: Context) -> Values:
+    return legacy.physdiff(seen.resampled(legacy.PHYSDIFF_HZ))
+
+
+def _smplsim(seen: Context) -> Values:
+    return vertices.smplsim(seen.points)
+
+
+def _gmd_skating(seen: Context) -> Values:
+    return legacy.gmd_skating(seen.resampled(legacy.GMD_HZ))
+
+
+def _edge_pfc(seen: Context) -> Values:
+    return legacy.edge_pfc(seen.resampled(legacy.PFC_HZ))
+
+
+def _loads(seen: Context) -> Values:
+    if seen.rollout is None:
+        return loaded.NO_LOADS
+    return loaded.measure_loads(seen.rollout, seen.body, seen.reference)
+
+
 _ALL = (
     Metric(
         "ground_offset_mm",
         "mm",
         "height that `robust` (with ground `lowest`: that choice) takes off to put the motion on the ground",
         DESIGN,
+        _ground,
         better="",
         thresholds=BETWEEN | {"percentile": f"{points.ROBUST_PERCENTILE:g}"},
     ),
@@ -85,22 +157,25 @@ _ALL = (
         "mm",
         "mean of max(0, -h), h the height of the lowest point",
         DESIGN,
+        _penetration,
         thresholds=BETWEEN,
     ),
-    Metric("penetration_max_mm", "mm", "largest max(0, -h)", DESIGN, thresholds=BETWEEN),
+    Metric("penetration_max_mm", "mm", "largest max(0, -h)", DESIGN, _penetration, thresholds=BETWEEN),
     Metric(
         "penetration_ratio",
         "",
         "share of the time deeper than the threshold",
         DESIGN,
+        _penetration,
         thresholds=BETWEEN | {"deep": _mm(plausibility.DEEP_M)},
     ),
-    Metric("float_mean_mm", "mm", "mean of max(0, h)", DESIGN, thresholds=BETWEEN),
+    Metric("float_mean_mm", "mm", "mean of max(0, h)", DESIGN, _floating, thresholds=BETWEEN),
     Metric(
         "float_sole_mm",
         "mm",
         "the same with each point's standing height taken off: that of the soles, where joints lie in the flesh",
         DESIGN,
+        _floating,
         thresholds=BETWEEN | OVER_SOLE,
     ),
     Metric(
@@ -109,6 +184,7 @@ _ALL = (
         "share of the time with h over the threshold (joints: each joint's height less its clearance) whose centre of "
         "mass is not in free fall; airborne segments too short for the fit are left out",
         DESIGN,
+        _unsupported,
         thresholds={
             "airborne": _mm(plausibility.AIRBORNE_M),
             "fit": f"{plausibility.FIT_S:g} s",
@@ -120,6 +196,7 @@ _ALL = (
         "mm/s",
         "mean horizontal speed of the body's material point over contact frames, one value a foot and one for the rest",
         DESIGN,
+        _slide,
         thresholds=CONTACT,
     ),
     Metric(
@@ -127,6 +204,7 @@ _ALL = (
         "",
         "share of those values over the threshold",
         DESIGN,
+        _slide,
         thresholds=CONTACT | {"fast": f"{1e3 * contact.SLIDE_FAST:g} mm/s"},
     ),
     Metric(
@@ -136,6 +214,7 @@ _ALL = (
         "the slowest foot segment under the height, the slowest within the time, where no other part of the body is "
         "under it, weighted by the vertical force that the centre of mass asks for: free fall counts for nothing",
         DESIGN,
+        _skim,
         thresholds=GRID
         | {"height": _mm(contact.SKIM_M), "within": f"{contact.SKIM_REACH / signals.GRID_HZ:g} s to either side"},
     ),
@@ -145,6 +224,7 @@ _ALL = (
         "mean over feet and control steps of the horizontal speed of a foot's slower loaded segment (heel to ball, or "
         "toes), the velocity of its material points at their contacts weighted by force; the headline after projection",
         DESIGN,
+        _loads,
         thresholds=BORNE,
         needs="rollout",
         variants=("surface",),
@@ -155,6 +235,7 @@ _ALL = (
         "how often a foot that the reference has planted loses its load and takes it again, per second that a foot is "
         "planted",
         DESIGN,
+        _loads,
         thresholds=STEPPED,
         needs="rollout",
         variants=("surface",),
@@ -164,6 +245,7 @@ _ALL = (
         "mm",
         "mean over those of how far the point that bore the load last has moved over the ground meanwhile",
         DESIGN,
+        _loads,
         thresholds=STEPPED,
         needs="rollout",
         variants=("surface",),
@@ -175,6 +257,7 @@ _ALL = (
         "over body weight and moment about the centre of mass over body weight x height, taken together; free flight "
         "needs none, a hover scores 1",
         DESIGN,
+        wrench.residual_wrench,
         thresholds=WRENCH,
         variants=("surface",),
     ),
@@ -183,6 +266,7 @@ _ALL = (
         "",
         "its force alone, over body weight",
         DESIGN,
+        wrench.residual_wrench,
         thresholds=WRENCH,
         variants=("surface",),
     ),
@@ -191,6 +275,7 @@ _ALL = (
         "",
         "its moment alone, over body weight x height",
         DESIGN,
+        wrench.residual_wrench,
         thresholds=WRENCH,
         variants=("surface",),
     ),
@@ -200,17 +285,26 @@ _ALL = (
         "deepest that two geoms of the body stand in each other; neighbours in the tree and pairs that overlap as "
         "built are left out",
         DESIGN,
+        self_penetration,
         thresholds={"grid": f"{signals.GRID_HZ:g} Hz, no low-pass"},
         variants=("surface",),
     ),
-    Metric("jerk_mean_m_s3", "m/s3", "mean size of the joints' third derivative", DESIGN, thresholds=GRID),
-    Metric("jitter_rms_mm", "mm", "RMS over joints and frames of what the low-pass takes off", DESIGN, thresholds=GRID),
+    Metric("jerk_mean_m_s3", "m/s3", "mean size of the joints' third derivative", DESIGN, _smoothness, thresholds=GRID),
+    Metric(
+        "jitter_rms_mm",
+        "mm",
+        "RMS over joints and frames of what the low-pass takes off",
+        DESIGN,
+        _smoothness,
+        thresholds=GRID,
+    ),
     Metric(
         "joint_limit_ratio",
         "",
         "share of frames in which some joint is beyond its range by more than the tolerance; ranges bound each "
         "component of a ball joint's rotation vector, and a robot's hinges as its description does",
         "ranges after Norkin and White, Measurement of Joint Motion",
+        _joint_limits,
         thresholds={"tolerance": f"{joint_limits.TOLERANCE_DEG:g} degrees"},
         variants=("surface",),
     ),
@@ -219,6 +313,7 @@ _ALL = (
         "rad/s",
         "largest angular speed of any joint but the root",
         DESIGN,
+        _joint_speed,
         thresholds=GRID,
     ),
     Metric(
@@ -226,6 +321,7 @@ _ALL = (
         "mm",
         "mean over all frames of max(0, -h - tolerance)",
         "PhysDiff (arXiv 2212.02500)",
+        _physdiff,
         thresholds=PHYSDIFF,
     ),
     Metric(
@@ -233,6 +329,7 @@ _ALL = (
         "mm",
         "mean over all frames of max(0, h - tolerance)",
         "PhysDiff (arXiv 2212.02500)",
+        _physdiff,
         thresholds=PHYSDIFF,
     ),
     Metric(
@@ -241,6 +338,7 @@ _ALL = (
         "horizontal displacement of the lowest point where it is within tolerance in two adjacent frames, mean over "
         "all frames",
         "PhysDiff (arXiv 2212.02500)",
+        _physdiff,
         thresholds=PHYSDIFF,
     ),
     Metric(
@@ -248,6 +346,7 @@ _ALL = (
         "mm",
         "sum of physdiff_penetrate, _float and _skate",
         "PhysDiff (arXiv 2212.02500)",
+        _physdiff,
         thresholds=PHYSDIFF,
     ),
     Metric(
@@ -255,6 +354,7 @@ _ALL = (
         "mm",
         "mean over frames of the mean depth of the mesh's vertices under the floor; a SMPL model file alone has a mesh",
         SMPLSIM_SOURCE,
+        _smplsim,
         thresholds=SMPLSIM,
         variants=("surface",),
     ),
@@ -263,6 +363,7 @@ _ALL = (
         "mm/frame",
         "mean over steps of the mean horizontal displacement of the vertices that are under the floor at both ends",
         SMPLSIM_SOURCE,
+        _smplsim,
         thresholds=SMPLSIM,
         variants=("surface",),
     ),
@@ -271,6 +372,7 @@ _ALL = (
         "",
         "share of steps in which a toe joint under the height moves faster than the speed, at once and averaged",
         "GMD (arXiv 2305.12577)",
+        _gmd_skating,
         thresholds={
             "rate": f"{legacy.GMD_HZ:g} fps",
             "height": f"{legacy.GMD_HEIGHT:g} m",
@@ -283,6 +385,7 @@ _ALL = (
         "",
         "root acceleration times both feet's displacement, the slower of ankle and toe, x 10,000",
         "EDGE (arXiv 2211.10658)",
+        _edge_pfc,
         thresholds={"rate": f"{legacy.PFC_HZ:g} fps"},
     ),
     Metric(
@@ -370,6 +473,14 @@ _ALL = (
 
 METRICS: dict[str, Metric] = {metric.name: metric for metric in _ALL}
 """By name, in the order that tables print."""
+_LAST_IN_A_ROW = (_joint_speed, self_penetration, _joint_limits, wrench.residual_wrench, _smplsim, _loads)
+MEASURED: tuple[Metric, ...] = tuple(
+    sorted(
+        (metric for metric in _ALL if metric.of is not None),
+        key=lambda metric: 1 + _LAST_IN_A_ROW.index(metric.of) if metric.of in _LAST_IN_A_ROW else 0,
+    )
+)
+"""What `measure` finds, in the order in which a row of a result lists it: rows of all versions line up."""
 
 
 def markdown() -> str:

@@ -74,10 +74,10 @@ def residual_wrench(seen: Context) -> Values:
     """`residual_wrench_ratio` and its two parts, `residual_force_ratio` and `residual_moment_ratio`.
 
     Each is a mean over the inner samples of the grid: of the size of the residual's six numbers together, of the size
-    of its force over body weight, of the size of its moment over body weight x height. None in the joints variant and
-    for a clip of no more than twice `INNER` samples, 0.3 s.
+    of its force over body weight, of the size of its moment over body weight x height. None in the joints variant, for
+    a clip of no more than twice `INNER` samples, 0.3 s, and where it is not asked for.
     """
-    fit = fit_wrench(seen)
+    fit = fit_wrench(seen) if seen.wrench else None
     if fit is None:
         return dict(NO_WRENCH)
     return {
