@@ -13,6 +13,7 @@ import signal
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -23,7 +24,8 @@ from .threads import fixed_threads, held_threads
 
 Message = dict[str, Any]
 Work = Callable[[Message], Iterator[Message]]
-"""What is done with a task: a module's function, told by name to the workers."""
+"""What is done with a task: a module's function, told by name to the workers, or a partial of one, whose arguments are
+pickled to each worker once, as it starts."""
 READY = b"ready"
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """What says how many threads a library takes when it is loaded."""
@@ -109,7 +111,8 @@ def _start(work: Work) -> _Worker:
     """A worker that has said that it is ready."""
     if "forkserver" in multiprocessing.get_all_start_methods():
         context = multiprocessing.get_context("forkserver")  # imports once for all workers
-        context.set_forkserver_preload([work.__module__])
+        function = work.func if isinstance(work, partial) else work
+        context.set_forkserver_preload([function.__module__])
     else:
         context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()

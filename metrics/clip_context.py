@@ -12,7 +12,8 @@ import numpy as np
 
 from morphloop.motion import Clip, JointTrack, Rollout
 from morphloop.sim import SmplBody, worn
-from morphloop.sim.bodies.body import Body, default_body
+from morphloop.sim.bodies.body import Body
+from morphloop.sim.bodies.built_in import default_body
 
 from .contact import Contacts, find_contacts
 from .points import Points, ground_offset, motion_points

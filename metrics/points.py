@@ -16,7 +16,8 @@ import numpy as np
 from morphloop.base import MotionError
 from morphloop.motion import Clip, JointTrack
 from morphloop.motion.rotations import quat_to_matrix
-from morphloop.sim.bodies.body import Body, default_body
+from morphloop.sim.bodies.body import Body
+from morphloop.sim.bodies.built_in import default_body
 
 from .signals import between_frames, on_grid, resample_linear, smooth_and_grid
 

@@ -6,7 +6,8 @@ import numpy as np
 
 from morphloop.base import MotionError
 from morphloop.motion import Rollout
-from morphloop.sim.bodies.body import Body, default_body
+from morphloop.sim.bodies.body import Body
+from morphloop.sim.bodies.built_in import default_body
 
 from .clip_context import contact_frames
 from .contact import SLIDE_FAST

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 from morphloop.base.on_demand import names_of
 
 if TYPE_CHECKING:
-    from .bodies.body import CONTROL_HZ, FEET, SUBSTEPS, Body, default_body
+    from .bodies.body import CONTROL_HZ, FEET, SUBSTEPS, Body
     from .bodies.build import PHYSICS_HZ
+    from .bodies.built_in import BUILT_IN, default_body
     from .bodies.choose import carry, driven_body, load_body, motions_on_body, on_body, read_on_body, worn
     from .bodies.description import BodyDescription
     from .bodies.driven_robot import DrivenRobot
@@ -34,9 +35,12 @@ else:
                 "CONTROL_HZ",
                 "FEET",
                 "SUBSTEPS",
-                "default_body",
             ),
             "bodies.build": ("PHYSICS_HZ",),
+            "bodies.built_in": (
+                "BUILT_IN",
+                "default_body",
+            ),
             "bodies.choose": (
                 "carry",
                 "driven_body",
@@ -100,6 +104,7 @@ else:
     )
 
 __all__ = [
+    "BUILT_IN",
     "CONTACT_FORCE",
     "CONTROL_HZ",
     "DIVERGED",

@@ -12,7 +12,7 @@ from morphloop.base import MotionError
 from morphloop.envs import prepare, reference_of
 from morphloop.imitator import IlqrConfig, ProjectionConfig, new_policy, project_clips
 from morphloop.imitator.optimal_control import many_clips
-from morphloop.imitator.optimal_control.many_clips import track_clips, track_message
+from morphloop.imitator.optimal_control.many_clips import track_clips
 from morphloop.motion import Clip, make_corpus
 from morphloop.sim import Body, certify, default_body
 
@@ -55,13 +55,14 @@ def test_workers_change_nothing(body: Body, squats: list[Clip], by_two: dict[int
         np.testing.assert_array_equal(value, getattr(by_two[1].rollout, name))
 
 
-def test_a_body_that_is_not_built_in_is_simulated_here(body: Body, squats: list[Clip], monkeypatch):
-    monkeypatch.setattr(many_clips, "run_tasks", None)
+def test_workers_get_a_body_that_is_not_built_in(body: Body, squats: list[Clip]):
     longer = Body(replace(body.skeleton, offsets=1.02 * body.skeleton.offsets), name="longer")
     clip = replace(squats[0], skeleton=longer.skeleton)
-    (projection,) = project_clips([clip], config=ALONE, body=longer)
-    assert projection.rollout is not None
-    assert projection.rollout.model_hash == longer.hash != body.hash
+    (here,), (there,) = (project_clips([clip], config=ALONE, body=longer, workers=workers) for workers in (0, 1))
+    assert here.rollout is not None
+    assert there.rollout is not None
+    assert there.rollout.model_hash == longer.hash != body.hash
+    np.testing.assert_array_equal(here.rollout.qpos, there.rollout.qpos)
 
 
 def test_a_worker_that_dies_takes_its_clip_and_no_other(body: Body, squats: list[Clip], monkeypatch):
@@ -70,7 +71,7 @@ def test_a_worker_that_dies_takes_its_clip_and_no_other(body: Body, squats: list
             if place == 1:
                 yield place, {"died": "killed by SIGKILL"}
             else:
-                yield from ((place, message) for message in track_message(task))
+                yield from ((place, message) for message in work(task))
             yield place, None
 
     monkeypatch.setattr(many_clips, "run_tasks", dying)

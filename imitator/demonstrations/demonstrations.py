@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -21,11 +22,11 @@ from morphloop.base.pool import Message, run_tasks
 from morphloop.base.threads import fixed_threads
 from morphloop.envs import Reference, base_targets, reference_of, stack
 from morphloop.motion import Clip
-from morphloop.sim import Body, default_body
+from morphloop.sim import Body
 
 from ..optimal_control.config import IlqrConfig
 from ..optimal_control.ilqr import Ilqr
-from ..optimal_control.many_clips import built_in, packed_reference, unpacked_reference
+from ..optimal_control.many_clips import packed_reference, unpacked_reference
 from .config import DemonstrationConfig
 
 LAST_STEPS = 12
@@ -69,7 +70,7 @@ def record_demonstrations(
 ) -> list[Path]:
     """A demonstration of each reference in a folder, named by its clip's id; those that are there are not made again.
 
-    workers: processes, one a core if None, this one alone if 0 or if the body is not built in; go_on: asked before each
+    workers: processes, one a core if None, this one alone if 0; go_on: asked before each
     clip; on_demonstration: see `OnDemonstration`. Returns the paths of those that are there, in the order of the
     references. A clip whose process died costs no other clip: MachineFault, once all others are recorded, so that the
     same call tries it again.
@@ -78,8 +79,7 @@ def record_demonstrations(
     out.mkdir(parents=True, exist_ok=True)
     paths = [demonstration_path(out, each) for each in references]
     missing = [place for place, path in enumerate(paths) if not path.exists()]
-    kind = built_in(body)
-    if kind is None or workers == 0:
+    if workers == 0:
         for place in missing:
             if not go_on():
                 break
@@ -90,14 +90,13 @@ def record_demonstrations(
             {
                 "reference": packed_reference(references[place]),
                 "path": str(paths[place]),
-                "body": kind,
                 "config": asdict(config),
             }
             for place in missing
             if go_on()
         )
         died = []
-        for number, message in run_tasks(record_message, tasks, workers):
+        for number, message in run_tasks(partial(record_message, body), tasks, workers):
             if message is None:
                 continue
             name = references[missing[number]].name
@@ -112,9 +111,9 @@ def record_demonstrations(
     return [path for path in paths if path.exists()]
 
 
-def record_message(task: Message) -> Iterator[Message]:
+def record_message(body: Body, task: Message) -> Iterator[Message]:
     """A worker's task: the demonstration of the clip that it holds."""
-    body, config = default_body(task["body"]), task["config"]
+    config = task["config"]
     ilqr = IlqrConfig(**config["ilqr"] | {"dampings": tuple(config["ilqr"]["dampings"])})
     own = DemonstrationConfig(ilqr, config["shake"], config["seed"])
     yield {"steps": record(unpacked_reference(task["reference"], body), Path(task["path"]), body, own)}

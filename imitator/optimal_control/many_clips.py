@@ -2,7 +2,8 @@
 one process would wait for each other.
 
 What comes out of a clip depends neither on the others nor on how many workers there are: each has a library of its own
-and takes as many threads as whoever started it. Messages carry arrays as their bytes, no pickle.
+and takes as many threads as whoever started it. Messages carry arrays as their bytes, no pickle;
+the body itself is handed to each worker once.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,7 +22,7 @@ from morphloop.base import MotionError
 from morphloop.base.pool import Message, run_tasks
 from morphloop.envs import Reference, stack
 from morphloop.motion import Clip, Rollout
-from morphloop.sim import Body, default_body
+from morphloop.sim import Body
 
 from .config import IlqrConfig
 from .ilqr import Ilqr
@@ -45,20 +47,18 @@ def track_clips(
 ) -> Iterator[tuple[int, Tracked]]:
     """Each reference's place and what iLQR makes of it, in the order in which they are done.
 
-    workers: processes; None for one a core and no more than clips; 0 for this process alone. A body that is not built
-    in is simulated in this process too.
+    workers: processes; None for one a core and no more than clips; 0 for this process alone.
     """
     cores = os.cpu_count() or 1
     if workers is None:
         workers = min(cores, len(references))
-    kind = built_in(body)
-    if workers == 0 or kind is None:
+    if workers == 0:
         for place, reference in enumerate(references):
             yield place, _tracked(reference, body, config)
         return
     own = replace(config, threads=max(1, cores // workers))
-    tasks = ({"reference": packed_reference(each), "body": kind, "config": asdict(own)} for each in references)
-    for place, message in run_tasks(track_message, tasks, workers):
+    tasks = ({"reference": packed_reference(each), "config": asdict(own)} for each in references)
+    for place, message in run_tasks(partial(track_message, body), tasks, workers):
         if message is not None:
             yield place, _unpacked(message, references[place].name)
 
@@ -75,9 +75,9 @@ def _tracked(reference: Reference, body: Body, config: IlqrConfig) -> Tracked:
     return Tracked(track.recorder.rollout(0, reference.name), None, time.monotonic() - began)
 
 
-def track_message(task: Message) -> Iterator[Message]:
+def track_message(body: Body, task: Message) -> Iterator[Message]:
     """A worker's task: the clip that it holds, tracked."""
-    body, config = default_body(task["body"]), task["config"]
+    config = task["config"]
     own = IlqrConfig(**config | {"dampings": tuple(config["dampings"])})
     tracked = _tracked(unpacked_reference(task["reference"], body), body, own)
     rollout = tracked.rollout
@@ -111,11 +111,6 @@ def unpacked_reference(message: Message, body: Body) -> Reference:
 def too_large(clip: Clip) -> str:
     """What is told of a clip for which there is not memory enough."""
     return f"{clip.name}: {clip.num_frames} frames do not fit into memory, cut it into shorter clips"
-
-
-def built_in(body: Body) -> str | None:
-    """The joint model by which a worker makes the same body, None if it is not one that is built in."""
-    return next((kind for kind in ("ball", "hinge") if default_body(kind).hash == body.hash), None)
 
 
 def _unpacked(message: Message, name: str) -> Tracked:

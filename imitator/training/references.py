@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 
 from morphloop.base import MachineFault, MotionError
 from morphloop.base.pool import Message, run_tasks
@@ -16,10 +17,9 @@ from morphloop.base.threads import fixed_threads
 from morphloop.envs import Reference, make_reference
 from morphloop.envs.config import ConditioningConfig
 from morphloop.motion import Clip
-from morphloop.sim import Body, default_body
+from morphloop.sim import Body
 
 from ..optimal_control.many_clips import (
-    built_in,
     packed_clip,
     packed_reference,
     unpacked_clip,
@@ -36,18 +36,16 @@ def make_references(
 ) -> list[Reference]:
     """What to track of each clip, in order. MotionError for a clip that cannot be prepared.
 
-    workers: processes, 0 for this one alone; if None one a core, but none for few clips. A body that is not built in is
-    done here. As Python's multiprocessing they import the main script again: with them, call this under
-    `if __name__ == "__main__":`.
+    workers: processes, 0 for this one alone; if None one a core, but none for few clips. As Python's multiprocessing
+    they import the main script again: with them, call this under `if __name__ == "__main__":`.
     """
-    kind = built_in(body)
     if workers is None:
         workers = (os.cpu_count() or 1) if len(clips) > FEW else 0
-    if workers == 0 or kind is None:
+    if workers == 0:
         return [make_reference(clip, body, preprocessing) for clip in clips]
-    tasks = ({"clip": packed_clip(clip), "body": kind, "preprocessing": asdict(preprocessing)} for clip in clips)
+    tasks = ({"clip": packed_clip(clip), "preprocessing": asdict(preprocessing)} for clip in clips)
     found: dict[int, Reference] = {}
-    for place, message in run_tasks(reference_message, tasks, workers):
+    for place, message in run_tasks(partial(reference_message, body), tasks, workers):
         if message is not None:
             if "died" in message:
                 raise MachineFault(f"{clips[place].name}: the process that prepared it died: {message['died']}")
@@ -57,9 +55,9 @@ def make_references(
     return [found[place] for place in range(len(clips))]
 
 
-def reference_message(task: Message) -> Iterator[Message]:
+def reference_message(body: Body, task: Message) -> Iterator[Message]:
     """A worker's task: the clip that it holds, made ready."""
-    body, preprocessing = default_body(task["body"]), ConditioningConfig(**task["preprocessing"])
+    preprocessing = ConditioningConfig(**task["preprocessing"])
     try:
         made = make_reference(unpacked_clip(task["clip"], body), body, preprocessing)
     except MotionError as error:

@@ -22,7 +22,7 @@ from morphloop.metrics.registry import METRICS
 from morphloop.metrics.summary import Summary, summarise_values
 from morphloop.motion import find_motions
 from morphloop.sim import load_body
-from morphloop.sim.bodies.choose import DEFAULT_SPEC
+from morphloop.sim.bodies.built_in import DEFAULT_SPEC
 
 from ..config import EvaluateConfig
 from .measuring import CLIPS, Job, measure_file

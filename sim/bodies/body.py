@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import mujoco
 import numpy as np
@@ -43,6 +43,8 @@ warnings_to_log()  # here, since whatever is simulated has a body
 
 class Body:
     """A compiled body: the MuJoCo model and how clips and states map onto each other.
+
+    It can be pickled, the compiled model with it: so a worker process gets any body, bit for bit.
 
     skeleton: the joints; joints: "ball" or "hinge"; model: mujoco.MjModel; name: goes into files.
     """
@@ -249,9 +251,3 @@ class Body:
                 turn = Rotation.from_euler(hinge_order(joint), qpos[:, self.qpos_ids[j]])
                 rotations[:, j] = turn.as_quat(scalar_first=True)
         return Clip(fps=fps, skeleton=self.skeleton, root_pos=qpos[:, :3], rotations=rotations, name=name)
-
-
-@lru_cache(maxsize=2)
-def default_body(joints: JointModel = "ball") -> Body:
-    """The built-in body, compiled once a process."""
-    return Body(joints=joints)

@@ -1,4 +1,4 @@
-"""Which body motion is measured on: the built-in one, a robot from its MJCF, or a person from a SMPL model file."""
+"""Which body motion is measured on: a built-in one, a robot from its MJCF, or a person from a SMPL model file."""
 
 from __future__ import annotations
 
@@ -9,49 +9,49 @@ from morphloop.base import MotionError
 from morphloop.motion import Clip, JointTrack, read_motion, read_motions, to_default
 from morphloop.motion.robot import Robot
 
-from .body import Body, default_body
+from .body import Body
+from .built_in import BUILT_IN, DEFAULT_SPEC, built_in
+from .driven_robot import DrivenRobot
 from .mjcf_body import RobotBody
 from .shaped_body import ShapedBody
 from .smpl_body import SmplBody
 from .smpl_model import load_smpl_model
 
-DEFAULT_SPEC = "smpl"
-_KNOWN = f"'{DEFAULT_SPEC}', a robot's MJCF (.xml) or a SMPL model file (.npz, .pkl)"
-
 
 def load_body(spec: str | Path | None = None) -> Body:
     """The body that `--body` names.
 
-    spec: None or "smpl": the built-in body; a path to an MJCF (.xml): a robot (`RobotBody`); to a SMPL, SMPL-H or
-    SMPL-X model file (.npz, .pkl): its mesh (`SmplBody`). Raises MotionError, one line, for anything else and for a
-    file that cannot be used.
+    spec: the name of a built-in body (`BUILT_IN`), the default one if None; a path to an MJCF (.xml): a robot
+    (`RobotBody`); to a SMPL, SMPL-H or SMPL-X model file (.npz, .pkl): its mesh (`SmplBody`). Raises MotionError, one
+    line, for anything else and for a file that cannot be used.
     """
-    if spec is None or str(spec) == DEFAULT_SPEC:
-        return default_body()
-    path = Path(spec)
+    name = DEFAULT_SPEC if spec is None else str(spec)
+    if name in BUILT_IN:
+        return built_in(name)
+    path = Path(name)
     if not path.is_file():
-        raise MotionError(f"{path}: no such body, expected {_KNOWN}")
+        raise MotionError(f"{path}: no such body, expected {_known()}")
     suffix = path.suffix.lower()
     if suffix == ".xml":
         return RobotBody(path)
     if suffix in (".npz", ".pkl"):
         return SmplBody(load_smpl_model(path))
-    raise MotionError(f"{path}: unknown extension '{path.suffix}', expected {_KNOWN}")
+    raise MotionError(f"{path}: unknown extension '{path.suffix}', expected {_known()}")
 
 
 def driven_body(spec: str | Path | None = None) -> Body:
-    """The body that `--body` names, for physics to drive: the built-in one, or a SMPL model file's mean shape.
+    """The body that `--body` names, for physics to drive: a built-in one, or a SMPL model file's mean shape.
 
-    Raises MotionError, one line, as `load_body` does and for a robot.
+    Raises MotionError, one line, as `load_body` does and for a robot's MJCF.
     """
     body = load_body(spec)
     if isinstance(body, SmplBody):
         return ShapedBody(body.skeleton, body.mesh, body.name)
-    if isinstance(body, RobotBody):
+    if isinstance(body, RobotBody) and not isinstance(body, DrivenRobot):
         servos = f"{body.model.nu} actuators" if body.model.nu else "no servos"
         raise MotionError(
             f"{spec}: robot '{body.name}' has hinges and {servos}, which are measured and not driven; expected "
-            f"'{DEFAULT_SPEC}' or a SMPL model file (.npz, .pkl)"
+            f"{_names()} or a SMPL model file (.npz, .pkl)"
         )
     return body
 
@@ -98,6 +98,15 @@ def worn(motion: Clip | JointTrack, body: Body) -> tuple[Clip | JointTrack, Body
     if isinstance(body, SmplBody) and isinstance(motion, Clip) and body.takes(motion):
         return body.wear(motion)
     return motion, body
+
+
+def _names() -> str:
+    """The built-in bodies, for an error."""
+    return ", ".join(f"'{name}'" for name in BUILT_IN)
+
+
+def _known() -> str:
+    return f"{_names()}, a robot's MJCF (.xml) or a SMPL model file (.npz, .pkl)"
 
 
 def _robot(body: Body) -> Robot | None:

@@ -20,8 +20,9 @@ from morphloop.base import MotionError
 from morphloop.motion import DEFAULT_SKELETON, Clip, Skeleton
 
 from . import smpl_table as table
-from .body import FEET, Body, default_body
+from .body import FEET, Body
 from .build import build_spec, surface_points
+from .built_in import default_body
 from .smpl_table import Geom, base_name
 from .support import SurfacePoints
 

@@ -21,7 +21,8 @@ from PIL import Image
 from morphloop.base import MotionError, write_atomic
 from morphloop.motion import Clip, JointTrack
 
-from ..bodies.body import Body, default_body
+from ..bodies.body import Body
+from ..bodies.built_in import default_body
 from .figure import draw_figure, follow, make_scene, write_label
 from .gl import gl_available, render_frames
 

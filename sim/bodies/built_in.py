@@ -1,0 +1,40 @@
+"""The bodies that ship, by the name that `--body` takes; another one is an entry in the table here.
+
+Whoever wants a built-in body asks this table: by name, or by the hash that a file carries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache, partial
+
+from morphloop.base import MotionError
+
+from .body import Body
+from .build import JointModel
+
+DEFAULT_SPEC = "smpl"
+BUILT_IN: dict[str, Callable[[], Body]] = {DEFAULT_SPEC: Body, "smpl_hinge": partial(Body, joints="hinge")}
+"""What makes each. A maker whose body needs more modules imports them when it is called."""
+
+
+def default_body(joints: JointModel = "ball") -> Body:
+    """The built-in body of people, compiled once a process."""
+    return built_in(DEFAULT_SPEC if joints == "ball" else f"{DEFAULT_SPEC}_{joints}")
+
+
+def built_in(name: str) -> Body:
+    """The built-in body of a name, compiled once a process. MotionError for a name that none has."""
+    if name not in BUILT_IN:
+        raise MotionError(f"{name}: no built-in body, expected one of {', '.join(BUILT_IN)}")
+    return _made(BUILT_IN[name])
+
+
+def built_in_of(stored: str) -> Body | None:
+    """The built-in body that a hash from a file is of, None if it is none's."""
+    return next((body for body in map(built_in, BUILT_IN) if body.answers_to(stored)), None)
+
+
+@cache
+def _made(make: Callable[[], Body]) -> Body:
+    return make()
