@@ -135,6 +135,13 @@ def absolute(path: str | None) -> str | None:
     return None if path is None else str(Path(path).resolve())
 
 
+def body_named(spec: str | None) -> str | None:
+    """What `--body` says, from anywhere: a built-in body's name as it is, a file by its absolute path."""
+    from morphloop.sim import BUILT_IN
+
+    return spec if spec in BUILT_IN else absolute(spec)
+
+
 def _plain(value: Any) -> Any:
     """Paths as absolute text, tuples as lists."""
     if isinstance(value, dict):

@@ -153,12 +153,11 @@ def robot_named(spec: str | None) -> Robot | None:
     """The robot that `--body` names, None without one. MotionError for a body that is no robot."""
     if spec is None:
         return None
-    if not spec.lower().endswith(".xml"):
-        raise MotionError(f"--body {spec}: not a robot, expected the MJCF (.xml) of one")
-    from morphloop.sim import RobotBody, load_body
+    from morphloop.sim import BUILT_IN, RobotBody, load_body
 
-    body = load_body(spec)
-    assert isinstance(body, RobotBody)  # what load_body makes of an MJCF
+    body = load_body(spec) if spec in BUILT_IN or spec.lower().endswith(".xml") else None
+    if not isinstance(body, RobotBody):
+        raise MotionError(f"--body {spec}: not a robot, expected the MJCF (.xml) of one")
     return body.robot
 
 

@@ -12,7 +12,7 @@ from morphloop.base import MotionError
 from morphloop.base.terminal import complain
 from morphloop.metrics.config import EvaluateConfig
 
-from .config import CONFIG, absolute, resolved
+from .config import CONFIG, body_named, resolved
 from .console import BAD_INPUT, DONE, progress_bars, writable_files
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Evaluate(EvaluateConfig):
         if self.json is None:
             return
         if comparison is None:
-            report.write_evaluation(self.json, result, {CONFIG: resolved(self, body=absolute(self.body))})
+            report.write_evaluation(self.json, result, {CONFIG: resolved(self, body=body_named(self.body))})
         else:
-            more = {"compare": report.comparison_facts(comparison), CONFIG: resolved(self, body=absolute(self.body))}
+            more = {"compare": report.comparison_facts(comparison), CONFIG: resolved(self, body=body_named(self.body))}
             report.write_evaluation(self.json, result, more, comparison.b)

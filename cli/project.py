@@ -18,7 +18,7 @@ from morphloop.motion.own_outputs import CONFIG, config_of, pass_over_own
 from morphloop.refinement_loop.config import SelectionConfig
 from morphloop.refinement_loop.timing import TIMING, read_timing
 
-from .config import absolute
+from .config import body_named
 from .console import (
     BAD_INPUT,
     DONE,
@@ -65,8 +65,8 @@ class Project:
     fps: float | None = None
     """Frame rate of files that cannot tell theirs."""
     body: str | None = None
-    """SMPL or SMPL-X model file to project on, in its mean shape, instead of the built-in body. The shipped policy
-    drives the built-in body alone: give one that was trained on this body, or none."""
+    """Built-in body to project on, or SMPL or SMPL-X model file, in its mean shape; `smpl` if left out. The shipped
+    policy drives `smpl` alone: give one that was trained on this body, or none."""
     policy: str = "shipped"
     """File of the imitator, `shipped`, or `none`."""
     workers: int | None = None
@@ -136,7 +136,7 @@ class Project:
         """What was asked for besides the rules, as `--config` takes it back."""
         return {
             "policy": policy_named(self.policy),
-            "body": absolute(self.body),
+            "body": body_named(self.body),
             "fps": self.fps,
         }
 

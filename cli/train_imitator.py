@@ -20,7 +20,7 @@ from morphloop.imitator.demonstrations.config import (
 from morphloop.imitator.training.config import ImitatorConfig
 from morphloop.sim.physics.config import Variation
 
-from .config import absolute, resolved
+from .config import absolute, body_named, resolved
 from .console import DONE, SHIPPED_GENERATOR, shipped, writable_folder
 
 if TYPE_CHECKING:
@@ -71,7 +71,8 @@ class TrainImitator(ImitatorConfig):
     data: Path | None = None
     """Folder of motion files to track, a generator's output; without it the built-in corpus, with faults, is made."""
     body: str | None = None
-    """SMPL or SMPL-X model file whose mean shape is trained, not the built-in body; clips are carried over to it."""
+    """Built-in body to train, or SMPL or SMPL-X model file, in its mean shape, to which clips are carried over; `smpl`
+    if left out."""
     clips: int = 400
     """Clips of the built-in corpus."""
     generated: int = 0
@@ -159,7 +160,7 @@ class TrainImitator(ImitatorConfig):
         start = load_policy(self.start, body) if self.start is not None and shown else None
         out, config = writable_folder(self.out), self._config()
         if World.here().first:
-            write_json(out / WRITTEN, resolved(self, start=absolute(self.start), body=absolute(self.body)))
+            write_json(out / WRITTEN, resolved(self, start=absolute(self.start), body=body_named(self.body)))
         policy = self._warm_start(clips, held_out, out, body, start) if shown else None
         if policy is not None:
             config = replace(config, start=str(out / WARM_START_FILE))

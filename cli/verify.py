@@ -30,7 +30,8 @@ class Verify:
     paths: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Rollout files, folders and tables (`--json`) that `project` wrote, runs of the loop."""
     body: str | None = None
-    """The SMPL or SMPL-X model file that clips were projected on, if it was not the built-in body."""
+    """The body that clips were projected on, a built-in one's name or a SMPL or SMPL-X model file; if left out the
+    built-in one that they name by its hash."""
     json: Path | None = None
     """Write what was found here, certificates included."""
 

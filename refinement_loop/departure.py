@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from morphloop.motion import Clip
+from morphloop.sim import Body
 
 WINDOW_S = 0.2
 """Seconds over which a part's error is averaged: shorter is not seen as a fault of the motion."""
-ANKLES = ("left_ankle", "right_ankle")
 
 
 @dataclass(frozen=True)
@@ -33,17 +33,17 @@ class Departure:
     drop_m: float
 
 
-def departure(clip: Clip, reference: Clip) -> Departure:
-    """How a clip leaves its reference; both at one frame rate and on one skeleton, paired from the start."""
+def departure(clip: Clip, reference: Clip, body: Body) -> Departure:
+    """How a clip leaves its reference; both at one frame rate and on the body's skeleton, paired from the start."""
     frames = min(clip.num_frames, reference.num_frames)
     apart = np.linalg.norm(clip.positions[:frames] - reference.positions[:frames], axis=-1)
     window = min(max(1, round(WINDOW_S * clip.fps)), frames)
     summed = np.concatenate([np.zeros((1, apart.shape[1])), np.cumsum(apart, axis=0)])
     means = (summed[window:] - summed[:-window]) / window
     start, part = np.unravel_index(int(means.argmax()), means.shape)
-    ours, theirs = _stance(clip, frames - 1), _stance(reference, frames - 1)
+    (head,) = body.joint_ids([body.description.head])
+    ours, theirs = (_stance(each.positions[frames - 1], body.legs[:, 2], head) for each in (clip, reference))
     lean = np.arctan2(np.linalg.norm(np.cross(ours, theirs)), ours @ theirs)
-    head = clip.skeleton.index("head")
     return Departure(
         part=clip.skeleton.names[part],
         error_m=float(means[start, part]),
@@ -53,7 +53,6 @@ def departure(clip: Clip, reference: Clip) -> Departure:
     )
 
 
-def _stance(clip: Clip, frame: int) -> np.ndarray:
-    """(3,) from the middle of the ankles to the head, metres."""
-    feet = [clip.skeleton.index(name) for name in ANKLES]
-    return clip.positions[frame, clip.skeleton.index("head")] - clip.positions[frame, feet].mean(axis=0)
+def _stance(positions: np.ndarray, ankles: np.ndarray, head: int) -> np.ndarray:
+    """(3,) from the middle of the ankles to the head of one frame (J, 3), metres."""
+    return positions[head] - positions[ankles].mean(axis=0)

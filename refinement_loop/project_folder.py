@@ -169,7 +169,7 @@ class ProjectFolder:
 
     def _written(self, projection: Projection) -> Record:
         """Write a projection's files; its row with figures and verdict."""
-        record = save_projection(self.folder, projection, self.number)
+        record = save_projection(self.folder, projection, self.body, self.number)
         row = record | measured(self.folder, record["name"], self.body)
         row |= asdict(judge(evidence(row), self.selection))
         row["settings"] = hash_json(json.loads(json.dumps(self.settings())))

@@ -20,7 +20,7 @@ from morphloop.base.still_valid import hash_file, hash_json
 from morphloop.imitator import Projection
 from morphloop.metrics import frozen_pose, measure, track_errors
 from morphloop.motion import Clip, load_clip, load_rollout, save_clip, save_rollout
-from morphloop.sim import Body, default_body
+from morphloop.sim import Body
 
 from .departure import Departure, departure
 from .selection import Evidence, head_drop, out_of_range_ratio
@@ -94,8 +94,8 @@ def broken_links(folder: Path, record: Record) -> list[str]:
     return broken
 
 
-def save_projection(folder: Path, projection: Projection, round_: int | None = None) -> Record:
-    """Write a projection's files and, last, its record. Returns the record, sealed."""
+def save_projection(folder: Path, projection: Projection, body: Body, round_: int | None = None) -> Record:
+    """Write the files of a projection on a body and, last, its record. Returns the record, sealed."""
     source, reference, clip = projection.source, projection.reference, projection.clip
     name = source.name
     save_clip(folder / SOURCES / f"{name}.npz", source)
@@ -117,8 +117,8 @@ def save_projection(folder: Path, projection: Projection, round_: int | None = N
         "sim": finite(projection.sim_metrics),
         "certificate": None if projection.certificate is None else finite(asdict(projection.certificate)),
         "reason": projection.reason,
-        "out_of_range_ratio": None if reference is None else out_of_range_ratio(reference, default_body()),
-        "head_drop_m": None if clip is None or reference is None else head_drop(clip, reference),
+        "out_of_range_ratio": None if reference is None else out_of_range_ratio(reference, body),
+        "head_drop_m": None if clip is None or reference is None else head_drop(clip, reference, body),
     }
     record = sealed(record, folder)
     write_json(folder / RECORDS / f"{name}.json", record)
@@ -139,10 +139,11 @@ def load_motion(path: Path) -> Clip:
     return clip
 
 
-def measured(folder: Path, name: str, body: Body | None = None) -> Record:
+def measured(folder: Path, name: str, body: Body) -> Record:
     """A clip's figures by the one contract: before (source), after (what physics did, with the forces of its rollout),
-    frozen (control), and reference (what was tracked) where tracking failed; on the body that they were projected on,
-    the default one if None. With them what a verdict asks besides: lengths, and how the clip leaves its reference."""
+    frozen (control), and reference (what was tracked) where tracking failed; on the body that it was projected on. With
+    them what a verdict asks besides: lengths, and how the clip leaves its reference.
+    """
     source = load_motion(folder / SOURCES / f"{name}.npz")
     before = measure(source, body)
     row: Record = {
@@ -166,11 +167,11 @@ def measured(folder: Path, name: str, body: Body | None = None) -> Record:
         "reference": {} if success else _asked(reference, clip.num_frames, body),
         "clip_seconds": clip.duration,
         "reference_seconds": reference.duration,
-        "departure": finite(asdict(departure(clip, reference))),
+        "departure": finite(asdict(departure(clip, reference, body))),
     }
 
 
-def _asked(reference: Clip, failed: int, body: Body | None) -> dict[str, float | None]:
+def _asked(reference: Clip, failed: int, body: Body) -> dict[str, float | None]:
     """What a reference asks for around the frame where tracking failed: `ASKED` of that segment."""
     before, after = (round(seconds * reference.fps) for seconds in AROUND_S)
     segment = reference.slice(max(0, failed - before), min(reference.num_frames, failed + after))

@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from morphloop.metrics.joint_limits import hinge_excess
 from morphloop.motion import Clip
 from morphloop.motion.rotations import quat_to_rotvec
 from morphloop.sim import Body
@@ -83,21 +84,22 @@ class Evidence:
     tracking: Mapping[str, float | None]
 
 
-def head_drop(clip: Clip, reference: Clip) -> float:
+def head_drop(clip: Clip, reference: Clip, body: Body) -> float:
     """How much lower than the reference's the head came at worst, metres; frames are paired from the start.
 
     The head, not the pelvis: tracking is cut at 0.5 m mean body error, where a body that topples like a stick has
     lowered its pelvis by a tenth of a metre only.
     """
-    frames, head = min(clip.num_frames, reference.num_frames), clip.skeleton.index("head")
+    frames, (head,) = min(clip.num_frames, reference.num_frames), body.joint_ids([body.description.head])
     return float(np.max(reference.positions[:frames, head, 2] - clip.positions[:frames, head, 2]))
 
 
 def out_of_range_ratio(clip: Clip, body: Body) -> float:
-    """Share of frames in which a joint is over `RANGE_SLACK` outside the body's anatomical range."""
+    """Share of frames in which a joint is over `RANGE_SLACK` outside its anatomical range, a hinge outside its own."""
     angles = quat_to_rotvec(clip.rotations)
     low, high = body.ranges[..., 0] - RANGE_SLACK, body.ranges[..., 1] + RANGE_SLACK
-    return float(((angles < low) | (angles > high)).any(axis=(1, 2)).mean())
+    beyond = ((angles < low) | (angles > high)).any(axis=(1, 2))
+    return float((beyond | (hinge_excess(body, clip) > RANGE_SLACK).any(axis=1)).mean())
 
 
 def judge(evidence: Evidence, config: SelectionConfig) -> Verdict:

@@ -23,6 +23,7 @@ from morphloop.metrics import measure_rollout, track_errors
 from morphloop.metrics.measurement import made
 from morphloop.motion import Clip, load_rollout, read_manifest
 from morphloop.sim import Body, Certificate, certify, default_body
+from morphloop.sim.bodies.built_in import built_in_of
 
 from .config import SelectionConfig, read_config
 from .links import run_faults
@@ -118,9 +119,8 @@ def _verify_table(path: Path) -> Checked:
 
 
 def _built_in(stored: str) -> Body:
-    """The built-in body of a stored hash; the default one if it is neither's, which then says so."""
-    hinges = default_body("hinge")
-    return hinges if hinges.answers_to(stored) else default_body()
+    """The built-in body of a stored hash; the default one if it is none's, which then says so."""
+    return built_in_of(stored) or default_body()
 
 
 def _verify_project(path: Path, settings: Mapping[str, Any], body: Body | None, tick: Tick) -> Checked:
@@ -285,8 +285,8 @@ def _projected_faults(
     again = {
         "tracking": finite(track_errors(clip, reference, clip.num_frames == reference.num_frames)),
         "sim": finite(measure_rollout(rollout, body)),
-        "head_drop_m": head_drop(clip, reference),
-        "out_of_range_ratio": out_of_range_ratio(reference, default_body()),
+        "head_drop_m": head_drop(clip, reference, body),
+        "out_of_range_ratio": out_of_range_ratio(reference, body),
     }
     yield _figure_faults(f"{RECORDS}/{name}.json", row, again, SINGLE_TOLERANCE)
 

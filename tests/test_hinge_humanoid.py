@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from morphloop.base import MotionError
+from morphloop.base import MotionError, write_json
 from morphloop.envs import (
     Balance,
     Observer,
@@ -43,8 +43,20 @@ from morphloop.imitator import (
     train_imitator,
     variations,
 )
-from morphloop.motion import SMPL_JOINTS, Clip, make_corpus
-from morphloop.sim import BodyDescription, CpuPhysics, DrivenRobot, Variation, certify, default_body
+from morphloop.motion import SMPL_JOINTS, Clip, load_rollout, make_corpus, write_manifest
+from morphloop.motion.own_outputs import CONFIG
+from morphloop.refinement_loop import ProjectFolder, verify
+from morphloop.sim import (
+    BUILT_IN,
+    BodyDescription,
+    CpuPhysics,
+    DrivenRobot,
+    Variation,
+    certify,
+    default_body,
+    driven_body,
+    load_body,
+)
 from morphloop.sim.bodies.description import BalanceServos, Dof
 from morphloop.sim.rollouts.loads import foot_loads
 
@@ -262,6 +274,30 @@ def test_it_tracks_a_clip_that_moves_and_replays_to_the_bit(
     loads = foot_loads(made.rollout, body)
     assert loads.load.shape == (made.clip.num_frames - 1, 2, 1)
     assert float(loads.load.sum(axis=(1, 2)).mean()) == pytest.approx(9.81 * body.mass, rel=0.1)
+
+
+def test_a_body_that_is_registered_is_driven_by_its_name(
+    squat: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One entry of the table: whoever names it gets it, workers and whoever verifies by its hash too."""
+    monkeypatch.setitem(BUILT_IN, "hinges", driven)
+    registered = load_body("hinges")
+    assert registered is driven_body("hinges")
+    clips = [replace(squat.slice(start, start + 9), name=f"squat{start}") for start in (0, 12)]
+    config = ProjectionConfig(projector="refiner", ilqr=replace(QUICK, iterations=1, horizon=6))
+    folder = ProjectFolder(tmp_path, registered, projection=config)
+    write_json(tmp_path / CONFIG, folder.settings())
+    rows, faults = folder.project(clips, workers=2)
+    write_manifest(tmp_path, rows)
+    assert not faults
+    rollout = load_rollout(tmp_path / "rollouts" / "squat0.npz")
+    assert certify(rollout, load_body("hinges")).bit_equal
+    for checked in (verify(tmp_path), verify(tmp_path / "rollouts" / "squat12.npz")):
+        assert checked.faults == []
+        assert all(certificate.bit_equal for certificate in checked.certificates.values())
+    alone = project_clips(clips, config=config, body=registered, workers=0)[0].rollout
+    assert alone is not None
+    np.testing.assert_array_equal(alone.qpos, rollout.qpos)
 
 
 def test_a_hand_is_found_on_it_too(body: DrivenRobot, squat: Clip) -> None:

@@ -160,7 +160,7 @@ def test_a_fold_at_the_waist_that_the_mean_hides_is_found_with_its_part_and_seco
     rotations[30:45, spine] = [np.cos(0.6), 0.0, np.sin(0.6), 0.0]
     clip = replace(reference, rotations=rotations)
     assert track_errors(clip, reference)["success"] == 1.0
-    away = departure(clip, reference)
+    away = departure(clip, reference, default_body())
     assert away.part == "head" or away.part.endswith(("wrist", "hand"))
     assert away.error_m > 0.45
     assert 1.0 <= away.at_s <= 1.5
@@ -171,7 +171,7 @@ def test_a_fold_at_the_waist_that_the_mean_hides_is_found_with_its_part_and_seco
 def test_a_flick_of_one_frame_is_no_departure():
     reference, rotations = standing(90), standing(90).rotations.copy()
     rotations[40, DEFAULT_SKELETON.index("spine1")] = [np.cos(0.6), 0.0, np.sin(0.6), 0.0]
-    assert departure(replace(reference, rotations=rotations), reference).error_m < 0.2
+    assert departure(replace(reference, rotations=rotations), reference, default_body()).error_m < 0.2
 
 
 def test_a_body_that_topples_like_a_stick_leans():
@@ -179,14 +179,14 @@ def test_a_body_that_topples_like_a_stick_leans():
     reference, turn = standing(30), np.radians(30.0)
     rotations = reference.rotations.copy()
     rotations[-1, 0] = [np.cos(turn / 2), 0.0, np.sin(turn / 2), 0.0]
-    toppled = departure(replace(reference, rotations=rotations), reference)
+    toppled = departure(replace(reference, rotations=rotations), reference, default_body())
     assert toppled.lean_deg == pytest.approx(30.0, abs=0.5)
 
 
 @pytest.mark.parametrize("frames", [1, 2])
 def test_a_clip_of_hardly_a_frame_has_a_departure_and_is_too_short(frames):
     clip = standing(frames, height=3.9)
-    away = departure(clip, standing(frames))
+    away = departure(clip, standing(frames), default_body())
     assert away.error_m == pytest.approx(3.9 - 0.945)
     judged = judge(replace(GOOD, seconds=clip.duration, departure=away), SelectionConfig())
     assert judged.reason == "too short"
@@ -195,8 +195,8 @@ def test_a_clip_of_hardly_a_frame_has_a_departure_and_is_too_short(frames):
 def test_head_drop_is_the_worst_frame_over_the_common_length():
     reference, root = standing(), standing().root_pos.copy()
     root[7, 2] -= 0.4
-    assert head_drop(replace(reference, root_pos=root), reference) == pytest.approx(0.4)
-    assert head_drop(replace(reference, root_pos=root).slice(0, 5), reference) == pytest.approx(0.0)
+    assert head_drop(replace(reference, root_pos=root), reference, default_body()) == pytest.approx(0.4)
+    assert head_drop(replace(reference, root_pos=root).slice(0, 5), reference, default_body()) == pytest.approx(0.0)
 
 
 def test_a_knee_bent_backwards_is_out_of_range_in_its_frames():
