@@ -21,11 +21,12 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import theilslopes
 
+from morphloop.base.runs import keep_long
 from morphloop.metrics.contact import SHORTEST_S, SLIDE_FAST, find_contacts, slide
 from morphloop.metrics.controls import clean_walk
 from morphloop.metrics.defect_bench.as_fed import NAIVE_BAND_M, naive_slide
 from morphloop.metrics.points import Points, ground_offset, joint_points, surface_points
-from morphloop.metrics.signals import GRID_HZ, keep_long, on_grid, velocity
+from morphloop.metrics.signals import GRID_HZ, on_grid, velocity
 from morphloop.motion import HUMANML3D_JOINTS, Clip, JointTrack, read_motion, to_default
 from morphloop.sim import default_body
 

@@ -19,7 +19,7 @@ from scipy.ndimage import gaussian_filter1d, maximum_filter1d
 from scipy.signal import butter, filtfilt
 from scipy.spatial import ConvexHull, QhullError
 
-from morphloop.metrics.signals import keep_long, runs
+from morphloop.base.runs import keep_long, runs
 from morphloop.motion import Clip
 from morphloop.motion.rotations import (
     quat_continuous,
@@ -27,10 +27,10 @@ from morphloop.motion.rotations import (
     quat_rotate,
 )
 from morphloop.sim import FEET, Body
+from morphloop.sim.bodies.stances import LEFT_ALONE_M, between_stances, foot_motion
 
 from .config import ConditioningConfig
 from .leg_reach import leg_lengths, reach
-from .stances import LEFT_ALONE_M, foot_motion
 
 log = logging.getLogger("morphloop.envs")
 
@@ -169,7 +169,7 @@ def feet_correction(clip: Clip, planted: np.ndarray, body: Body, between: bool =
             if max(np.linalg.norm(path, axis=1).max(), np.abs(lowest).max()) > LEFT_ALONE_M:
                 correction[start:stop, foot] = np.column_stack([path, -lowest])
         if between:
-            correction[:, foot] = _between(correction[:, foot], planted[:, foot])
+            correction[:, foot] = between_stances(correction[:, foot], planted[:, foot])
     return correction
 
 
@@ -207,7 +207,7 @@ def grounding_shift(clip: Clip, planted: np.ndarray, body: Body) -> np.ndarray:
     stands = planted[:, 0] | planted[:, 1]
     if not low[stands].any():
         return np.zeros(clip.num_frames)
-    rise = _between(np.where(stands, -low, 0.0)[:, None].repeat(3, axis=1), stands)[:, 0]
+    rise = between_stances(np.where(stands, -low, 0.0)[:, None].repeat(3, axis=1), stands)[:, 0]
     return gaussian_filter1d(rise, GROUNDING_S * clip.fps, mode="nearest")
 
 
@@ -233,22 +233,6 @@ def swing_lift(clip: Clip, planted: np.ndarray, wrong: np.ndarray, body: Body) -
                 lift[start:stop, foot] = np.maximum(0.0, CLEAR_M * ramp * ramp * (3.0 - 2.0 * ramp) - lowest)
         lift[:, foot] = gaussian_filter1d(lift[:, foot], LIFT_FRAMES)
     return lift
-
-
-def _between(values: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """(T, 3) values where known, blended from one segment to the next elsewhere, held before the first and after the
-    last; zero where nothing is known."""
-    filled = values.copy()
-    for start, stop in runs(~known):
-        before = values[start - 1] if start else None
-        after = values[stop] if stop < len(values) else None
-        u = np.linspace(0.0, 1.0, stop - start + 2)[1:-1, None]
-        u = u * u * (3.0 - 2.0 * u)
-        first, last = (after if before is None else before), (before if after is None else after)
-        if first is None or last is None:
-            continue
-        filled[start:stop] = first + u * (last - first)
-    return filled
 
 
 def balancing_shift(

@@ -26,11 +26,11 @@ from morphloop.motion.rotations import (
 )
 from morphloop.sim import CONTROL_HZ, FEET, Body, JointState, Kinematics
 from morphloop.sim.bodies.coordinates import Coordinates
+from morphloop.sim.bodies.stances import planted_feet
 
 from .conditioning import condition
 from .config import PREPROCESSING, ConditioningConfig
 from .feedforward import feedforward_torques
-from .stances import planted_feet
 
 MAX_TILT = np.radians(10.0)
 """First-frame tilt of the root over the feet beyond which the whole clip is turned upright (Morph's release)."""

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import minimum_filter1d
 
+from morphloop.base.runs import keep_long, latch, shrink
+
 from .plausibility import GRAVITY
 from .points import ANKLES, TOES, Points
-from .signals import GRID_HZ, keep_long, latch, on_grid, shrink, velocity
+from .signals import GRID_HZ, on_grid, velocity
 
 ENTER_M = 0.010
 LEAVE_M = 0.025

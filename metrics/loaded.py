@@ -16,12 +16,13 @@ from itertools import pairwise
 
 import numpy as np
 
+from morphloop.base.runs import latch, runs, shrink
 from morphloop.motion import Clip, Rollout
 from morphloop.sim import Body
 from morphloop.sim.rollouts.loads import FootLoads, foot_loads
 
 from .clip_context import contact_frames
-from .signals import GRID_HZ, latch, runs, shrink
+from .signals import GRID_HZ
 
 LOADED_SHARE = 0.10
 """Share of body weight from which a segment bears load, and from which a foot has taken it again."""

@@ -6,7 +6,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from .signals import GRID_HZ, on_grid, runs
+from morphloop.base.runs import runs
+
+from .signals import GRID_HZ, on_grid
 
 DEEP_M = 0.005
 AIRBORNE_M = 0.020

@@ -10,17 +10,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from morphloop.base.runs import runs
 from morphloop.envs import conditioning, prepare
 from morphloop.envs.conditioning import CLEAR_M, carrying_feet, condition, grounding_shift, swing_lift, wrong_stances
 from morphloop.envs.config import ConditioningConfig
 from morphloop.envs.reference import lowest_height
-from morphloop.envs.stances import LEFT_ALONE_M, foot_motion, planted_feet
 from morphloop.metrics import measure
 from morphloop.metrics.defect_bench.defects import hover, lift, slide_for_a_while
-from morphloop.metrics.signals import runs
 from morphloop.motion import Clip, make_corpus
 from morphloop.motion.rotations import quat_from_rotvec, quat_mul
 from morphloop.sim import FEET, Body, default_body
+from morphloop.sim.bodies.stances import LEFT_ALONE_M, foot_motion, planted_feet
 
 HOLD = ConditioningConfig(smooth=False, hold_feet=True, balance=False)
 BALANCE = ConditioningConfig(smooth=False, hold_feet=False, balance=True)

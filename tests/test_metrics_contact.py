@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from morphloop.base.runs import shrink
 from morphloop.metrics import CLEAN_WALK, contact_frames, measure, timeline
 from morphloop.metrics.contact import LANDING, LEAVING, SLIDE_FAST, touches
 from morphloop.metrics.controls import SOLES, clean_walk, control_of
@@ -19,7 +20,6 @@ from morphloop.metrics.defect_bench.clean_motion import WIDTH, clean_motion, thi
 from morphloop.metrics.defect_bench.clean_motion import _clip as clean_clip
 from morphloop.metrics.defect_bench.defects import skate_bobbing, skate_over, skate_touching
 from morphloop.metrics.plausibility import AIRBORNE_M, DEEP_M
-from morphloop.metrics.signals import shrink
 from morphloop.motion import (
     DEFAULT_SKELETON,
     HUMANML3D_JOINTS,

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import minimum_filter1d
 
-from morphloop.metrics.signals import keep_long, runs
+from morphloop.base.runs import keep_long, runs
 from morphloop.motion import Clip
 from morphloop.motion.rotations import quat_conj, quat_mul, quat_rotate
-from morphloop.sim import FEET, Body
+
+from .body import FEET, Body
 
 GIVE_M = 0.002
 """How far a sole gives: points of a foot share its load by how much lower they are than this over its lowest one."""
@@ -62,13 +63,18 @@ def foot_motion(clip: Clip, foot: int, body: Body) -> FootMotion:
     """
     surface = body.surface
     own = surface.foot == foot
-    joint, radius = surface.joint[own], surface.radius[own]
+    joint = surface.joint[own]
     turns = clip.global_rotations[:, joint]
-    centres = clip.positions[:, joint] + quat_rotate(turns, surface.local[own])
+    return points_motion(clip.positions[:, joint] + quat_rotate(turns, surface.local[own]), turns, surface.radius[own])
+
+
+def points_motion(centres: np.ndarray, turns: np.ndarray, radius: np.ndarray) -> FootMotion:
+    """`foot_motion` of a foot's P surface points: centres (T, P, 3) metres, world rotations (T, P, 4) of what carries
+    them, radius (P,) metres."""
     heights = centres[..., 2] - radius
     lowest = heights.min(axis=1)
-    steps = np.zeros((clip.num_frames, 2))
-    if clip.num_frames < 2:
+    steps = np.zeros((len(centres), 2))
+    if len(centres) < 2:
         return FootMotion(lowest, steps)
     down = np.zeros((len(radius), 3))
     down[:, 2] = -radius
@@ -120,3 +126,19 @@ def _steps(lowest: np.ndarray, path: np.ndarray, fps: float) -> np.ndarray:
         if rise[start:stop].max() > STEP_RISE_M and np.linalg.norm(path[last] - path[first]) > STEP_TRAVEL_M:
             steps[start:stop] = True
     return steps
+
+
+def between_stances(values: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """(T, C) values where known, blended from one segment to the next elsewhere, held before the first and after the
+    last; zero where nothing is known."""
+    filled = values.copy()
+    for start, stop in runs(~known):
+        before = values[start - 1] if start else None
+        after = values[stop] if stop < len(values) else None
+        u = np.linspace(0.0, 1.0, stop - start + 2)[1:-1, None]
+        u = u * u * (3.0 - 2.0 * u)
+        first, last = (after if before is None else before), (before if after is None else after)
+        if first is None or last is None:
+            continue
+        filled[start:stop] = first + u * (last - first)
+    return filled
