@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 import types
 from collections.abc import Mapping
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeGuard, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from .errors import MotionError
+from .former import current
 
 T = TypeVar("T")
 LARGEST = 1 << 62
@@ -23,23 +24,25 @@ LARGEST = 1 << 62
 def from_dict(kind: type[T], values: Any, where: Path | str) -> T:
     """Inverse of `dataclasses.asdict`: a dataclass of plain values, lists, tuples, mappings and dataclasses.
 
-    where: what the values were read from, for messages. MotionError in one line that names the field (`task.speed[1]`)
-    for an unknown or missing one, another type, a number that is not finite, and for what the dataclass itself refuses.
+    What is not there has its default, in a nested dataclass that of the field that holds it; names and values of before
+    are read as today's (`former.py`). where: what the values were read from, for messages. MotionError in one line that
+    names the field (`task.speed[1]`) for an unknown or missing one, another type, a number that is not finite, and for
+    what the dataclass itself refuses.
     """
     return _made(kind, values, str(where), "")
 
 
-def typed(value: Any, hint: Any, where: str, name: str = "") -> Any:
-    """A plain value as the type that `hint` declares; see `from_dict`. name: of the field."""
+def typed(value: Any, hint: Any, where: str, name: str = "", default: Any = MISSING) -> Any:
+    """A plain value as the type that `hint` declares; see `from_dict`. name: of the field; default: its default."""
     origin, inner = get_origin(hint), get_args(hint)
     if hint is Any:
         return value
     if origin is Annotated:
-        return typed(value, inner[0], where, name)
+        return typed(value, inner[0], where, name, default)
     if origin in (Union, types.UnionType):
         return _one_of(value, hint, inner, where, name)
     if is_dataclass(hint) and isinstance(hint, type):
-        return _made(hint, value, where, name)
+        return _made(hint, value, where, name, default)
     if origin is Literal and any(value == option and type(value) is type(option) for option in inner):
         return value
     if origin is tuple and isinstance(value, list | tuple):
@@ -59,24 +62,35 @@ def typed(value: Any, hint: Any, where: str, name: str = "") -> Any:
     raise _refused(value, hint, where, name)
 
 
-def _made(kind: type[T], values: Any, where: str, name: str) -> T:
-    """A dataclass, each of its fields checked."""
+def _made(kind: type[T], values: Any, where: str, name: str, default: Any = MISSING) -> T:
+    """A dataclass, each of its fields checked, over a default if there is one."""
     if not isinstance(values, dict):
         raise _refused(values, "names and values", where, name)
     hints = get_type_hints(kind, include_extras=True)
     known = {field.name: field for field in fields(kind) if field.init}  # type: ignore[arg-type]  # callers give dataclasses
     above = f"{name}." if name else ""
+    values = current(kind, values, f"{where}: {name}" if name else where)
     for key in values:
         if key not in known:
             raise MotionError(f"{where}: unknown {above}{str(key)[:60]}, expected some of {', '.join(sorted(known))}")
     for key, field in known.items():
-        if key not in values and field.default is MISSING and field.default_factory is MISSING:
+        if key not in values and default is MISSING and field.default is MISSING and field.default_factory is MISSING:
             raise MotionError(f"{where}: {above}{key} is missing, expected {_words(hints[key])}")
-    made = {key: typed(value, hints[key], where, above + key) for key, value in values.items()}
+    made = {
+        key: typed(value, hints[key], where, above + key, _default(known[key], default))
+        for key, value in values.items()
+    }
     try:
-        return kind(**made)
+        return kind(**made) if default is MISSING else replace(default, **made)
     except MotionError as error:
         raise MotionError(f"{where}: {error}") from None
+
+
+def _default(field: Field[Any], above: Any) -> Any:
+    """What a field has if nothing is said of it, from the default of the dataclass that it is in if there is one."""
+    if above is not MISSING:
+        return getattr(above, field.name)
+    return field.default if field.default_factory is MISSING else field.default_factory()
 
 
 def _one_of(value: Any, hint: Any, options: tuple[Any, ...], where: str, name: str) -> Any:

@@ -86,7 +86,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     config = ProjectionConfig(
-        projector="refiner",
+        projector="optimiser",
         ilqr=IlqrConfig(**{name: ast.literal_eval(value) for name, value in (pair.split("=") for pair in args.set)}),
         conditioning=ConditioningConfig(smooth=False, hold_feet=not args.free_feet, balance=False),
     )

@@ -1,7 +1,8 @@
 """What keeps a generator's words through a fine-tuning, and how much of its better physics is physics' own.
 
     python benchmarks/keep_words.py --write-prompts prompts.txt
-    morphloop loop run --prompts prompts.txt --out RUN --seed 1 --imitate-updates 0 --guard-prompts 0 --finetune-steps 1
+    morphloop loop run --prompts prompts.txt --out RUN --seed 1 --imitate.demonstrations 0 --guard-prompts 0 \\
+        --finetune-steps 1
     python benchmarks/keep_words.py RUN [--only NAME ...] [--prompts 256] [--samples 4] [--json FILE]
 
 Each row tunes RUN's starting generator once and puts the guard's questions to it, nothing projected. The controls learn

@@ -142,7 +142,7 @@ def main() -> None:
         entry: dict[str, Any] = {"clips": len(clips), "frozen_success": mean([f["success"] for f in frozen])}
         for projector in args.projectors:
             policy = load_policy(args.policy) if projector == "policy" else None
-            chosen = {"projector": "policy"} if policy else {"projector": "refiner"}
+            chosen = {"projector": "policy"} if policy else {"projector": "optimiser"}
             rows, means = measured(clips, policy, replace(config, **chosen), args.together)
             entry[projector] = {"means": means, "rows": rows}
             for row in rows:

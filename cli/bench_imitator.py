@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from morphloop.base.former import Former
 from morphloop.base.terminal import Terminal
 from morphloop.imitator.bench.config import COLUMNS, BenchConfig
 from morphloop.imitator.projection.config import ProjectionConfig
@@ -77,11 +78,11 @@ class BenchImitator:
     """Clips at most, drawn by the seed."""
     seconds: float = BenchConfig.seconds
     """How much of every clip is tracked."""
-    refiner_seconds: float = BenchConfig.refiner_seconds
+    optimiser_seconds: float = BenchConfig.optimiser_seconds
     """The same in column auto."""
     workers: int | None = None
     """Processes of the trajectory optimiser; one a core if not given, none of its own if 0."""
-    seed: int = 0
+    seed: int = BenchConfig.seed
     """Of the draw of clips."""
     json: Path | None = None
     """Write the figures here as well."""
@@ -90,16 +91,18 @@ class BenchImitator:
     projection: ProjectionConfig = field(default_factory=ProjectionConfig)
     """How clips are tracked; the projector is the column's."""
 
+    FORMER: ClassVar[Former] = Former(names={"refiner_seconds": "optimiser_seconds"})
+
     def run(self) -> int:
         from morphloop.base import write_atomic, write_json
         from morphloop.imitator.bench.bench import run_bench
         from morphloop.imitator.bench.table import page, result
 
-        check_more_than_nothing(limit=self.limit, seconds=self.seconds, refiner_seconds=self.refiner_seconds)
+        check_more_than_nothing(limit=self.limit, seconds=self.seconds, optimiser_seconds=self.optimiser_seconds)
         writable_files(self.json, self.markdown)
         policy, _ = chosen_policy(self.policy)
         columns: Any = words(self.columns)
-        config = BenchConfig(columns, self.limit, self.seconds, self.refiner_seconds, self.seed, self.projection)
+        config = BenchConfig(columns, self.limit, self.seconds, self.optimiser_seconds, self.seed, self.projection)
         with progress_bars() as watch:
             found = self._set(config.longest, watch)
             bench = run_bench(policy, writable_folder(self.out), [found], config, watch, workers=self.workers)

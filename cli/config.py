@@ -3,13 +3,14 @@
 What stands in a part of a command, `--projection.ilqr.horizon`, is written below it: `projection:` and, indented,
 `ilqr:` and `horizon: 12`; by a name of its own (`Command.SHORT`) or a part without a prefix it may stand beside the
 others. The file may be one that the command wrote beside its output: what it tells besides of how that came to be is
-passed over.
+passed over. Names and values that options had before are taken as today's, from a file and as flags
+(`base/former.py`).
 """
 
 from __future__ import annotations
 
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, asdict, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -18,10 +19,13 @@ import tyro
 import yaml
 
 from morphloop.base import MotionError
+from morphloop.base.former import current, former
 from morphloop.base.opening import in_one_line, read_json, read_utf8
 
 MAX_YAML, MAX_NODES = 1 << 18, 10_000
 """Bytes of a configuration, and its values with every alias followed."""
+SIDE_BY_SIDE = ("models", "body", "threads", "code", "versions")
+"""What the config.json of `project` told beside its rules, until `made_with` held it."""
 MADE_WITH, STOPPED, CONFIG = "made_with", "stopped", "config"
 """Of files that a command wrote: what a result rests on besides, what a time limit cut short, and in a table of results
 the configuration that they were made by."""
@@ -108,19 +112,44 @@ def short_help(command: type) -> str:
 
 
 def spelt_out(command: type, args: Sequence[str]) -> list[str]:
-    """Arguments with every flag of `short_names` in full: `--no-smooth` is `--projection.conditioning.no-smooth`."""
+    """Arguments with every flag of `short_names` in full, `--no-smooth` as `--projection.conditioning.no-smooth`, and
+    old flags and values as today's."""
+    values = {f"--{path}".replace("_", "-"): known for path, known in former_values(command).items()}
     full = {}
-    for name, path in short_names(command).items():
+    for name, path in (former_names(command) | short_names(command)).items():
         above, _, last = path.rpartition(".")
         prefix = f"{above}." if above else ""
         for negation in ("", "no-"):
             full[f"--{negation}{name}".replace("_", "-")] = f"--{prefix}{negation}{last}".replace("_", "-")
-    spelt = []
+    spelt, known = [], ""
     for arg in args:
+        if not arg.startswith("--"):
+            spelt.append(values.get(known, {}).get(arg, arg))
+            continue
         flag, equals, value = arg.partition("=")
-        known = full.get(flag.replace("_", "-")) if flag.startswith("--") else None
-        spelt.append(arg if known is None else f"{known}{equals}{value}")
+        known = full.get(flag.replace("_", "-"), flag)
+        spelt.append(f"{known}{equals}{values.get(known, {}).get(value, value)}")
     return spelt
+
+
+def former_names(command: type) -> dict[str, str]:
+    """Old flag to today's dotted one, of a command and of all dataclasses in it."""
+    return {above + name: above + path for above, part in _parts(command) for name, path in former(part).names.items()}
+
+
+def former_values(command: type) -> dict[str, Mapping[str, str]]:
+    """By dotted flag today's value of an old one, of a command and of all dataclasses in it."""
+    return {above + name: known for above, part in _parts(command) for name, known in former(part).values.items()}
+
+
+def _parts(kind: type, above: str = "") -> Iterator[tuple[str, type]]:
+    """A dataclass and all that are in it, each with the prefix of its flags."""
+    yield above, kind
+    unnamed = open_parts(kind)
+    for name, hint in get_type_hints(kind, include_extras=True).items():
+        part = _part(hint)
+        if part is not None:
+            yield from _parts(part, above if name in unnamed else f"{above}{name}.")
 
 
 def resolved(command: Any, **changes: Any) -> dict[str, Any]:
@@ -160,6 +189,10 @@ def read_values(path: Path) -> dict[str, Any]:
         raise MotionError(f"{path}: holds a {type(values).__name__}, expected names and values")
     if "schema" in values and isinstance(values.get(CONFIG), dict):
         values = values[CONFIG]
+    if {"projection", "selection", *SIDE_BY_SIDE} <= values.keys():
+        values = {name: value for name, value in values.items() if name not in SIDE_BY_SIDE}
+        if values.get("rescue", {}) is None:
+            values["rescue"] = {"keep": False}
     return {name: value for name, value in values.items() if name not in (MADE_WITH, STOPPED)}
 
 
@@ -176,6 +209,7 @@ def overlay(command: type, path: Path) -> Any:
 
 def _laid(kind: type, values: Mapping[str, Any], where: str, short: Mapping[str, str]) -> dict[str, Any]:
     """Values for the fields of a dataclass from a mapping of a file."""
+    values = current(kind, values, where)
     hints = get_type_hints(kind, include_extras=True)
     known = {f.name: f for f in fields(kind)}
     unnamed = open_parts(kind)

@@ -47,6 +47,7 @@ class Demo:
 
     def run(self) -> int:
         from morphloop.generator import FinetuneConfig
+        from morphloop.imitator.demonstrations.config import UpdateConfig
         from morphloop.refinement_loop import LoopConfig, start_run
 
         config = LoopConfig(
@@ -54,7 +55,7 @@ class Demo:
             prompts=DEMO_PROMPTS,
             policy=str(shipped(SHIPPED_POLICY)),
             seed=DEMO_SEED,
-            imitate_demonstrations=DEMO_DEMONSTRATIONS,
+            imitate=UpdateConfig(demonstrations=DEMO_DEMONSTRATIONS),
             finetune=FinetuneConfig(steps=DEMO_FINETUNE_STEPS),
             guard_prompts=DEMO_GUARD_PROMPTS,
             guard_samples=DEMO_GUARD_SAMPLES,

@@ -60,6 +60,8 @@ class LoopRun(LoopRules):
             raise MotionError("loop run: expected --prompts FILE for a generator, or --clips DIR")
         if self.finetune.seed:
             raise MotionError("--finetune.seed: is the round's, give --seed")
+        if self.imitate.distil.seed:
+            raise MotionError("--imitate.distil.seed: is the round's, give --seed")
         weights = None if self.clips is not None else (self.generator or shipped(SHIPPED_GENERATOR)).resolve()
         policy = None if self.policy is None else policy_file(self.policy)
         return LoopConfig(

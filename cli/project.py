@@ -96,7 +96,7 @@ class Project:
         from morphloop.sim import carry, driven_body
 
         body = driven_body(self.body)
-        policy_path = None if self.projection.projector == "refiner" else policy_file(self.policy)
+        policy_path = None if self.projection.projector == "optimiser" else policy_file(self.policy)
         missing: list[dict[str, str]] = []
         files, own = pass_over_own(files_below(self.paths, missing), self.paths, self.out)
         for place in own:

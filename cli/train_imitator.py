@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from morphloop.base import MotionError, write_json
+from morphloop.base.former import Former
 from morphloop.base.threads import THREADS, fixed_threads
 from morphloop.imitator.demonstrations.config import (
     FURTHER,
@@ -51,8 +52,8 @@ POSITIVE = (
     "prior.steps",
 )  # fmt: skip
 NOT_NEGATIVE = (
-    "generated", "held_out", "steps", "limit_s", "minutes", "tapes", "tape_minutes", "variations", "task.reward.slide",
-    "prior.weight", "desired_kl",
+    "generated", "held_out", "steps", "limit_s", "minutes", "demonstrations", "demonstration_minutes", "variations",
+    "task.reward.slide", "prior.weight", "desired_kl",
 )  # fmt: skip
 WRITTEN = "train_imitator.json"
 
@@ -86,12 +87,13 @@ class TrainImitator(ImitatorConfig):
     (`stopped` in config.json) and does not repeat to the byte. In place of --limit-s."""
     checkpoint_minutes: float | None = None
     """Wall time between checkpoints, in place of --checkpoint-s."""
-    tapes: int | None = None
+    demonstrations: int | None = None
     """Warm start: so many clips and variations, at most, are demonstrated by the iLQR expert, 12 a minute on two cores
-    or so; 0, or nothing here and under --tape-minutes, for no warm start. With --start they are taught to that policy,
-    what it fails first."""
-    tape_minutes: float | None = None
-    """Wall time after which recording demonstrations is cut short; without --tapes it asks for a warm start on all."""
+    or so; 0, or nothing here and under --demonstration-minutes, for no warm start. With --start they are taught to that
+    policy, what it fails first."""
+    demonstration_minutes: float | None = None
+    """Wall time after which recording demonstrations is cut short; without --demonstrations it asks for a warm start on
+    all."""
     distil_minutes: float | None = None
     """Wall time after which distillation is cut short."""
     variations: float = WarmStartConfig.variations
@@ -120,10 +122,17 @@ class TrainImitator(ImitatorConfig):
         "prior": "prior.kind",
         "prior_weight": "prior.weight",
         "prior_steps": "prior.steps",
-        "slide_price": "task.reward.slide",
+        "slide_weight": "task.reward.slide",
         "speed": "task.speed",
         "vary": "vary_bodies",
     }
+    FORMER: ClassVar[Former] = Former(
+        names={
+            "tapes": "demonstrations",
+            "tape_minutes": "demonstration_minutes",
+            "slide_price": "task.reward.slide",
+        }
+    )
 
     def run(self) -> int:
         """Do the work; returns the exit code."""
@@ -141,18 +150,20 @@ class TrainImitator(ImitatorConfig):
         self._check()
         ppo, shown = self.steps > 0 and 0 not in (self.minutes, self.limit_s), self._shown
         if not ppo and not shown:
-            raise MotionError("no PPO and no warm start: nothing to do, expected --steps, or --tapes, to be more")
+            raise MotionError(
+                "no PPO and no warm start: nothing to do, expected --steps, or --demonstrations, to be more"
+            )
         for width in self.hidden:
             if not 0 < width <= MAX_WIDTH:
                 raise MotionError(f"--hidden: {width}, expected widths of 1 to {MAX_WIDTH}")
         if self.hidden != ImitatorConfig.hidden and self.start is not None:
             raise MotionError("--hidden and --start: a policy that is there has its widths, expected one of them")
         if self.reveal and self.start is None and not shown:
-            raise MotionError("--reveal: nothing is hidden from a new policy, expected --start or --tapes")
+            raise MotionError("--reveal: nothing is hidden from a new policy, expected --start or --demonstrations")
         if self.desired_kl is not None and self.trainer != "rsl":
             raise MotionError(f"--desired-kl: of trainer rsl, asked for {self.trainer}")
         if shown and World.here().size > 1:
-            raise MotionError("--tapes under torchrun: expected a warm start of one process first, --steps 0")
+            raise MotionError("--demonstrations under torchrun: expected a warm start of one process first, --steps 0")
         body = driven_body(self.body)
         clips = training_clips(self.clips, self.data_seed, "train", self.data) + self._generated()
         clips = [carry(clip, body) for clip in clips]
@@ -195,7 +206,7 @@ class TrainImitator(ImitatorConfig):
     @property
     def _shown(self) -> bool:
         """Whether demonstrations are asked for."""
-        return bool(self.tapes) or (self.tapes is None and bool(self.tape_minutes))
+        return bool(self.demonstrations) or (self.demonstrations is None and bool(self.demonstration_minutes))
 
     def _generated(self) -> list[Clip]:
         """Clips of the shipped generator, each told a caption of the corpus's training split."""
@@ -219,8 +230,8 @@ class TrainImitator(ImitatorConfig):
             own = DistilConfig()
             distil = replace(distil, **{n: v for n, v in rates.items() if getattr(distil, n) == getattr(own, n)})
         config = WarmStartConfig(
-            demonstrations=self.tapes,
-            record_s=_seconds(self.tape_minutes),
+            demonstrations=self.demonstrations,
+            record_s=_seconds(self.demonstration_minutes),
             distil_s=_seconds(self.distil_minutes),
             expert=self.expert,
             distil=distil,

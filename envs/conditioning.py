@@ -254,7 +254,7 @@ def balancing_shift(
     soles = [_support(clip, ankles, planted, frame, body, config.margin_m) for frame in range(frames)]
     stands = np.array([len(sole) > 0 for sole in soles])
     stands[:ENDS] = stands[-ENDS:] = False
-    system = cart[stands].T @ cart[stands] + config.shift_price * np.eye(frames) + 1e-6 * second.T @ second
+    system = cart[stands].T @ cart[stands] + config.shift_weight * np.eye(frames) + 1e-6 * second.T @ second
     inverse = np.linalg.inv(system)
     shift = np.zeros((frames, 2))
     for _ in range(rounds):

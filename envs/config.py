@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from morphloop.base import MotionError
+from morphloop.base.former import Former
 
 EVALUATION_DISTANCE = 0.5
 """Mean joint distance to the reference at which a body has failed, metres (PHC's and Morph's evaluation)."""
@@ -85,8 +87,10 @@ class ConditioningConfig:
     """Shift the body so that its zero moment point stays over the standing feet."""
     margin_m: float = 0.02
     """How far inside the soles' edge the zero moment point should stay, metres."""
-    shift_price: float = 0.02
-    """Weight of the squared shift against the squared distance of the zero moment point from the soles."""
+    shift_weight: float = 0.02
+    """Cost weight of the squared shift against the squared distance of the zero moment point from the soles."""
+
+    FORMER: ClassVar[Former] = Former(names={"shift_price": "shift_weight"})
 
 
 PREPROCESSING = ConditioningConfig()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from morphloop.base import MotionError
+from morphloop.base.former import Former, Gone
 
 if TYPE_CHECKING:
     from .sequences import Vocabulary
@@ -33,6 +34,8 @@ class FinetuneConfig:
     """Share of every batch that is drawn from the replay clips, where there are any."""
     seed: int = 0
     """Of the batches."""
+
+    FORMER: ClassVar[Former] = Former(gone=(Gone("kl_weight", 0.0),))
 
     @property
     def from_replay(self) -> int:

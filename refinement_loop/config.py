@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import asdict, dataclass, field, replace
+from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
 from morphloop.base import MotionError, write_json
+from morphloop.base.former import Former
 from morphloop.base.opening import read_json
 from morphloop.base.threads import THREADS
 from morphloop.base.typed import from_dict
 from morphloop.generator.config import SECONDS, FinetuneConfig
-from morphloop.imitator.demonstrations.config import DEMONSTRATIONS, UPDATES
+from morphloop.imitator.demonstrations.config import UpdateConfig
 from morphloop.imitator.projection.config import ProjectionConfig, RescueConfig
 
 from .status import CONFIG, MAX_ROUNDS
@@ -24,8 +25,8 @@ RANGES = (
     ("rounds", 1, MAX_ROUNDS),
     ("seed", 0, 1 << 62),
     ("fps", 1, 1000),
-    ("imitate_updates", 0, 1_000_000),
-    ("imitate_demonstrations", 0, MAX_PROMPTS),
+    ("imitate.distil.updates", 0, 1_000_000),
+    ("imitate.demonstrations", 0, MAX_PROMPTS),
     ("imitate_budget_s", 0, 1e9),
     ("guard_prompts", 0, MAX_PROMPTS),
     ("guard_samples", 2, 1000),
@@ -82,10 +83,9 @@ class LoopRules:
     """Seed of everything."""
     seconds: tuple[float, float] = SECONDS
     """Shortest and longest motion of a generated clip."""
-    imitate_updates: int = UPDATES
-    """Updates of the policy in each round; 0 leaves it as it is. With its demonstrations 90 s on two cores."""
-    imitate_demonstrations: int = DEMONSTRATIONS
-    """Clips of a round that the expert demonstrates to the policy, at most."""
+    imitate: UpdateConfig = field(default_factory=UpdateConfig)
+    """How the policy is taught in each round, 90 s on two cores; 0 demonstrations or 0 updates leave it as it is. The
+    distillation's seed is the round's."""
     imitate_budget_s: float | None = None
     """Seconds after which the policy's update is cut short; a round that it ends says so and does not repeat to the
     byte. 0 leaves the policy as it is."""
@@ -105,9 +105,13 @@ class LoopRules:
     rescue: RescueConfig = field(default_factory=RescueConfig)
     """What is kept of a clip that is rejected; it is shown, and nobody learns from it."""
 
+    FORMER: ClassVar[Former] = Former(
+        names={"imitate_updates": "imitate.distil.updates", "imitate_demonstrations": "imitate.demonstrations"}
+    )
+
     def __post_init__(self) -> None:
         for name, low, high in RANGES:
-            value = getattr(self, name)
+            value = attrgetter(name)(self)
             if value is not None and not low <= value <= high:
                 raise MotionError(f"loop: {name} is {value}, expected {low} to {high}")
         if not 0 < self.seconds[0] <= self.seconds[1]:
@@ -137,14 +141,6 @@ class LoopConfig(LoopRules):
             raise MotionError(f"loop: {len(self.prompts)} prompts, expected at most {MAX_PROMPTS}")
 
 
-GONE: dict[str, tuple[str, Any, tuple[str, ...]]] = {
-    "finetune": ("kl_weight", 0.0, ()),
-    "projection": ("refiner", "ilqr", ("guided", "seed", "sampling")),
-}
-"""Options that a part of a run's config had until 2026-11-27: the one that decides, its value at which all of them said
-nothing, and the others."""
-
-
 def write_config(run: Path, config: LoopConfig) -> None:
     """Write a run's config; if the run holds another already, only the number of rounds may grow."""
     path = run / CONFIG
@@ -165,17 +161,4 @@ def read_config(run: Path) -> LoopConfig:
     except OSError:
         raise MotionError(f"{run}: holds no run, expected a folder that `morphloop loop run` made") from None
     values = read_json(path, expected="the config of a run")
-    return from_dict(LoopConfig, _without_gone(values), path)
-
-
-def _without_gone(values: Any) -> Any:
-    """The values of a config less the options that are gone, where they had said nothing: runs of before stay legible.
-    One that asked for what is gone keeps them, and is refused by their names."""
-    values = copy.deepcopy(values)
-    parts = {part: values.get(part) for part in GONE} if isinstance(values, dict) else {}
-    for name, part in parts.items():
-        decides, idle, others = GONE[name]
-        if isinstance(part, dict) and part.get(decides) == idle:
-            for gone in (decides, *others):
-                part.pop(gone, None)
-    return values
+    return from_dict(LoopConfig, values, path)

@@ -100,7 +100,8 @@ def _run_round(run: Path, number: int, config: LoopConfig, state: _State, watch:
     imitated = stage(
         "imitate",
         {"clips": made, "policy": _hash(policy)},
-        asdict(steps.update_config(config)) | {"limit_s": config.imitate_budget_s},
+        asdict(config.imitate)
+        | {"conditioning": asdict(config.projection.conditioning), "limit_s": config.imitate_budget_s},
         lambda folder, seed, tick: steps.imitate(folder, clips, policy, config, seed),
     )
     policy_file = imitated / steps.POLICY_FILE

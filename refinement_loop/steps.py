@@ -10,7 +10,7 @@ from typing import Any
 
 from morphloop.base import MachineFault, write_json
 from morphloop.generator import FolderGenerator, Generator, Seconds, adheres, load_generator
-from morphloop.imitator import Policy, UpdateConfig, load_policy, update_policy
+from morphloop.imitator import Policy, load_policy, update_policy
 from morphloop.metrics import summarise
 from morphloop.motion import Clip, make_corpus, read_manifest, save_clip, write_manifest
 from morphloop.sim import default_body
@@ -70,22 +70,17 @@ def imitate(
     """Update the policy on this round's clips; the report says how it did on clips held out."""
     if policy is None:
         return {"skipped": "no policy: the trajectory optimiser projects every clip"}
-    if 0 in (config.imitate_updates, config.imitate_demonstrations, config.imitate_budget_s):
+    how, limit_s = config.imitate, config.imitate_budget_s
+    if 0 in (how.distil.updates, how.demonstrations, limit_s):
         return {"skipped": "the budget is 0"}
     if len(clips) < 2:
         return {"skipped": "a single clip: none could be held out"}
-    how = update_config(config)
-    updated, report = update_policy(policy, clips, seed, how, folder=folder, limit_s=config.imitate_budget_s)
+    conditioning = config.projection.conditioning
+    updated, report = update_policy(policy, clips, seed, how, folder=folder, limit_s=limit_s, conditioning=conditioning)
     write_json(folder / UPDATE_FILE, finite(report))
     updated.save(folder / POLICY_FILE)
     stopped = report.get("stopped")
     return {"policy": updated.hash} | ({} if stopped is None else {"stopped": stopped})
-
-
-def update_config(config: LoopConfig) -> UpdateConfig:
-    """How a run's policy is updated in each round."""
-    base = UpdateConfig(conditioning=config.projection.conditioning, demonstrations=config.imitate_demonstrations)
-    return replace(base, distil=replace(base.distil, updates=config.imitate_updates))
 
 
 def project(

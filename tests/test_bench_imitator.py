@@ -26,7 +26,7 @@ from morphloop.metrics import frozen_pose, measure, track_errors
 from morphloop.motion import make_corpus, save_clip
 from morphloop.sim import default_body
 
-TINY = BenchConfig(columns=("no_network", "policy"), limit=2, seconds=1.0, refiner_seconds=1.0)
+TINY = BenchConfig(columns=("no_network", "policy"), limit=2, seconds=1.0, optimiser_seconds=1.0)
 
 
 def corpus(limit: int = 2) -> list[BenchSet]:
@@ -110,7 +110,7 @@ def test_what_the_optimiser_made_is_there_for_the_next_policy(tmp_path: Path, mo
         lossy.actor[-1].bias.fill_(2.0)  # type: ignore[union-attr, operator]
     again = run_bench(lossy, tmp_path, corpus(1), config, workers=0)
     (old,), (new,) = ([row for row in run.rows.values() if row["column"] == "auto"] for run in (first, again))
-    assert new["projector"] == "refiner", "that policy fails"
+    assert new["projector"] == "optimiser", "that policy fails"
     assert new["tracking"] == old["tracking"]
     assert new["after"] == old["after"]
     assert new["wall_s"] > old["wall_s"], "the policy's time is added to the optimiser's"
@@ -136,7 +136,11 @@ def test_static_clips_are_left_out_and_named() -> None:
 
 
 def test_cells_are_means_over_the_clips_that_have_them(made_row: Callable[..., Any]) -> None:
-    rows = [made_row(1.0, 0.9, 30.0, 20.0), made_row(1.0, 0.7, 50.0, None, "refiner"), made_row(0.0, -1.0, 900.0, 40.0)]
+    rows = [
+        made_row(1.0, 0.9, 30.0, 20.0),
+        made_row(1.0, 0.7, 50.0, None, "optimiser"),
+        made_row(0.0, -1.0, 900.0, 40.0),
+    ]
     before = [{"before": {name: 1.0 for name in bench.PHYSICS} | {"slide_mean_mm_s": v}} for v in (100.0, 7.0, 200.0)]
     cells = bench_table.figures(rows, before)
     assert cells["success"] == pytest.approx(2 / 3)
@@ -144,7 +148,7 @@ def test_cells_are_means_over_the_clips_that_have_them(made_row: Callable[..., A
     assert cells["skill_mean"] == pytest.approx(0.2)
     assert cells["skill_median"] == 0.7
     assert cells["slide_after_over_before"] == pytest.approx(60 / 300)
-    assert cells["refined"] == pytest.approx(1 / 3)
+    assert cells["optimised"] == pytest.approx(1 / 3)
     assert cells["seconds_per_second"] == 2.0
     low, high = cells["success_ci95"]
     assert low < 2 / 3 < high

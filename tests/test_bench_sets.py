@@ -107,7 +107,7 @@ def test_an_aim_that_is_missed_is_shown_as_missed(made_row: Callable[..., Any]) 
     assert aims.verdicts("A", "no_network", cells) == []
     told = {
         "policy": "abc", "code": "x", "moving_m": 0.15, "seconds": 10.0,
-        "refiner_seconds": 10.0, "limit": None, "seed": 0, "missing": [], "unreplayed": [],
+        "optimiser_seconds": 10.0, "limit": None, "seed": 0, "missing": [], "unreplayed": [],
         "aims": [vars(v) for v in found.values()],
         "sets": {"A": {"title": "t", "clips": 10, "seconds": 30.0, "static": ["s"], "cut": [], "unreadable": {},
                        "frozen": cells["all"], "columns": {"policy": cells},
@@ -131,12 +131,12 @@ def test_speed_is_timed_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert environment["ratio"] == pytest.approx(environment["env_steps_per_s"] / environment["raw_steps_per_s"])
     assert sum(environment["share"].values()) == pytest.approx(1.0)
     assert told["ppo"]["network"] == [384, 256]
-    assert told["refiner_walking"]["wall_s_per_s"] > 0
+    assert told["optimiser_walking"]["wall_s_per_s"] > 0
     text = speed.page(told)
     assert "256" not in text.split("network")[0]
     if told["cuda"] == speed.NO_CUDA:
         assert "no CUDA device" in text
-    slow = told | {"refiner_walking": told["refiner_walking"] | {"wall_s_per_s": 7.0}}
+    slow = told | {"optimiser_walking": told["optimiser_walking"] | {"wall_s_per_s": 7.0}}
     assert "<= 6: **missed**" in speed.page(slow)
 
 
@@ -156,17 +156,17 @@ def test_timings_that_were_killed_go_on_and_the_page_says_what_was_asked(
     page, out = tmp_path / "page.md", tmp_path / "out"
     flags = ["--columns", "no_network", "--policy", "none", "--sets", "", "--limit", "2", "--speed"]
     words = ["--out", str(out), *flags, "--markdown", str(page)]
-    monkeypatch.setattr(speed, "refiner_speed", killed)
+    monkeypatch.setattr(speed, "optimiser_speed", killed)
     assert main(words) == 130
     assert not (out / "speed.json").exists()
-    monkeypatch.setattr(speed, "refiner_speed", lambda clips, *a: asked.append("refiner") or {"clips": 1})
+    monkeypatch.setattr(speed, "optimiser_speed", lambda clips, *a: asked.append("optimiser") or {"clips": 1})
     assert main(words) == 0
-    assert asked == ["environment", "ppo", "refiner", "refiner"]
+    assert asked == ["environment", "ppo", "optimiser", "optimiser"]
     told = json.loads((out / "speed.json").read_text())
     assert {name: told[name] for name in made} == made
-    assert told["refiner_together"] == {"clips": 1}
+    assert told["optimiser_together"] == {"clips": 1}
     assert main(words) == 0
-    assert asked[4:] == ["environment", "ppo", "refiner", "refiner"], "what was done is timed anew if asked for"
+    assert asked[4:] == ["environment", "ppo", "optimiser", "optimiser"], "what was done is timed anew if asked for"
     assert (
         "`python benchmarks/imitator/run.py --policy none --columns no_network --sets '' --limit 2 --speed`"
         in page.read_text()

@@ -295,7 +295,7 @@ def by_servos(source: Clip) -> Projection:
     clip = replace(clip, texts=source.texts, provenance=origin)
     tracking, sim = track_errors(clip, reference, completed=True), measure_rollout(rollout, body)
     certificate = certify(rollout, body)
-    return Projection(source, reference, clip, rollout, "refiner", tracking, certificate, None, 0.1, sim)
+    return Projection(source, reference, clip, rollout, "optimiser", tracking, certificate, None, 0.1, sim)
 
 
 def motions(count: int, frames: int = 20) -> list[Clip]:

@@ -44,7 +44,7 @@ def hold(clip):
     certificate = certify(rollout, body)
     origin = replace(source.provenance, parent=source.id, stage="project")
     moved = replace(moved, texts=source.texts, provenance=origin)
-    return Projection(source, clip, moved, rollout, "refiner", tracking, certificate, None, 0.1, {})
+    return Projection(source, clip, moved, rollout, "optimiser", tracking, certificate, None, 0.1, {})
 
 
 def project(clips, policy, config, on_done=None, body=None, workers=None):

@@ -2,7 +2,7 @@
 file reaches what uses it."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ import yaml
 from morphloop import imitator
 from morphloop.base import MotionError
 from morphloop.cli import COMMANDS, OnDemand, main, train_imitator
+from morphloop.cli.bench_imitator import BenchImitator
 from morphloop.cli.checks import check
 from morphloop.cli.config import overlay, short_names, spelt_out
 from morphloop.cli.evaluate import Evaluate
@@ -19,10 +20,10 @@ from morphloop.cli.project import Project
 from morphloop.cli.train_generator import TrainTokenizer
 from morphloop.cli.train_imitator import TrainImitator
 from morphloop.generator import FinetuneConfig
-from morphloop.imitator import ImitatorConfig
+from morphloop.imitator import ImitatorConfig, ProjectionConfig, UpdateConfig
 from morphloop.imitator.projection import project as projecting
 from morphloop.motion import make_corpus, read_manifest, save_clip
-from morphloop.refinement_loop import read_config
+from morphloop.refinement_loop import LoopConfig, read_config
 
 QUICK = (
     "--projection.ilqr.iterations",
@@ -142,11 +143,11 @@ def test_flat_names_of_a_file_and_nested_ones_are_one(tmp_path):
     for command, out, told, parts in (
         (LoopRun, "out: o\n", "finetune_steps: 7\nreplay-share: 0.1\nseconds: [2, 3]\nprompts: p.txt", None),
         (LoopRun, "out: o\n", "finetune_steps: 7", "finetune:\n  steps: 7"),
-        (Project, "out: o\npaths: [x]\n", "projector: refiner", "projection: {projector: refiner}"),
+        (Project, "out: o\npaths: [x]\n", "projector: optimiser", "projection: {projector: optimiser}"),
         (Project, "out: o\npaths: [x]\n", "rescue: false\nsmooth: true", "rescue: {keep: false}\nsmooth: true"),
         (TrainTokenizer, "out: o\n", "streams: 2\nsteps: 5", "model: {streams: 2}\nbudget: {steps: 5}"),
         (TrainImitator, "out: o\n", "prior: vae\nvary: true", "prior: {kind: vae}\nvary_bodies: true"),
-        (TrainImitator, "out: o\n", "slide_price: 1", "task: {reward: {slide: 1.0}}"),
+        (TrainImitator, "out: o\n", "slide_weight: 1", "task: {reward: {slide: 1.0}}"),
     ):
         flat.write_text(out + told)
         nested.write_text(out + (parts or told))
@@ -177,6 +178,7 @@ def test_a_file_that_does_not_fit_is_one_line(tmp_path, command, text, complaint
     [
         (("loop", "run", "--out", "o", "--clips", "c", "--finetune-steps", "0"), "fine-tuning: 0 steps"),
         (("loop", "run", "--out", "o", "--clips", "c", "--finetune.seed", "3"), "give --seed"),
+        (("loop", "run", "--out", "o", "--clips", "c", "--imitate.distil.seed", "3"), "give --seed"),
         (("loop", "run", "--out", "o", "--clips", "c", "--rounds", "0"), "rounds is 0"),
         (("train", "tokenizer", "--out", "o", "--steps", "0"), "steps is 0"),
         (("train", "imitator", "--out", "o", "--speed", "0", "1"), "speed is"),
@@ -216,11 +218,94 @@ def test_a_short_name_leads_to_a_field(words):
         assert ".no-" in args[1] or args[1].startswith("--no-")
 
 
+FORMER = [
+    (TrainImitator, {"tapes": 5}, {"demonstrations": 5}),
+    (TrainImitator, {"tape_minutes": 2.0}, {"demonstration_minutes": 2.0}),
+    (TrainImitator, {"slide_price": 0.7}, {"task.reward.slide": 0.7}),
+    (TrainImitator, {"conditioning.shift_price": 0.1}, {"conditioning.shift_weight": 0.1}),
+    (Project, {"projector": "refiner"}, {"projector": "optimiser"}),
+    (Project, {"projection.projector": "refiner"}, {"projection.projector": "optimiser"}),
+    (LoopRun, {"imitate_updates": 3}, {"imitate.distil.updates": 3}),
+    (LoopRun, {"imitate_demonstrations": 4}, {"imitate.demonstrations": 4}),
+    (BenchImitator, {"refiner_seconds": 2.0}, {"optimiser_seconds": 2.0}),
+]
+"""What a command was told before, and what it is told today."""
+
+
+def nested(flat: dict) -> dict:
+    tree: dict = {}
+    for path, value in flat.items():
+        *above, last = path.split(".")
+        place = tree
+        for name in above:
+            place = place.setdefault(name, {})
+        place[last] = value
+    return tree
+
+
+@pytest.mark.parametrize(
+    ("command", "old", "new"), FORMER, ids=lambda value: next(iter(value), "") if isinstance(value, dict) else ""
+)
+def test_an_old_name_gives_what_its_new_one_gives(command, old, new, tmp_path, monkeypatch):
+    words, more = next(words for words, leaf in LEAVES.items() if leaf is command), ("x",) if command is Project else ()
+    made = []
+    for flags in (old, new):
+        file = tmp_path / "c.yaml"
+        file.write_text(yaml.safe_dump(nested(flags)))
+        for equals in (False, True):
+            told = [(f"--{name.replace('_', '-')}", str(value)) for name, value in flags.items()]
+            args = ["=".join(pair) for pair in told] if equals else [part for pair in told for part in pair]
+            made.append(parsed(monkeypatch, command, words, *more, "--out", tmp_path / "o", *args))
+        made.append(parsed(monkeypatch, command, words, *more, "--out", tmp_path / "o", "--config", file))
+    assert all(each == made[0] for each in made)
+    assert made[0] != parsed(monkeypatch, command, words, *more, "--out", tmp_path / "o")
+
+
+def test_an_option_by_both_of_its_names_is_one_line(tmp_path):
+    (tmp_path / "c.yaml").write_text("tapes: 5\ndemonstrations: 6")
+    with pytest.raises(MotionError, match=r"c.yaml: tapes: demonstrations is there twice"):
+        overlay(TrainImitator, tmp_path / "c.yaml")
+
+
+def test_the_config_of_an_older_folder_is_taken_as_far_as_it_is_read(tmp_path):
+    """Of a run, and of a folder of `project` from when all that a clip rests on stood side by side."""
+    gone = {"refiner": "ilqr", "guided": True, "seed": 0, "sampling": {"samples": 32}, "min_skill": 0.4}
+    file, started = tmp_path / "config.json", LoopConfig(clips="c", policy="p.safetensors")
+    file.write_text(json.dumps(asdict(started) | {"projection": gone, "finetune": {"kl_weight": 0.0}}))
+    loop = replace(overlay(LoopRun, file), out=tmp_path)
+    assert read_config(tmp_path) == replace(started, projection=ProjectionConfig(min_skill=0.4))
+    assert (loop.projection, loop.clips, loop.policy) == (ProjectionConfig(min_skill=0.4), Path("c"), "p.safetensors")
+    side = {"models": {}, "body": "4f2a", "threads": 1, "code": "9c", "versions": {"numpy": "2"}}
+    file.write_text(json.dumps({"projection": gone, "selection": {"min_seconds": 0.1}, "rescue": None} | side))
+    project = overlay(Project, file)
+    assert (project.projection, project.selection.min_seconds) == (ProjectionConfig(min_skill=0.4), 0.1)
+    assert (project.rescue.keep, project.body) == (False, None)
+    file.write_text(json.dumps({"projection": gone | {"refiner": "sampling"}, "selection": {}, "rescue": None} | side))
+    with pytest.raises(MotionError, match=r"projection: unknown guided, refiner"):
+        overlay(Project, file)
+
+
+def test_what_teaches_the_policy_in_a_round_is_reached_by_flag(monkeypatch, tmp_path):
+    flags = (
+        "--imitate.distil.learning-rate",
+        "1e-4",
+        "--imitate.expert.ilqr.horizon",
+        "12",
+        "--imitate.recording",
+        "0.3",
+    )
+    told = parsed(monkeypatch, LoopRun, ("loop", "run"), "--out", tmp_path / "o", *flags).imitate
+    assert (told.distil.learning_rate, told.expert.ilqr.horizon, told.recording) == (1e-4, 12, 0.3)
+    assert told.distil.envs == UpdateConfig().distil.envs
+
+
 def test_the_defaults_pass_the_checks_of_a_command(tmp_path, monkeypatch):
     train = ("train", "imitator")
-    told = parsed(monkeypatch, TrainImitator, train, "--out", tmp_path / "o", "--tapes", "2", "--distil-updates", "3")
+    told = parsed(
+        monkeypatch, TrainImitator, train, "--out", tmp_path / "o", "--demonstrations", "2", "--distil-updates", "3"
+    )
     check(told)
-    assert (told.tapes, told.distil.updates) == (2, 3)
+    assert (told.demonstrations, told.distil.updates) == (2, 3)
     made = told._config()
     assert made == ImitatorConfig()
     more = ("--minutes", "2", "--learning-rate", "1e-4", "--no-failure-weighting", "--vary", "--speed", "0.9", "1.1")
@@ -249,7 +334,7 @@ def test_an_imitator_is_asked_for_again_from_its_config(tmp_path, monkeypatch):
         "0.5",
         "--variations",
         "0",
-        "--slide-price",
+        "--slide-weight",
         "1",
     )
     assert run(*words, "--out", tmp_path / "one", *flags) == 0

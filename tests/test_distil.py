@@ -66,7 +66,9 @@ def walk(body: Body) -> Clip:
 
 @pytest.fixture(scope="module")
 def demonstration(body: Body, walk: Clip, tmp_path_factory: pytest.TempPathFactory) -> Demonstration:
-    paths = record_demonstrations([reference_of(walk, body)], tmp_path_factory.mktemp("tapes"), body, QUICK, workers=0)
+    paths = record_demonstrations(
+        [reference_of(walk, body)], tmp_path_factory.mktemp("demonstrations"), body, QUICK, workers=0
+    )
     found = load_demonstration(paths[0], body)
     assert found is not None
     return found
@@ -310,12 +312,12 @@ def test_a_policy_is_taught_further(body: Body, walk: Clip, tmp_path: Path) -> N
 
 def test_a_recording_that_was_killed_has_the_time_that_is_left(body: Body, walk: Clip, tmp_path: Path) -> None:
     config = WarmStartConfig(record_s=60.0, variations=0.0, hidden=(16,), workers=0, expert=QUICK)
-    (tmp_path / "tapes").mkdir()
-    (tmp_path / "tapes" / "recorded.json").write_text('{"seconds": 61.0}')
-    (tmp_path / "tapes" / ".half.tmp").write_bytes(b"half")
+    (tmp_path / "demonstrations").mkdir()
+    (tmp_path / "demonstrations" / "recorded.json").write_text('{"seconds": 61.0}')
+    (tmp_path / "demonstrations" / ".half.tmp").write_bytes(b"half")
     with pytest.raises(MotionError, match="could track none of 1 clips"):
         warm_start([walk], [], tmp_path, body, config)
-    assert not (tmp_path / "tapes" / ".half.tmp").exists()
+    assert not (tmp_path / "demonstrations" / ".half.tmp").exists()
 
 
 def test_an_update_reports_on_clips_that_it_did_not_learn_from(body: Body, walk: Clip, tmp_path: Path) -> None:
@@ -328,7 +330,7 @@ def test_an_update_reports_on_clips_that_it_did_not_learn_from(body: Body, walk:
     assert sorted(report["held_out_clips"] + report["learned_clips"]) == ["part0", "part4", "part8"]
     for stage in ("before", "after", "learned_before", "learned_after"):
         assert {"success", "skill", "survived", "e_mpjpe_mm"} <= set(report[stage])
-    assert report["tapes"] >= 1
+    assert report["recorded"] >= 1
     assert report["rounds"] == [rounds[0], rounds[-1]]
     assert (report["updates"], report["stopped"]) == (3, None)
     assert "seconds" not in json.dumps(report), "a clock is not a result"
@@ -342,7 +344,7 @@ def test_an_update_reports_on_clips_that_it_did_not_learn_from(body: Body, walk:
 def test_an_update_without_time_for_a_demonstration_keeps_the_old_policy(body: Body, walk: Clip) -> None:
     student = new_policy(body, hidden=(16,), seed=0)
     taught, report = update_policy(student, [walk, walk.slice(0, 25)], seed=0, limit_s=0.0, workers=0)
-    assert report["tapes"] == 0
+    assert report["recorded"] == 0
     assert report["stopped"] == "0 of 1 demonstrations, stopped by the limit of 0 s"
     assert report["kept"] == "old"
     assert taught.hash == student.hash
@@ -368,7 +370,7 @@ def test_a_warm_start_that_a_time_limit_ends_says_so(body: Body, walk: Clip, tmp
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        ({"start": "p.safetensors", "tape_minutes": 1.0}, "no such policy file"),
+        ({"start": "p.safetensors", "demonstration_minutes": 1.0}, "no such policy file"),
         ({"minutes": 0.0}, "nothing to do"),
         ({"steps": 0}, "nothing to do"),
     ],
@@ -382,4 +384,4 @@ def test_a_warm_start_that_contradicts_itself_is_refused(flags: dict, said: str,
 def test_a_warm_start_is_made_by_one_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(MotionError, match="expected a warm start of one process first"):
-        TrainImitator(out=tmp_path / "run", tape_minutes=1.0).run()
+        TrainImitator(out=tmp_path / "run", demonstration_minutes=1.0).run()

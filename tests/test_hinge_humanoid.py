@@ -254,7 +254,9 @@ def test_it_tracks_a_clip_that_moves_and_replays_to_the_bit(
     body: DrivenRobot, squat: Clip, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING, "morphloop.envs"):
-        (made,) = project_clips([squat], config=ProjectionConfig(projector="refiner", ilqr=QUICK), body=body, workers=0)
+        (made,) = project_clips(
+            [squat], config=ProjectionConfig(projector="optimiser", ilqr=QUICK), body=body, workers=0
+        )
     assert made.reason is None
     assert made.tracking["success"] == 1.0
     assert (made.tracking["skill"] or 0.0) > 0.5
@@ -304,7 +306,7 @@ def test_a_hand_is_found_on_it_too(body: DrivenRobot, squat: Clip) -> None:
     """The same body with its gravity halved in one segment: the certificate names the help."""
     light = driven(mjcf(**{'<body name="chest"': '<body name="chest" gravcomp="0.5"'}))
     stand = prepare(posed(light, {"l_knee": np.zeros(26)}, "stand"), light)
-    (made,) = project_clips([stand], config=ProjectionConfig(projector="refiner", ilqr=QUICK), body=light, workers=0)
+    (made,) = project_clips([stand], config=ProjectionConfig(projector="optimiser", ilqr=QUICK), body=light, workers=0)
     assert made.certificate is not None
     assert not made.certificate.no_external_forces
     assert "gravity compensation" in (made.certificate.reason or "")

@@ -58,7 +58,7 @@ def replayed(clip, policy):
         reference=clip,
         clip=moved,
         rollout=rollout,
-        projector="refiner",
+        projector="optimiser",
         tracking=track_errors(moved, clip) | {"skill": 0.9},
         certificate=certificate,
         reason=None,

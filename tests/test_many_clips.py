@@ -17,7 +17,7 @@ from morphloop.motion import Clip, make_corpus
 from morphloop.sim import Body, certify, default_body
 
 QUICK = IlqrConfig(horizon=6, iterations=1, hard_iterations=1, dampings=(0.0,), retries=0)
-ALONE = ProjectionConfig(projector="refiner", ilqr=QUICK)
+ALONE = ProjectionConfig(projector="optimiser", ilqr=QUICK)
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +113,7 @@ def test_what_the_policy_fails_goes_to_ilqr(body: Body, squats: list[Clip]):
     policy = new_policy(body, hidden=(8,), seed=0)
     config = replace(ALONE, projector="auto", min_skill=2.0)
     (projection,) = project_clips(squats[:1], policy, config, body=body, workers=0)
-    assert projection.projector == "refiner"
+    assert projection.projector == "optimiser"
     assert projection.clip is not None
     assert "policy" not in projection.clip.provenance.models
 

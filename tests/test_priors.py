@@ -246,7 +246,7 @@ def test_a_prior_is_trained_from_the_command_line(kind: str, tmp_path: Path) -> 
     ("flags", "said"),
     [
         (["--hidden", "0"], "--hidden: 0, expected widths of 1 to 8192"),
-        (["--reveal"], "--reveal: nothing is hidden from a new policy, expected --start or --tapes"),
+        (["--reveal"], "--reveal: nothing is hidden from a new policy, expected --start or --demonstrations"),
         (["--desired-kl", "0.1"], "--desired-kl: of trainer rsl, asked for sb3"),
         (["--hidden", "8", "--start", "p"], "--hidden and --start: a policy that is there has its widths"),
     ],

@@ -86,7 +86,7 @@ def test_projection_keeps_order_and_says_why_there_is_nothing(body: Body, squat:
     endless = slow(squat, 701, "endless")
     short = small(squat, 0, 6)
     done: list[Projection] = []
-    config = ProjectionConfig(projector="refiner", ilqr=QUICK)
+    config = ProjectionConfig(projector="optimiser", ilqr=QUICK)
     results = project_clips([short, stranger, endless, short], config=config, on_done=done.append, body=body)
     assert [p.source.name for p in results] == [short.name, "stranger", "endless", short.name]
     assert sorted(map(id, done)) == sorted(map(id, results))
@@ -98,11 +98,11 @@ def test_projection_keeps_order_and_says_why_there_is_nothing(body: Body, squat:
     for projection in (results[0], results[3]):
         assert projection.certificate is not None
         assert projection.certificate.bit_equal
-        assert projection.projector == "refiner"
+        assert projection.projector == "optimiser"
         assert projection.source is short
         assert projection.clip is not None
         assert projection.clip.provenance.parent == short.id
-        assert projection.clip.provenance.projector == "refiner"
+        assert projection.clip.provenance.projector == "optimiser"
         assert projection.reason is None
 
 
@@ -164,7 +164,7 @@ def test_a_world_that_diverges_ends_alone(body: Body, squat: Clip):
     jumping = wild.root_pos.copy()
     jumping[1::2] += 3000.0  # 90 km/s: MuJoCo gives the simulation up
     wild = replace(wild, root_pos=jumping, name="wild")
-    config = ProjectionConfig(projector="refiner", ilqr=QUICK)
+    config = ProjectionConfig(projector="optimiser", ilqr=QUICK)
     (calm,) = project_clips([small(squat, 0)], config=config, body=body)
     failed, beside = project_clips([wild, small(squat, 0)], shaky_policy(body), replace(config), body=body)
     assert failed.tracking["success"] == 0.0
@@ -186,7 +186,7 @@ def test_what_no_clip_can_be_projected_with_is_refused_at_once(body: Body, squat
     parents = tuple(-1 if p < 0 else kept.index(p) for p in (DEFAULT_SKELETON.parents[j] for j in kept))
     footless = Body(Skeleton(tuple(names), parents, DEFAULT_SKELETON.offsets[kept]), name="stumps")
     with pytest.raises(MotionError, match=r"body 'stumps' has no left_ankle, left_foot, right_ankle.* needs feet"):
-        project_clips([squat], config=ProjectionConfig(projector="refiner"), body=footless)
+        project_clips([squat], config=ProjectionConfig(projector="optimiser"), body=footless)
 
 
 def test_projection_by_policy_is_certified_and_names_its_policy(body: Body, squat: Clip):
@@ -206,7 +206,7 @@ def test_errors_are_taken_against_what_was_prepared_not_against_what_was_preproc
     squat = small(squat, 15, 31)
     slide = np.linspace(0.0, 0.05, 31)[:, None] * [1.0, 0.0, 0.0]
     squat = replace(squat, root_pos=squat.root_pos + slide)
-    config = ProjectionConfig(projector="refiner", conditioning=QUIET, ilqr=QUICK)
+    config = ProjectionConfig(projector="optimiser", conditioning=QUIET, ilqr=QUICK)
     more = replace(config, conditioning=ConditioningConfig(smooth=True, hold_feet=True, balance=True))
     (plain,), (preprocessed,) = (project_clips([squat], config=c, body=body) for c in (config, more))
     prepared = prepare(squat, body)
@@ -223,7 +223,7 @@ def test_errors_are_taken_against_what_was_prepared_not_against_what_was_preproc
 
 def test_a_reference_too_long_to_balance_says_so(body: Body, squat: Clip):
     long = slow(squat, 63, "long")
-    config = ProjectionConfig(projector="refiner", conditioning=replace(QUIET, balance=True))
+    config = ProjectionConfig(projector="optimiser", conditioning=replace(QUIET, balance=True))
     (result,) = project_clips([long], config=config, body=body)
     assert result.clip is None
     assert "long: 62 s long, a reference of at most 60 s can be balanced" in str(result.reason)
@@ -270,13 +270,13 @@ def fallen(body: Body, squat: Clip) -> Projection:
         assert recorder.step(target if step < 45 else np.full_like(target, 2.0))
     rollout = recorder.rollout(0, source.name)
     clip = body.clip_from_qpos(rollout.qpos, rollout.fps, source.name)
-    origin = replace(source.provenance, parent=source.id, stage="project", projector="refiner")
+    origin = replace(source.provenance, parent=source.id, stage="project", projector="optimiser")
     return Projection(
         source=source,
         reference=reference,
         clip=replace(clip, texts=source.texts, provenance=origin),
         rollout=rollout,
-        projector="refiner",
+        projector="optimiser",
         tracking=track_errors(clip, reference, completed=False),
         certificate=certify(rollout, body),
         reason=None,

@@ -137,7 +137,7 @@ def test_an_imitator_draws_from_streams_of_its_own(clip: Clip, tmp_path: Path) -
 
 def test_projection_draws_from_streams_of_its_own(clip: Clip) -> None:
     torch.set_num_threads(1)
-    config = ProjectionConfig("refiner", ilqr=QUICK)
+    config = ProjectionConfig("optimiser", ilqr=QUICK)
     with untouched():
         project_clips([clip.slice(0, 6)], None, config, workers=0)
     with untouched():

@@ -43,7 +43,7 @@ def hold(clip):
         reference=clip,
         clip=moved,
         rollout=rollout,
-        projector="refiner",
+        projector="optimiser",
         tracking=track_errors(moved, clip),
         certificate=certify(rollout, body),
         reason=None,

@@ -135,12 +135,12 @@ def test_the_same_round_at_one_and_two_threads_and_workers_has_the_same_bytes(tm
         expert=DemonstrationConfig(replace(QUICK, threads=1)),
         distil=DistilConfig(updates=2, envs=16, steps=10, batches=4, minibatch=256, memory=2000),
     )
-    monkeypatch.setattr(steps, "update_config", lambda config: small)
     config = LoopConfig(
         generator="assets/generator",
         prompts=("a person waves.", "a person walks forward.", "a person bows."),
         seconds=(1.0, 1.0),
         policy="assets/imitator/policy.safetensors",
+        imitate=small,
         finetune=FinetuneConfig(steps=2, batch=8),
         guard_prompts=2,
         guard_samples=2,

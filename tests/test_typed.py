@@ -129,14 +129,18 @@ def test_a_config_that_is_none_is_refused_in_one_line(tmp_path, text):
 
 
 def test_a_config_of_before_is_read(tmp_path):
-    """One written when the update's budget was seconds: the seconds are a limit now."""
+    """One written when the update's budget was seconds, a limit now, and one when two options of it could be told."""
     values = asdict(LoopConfig(generator="g", prompts=("a",))) | {"imitate_budget_s": 120.0}
-    for name in ("imitate_updates", "imitate_demonstrations", "threads", "guard_samples"):
+    for name in ("imitate", "threads", "guard_samples"):
         del values[name]
     values["finetune"]["minutes"] = 5.0
     (tmp_path / "config.json").write_text(json.dumps(values))
     expected = LoopConfig(generator="g", prompts=("a",), imitate_budget_s=120.0)
-    assert read_config(tmp_path) == replace(expected, finetune=replace(expected.finetune, minutes=5.0))
+    expected = replace(expected, finetune=replace(expected.finetune, minutes=5.0))
+    assert read_config(tmp_path) == expected
+    (tmp_path / "config.json").write_text(json.dumps(values | {"imitate_updates": 3, "imitate_demonstrations": 5}))
+    taught = replace(expected.imitate, demonstrations=5, distil=replace(expected.imitate.distil, updates=3))
+    assert read_config(tmp_path) == replace(expected, imitate=taught)
 
 
 def test_a_config_with_options_that_are_gone_is_read_where_they_said_nothing(tmp_path):

@@ -15,16 +15,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
-from typing import Any
+from typing import Any, ClassVar
 
 import ablations
 import aims
 import backends
 import speed
 import tyro
+from ablations import AblationConfig
 from clip_sets import SETS, data_folder, load_set, missing_data
 
 from morphloop.base import MotionError, write_atomic, write_json
+from morphloop.base.former import Former
 from morphloop.base.terminal import Terminal
 from morphloop.cli.bench_imitator import (
     RESULT_FILE,
@@ -36,6 +38,7 @@ from morphloop.cli.bench_imitator import (
     words,
 )
 from morphloop.cli.checks import check
+from morphloop.cli.config import spelt_out
 from morphloop.cli.console import DONE, FAILED, guarded, progress_bars, writable_files, writable_folder
 from morphloop.imitator import Policy
 from morphloop.imitator.bench.bench import Watch, run_bench
@@ -66,24 +69,24 @@ class ImitatorBench:
     """File of the imitator, `shipped`, `zero` for an untrained one that does nothing, or `none`."""
     sets: str | None = None
     """Sets to run, such as A,B; those that have their data if not given. An empty text for none."""
-    columns: str = "no_network,policy,auto"
+    columns: str = ",".join(BenchConfig.columns)
     """Columns to run."""
-    limit: int | None = None
+    limit: int | None = BenchConfig.limit
     """Clips of a set at most."""
-    seconds: float = 10.0
+    seconds: float = BenchConfig.seconds
     """How much of every clip is tracked."""
-    refiner_seconds: float = 10.0
+    optimiser_seconds: float = BenchConfig.optimiser_seconds
     """The same in column auto."""
     workers: int | None = None
     """Processes of the trajectory optimiser; one a core if not given, none of its own if 0."""
-    seed: int = 0
+    seed: int = BenchConfig.seed
     """Of the draw of clips, of the policy that is timed, and of the ablations."""
     ablations: Path | None = None
     """Train the ablations in this folder: six short PPO runs."""
-    ablation_steps: int = 200_000
+    ablation_steps: int = AblationConfig.steps
     """Control steps of each."""
     speed: bool = False
-    """Time environment, PPO and refiner too."""
+    """Time environment, PPO and trajectory optimiser too."""
     backends: bool = False
     """Track whole clips of set A (--limit of them, 16 if not given) with the policy on both physics backends too."""
     json: Path | None = None
@@ -91,15 +94,17 @@ class ImitatorBench:
     markdown: Path | None = None
     """Write the page here, and the chart of the ablations beside it (.png)."""
 
+    FORMER: ClassVar[Former] = Former(names={"refiner_seconds": "optimiser_seconds"})
+
     def run(self) -> int:
-        numbers = ("limit", "seconds", "refiner_seconds", "ablation_steps")
+        numbers = ("limit", "seconds", "optimiser_seconds", "ablation_steps")
         check_more_than_nothing(**{name: getattr(self, name) for name in numbers})
         writable_files(self.json, self.markdown)
         data, (policy, start) = data_folder(self.data), chosen_policy(self.policy)
         letters = self._letters(data)
         missing = {letter: missing_data(letter, data) for letter in letters}
         columns: Any = words(self.columns)
-        config = BenchConfig(columns, self.limit, self.seconds, self.refiner_seconds, self.seed)
+        config = BenchConfig(columns, self.limit, self.seconds, self.optimiser_seconds, self.seed)
         out = writable_folder(self.out)
         with progress_bars() as watch:
             compared = self._backends(policy, watch)  # first: what it may lack is told before hours of work
@@ -145,7 +150,7 @@ class ImitatorBench:
         folder; None without any."""
         path, part = out / SPEED_FILE, out / SPEED_PART_FILE
         if self.speed:
-            known = json.loads(part.read_text()) if part.is_file() else None
+            known = _timings(part)
             config = speed.SpeedConfig(seed=self.seed, workers=self.workers)
 
             def keep(told: dict[str, Any]) -> None:
@@ -153,7 +158,7 @@ class ImitatorBench:
 
             write_json(path, speed.measure_speed(config, watch, keep, known))
             part.unlink()
-        return json.loads(path.read_text()) if path.is_file() else None
+        return _timings(path)
 
     def _backends(self, policy: Policy | None, watch: Watch) -> dict[str, Any] | None:
         """The policy on both physics backends, None if that is not asked for."""
@@ -167,13 +172,13 @@ class ImitatorBench:
         """Curves of the ablations, None if none are asked for."""
         if self.ablations is None:
             return None
-        config = ablations.AblationConfig(steps=self.ablation_steps, seed=self.seed)
+        config = AblationConfig(steps=self.ablation_steps, seed=self.seed)
         return ablations.run_ablations(writable_folder(self.ablations), start, config, watch)
 
     def _asked(self) -> str:
         """The flags that a page rests on: policy and columns, and what is not as it is by default."""
         words = [f"--policy {quote(self.policy)} --columns {quote(self.columns)}"]
-        for name in ("sets", "limit", "seconds", "refiner_seconds", "seed", "ablation_steps"):
+        for name in ("sets", "limit", "seconds", "optimiser_seconds", "seed", "ablation_steps"):
             value = getattr(self, name)
             if value != getattr(ImitatorBench, name):
                 words.append(f"--{name.replace('_', '-')} {quote(str(value))}")
@@ -198,6 +203,13 @@ class ImitatorBench:
         return "\n\n".join(part for part in parts if part) + "\n"
 
 
+def _timings(path: Path) -> dict[str, Any] | None:
+    """Timings of a file, None if it is not there; those of the trajectory optimiser had other names once."""
+    if not path.is_file():
+        return None
+    return {name.replace("refiner_", "optimiser_"): value for name, value in json.loads(path.read_text()).items()}
+
+
 def _show_more(told: dict[str, Any]) -> None:
     """What is missing, how many aims are met, and what the backends did."""
     console = Terminal()
@@ -215,7 +227,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def run() -> int:
         about = inspect.getdoc(ImitatorBench)
-        chosen = tyro.cli(ImitatorBench, prog=PROGRAM, args=args, description=about)
+        chosen = tyro.cli(ImitatorBench, prog=PROGRAM, args=spelt_out(ImitatorBench, args), description=about)
         check(chosen)
         return chosen.run()
 

@@ -38,7 +38,7 @@ ACTION = 0.3
 """Standard deviation of the random actions."""
 PACKAGES = {"cpu": "mujoco", "warp": "mujoco-warp"}
 PARTS = {"joints": "joint states", "_reward": "reward", "observe": "observations", "_start": "resets"}
-AIM_CPU, AIM_CUDA, AIM_CUDA_STEPS, AIM_REFINER = 0.8, 0.85, 150_000.0, 6.0
+AIM_CPU, AIM_CUDA, AIM_CUDA_STEPS, AIM_OPTIMISER = 0.8, 0.85, 150_000.0, 6.0
 """Environment over raw on CPU and on CUDA, environment steps a second there, the optimiser's seconds for a
 second of walking."""
 NO_CUDA = "no CUDA device"
@@ -228,12 +228,12 @@ def ppo_over_raw(envs: int, updates: int, seed: int = 0) -> dict[str, Any]:
     }
 
 
-def refiner_speed(clips: Sequence[Clip], together: bool, body: Body, workers: int | None = None) -> dict[str, Any]:
+def optimiser_speed(clips: Sequence[Clip], together: bool, body: Body, workers: int | None = None) -> dict[str, Any]:
     """Wall seconds of the trajectory optimiser alone for a second of motion, one clip after another or all at once.
 
     Preparing, replaying and measuring errors are counted in.
     """
-    config = ProjectionConfig(projector="refiner")
+    config = ProjectionConfig(projector="optimiser")
     began = time.monotonic()
     if together:
         found = project_clips(clips, None, config, body=body, workers=workers)
@@ -274,8 +274,8 @@ def measure_speed(
     parts: dict[str, Callable[[], Any]] = {
         "environment": lambda: env_over_raw(config.envs, config.steps),
         "ppo": lambda: ppo_over_raw(config.envs, config.updates, config.seed),
-        "refiner_walking": lambda: refiner_speed(walks, False, body, config.workers),
-        "refiner_together": lambda: refiner_speed(many, True, body, config.workers),
+        "optimiser_walking": lambda: optimiser_speed(walks, False, body, config.workers),
+        "optimiser_together": lambda: optimiser_speed(many, True, body, config.workers),
         "cuda": lambda: _cuda(config),
     }
     told = basis(CODE, {"speed.py": hash_file(Path(__file__))}, asdict(config) | {"threads": held_threads()})
@@ -306,17 +306,19 @@ def page(told: dict[str, Any]) -> str:
         rows.append((f"environment over raw physics, {where}", f"{part['ratio']:.2f}", _aim(part["ratio"], aim, True)))
         fast = _aim(part["env_steps_per_s"], AIM_CUDA_STEPS, True) if part["backend"] == "warp" else ""
         rows.append((f"environment steps a second, {where}", f"{part['env_steps_per_s']:.0f}", fast))
-    ppo, walking, many = told["ppo"], told["refiner_walking"], told["refiner_together"]
+    ppo, walking, many = told["ppo"], told["optimiser_walking"], told["optimiser_together"]
     net = f"network {' x '.join(map(str, ppo['network']))}, {ppo['epochs']} epochs of {ppo['steps_per_env']} steps"
     net += f", {ppo['torch_threads']} torch threads"
     rows.append((f"PPO iteration over raw physics, {ppo['envs']} environments, {net}", f"{ppo['ratio']:.2f}", ""))
     rows.append(("PPO, environment steps a second", f"{ppo['env_steps_per_s']:.0f}", ""))
-    slow = _aim(walking["wall_s_per_s"], AIM_REFINER, False)
+    slow = _aim(walking["wall_s_per_s"], AIM_OPTIMISER, False)
     told_at = f"success {100 * walking['success']:.0f} % of {walking['clips']}"
-    rows.append((f"refiner, seconds for a second of walking, {told_at}", f"{walking['wall_s_per_s']:.2f}", slow))
+    rows.append(
+        (f"trajectory optimiser, seconds for a second of walking, {told_at}", f"{walking['wall_s_per_s']:.2f}", slow)
+    )
     at = f"{many['clips']} clips at once, success {100 * many['success']:.0f} %"
-    rows.append((f"refiner, seconds for a second of motion, {at}", f"{many['wall_s_per_s']:.2f}", ""))
-    rows.append((f"refiner, clips a minute, {at}", f"{many['clips_per_minute']:.1f}", ""))
+    rows.append((f"trajectory optimiser, seconds for a second of motion, {at}", f"{many['wall_s_per_s']:.2f}", ""))
+    rows.append((f"trajectory optimiser, clips a minute, {at}", f"{many['clips_per_minute']:.1f}", ""))
     if isinstance(told["cuda"], str):
         rows.append(("environment over raw mujoco_warp", told["cuda"], ""))
     load = f"{told['environment']['cores']} cores, load {told['environment']['load']} as it began"

@@ -37,7 +37,7 @@ from .sets import BenchSet, cut
 
 CONTROL = "control"
 """Column of the rows of the untouched input and of the frozen pose."""
-ROWS_FILE, REFINED = "rows.jsonl", "refined"
+ROWS_FILE, OPTIMISED = "rows.jsonl", "optimised"
 PHYSICS = (
     "physdiff_penetrate_mm",
     "physdiff_float_mm",
@@ -104,7 +104,7 @@ def run_bench(
     """
     config, body = config or BenchConfig(), body or default_body()
     _check(config, policy)
-    kept = Refined(out / REFINED, config.projection, body)
+    kept = Optimised(out / OPTIMISED, config.projection, body)
     maker, done = _Maker(policy, config, Rows(out), body, watch, workers, kept), list[BenchSet]()
     for found in sets:
         done.append(found)
@@ -157,7 +157,7 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Refined:
+class Optimised:
     """What iLQR made of clips, a file each: it does not rest on the policy, so that the bench of another one does not
     do it again.
 
@@ -170,7 +170,7 @@ class Refined:
 
     def _path(self, clip: Clip) -> Path:
         settings = {name: asdict(self.config)[name] for name in ("conditioning", "ilqr")}
-        return self.folder / f"{_key(clip, 'refined', self.body, settings)}.npz"
+        return self.folder / f"{_key(clip, 'optimised', self.body, settings)}.npz"
 
     def find(self, clip: Clip) -> Tracked | None:
         """What was made of a clip; None if nothing was, or its file is damaged."""
@@ -228,7 +228,7 @@ class _Maker:
     body: Body
     watch: Watch
     workers: int | None
-    kept: Refined
+    kept: Optimised
     used: dict[tuple[str, str], Row] = field(default_factory=dict)
 
     def told(self, label: str) -> Callable[[int, int], None]:
@@ -276,7 +276,7 @@ class _Maker:
 
 def projection_config(column: Column, driver: Policy | None, config: BenchConfig) -> ProjectionConfig:
     """How a column projects."""
-    projector = "policy" if column != "auto" else "auto" if driver is not None else "refiner"
+    projector = "policy" if column != "auto" else "auto" if driver is not None else "optimiser"
     return replace(config.projection, projector=projector)
 
 

@@ -22,7 +22,7 @@ class BenchConfig:
     """Clips of a set at most, drawn by the seed when it is read."""
     seconds: float = 10.0
     """A clip's first so many seconds are tracked."""
-    refiner_seconds: float = 10.0
+    optimiser_seconds: float = 10.0
     """The same in column `auto`."""
     seed: int = 0
     """Of the draw of clips."""
@@ -31,9 +31,9 @@ class BenchConfig:
 
     def seconds_of(self, column: Column) -> float:
         """How much of a clip a column tracks."""
-        return self.refiner_seconds if column == "auto" else self.seconds
+        return self.optimiser_seconds if column == "auto" else self.seconds
 
     @property
     def longest(self) -> float:
         """How much of a clip any column tracks."""
-        return max(self.seconds, self.refiner_seconds)
+        return max(self.seconds, self.optimiser_seconds)

@@ -49,7 +49,7 @@ CELLS: dict[str, tuple[str, Callable[[float], str]]] = {
     "restep_per_s_after": ("restep_per_s after", lambda v: f"{v:.2f}"),
     "restep_mm_after": ("restep_mm after", lambda v: f"{v:.0f}"),
     "slide_after_over_before": ("slide_mean_mm_s after / before", lambda v: f"{v:.2f}"),
-    "refined": ("made by the trajectory optimiser", lambda v: f"{100 * v:.0f} %"),
+    "optimised": ("made by the trajectory optimiser", lambda v: f"{100 * v:.0f} %"),
     "seconds_per_second": ("seconds for a second", lambda v: f"{v:.2f}"),
 }
 """Title of each cell and how its value is written, in the page's order."""
@@ -80,7 +80,7 @@ def figures(rows: Sequence[Row], controls: Sequence[Row]) -> Figures:
     cells["slide_after_over_before"] = _ratio(after, before, "slide_mean_mm_s")
     if rows and all("wall_s" in row for row in rows):
         cells["reached"] = _mean([row["reached"] for row in rows])
-        cells["refined"] = _mean([float(row["projector"] == "refiner") for row in rows])
+        cells["optimised"] = _mean([float(row["projector"] == "optimiser") for row in rows])
         cells["seconds_per_second"] = sum(r["wall_s"] for r in rows) / max(sum(r["seconds"] for r in rows), 1e-9)
     return cells
 
@@ -138,7 +138,7 @@ def result(run: BenchRun) -> dict[str, Any]:
         "code": hash_code(CODE),
         "moving_m": MOVING_M,
         "seconds": run.config.seconds,
-        "refiner_seconds": run.config.refiner_seconds,
+        "optimiser_seconds": run.config.optimiser_seconds,
         "limit": run.config.limit,
         "seed": run.config.seed,
         "sets": sets,
@@ -168,7 +168,7 @@ def head(told: dict[str, Any]) -> str:
     static = f" Left out as static: a clip of which no joint gets {told['moving_m']:g} m from where it began." * some
     lines = [
         f"Made with {policy}, seed {told['seed']}. A clip's first {told['seconds']:g} s are tracked"
-        + (f", {told['refiner_seconds']:g} s in column auto" if told["refiner_seconds"] != told["seconds"] else "")
+        + (f", {told['optimiser_seconds']:g} s in column auto" if told["optimiser_seconds"] != told["seconds"] else "")
         + (f"; at most {told['limit']} clips of a set" if told["limit"] else "")
         + f".{static} Final rollouts on CPU in double precision, each "
         "replayed open loop. `before` is the untouched input, ground as it is in the file. A clip that failed is "

@@ -83,8 +83,6 @@ class UpdateConfig:
     distil: DistilConfig = GENTLY
     recording: float = 0.55
     """Share of a time limit after which no demonstration is begun."""
-    conditioning: ConditioningConfig = PREPROCESSING
-    """What is done to the clips before they are tracked, as in projection."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from morphloop.base import MotionError
 from morphloop.base.threads import fixed_threads
 from morphloop.base.time_limit import TimeLimit
 from morphloop.envs import Reference, make_reference
-from morphloop.envs.config import ConditioningConfig
+from morphloop.envs.config import PREPROCESSING, ConditioningConfig
 from morphloop.metrics import measure, track_errors
 from morphloop.motion import Clip
 from morphloop.sim import Body, default_body
@@ -60,6 +60,7 @@ def update_policy(
     folder: Path | None = None,
     limit_s: float | None = None,
     workers: int | None = None,
+    conditioning: ConditioningConfig = PREPROCESSING,
 ) -> tuple[Policy, dict[str, Any]]:
     """Teach a copy of the policy on clips within the budget of `config`; returns it and a report.
 
@@ -68,12 +69,13 @@ def update_policy(
     policy is returned and the report says so; its rounds are the distillation's first update and its last. on_round:
     told of every one; folder: where demonstrations are kept meanwhile, so that a killed update need not record them; a
     temporary one if None; limit_s: seconds after which it is cut short, which the report's `stopped` says, and which
-    makes it another one every time; workers: processes that record, one a core if None. MotionError if fewer than two
-    clips can be tracked; MachineFault if a process that recorded was killed.
+    makes it another one every time; workers: processes that record, one a core if None; conditioning: what is done to
+    the clips before they are tracked, as in projection. MotionError if fewer than two clips can be tracked;
+    MachineFault if a process that recorded was killed.
     """
     config, body = config or UpdateConfig(), body or default_body()
     limit = TimeLimit(limit_s)
-    references = _trackable(clips, body, config.conditioning)
+    references = _trackable(clips, body, conditioning)
     if len(references) < 2:
         raise MotionError(f"imitate: {len(references)} clips can be tracked, expected at least 2")
     order = np.random.default_rng(seed).permutation(len(references))
@@ -114,7 +116,7 @@ def update_policy(
         "held_out_clips": [each.name for each in held],
         "learned_clips": [each.name for each in learned],
         "demonstrations": len(asked),
-        "tapes": len(demonstrations),
+        "recorded": len(demonstrations),
         "updates": len(rounds),
         "stopped": "; ".join(stop for stop in stops if stop is not None) or None,
         "rounds": rounds[:1] + rounds[1:][-1:],
@@ -134,8 +136,8 @@ def _demonstrations_folder(folder: Path | None) -> Iterator[Path]:
         with tempfile.TemporaryDirectory() as made:
             yield Path(made)
         return
-    yield folder / "tapes"
-    shutil.rmtree(folder / "tapes", ignore_errors=True)
+    yield folder / "demonstrations"
+    shutil.rmtree(folder / "demonstrations", ignore_errors=True)
 
 
 def _standing(figures: dict[str, dict[str, float | None]], held_out: float) -> tuple[float, float]:

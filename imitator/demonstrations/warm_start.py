@@ -2,7 +2,7 @@
 
 PPO from nothing is too slow for two cores; iLQR tracks almost every clip, at seconds of computing a second of motion.
 What it shows on a few hundred clips, with gains beside, a policy learns in half an hour (`distil.py`). The folder gets
-`tapes/`, the demonstrations, `distillation.jsonl` (a row an update), `warm_start.json` (what it is made of) and
+`demonstrations/`, `distillation.jsonl` (a row an update), `warm_start.json` (what it is made of) and
 `warm_start.safetensors`. A killed recording goes on where it was; distillation, which is the shorter part, begins anew.
 Both count: demonstrations and updates; a time limit is an abort, and `stopped.json` says what it cut short.
 """
@@ -40,7 +40,7 @@ from .variations import variations
 
 training_log = logging.getLogger("morphloop.training")
 
-FOLDER, LOG_FILE, WARM_START_FILE = "tapes", "distillation.jsonl", "warm_start.safetensors"
+FOLDER, LOG_FILE, WARM_START_FILE = "demonstrations", "distillation.jsonl", "warm_start.safetensors"
 MADE_OF, CLOCK, STOPPED = "warm_start.json", "recorded.json", "stopped.json"
 EVALUATIONS = 6
 """Times that the policy is evaluated on the way."""

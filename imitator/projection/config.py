@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
+from morphloop.base.former import Former, Gone
 from morphloop.envs.config import PREPROCESSING, ConditioningConfig
 
 from ..optimal_control.config import IlqrConfig
 
-Projector = Literal["auto", "policy", "refiner"]
+Projector = Literal["auto", "policy", "optimiser"]
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,11 @@ class ProjectionConfig:
     ilqr: IlqrConfig = field(default_factory=IlqrConfig)
     """Effort and cost weights of iLQR."""
 
+    FORMER: ClassVar[Former] = Former(
+        values={"projector": {"refiner": "optimiser"}},
+        gone=(Gone("refiner", "ilqr", ("guided", "seed", "sampling")),),
+    )
+
 
 @dataclass(frozen=True)
 class RescueConfig:
@@ -40,3 +46,5 @@ class RescueConfig:
     """Largest mean joint error of any control step, metres (PHC's bound in training)."""
     head_drop_m: float = 0.15
     """Most by which the head may be under the reference's, metres: from there on it falls."""
+
+    FORMER: ClassVar[Former] = Former(gone=(Gone("max_slide_mm_s", 150.0),))

@@ -133,7 +133,7 @@ def project_clips(
         except MemoryError:
             finish(place, Projection(clip, None, None, None, "none", {}, None, too_large(clip), 0.0, {}, fault=True))
     tried: dict[int, Projection] = {}
-    if policy is not None and config.projector != "refiner":
+    if policy is not None and config.projector != "optimiser":
         for job, result in _by_policy(jobs, policy, body):
             tried[job.place] = result
             if result.fault or config.projector == "policy" or _good(result, config):
@@ -156,7 +156,7 @@ def _check(policy: Policy | None, config: ProjectionConfig, body: Body, workers:
     if workers is not None and workers < 0:
         raise MotionError(f"{workers} workers, expected 0 for this process alone, or more")
     if policy is None and config.projector == "policy":
-        raise MotionError("projector 'policy' needs a policy file, give --policy or choose 'refiner'")
+        raise MotionError("projector 'policy' needs a policy file, give --policy or choose 'optimiser'")
     if policy is not None and not body.answers_to(policy.spec.body_hash):
         raise MotionError(
             f"the policy was made for body '{policy.spec.body}' ({policy.spec.body_hash}), "
@@ -224,9 +224,9 @@ def _by_ilqr(
 
     def tell(job: _Job, tracked: Tracked) -> None:
         if tracked.rollout is None:
-            on_done(job, _nothing(job, "refiner", tracked.reason, tracked.wall_s, tracked.fault))
+            on_done(job, _nothing(job, "optimiser", tracked.reason, tracked.wall_s, tracked.fault))
         else:
-            on_done(job, _projection(job, tracked.rollout, "refiner", None, tracked.wall_s, body))
+            on_done(job, _projection(job, tracked.rollout, "optimiser", None, tracked.wall_s, body))
 
     left: list[_Job] = []
     for job in jobs:
