@@ -57,7 +57,7 @@ def leg_lengths(body: Body) -> tuple[float, ...]:
         return tuple(float(np.linalg.norm(offsets[[knee, ankle]], axis=1).sum()) for _, knee, ankle in body.legs)
     found = []
     for hip, knee, ankle in body.legs:
-        chain = _chain(body, int(hip), int(ankle))
+        chain = _chain(body, int(ankle))
         angles = np.tile(np.clip(0.0, chain.low, chain.high), (KNEE_SAMPLES, 1))
         for own in np.flatnonzero(chain.joint == knee):
             low, high = max(chain.low[own], -np.pi), min(chain.high[own], np.pi)
@@ -101,12 +101,13 @@ def _reach_freely(
 
 @dataclass(frozen=True)
 class _Chain:
-    """The N joints from under the root to an ankle, and their H hinges in the order in which they turn.
+    """The N joints of one leg alone, down to its ankle, and their H hinges in the order in which they turn.
 
-    joints: (N,) of the skeleton; joint: (H,) that each hinge turns; axis: (H, 3) in it; zero, low, high: (H,) radians;
-    index: (H,) among all of the body's hinges.
+    base: the joint that it hangs on, which both legs share; joints: (N,) of the skeleton; joint: (H,) that each hinge
+    turns; axis: (H, 3) in it; zero, low, high: (H,) radians; index: (H,) among all of the body's hinges; rest: (J, 4).
     """
 
+    base: int
     joints: tuple[int, ...]
     joint: np.ndarray
     axis: np.ndarray
@@ -125,17 +126,14 @@ class _Chain:
             local[:, joint] = quat_mul(local[:, joint], turn)
 
 
-def _chain(body: Body, hip: int, ankle: int) -> _Chain:
-    """The chain of a leg; MotionError where it has no hinges cannot be: a body that is driven has a servo a hinge."""
-    joints, at = [], ankle
-    while at > 0:
-        joints.append(at)
-        at = body.skeleton.parents[at]
-    joints.reverse()
-    assert hip in joints, "a leg's ankle hangs on its hip"
+def _chain(body: Body, ankle: int) -> _Chain:
+    """The chain that ends in an ankle. What the other leg hangs on as well, as a waist under the root, is not in it."""
+    mine, other = (_ancestors(body, int(end)) for end in (ankle, next(leg[2] for leg in body.legs if leg[2] != ankle)))
+    joints = [joint for joint in mine if joint not in other]
     own = [h for h, hinge in enumerate(body.hinges) if hinge.joint in joints]
     hinges = [body.hinges[h] for h in own]
     return _Chain(
+        body.skeleton.parents[joints[0]],
         tuple(joints),
         np.array([hinge.joint for hinge in hinges]),
         np.array([hinge.axis for hinge in hinges]),
@@ -147,17 +145,26 @@ def _chain(body: Body, hip: int, ankle: int) -> _Chain:
     )
 
 
+def _ancestors(body: Body, joint: int) -> list[int]:
+    """Joints from under the root down to `joint`."""
+    found = []
+    while joint > 0:
+        found.append(joint)
+        joint = body.skeleton.parents[joint]
+    return found[::-1]
+
+
 def _reach_by_hinges(
     clip: Clip, rotations: np.ndarray, leg: np.ndarray, shift: np.ndarray, goal: np.ndarray, body: Body
 ) -> np.ndarray:
-    hip, _, ankle = (int(joint) for joint in leg)
-    chain = _chain(body, hip, ankle)
+    ankle = int(leg[2])
+    chain = _chain(body, ankle)
     angles = body.qpos_from_clip(clip)[:, body.model.jnt_qposadr[body.hinge_ids[chain.index]]]
     low, high = np.minimum(chain.low, angles), np.maximum(chain.high, angles)  # a clip that is beyond them stays there
-    root, turned = clip.root_pos + shift, clip.global_rotations[:, ankle]
+    base, turned = clip.positions[:, chain.base] + shift, clip.global_rotations[:, ankle]
     square = DAMPING * np.eye(6)
     for _ in range(ITERATIONS):
-        end, facing, columns = _ends(chain, body, root, clip.rotations[:, 0], angles)
+        end, facing, columns = _ends(chain, body, base, clip.global_rotations[:, chain.base], angles)
         short = quat_to_rotvec(quat_mul(turned, quat_conj(facing)))
         residual = np.concatenate([goal - end, TURN_WEIGHT * short], axis=1)
         if np.abs(residual).max() < REACHED:
@@ -172,10 +179,10 @@ def _reach_by_hinges(
 
 
 def _ends(
-    chain: _Chain, body: Body, root: np.ndarray, facing: np.ndarray, angles: np.ndarray
+    chain: _Chain, body: Body, base: np.ndarray, facing: np.ndarray, angles: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Place (T, 3), turn (T, 4) and Jacobian (T, 6, H) of a chain's end, of the root's places, turns and angles."""
-    place, turn, points, axes = root, facing, [], []
+    """Place (T, 3), turn (T, 4) and Jacobian (T, 6, H) of a chain's end, of its base's place, turn and angles."""
+    place, turn, points, axes = base, facing, [], []
     for joint in chain.joints:
         place = place + quat_rotate(turn, np.broadcast_to(body.skeleton.offsets[joint], place.shape))
         turn = quat_mul(turn, np.broadcast_to(chain.rest[joint], turn.shape))

@@ -54,8 +54,9 @@ class BodyDescription:
     feet: the segments of each foot from the heel on, one or two; legs: hip, knee and ankle of each leg; torso: the
     chest; head; lower: joints of the lower half, the root among them; preview: joints whose later positions a policy
     sees; dofs: by servo, `Dof()` for one that is not in it; balance: None for a body that has no such law.
-    standing_height: height of the root over the ankles from which the body stands, metres; force_unit: newtons of load
-    on a foot that count as one in an observation, the body's weight if None.
+    standing_height: height of the root over the ankles from which the body stands, metres; stand: angles of the hinges
+    in which it stands by itself, radians, zero for one that is not in it; force_unit: newtons of load on a foot that
+    count as one in an observation, the body's weight if None.
     """
 
     feet: Pair
@@ -67,4 +68,5 @@ class BodyDescription:
     dofs: Mapping[str, Dof] = field(default_factory=dict)
     balance: BalanceServos | None = None
     standing_height: float = 0.5
+    stand: Mapping[str, float] = field(default_factory=dict)
     force_unit: float | None = None

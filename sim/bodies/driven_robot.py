@@ -100,7 +100,7 @@ def _put_servos(spec: mujoco.MjSpec, model: mujoco.MjModel, description: BodyDes
     for actuator in list(spec.actuators):
         spec.delete(actuator)
     for joint in hinges:
-        own, dof = _of_file(model, model.joint(joint.name).id), description.dofs.get(joint.name, Dof())
+        own, dof = of_file(model, model.joint(joint.name).id), description.dofs.get(joint.name, Dof())
         stiffness, damping, torque = (
             mine if mine is not None else theirs
             for mine, theirs in zip((dof.stiffness, dof.damping, dof.torque), own, strict=True)
@@ -119,7 +119,7 @@ def _put_servos(spec: mujoco.MjSpec, model: mujoco.MjModel, description: BodyDes
         servo.ctrllimited = False
 
 
-def _of_file(model: mujoco.MjModel, joint: int) -> tuple[float | None, float | None, float | None]:
+def of_file(model: mujoco.MjModel, joint: int) -> tuple[float | None, float | None, float | None]:
     """Stiffness, damping and largest torque that a file gives a hinge, None where it does not say."""
     stiffness = damping = torque = None
     if model.jnt_actfrclimited[joint]:

@@ -46,7 +46,17 @@ class RobotBody(Body):
     def __init__(self, path: Path | str):
         """Raises MotionError for a file that does not compile, slides, has no surface or does not stand on two feet."""
         path = Path(path)
-        self._take(compile_robot(path), path.stem, path)
+        self._measure(compile_robot(path), path.stem, path)
+
+    @classmethod
+    def of_model(cls, model: mujoco.MjModel, name: str, where: Path | str) -> RobotBody:
+        """The same of a model that is compiled already."""
+        robot = cls.__new__(cls)
+        robot._measure(model, name, where)
+        return robot
+
+    def _measure(self, model: mujoco.MjModel, name: str, path: Path | str) -> None:
+        self._take(model, name, path)
         if not {0, 1} <= set(self.surface.foot.tolist()):
             raise MotionError(
                 f"{path}: no two feet, expected bodies on both sides (y > 0 and y < 0) within {1e3 * FOOT_BAND:g} mm "
