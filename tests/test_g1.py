@@ -13,7 +13,8 @@ from morphloop.envs import prepare
 from morphloop.envs.leg_reach import leg_lengths, reach
 from morphloop.motion import Clip
 from morphloop.sim import DrivenRobot, default_body
-from morphloop.sim.bodies.g1 import FAST, SMALL, STRONG, TINY, unitree_g1
+from morphloop.sim.bodies.built_in import built_in
+from morphloop.sim.bodies.g1 import FAST, SMALL, STRONG, TINY
 
 STAND = {"hip_pitch": -0.31, "knee": 0.67, "ankle_pitch": -0.36, "shoulder_pitch": 0.2, "elbow": 0.6}
 """Radians; knees bent, feet flat."""
@@ -21,7 +22,9 @@ STAND = {"hip_pitch": -0.31, "knee": 0.67, "ankle_pitch": -0.36, "shoulder_pitch
 
 @pytest.fixture(scope="module")
 def g1() -> DrivenRobot:
-    return unitree_g1()
+    body = built_in("g1")
+    assert isinstance(body, DrivenRobot)
+    return body
 
 
 def posed(body: DrivenRobot, frames: int = 61, fps: float = 30.0, **moves: np.ndarray) -> Clip:
@@ -36,7 +39,8 @@ def posed(body: DrivenRobot, frames: int = 61, fps: float = 30.0, **moves: np.nd
 
 @pytest.mark.parametrize("dofs", [29, 23])
 def test_it_has_the_published_masses_and_hinges(dofs: int) -> None:
-    body = unitree_g1(dofs)
+    body = built_in("g1" if dofs == 29 else "g1_23dof")
+    assert isinstance(body, DrivenRobot)
     assert body.mass == pytest.approx(33.34, abs=0.01)
     assert body.model.nu == dofs == len(body.robot.hinges)
     knee = body.model.actuator("left_knee_joint")

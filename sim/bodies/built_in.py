@@ -14,7 +14,20 @@ from .body import Body
 from .build import JointModel
 
 DEFAULT_SPEC = "smpl"
-BUILT_IN: dict[str, Callable[[], Body]] = {DEFAULT_SPEC: Body, "smpl_hinge": partial(Body, joints="hinge")}
+
+
+def _unitree_g1(dofs: int) -> Body:
+    from .g1 import unitree_g1
+
+    return unitree_g1(dofs)
+
+
+BUILT_IN: dict[str, Callable[[], Body]] = {
+    DEFAULT_SPEC: Body,
+    "smpl_hinge": partial(Body, joints="hinge"),
+    "g1": partial(_unitree_g1, 29),
+    "g1_23dof": partial(_unitree_g1, 23),
+}
 """What makes each. A maker whose body needs more modules imports them when it is called."""
 
 

@@ -11,8 +11,8 @@ from morphloop.motion.robot import Robot
 
 from .body import Body
 from .built_in import BUILT_IN, DEFAULT_SPEC, built_in
-from .driven_robot import DrivenRobot
 from .mjcf_body import RobotBody
+from .robot_file import open_robot
 from .shaped_body import ShapedBody
 from .smpl_body import SmplBody
 from .smpl_model import load_smpl_model
@@ -40,20 +40,15 @@ def load_body(spec: str | Path | None = None) -> Body:
 
 
 def driven_body(spec: str | Path | None = None) -> Body:
-    """The body that `--body` names, for physics to drive: a built-in one, or a SMPL model file's mean shape.
+    """The body that `--body` names, for physics to drive: a built-in one, a robot's MJCF with its description beside it
+    or found by rules (`open_robot`), or a SMPL model file's mean shape.
 
-    Raises MotionError, one line, as `load_body` does and for a robot's MJCF.
+    Raises MotionError, one line, as `load_body` and `open_robot` do.
     """
+    if spec is not None and str(spec) not in BUILT_IN and Path(spec).suffix.lower() == ".xml" and Path(spec).is_file():
+        return open_robot(Path(spec)).drive()
     body = load_body(spec)
-    if isinstance(body, SmplBody):
-        return ShapedBody(body.skeleton, body.mesh, body.name)
-    if isinstance(body, RobotBody) and not isinstance(body, DrivenRobot):
-        servos = f"{body.model.nu} actuators" if body.model.nu else "no servos"
-        raise MotionError(
-            f"{spec}: robot '{body.name}' has hinges and {servos}, which are measured and not driven; expected "
-            f"{_names()} or a SMPL model file (.npz, .pkl)"
-        )
-    return body
+    return ShapedBody(body.skeleton, body.mesh, body.name) if isinstance(body, SmplBody) else body
 
 
 def carry(clip: Clip, body: Body) -> Clip:

@@ -13,7 +13,6 @@ PD target by a quarter of what the torque limit over the stiffness allows, as th
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from importlib.resources import files
 
 import mujoco
@@ -129,9 +128,8 @@ def describe(dofs: int) -> BodyDescription:
     )
 
 
-@lru_cache(maxsize=2)
 def unitree_g1(dofs: int = 29) -> DrivenRobot:
-    """The G1, compiled once a process: 29 degrees of freedom, or 23 with all wrists fixed, as ASAP and GMT drive it."""
+    """The G1 with 29 degrees of freedom, or 23 with all wrists fixed, as ASAP and GMT drive it."""
     text = (files("morphloop.assets") / "bodies" / "g1.xml").read_text(encoding="utf-8")
     spec = mujoco.MjSpec.from_string(text)
     if dofs == 23:

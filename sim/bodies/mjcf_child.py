@@ -21,16 +21,29 @@ REFUSED = 3
 
 
 def compiled(path: str) -> mujoco.MjModel:
-    """The model, its largest tree with a free root. ValueError, MuJoCo's words, for what does not compile."""
+    """The model, its largest tree as `stand_alone` makes it. ValueError, MuJoCo's words, for what does not compile."""
     spec = mujoco.MjSpec.from_file(path)
+    stand_alone(spec)
+    return spec.compile()
+
+
+def stand_alone(spec: mujoco.MjSpec) -> None:
+    """Give the largest tree a free root, and make bodies that cannot move against their parents part of them.
+
+    Sensors go, for a body that one names stays by itself; so do keyframes where a free root makes them too short.
+    ValueError for what does not compile.
+    """
+    for sensor in list(spec.sensors):
+        spec.delete(sensor)
     model = spec.compile()
     root = largest_tree(model)[0]
     first = model.body_jntadr[root]
     joints = range(first, first + model.body_jntnum[root])
     if not any(model.jnt_type[j] == mujoco.mjtJoint.mjJNT_FREE for j in joints):
+        for key in list(spec.keys):
+            spec.delete(key)
         spec.body(model.body(root).name).add_freejoint()
-        model = spec.compile()
-    return model
+    spec.compiler.fusestatic = True
 
 
 def largest_tree(model: mujoco.MjModel) -> np.ndarray:

@@ -25,7 +25,7 @@ from .describe import Found, describe, plain
 from .description import BodyDescription
 from .driven_robot import DrivenRobot
 from .mjcf_body import RobotBody
-from .mjcf_child import largest_tree
+from .mjcf_child import largest_tree, stand_alone
 from .mjcf_compile import compile_robot
 
 log = logging.getLogger("morphloop.sim")
@@ -64,7 +64,10 @@ def open_robot(path: Path) -> RobotFile:
     """Read a robot's MJCF and its description. MotionError, one line, for what does not compile, is no robot on two
     legs, or a YAML that is wrong or names what is not there."""
     spec, left_out = _spec(path)
-    _fuse(spec, path)
+    try:
+        stand_alone(spec)
+    except ValueError as error:
+        raise MotionError(f"{path}: MuJoCo does not compile it ({in_one_line(error, 200)})") from None
     model = _compiled(spec, path)
     if len(largest_tree(model)) != model.nbody - 1:
         count = model.nbody - 1 - len(largest_tree(model))
@@ -169,14 +172,3 @@ def _go_without_meshes(spec: mujoco.MjSpec) -> None:
             spec.delete(geom)
     for mesh in list(spec.meshes):
         spec.delete(mesh)
-
-
-def _fuse(spec: mujoco.MjSpec, path: Path) -> None:
-    """Make bodies without joints part of their parents; a root without one is given a free joint."""
-    model = _compiled(spec, path)
-    root = spec.body(model.body(largest_tree(model)[0]).name)
-    if model.body_jntnum[largest_tree(model)[0]] == 0:
-        root.add_freejoint(name="root")
-    for sensor in list(spec.sensors):
-        spec.delete(sensor)
-    spec.compiler.fusestatic = True
