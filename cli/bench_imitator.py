@@ -122,6 +122,7 @@ class BenchImitator:
         """The corpus, or the clips that were given. MotionError if none of them can be read."""
         from morphloop.base import MotionError
         from morphloop.imitator.bench.sets import corpus_set, given_set
+        from morphloop.sim import default_body
 
         from .project import read_all, report_failures
 
@@ -129,7 +130,7 @@ class BenchImitator:
             return corpus_set(seconds, self.limit, self.seed, lambda done, total: watch("read", done, total))
         failed: list[dict[str, str]] = []
         files = list(files_below(self.clips, failed))
-        clips, _, unreadable = read_all(files, self.fps, lambda done: watch("read", done, len(files)))
+        clips, _, unreadable = read_all(files, self.fps, default_body(), lambda done: watch("read", done, len(files)))
         failed += unreadable
         report_failures(unreadable)
         if not clips:

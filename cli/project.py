@@ -34,6 +34,7 @@ from .console import (
 
 if TYPE_CHECKING:
     from morphloop.motion import Clip, JointTrack
+    from morphloop.sim import Body
 
 REPORTED = (
     "slide_loaded_mm_s",
@@ -65,10 +66,10 @@ class Project:
     fps: float | None = None
     """Frame rate of files that cannot tell theirs."""
     body: str | None = None
-    """Built-in body to project on, or SMPL or SMPL-X model file, in its mean shape; `smpl` if left out. The shipped
-    policy drives `smpl` alone: give one that was trained on this body, or none."""
+    """Body to project on: a built-in one (`smpl`, `g1`, `g1_23dof`), a robot's MJCF (.xml, see `morphloop body check`),
+    or a SMPL or SMPL-X model file, in its mean shape; `smpl` if left out."""
     policy: str = "shipped"
-    """File of the imitator, `shipped`, or `none`."""
+    """File of the imitator, `shipped`, or `none`. None ships for a robot: there `shipped` means none, and says so."""
     workers: int | None = None
     """Processes that iLQR works in, a clip each; one a core if left out, 0 for this process alone."""
     json: Path | None = None
@@ -93,10 +94,15 @@ class Project:
         from morphloop.imitator import load_policy
         from morphloop.motion import write_manifest
         from morphloop.refinement_loop import ProjectFolder, hash_rows, summaries
-        from morphloop.sim import carry, driven_body
+        from morphloop.sim import RobotBody, driven_body
 
         body = driven_body(self.body)
         policy_path = None if self.projection.projector == "optimiser" else policy_file(self.policy)
+        if policy_path is not None and self.policy == "shipped" and isinstance(body, RobotBody):
+            if self.projection.projector == "policy":
+                raise MotionError(f"no policy ships for body '{body.name}', expected --policy FILE")
+            complain(f"no policy ships for body '{body.name}': the trajectory optimiser tracks every clip")
+            policy_path = None
         missing: list[dict[str, str]] = []
         files, own = pass_over_own(files_below(self.paths, missing), self.paths, self.out)
         for place in own:
@@ -111,12 +117,12 @@ class Project:
         folder = ProjectFolder(out, body, policy, self.projection, self.selection, self.rescue)
         folder.sweep()
         with progress_bars() as watch:
-            clips, joints, failed = read_all(files, self.fps, lambda done: watch("read", done, len(files)))
+            clips, joints, failed = read_all(files, self.fps, body, lambda done: watch("read", done, len(files)))
             if not clips:
                 return report_failures(failed)
             write_json(out / CONFIG, folder.settings() | self._asked())
             rows, faults = folder.project(
-                [carry(clip, body) for clip in sorted(clips, key=lambda clip: clip.name)],
+                sorted(clips, key=lambda clip: clip.name),
                 lambda done, total: watch("project", done, total),
                 joints,
                 self.workers,
@@ -161,25 +167,26 @@ def project_place(out: Path) -> Path:
 
 
 def read_all(
-    files: Sequence[Path], fps: float | None, tick: Callable[[int], None]
+    files: Sequence[Path], fps: float | None, body: Body, tick: Callable[[int], None]
 ) -> tuple[list[Clip], dict[str, JointTrack], list[dict[str, str]]]:
-    """Clips on the default skeleton over the ground of their files, each with a name of its own; by name what was read
+    """Clips for a body to track, over the ground of their files, each with a name of its own; by name what was read
     as joint positions; and what could not be read with reasons."""
     from morphloop.base.names import file_name, free_name
     from morphloop.base.opening import naming, reading
     from morphloop.imitator.projection.rescue import SUFFIX
-    from morphloop.motion import JointTrack, read_motions, to_default
+    from morphloop.motion import JointTrack, read_motions
+    from morphloop.sim import for_tracking, robot_of
 
     clips: list[Clip] = []
     joints: dict[str, JointTrack] = {}
     failed: list[dict[str, str]] = []
     taken: set[str] = set()
     for done, path in enumerate(files, 1):
-        for key, read in read_motions(path, fps):
+        for key, read in read_motions(path, fps, robot_of(body)):
             try:
                 with reading(path):
                     motion = read()
-                    clip = to_default(motion, keep_floor=True)
+                    clip = for_tracking(motion, body, path)
             except MotionError as error:
                 failed.append({"path": str(path), "reason": naming(path, error)})
                 continue

@@ -8,7 +8,17 @@ if TYPE_CHECKING:
     from .bodies.body import CONTROL_HZ, FEET, SUBSTEPS, Body
     from .bodies.build import PHYSICS_HZ
     from .bodies.built_in import BUILT_IN, default_body
-    from .bodies.choose import carry, driven_body, load_body, motions_on_body, on_body, read_on_body, worn
+    from .bodies.choose import (
+        carry,
+        driven_body,
+        for_tracking,
+        load_body,
+        motions_on_body,
+        on_body,
+        read_on_body,
+        robot_of,
+        worn,
+    )
     from .bodies.description import BodyDescription
     from .bodies.driven_robot import DrivenRobot
     from .bodies.mjcf_body import RobotBody
@@ -44,10 +54,12 @@ else:
             "bodies.choose": (
                 "carry",
                 "driven_body",
+                "for_tracking",
                 "load_body",
                 "motions_on_body",
                 "on_body",
                 "read_on_body",
+                "robot_of",
                 "worn",
             ),
             "bodies.description": ("BodyDescription",),
@@ -136,6 +148,7 @@ __all__ = [
     "default_body",
     "driven_body",
     "ffmpeg_available",
+    "for_tracking",
     "gl_available",
     "load_body",
     "make_physics",
@@ -147,6 +160,7 @@ __all__ = [
     "render_strip",
     "render_video",
     "replay",
+    "robot_of",
     "servo_slopes",
     "simulator_name",
     "strip_bytes",

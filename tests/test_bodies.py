@@ -249,7 +249,7 @@ def test_robot_that_cannot_be_measured_on_is_refused_in_one_line(tmp_path: Path,
 def test_unknown_bodies_are_refused(tmp_path: Path, name: str) -> None:
     if name.endswith("urdf"):
         (tmp_path / name).write_text("<robot/>")
-    with pytest.raises(MotionError, match="expected 'smpl', .*'g1', .* a robot's MJCF"):
+    with pytest.raises(MotionError, match=r"expected 'smpl', .*'g1', .* a robot's MJCF"):
         load_body(tmp_path / name)
 
 

@@ -51,6 +51,19 @@ def driven_body(spec: str | Path | None = None) -> Body:
     return ShapedBody(body.skeleton, body.mesh, body.name) if isinstance(body, SmplBody) else body
 
 
+def for_tracking(motion: Clip | JointTrack, body: Body, where: Path | str) -> Clip:
+    """A motion as a clip that a driven body can track, over the ground of its file.
+
+    A person's is moved to the body's skeleton. Raises MotionError as `to_default` does, and for a person's motion on a
+    robot or another robot's, naming `where`.
+    """
+    if isinstance(motion, Clip) and motion.skeleton == body.skeleton:
+        return motion
+    if isinstance(body, RobotBody):
+        raise MotionError(f"{where}: not a motion of robot '{body.name}'")
+    return carry(to_default(motion, keep_floor=True), body)
+
+
 def carry(clip: Clip, body: Body) -> Clip:
     """A clip on the default skeleton moved to a body that is driven; MotionError for a clip on another skeleton."""
     if isinstance(body, ShapedBody):
@@ -61,14 +74,14 @@ def carry(clip: Clip, body: Body) -> Clip:
 
 def read_on_body(path: Path | str, body: Body, fps: float | None = None) -> Clip | JointTrack:
     """A motion file as this body measures it: `read_motion`, then `on_body`; errors as both of them have."""
-    return on_body(read_motion(path, fps, _robot(body)), body, path)
+    return on_body(read_motion(path, fps, robot_of(body)), body, path)
 
 
 def motions_on_body(
     path: Path | str, body: Body, fps: float | None = None
 ) -> Iterator[tuple[str, Callable[[], Clip | JointTrack]]]:
     """Every motion of a file as this body measures it: (name, read) as `read_motions` gives them."""
-    for name, read in read_motions(path, fps, _robot(body)):
+    for name, read in read_motions(path, fps, robot_of(body)):
         yield name, lambda read=read: on_body(read(), body, path)
 
 
@@ -104,5 +117,6 @@ def _known() -> str:
     return f"{_names()}, a robot's MJCF (.xml) or a SMPL model file (.npz, .pkl)"
 
 
-def _robot(body: Body) -> Robot | None:
+def robot_of(body: Body) -> Robot | None:
+    """Whose motions a body reads from files that do not say; None for a person's body."""
     return body.robot if isinstance(body, RobotBody) else None
