@@ -306,7 +306,7 @@ def test_policy_is_updated_kept_and_handed_on(home, monkeypatch):
     monkeypatch.setattr(
         steps,
         "update_policy",
-        lambda policy, clips, seed, how, folder, limit_s: (FakePolicy(policy.hash + "+"), report),
+        lambda policy, clips, seed, how, folder, limit_s, conditioning: (FakePolicy(policy.hash + "+"), report),
     )
     projector = Projector()
     monkeypatch.setattr(

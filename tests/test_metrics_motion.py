@@ -235,7 +235,7 @@ def test_gmd_by_hand() -> None:
     toes = np.zeros((21, 2, 3))
     toes[:, 0, 0], toes[:, 1, 2] = x, 1.0
     values = measure(JointTrack(20.0, ("left_foot", "right_foot"), toes)).values
-    # Within the fast stretch the mean over 5 steps is 3/5 at its first and last step, more inside: all 10 skate.
+    # Within the fast segment the mean over 5 steps is 3/5 at its first and last step, more inside: all 10 skate.
     assert values["gmd_skating_ratio"] == pytest.approx(10 / 20)
     toes[:, 0, 2] = 0.06
     assert measure(JointTrack(20.0, ("left_foot", "right_foot"), toes)).values["gmd_skating_ratio"] == 0.0
