@@ -12,7 +12,7 @@ from morphloop.metrics import METRICS, contact_frames, measure
 from morphloop.metrics.loaded import NO_LOADS
 from morphloop.motion import DEFAULT_SKELETON, HUMANML3D_JOINTS, Clip, JointTrack, Skeleton
 from morphloop.motion.rotations import quat_from_heading, quat_from_rotvec
-from morphloop.sim.bodies.body import default_body
+from morphloop.sim import default_body
 from morphloop.sim.bodies.smpl_table import SOLE_HEIGHT, TOE_RADIUS, TOE_REACH
 
 RATES = (20.0, 30.0, 60.0, 120.0)
