@@ -34,6 +34,7 @@ from .demo import Demo
 from .doctor import Doctor
 from .lineage import Lineage
 from .loop import LoopReport, LoopResume, LoopStatus
+from .retarget import Retarget
 from .validate import Validate
 from .verify import Verify
 
@@ -75,6 +76,7 @@ COMMANDS: Tree = {
     "doctor": Doctor,
     "convert": Convert,
     "validate": Validate,
+    "retarget": Retarget,
     "evaluate": OnDemand("evaluate", "Evaluate"),
     "project": OnDemand("project", "Project"),
     "generate": OnDemand("generate", "Generate"),
@@ -84,7 +86,6 @@ COMMANDS: Tree = {
         "imitator": OnDemand("train_imitator", "TrainImitator"),
     },
     "loop": {"run": OnDemand("loop_run", "LoopRun"), "resume": LoopResume, "status": LoopStatus, "report": LoopReport},
-    "body": {"check": OnDemand("body", "BodyCheck")},
     "lineage": Lineage,
     "verify": Verify,
     "bench": {"metrics": BenchMetrics, "imitator": OnDemand("bench_imitator", "BenchImitator")},

@@ -22,10 +22,8 @@ if TYPE_CHECKING:
     from .bodies.description import BodyDescription
     from .bodies.driven_robot import DrivenRobot
     from .bodies.mjcf_body import RobotBody
-    from .bodies.robot_file import description_path, open_robot
     from .bodies.shaped_body import ShapedBody
     from .bodies.smpl_body import SmplBody
-    from .bodies.stand import standing
     from .bodies.support import SurfacePoints
     from .drawing.gl import gl_available
     from .drawing.render import Video, ffmpeg_available, render_strip, render_video, strip_bytes, video_bytes
@@ -36,6 +34,7 @@ if TYPE_CHECKING:
     from .physics.protocol import DIVERGED, DivergedState, Physics, model_values
     from .physics.servos import Servos, servo_slopes
     from .physics.variation import ModelFields, many_bodies
+    from .retargeting.retarget import RetargetFigures, retarget, retarget_figures
     from .rollouts.certificate import Certificate, certify
     from .rollouts.replay import CONTACT_FORCE, Recorder, Substep, replay, simulator_name
 else:
@@ -67,10 +66,8 @@ else:
             "bodies.description": ("BodyDescription",),
             "bodies.driven_robot": ("DrivenRobot",),
             "bodies.mjcf_body": ("RobotBody",),
-            "bodies.robot_file": ("description_path", "open_robot"),
             "bodies.shaped_body": ("ShapedBody",),
             "bodies.smpl_body": ("SmplBody",),
-            "bodies.stand": ("standing",),
             "bodies.support": ("SurfacePoints",),
             "drawing.gl": ("gl_available",),
             "drawing.render": (
@@ -105,6 +102,11 @@ else:
                 "ModelFields",
                 "many_bodies",
             ),
+            "retargeting.retarget": (
+                "RetargetFigures",
+                "retarget",
+                "retarget_figures",
+            ),
             "rollouts.certificate": (
                 "Certificate",
                 "certify",
@@ -112,6 +114,7 @@ else:
             "rollouts.replay": (
                 "CONTACT_FORCE",
                 "Recorder",
+                "RetargetFigures",
                 "Substep",
                 "replay",
                 "simulator_name",
@@ -139,6 +142,7 @@ __all__ = [
     "ModelFields",
     "Physics",
     "Recorder",
+    "RetargetFigures",
     "RobotBody",
     "Servos",
     "ShapedBody",
@@ -150,7 +154,6 @@ __all__ = [
     "carry",
     "certify",
     "default_body",
-    "description_path",
     "driven_body",
     "ffmpeg_available",
     "for_tracking",
@@ -161,15 +164,15 @@ __all__ = [
     "model_values",
     "motions_on_body",
     "on_body",
-    "open_robot",
     "read_on_body",
     "render_strip",
     "render_video",
     "replay",
+    "retarget",
+    "retarget_figures",
     "robot_of",
     "servo_slopes",
     "simulator_name",
-    "standing",
     "strip_bytes",
     "video_bytes",
     "worn",

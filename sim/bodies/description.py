@@ -20,7 +20,8 @@ class Dof:
 
     action_scale: radians of offset on its PD target that an action of one asks for; shake: its share of the noise that
     demonstrations are recorded under. Of a body from MJCF also stiffness (N m/rad), damping (N m s/rad), torque (most,
-    N m) and armature (kg m2) where the file is not to decide.
+    N m) and armature (kg m2) where the file is not to decide. speed: most that its motor turns it, rad/s, None where
+    nobody says.
     """
 
     action_scale: float = 0.1
@@ -29,6 +30,7 @@ class Dof:
     damping: float | None = None
     torque: float | None = None
     armature: float | None = None
+    speed: float | None = None
 
 
 @dataclass(frozen=True)
