@@ -5,7 +5,7 @@ means over clips of success, success_strict, skill, E_mpjpe over all clips and o
 figures before (the untouched input, ground as it is) and after, and wall and processor seconds for a second of motion,
 of one clip after another or of all clips together (`--together`, the throughput). The frozen pose's score stands beside
 them as a control. `--seconds` takes so many seconds of every clip from `--start` on; before figures are of the same
-stretch. `--fixed` takes the ten clips on which the optimiser's mechanisms were chosen.
+segment. `--fixed` takes the ten clips on which the optimiser's mechanisms were chosen.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=None)
     parser.add_argument("--only", default="", help="comma-separated parts of file names; all files if empty")
     parser.add_argument("--together", action="store_true", help="all clips of a set in one batch")
-    parser.add_argument("--ease", nargs="*", default=None, choices=["smooth", "hold_feet", "balance"])
+    parser.add_argument("--preprocessing", nargs="*", default=None, choices=["smooth", "hold_feet", "balance"])
     parser.add_argument("--json", type=Path, default=None)
     return parser.parse_args()
 
@@ -132,9 +132,9 @@ def main() -> None:
     args = arguments()
     torch.set_num_threads(1)
     body, config = default_body(), ProjectionConfig()
-    if args.ease is not None:
-        ease = {name: name in args.ease for name in ("smooth", "hold_feet", "balance")}
-        config = replace(config, conditioning=ConditioningConfig(**ease))
+    if args.preprocessing is not None:
+        steps = {name: name in args.preprocessing for name in ("smooth", "hold_feet", "balance")}
+        config = replace(config, conditioning=ConditioningConfig(**steps))
     result: dict[str, Any] = {}
     for name, clips in sets(args).items():
         references = [prepare(clip, body) for clip in clips]

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import torch
 
 from morphloop.motion.rotations import quat_conj, quat_mul, quat_to_rotvec
-from morphloop.sim import CONTACT_FORCE, JointState
+from morphloop.sim import CONTACT_FORCE, Body, JointState
 
 from .config import RewardConfig
+from .reference import MotionLibrary
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,9 @@ class Seen:
     """What a reward term sees of one control step of N environments.
 
     state, reference: joint states after it; foot_force: (N, 2) newtons; feet: (2, K) joints of the left and right foot;
-    speed, torque: (N, nu) of the servos; steps: (N,) since the start
+    speed, torque: (N, nu) of the servos; steps: (N,) since the start; body: whose geometry, masses and description
+    stand there (what a term makes of them once it keeps by the body); library: all of the clips, of which each
+    environment is at frame (N,), not whole where clips are played otherwise, of clip (N,)
     """
 
     state: JointState
@@ -31,6 +34,10 @@ class Seen:
     speed: torch.Tensor
     torque: torch.Tensor
     steps: torch.Tensor
+    body: Body
+    library: MotionLibrary
+    clip: torch.Tensor
+    frame: torch.Tensor
 
 
 def imitation(seen: Seen, config: RewardConfig) -> torch.Tensor:

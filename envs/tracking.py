@@ -201,6 +201,10 @@ class TrackingEnv(Simulation):
             speed=speed,
             torque=self._torque(speed),
             steps=self.steps,
+            body=self.body,
+            library=self.library,
+            clip=self.clip,
+            frame=self.frame,
         )
         terms = rewards.terms(seen, config)
         total = sum(terms.values(), torch.zeros_like(terms["slide"]))

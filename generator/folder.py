@@ -13,9 +13,8 @@ from morphloop.base import MotionError, write_json
 from morphloop.base.names import file_name, free_name
 from morphloop.base.opening import naming, open_regular, reading
 from morphloop.motion import Clip, find_motions, read_motions, to_default
-from morphloop.motion.clip import MAX_TEXT
-from morphloop.motion.files import MAX_BYTES, READ_BYTES
 from morphloop.motion.own_outputs import pass_over_own
+from morphloop.motion.reading_limits import MAX_ARRAY_BYTES, MAX_TEXT, READ_BYTES
 
 from .config import FinetuneConfig, Seconds
 from .motion_llm import KIND, MotionLLM
@@ -99,7 +98,7 @@ class FolderGenerator:
         for path in self._used:  # one that could not be read may be of any size, or gone by now
             digest.update(os.fsencode(path.name))
             own = hashlib.sha256()
-            with open_regular(path, MAX_BYTES) as stream, reading(path):
+            with open_regular(path, MAX_ARRAY_BYTES) as stream, reading(path):
                 while piece := stream.read(READ_BYTES):
                     own.update(piece)
             digest.update(own.digest())

@@ -17,20 +17,10 @@ import numpy as np
 from morphloop.base.errors import MotionError
 from morphloop.base.names import kept
 
+from .reading_limits import MAX_FPS, MAX_FRAMES, MAX_JOINT_FRAMES, MAX_TEXT, MAX_TEXTS, MIN_FPS
 from .rotations import quat_normalize, quat_slerp
 from .skeleton import Skeleton, check_joints, forward_kinematics
 
-MAX_FRAMES = 1_000_000
-"""About nine hours at 30 fps; a longer clip is taken for a corrupt header."""
-MIN_FPS, MAX_FPS = 1.0, 1_000.0
-"""A slower rate is a damaged one: a second of motion would be made of what lies between two frames."""
-MAX_JOINT_FRAMES = 5_000_000
-"""Joints times frames of one motion: 115 minutes of 24 joints at 30 fps, 29 at 120. Reading takes about 300 bytes for
-each, so the largest takes 1.5 GiB."""
-MAX_NUMBERS = 40_000_000
-"""Numbers of one array in a file, which become 8 bytes each whatever they are there: 320 MB."""
-MAX_TEXTS, MAX_TEXT = 1_000, 10_000
-"""Captions of a motion, and characters of one."""
 UNIT_TOLERANCE = 1e-6
 """Quaternions nearer to length one stay as they are, so that a clip read back from single precision keeps its id."""
 

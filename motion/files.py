@@ -22,24 +22,21 @@ from morphloop.base.errors import MotionError
 from morphloop.base.opening import check_characters, in_one_line, open_regular, parse_json, read_utf8, reading
 from morphloop.base.writing import write_atomic
 
-from .clip import MAX_NUMBERS, Clip, JointTrack, Provenance, Rollout
+from .clip import Clip, JointTrack, Provenance, Rollout
+from .reading_limits import (
+    LARGEST,
+    MAX_ARRAY_BYTES,
+    MAX_MANIFEST,
+    MAX_MEMBERS,
+    MAX_META,
+    MAX_NUMBERS,
+    MAX_RATIO,
+    MAX_UNPACKED,
+    READ_BYTES,
+)
 from .skeleton import DEFAULT_SKELETON, Skeleton
 
 SCHEMA = 1
-MAX_BYTES = 1 << 31
-"""Largest array that a file may announce: 2 GiB."""
-READ_BYTES = 1 << 22
-MAX_MEMBERS = 1_000
-"""Arrays of one npz; published ones have up to 20."""
-MAX_META = 1 << 22
-"""Characters of the JSON text in a clip file."""
-MAX_MANIFEST = 1 << 28
-"""Bytes of a manifest; a row has some thousand."""
-MAX_UNPACKED, MAX_RATIO = 1 << 28, 50
-"""A compressed file that unpacks to more than 256 MiB (four hours of SMPL-H at 30 fps in double precision) may not be
-smaller than a fiftieth of that: motion packs to a half or a tenth, only zeros pack to a thousandth."""
-LARGEST = 1e6
-"""Metres or radians; larger numbers are those of a damaged file and would overflow in products."""
 
 
 def read_npz(path: Path | str, keys: Collection[str] | None = None) -> dict[str, np.ndarray]:
@@ -53,8 +50,8 @@ def read_npz(path: Path | str, keys: Collection[str] | None = None) -> dict[str,
     with npz_members(path) as (archive, members):
         infos = {name: info for name, info in members.items() if keys is None or name in keys}
         unpacked, packed = sum(info.file_size for info in infos.values()), path.stat().st_size
-        if unpacked > MAX_BYTES:
-            raise MotionError(f"{path}: announces more than {MAX_BYTES >> 30} GiB of arrays")
+        if unpacked > MAX_ARRAY_BYTES:
+            raise MotionError(f"{path}: announces more than {MAX_ARRAY_BYTES >> 30} GiB of arrays")
         if unpacked > MAX_UNPACKED and unpacked > MAX_RATIO * packed:
             raise MotionError(
                 f"{path}: unpacks to {unpacked >> 20} MiB, {unpacked // packed} times its size, "
@@ -71,7 +68,7 @@ def npz_members(path: Path) -> Iterator[tuple[zipfile.ZipFile, dict[str, zipfile
     """An npz, open, and its arrays by name. MotionError for what is none, for more than `MAX_MEMBERS`, and for a way of
     packing that NumPy does not use and whose unpacking zipfile does not bound."""
     try:
-        with open_regular(path, MAX_BYTES) as raw, zipfile.ZipFile(_Sips(raw, path)) as archive:
+        with open_regular(path, MAX_ARRAY_BYTES) as raw, zipfile.ZipFile(_Sips(raw, path)) as archive:
             infos = archive.infolist()
             if len(infos) > MAX_MEMBERS:
                 raise MotionError(f"{path}: {len(infos)} members, expected at most {MAX_MEMBERS} arrays")
@@ -117,7 +114,7 @@ def read_npy(path: Path | str) -> np.ndarray:
     """One array of an npy file under the same checks as `read_npz`."""
     path = Path(path)
     try:
-        with open_regular(path, MAX_BYTES) as stream:
+        with open_regular(path, MAX_ARRAY_BYTES) as stream:
             return _read_npy(stream, path.stat().st_size, path)
     except MotionError:
         raise
@@ -135,7 +132,7 @@ def _read_npy(stream: IO[bytes], size: int, path: Path) -> np.ndarray:
         raise MotionError(f"{path}: array {shape}, expected sizes of 0 or more")
     count = int(np.prod(shape, dtype=object))
     # an element of no bytes counts as one: a million texts of no letters are a million objects once they are used
-    if count * max(dtype.itemsize, 1) > min(size, MAX_BYTES) or max(shape, default=0) > MAX_BYTES:
+    if count * max(dtype.itemsize, 1) > min(size, MAX_ARRAY_BYTES) or max(shape, default=0) > MAX_ARRAY_BYTES:
         raise MotionError(f"{path}: array {shape} announces more bytes than the file holds")
     # into one buffer: what a zip member returns from `read` is joined from pieces and takes twice the memory
     data = bytearray(count * dtype.itemsize)

@@ -18,13 +18,13 @@ import numpy as np
 from morphloop.base.errors import MotionError
 from morphloop.base.opening import parse_json, reading
 
-from .clip import MAX_NUMBERS, Clip, JointTrack
+from .clip import Clip, JointTrack
 from .files import read_npy, read_npz
 from .fitting.skeleton_maps import MAPS, PositionMap, find_map
 from .readers import read_motions
-from .readers.acclaim import MAX_LINES
-from .readers.timing import read_text
+from .readers.text import read_text
 from .readers.values import FPS_KEYS
+from .reading_limits import MAX_AMC_LINES, MAX_NUMBERS
 from .robot import Robot
 from .skeleton import DEFAULT_SKELETON, HUMANML3D_JOINTS
 
@@ -271,7 +271,7 @@ def _text_problems(path: Path) -> list[Problem]:
     if path.suffix.lower() not in (".bvh", ".amc"):
         return []
     text = read_text(path)
-    if text.count("\n") > MAX_LINES:
+    if text.count("\n") > MAX_AMC_LINES:
         return []
     lines = text.splitlines()
     if path.suffix.lower() == ".amc":

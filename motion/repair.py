@@ -16,11 +16,11 @@ import numpy as np
 from morphloop.base.errors import MotionError
 from morphloop.base.writing import write_atomic
 
-from .clip import MAX_FPS
 from .files import load_clip, read_npy, read_npz, save_clip
 from .problems import QUATERNIONS, Problem, find_problems, meta_of
-from .readers.timing import read_text
+from .readers.text import read_text
 from .readers.values import FPS_KEYS
+from .reading_limits import MAX_FPS
 from .robot import Robot
 from .rotations import quat_continuous
 

@@ -11,10 +11,8 @@ from array_api_compat import array_namespace
 from morphloop.base.errors import MotionError
 from morphloop.base.names import kept
 
+from .reading_limits import MAX_JOINTS
 from .rotations import Array, quat_mul, quat_rotate
-
-MAX_JOINTS = 1_000
-"""More joints than any body has; what is done with a skeleton grows faster than their number."""
 
 
 @dataclass(frozen=True, eq=False)

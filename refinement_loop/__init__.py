@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .selection import REASONS, Evidence, Verdict, judge, tally
     from .stages import STAGES, Finished, run_stage
     from .status import REPORT, RoundResult, finished_rounds, is_begun
-    from .steps import summaries
+    from .steps.select import summaries
     from .verification import Checked, verify
 else:
     __getattr__ = names_of(
@@ -45,7 +45,7 @@ else:
             "selection": ("REASONS", "Evidence", "Verdict", "judge", "tally"),
             "stages": ("STAGES", "Finished", "run_stage"),
             "status": ("REPORT", "RoundResult", "finished_rounds", "is_begun"),
-            "steps": ("summaries",),
+            "steps.select": ("summaries",),
             "verification": ("Checked", "verify"),
         },
     )

@@ -31,7 +31,7 @@ from morphloop.metrics import measure
 from morphloop.motion import Clip, corpus_captions
 
 from .records import finite
-from .stages import CODE, OWN_CODE
+from .stages import OWN_CODE, STAGES
 
 PHYSICS = (
     "physdiff_phys_err_mm",
@@ -81,7 +81,7 @@ class HeldOut:
     def answers(self, generator: Generator, tick: Tick) -> list[Row]:
         """A row a prompt, as `_row` makes it; read if this generator has answered before."""
         asked = {"prompts": self.prompts, "samples": self.samples, "seed": self.seed, "seconds": self.seconds}
-        code, threads = (*CODE["finetune"], *OWN_CODE), {"threads": held_threads()}
+        code, threads = (*STAGES["finetune"].code, *OWN_CODE), {"threads": held_threads()}
         key = result_key(basis(code, {"generator": generator.hash()}, asked | threads))
         path = None if self.folder is None else self.folder / f"{key}.json"
         rows = None if path is None else _kept(path, key)

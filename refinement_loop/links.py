@@ -15,22 +15,13 @@ from morphloop.motion import read_manifest
 
 from .records import Record, broken_links, load_record
 from .selection import Verdict, tally
-from .stages import MANIFEST, STAGES, Finished, changed_outputs
+from .stages import MANIFEST, STAGES, Finished, Stage, changed_outputs
 from .status import RoundResult, round_folder
-
-MADE_FROM = {
-    "imitate": {"clips": "generate"},
-    "project": {"clips": "generate"},
-    "measure": {"projected": "project"},
-    "select": {"measured": "measure"},
-    "finetune": {"selected": "select", "projected": "project"},
-}
-"""The inputs of each stage that are a stage's outputs."""
 
 
 def run_faults(run: Path, rounds: Sequence[RoundResult]) -> list[str]:
     """What in a run is not as its stages left it, or does not fit: a line each, the file first, from the run on."""
-    faults, generator, policy = [], None, None
+    faults, models = [], dict[str, str | None]()
     for result in rounds:
         home = round_folder(run, result.number)
         for name in STAGES:
@@ -39,13 +30,13 @@ def run_faults(run: Path, rounds: Sequence[RoundResult]) -> list[str]:
         for name, done in result.stages.items():
             where = done.folder.relative_to(run)
             faults += [f"{where / path}: changed since the stage was finished" for path in _changed(done)]
-            for given, stage in MADE_FROM.get(name, {}).items():
+            for given, stage in STAGES[name].made_from.items():
                 before = result.stages.get(stage)
                 if before is None or done.manifest["inputs"].get(given) != before.hash:
                     faults.append(f"{where / MANIFEST}: was made from other {given} than {where.parent / stage} holds")
-        faults += _handed_on(run, result, "generate", "generator", generator)
-        faults += _handed_on(run, result, "imitate", "policy", policy)
-        generator, policy = _generator_after(result), _policy_after(result)
+        for what, expected in models.items():
+            faults += _handed_on(run, result, what, expected)
+        models = {stage.gives: _after(result, stage) for stage in STAGES.values() if stage.gives is not None}
         faults += _row_faults(run, result)
     return faults
 
@@ -54,27 +45,23 @@ def _changed(done: Finished) -> list[str]:
     return changed_outputs(done.folder, done.manifest)
 
 
-def _handed_on(run: Path, result: RoundResult, stage: str, what: str, expected: str | None) -> list[str]:
-    """The model that a stage began with is the one that the round before ended with."""
-    done = result.stages.get(stage)
+def _handed_on(run: Path, result: RoundResult, what: str, expected: str | None) -> list[str]:
+    """The model that the first stage to take one began with is the one that the round before ended with."""
+    done = result.stages.get(next(stage.name for stage in STAGES.values() if what in stage.takes))
     if done is None or expected is None or done.manifest["inputs"].get(what) == expected:
         return []
     path = (done.folder / MANIFEST).relative_to(run)
     return [f"{path}: began with {what} {done.manifest['inputs'].get(what)}, the round before ended with {expected}"]
 
 
-def _generator_after(result: RoundResult) -> str | None:
-    """Hash of the generator that a round hands on, None if it is not finished."""
-    begun, ended = result.stages.get("generate"), result.stages.get("finetune")
-    if begun is None or ended is None:
+def _after(result: RoundResult, stage: Stage) -> str | None:
+    """Hash of the model that a stage gives, as a round hands it on; None if the stage is not finished."""
+    done = result.stages.get(stage.name)
+    if done is None or stage.gives is None:
         return None
-    notes: Mapping[str, Any] = ended.manifest["notes"]
-    return notes.get("generator") if notes.get("rolled_back") is False else begun.manifest["inputs"].get("generator")
-
-
-def _policy_after(result: RoundResult) -> str | None:
-    done = result.stages.get("project")
-    return None if done is None else done.manifest["inputs"].get("policy")
+    notes: Mapping[str, Any] = done.manifest["notes"]
+    kept = stage.gives in notes and not notes.get("rolled_back")
+    return notes[stage.gives] if kept else done.manifest["inputs"].get(stage.gives)
 
 
 def _row_faults(run: Path, result: RoundResult) -> list[str]:

@@ -40,7 +40,7 @@ from .records import (
     sealed,
 )
 from .selection import judge
-from .stages import CODE, OWN_CODE
+from .stages import OWN_CODE, STAGES
 from .timing import append_timing
 
 FOLDERS = (SOURCES, REFERENCES, CLIPS, ROLLOUTS, RECORDS)
@@ -116,7 +116,7 @@ class ProjectFolder:
             "body": self.body.hash,
             "threads": held_threads(),
         }
-        return basis((*CODE["project"], *OWN_CODE), inputs, settings)
+        return basis((*STAGES["project"].code, *OWN_CODE), inputs, settings)
 
     def key(self, clip: Clip) -> str:
         """Key of what comes of a clip under these settings."""

@@ -23,7 +23,8 @@ from .guard_chart import progress_chart
 from .links import run_faults
 from .records import CLIPS, SOURCES, Record, is_part, load_motion
 from .status import RoundResult, finished_rounds
-from .steps import FINETUNE_FILE, GUARD_FILE, UPDATE_FILE
+from .steps.finetune import FINETUNE_FILE, GUARD_FILE
+from .steps.imitate import UPDATE_FILE
 from .timing import read_timing
 
 TABLE_METRICS = (

@@ -10,49 +10,40 @@ import fcntl
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 from morphloop.base import MotionError
 from morphloop.base.still_valid import hash_json
 from morphloop.base.threads import fixed_threads
 from morphloop.generator import FolderGenerator, Generator, load_generator
-from morphloop.imitator import Policy
+from morphloop.imitator import load_policy
 
-from . import steps
 from .config import LoopConfig, read_config, write_config
 from .guard_samples import GUARD_FOLDER, HeldOut
 from .ledger import append_event, open_own
-from .stages import Finished, run_stage
+from .round_state import RoundState
+from .stages import STAGES, Stage, run_stage
 from .status import CONFIG, REPORT, RoundResult, round_folder
 
 Watch = Callable[[str, int, int], None]
 """Told of progress: "round 1: project", how many are done, of how many."""
 
 
-@dataclass(frozen=True)
-class _State:
-    """What one round hands to the next; start (the first generator) and held_out (the guard's questions) stay."""
-
-    generator: Generator
-    policy: Policy | None
-    start: Generator
-    held_out: HeldOut
-
-
 def start_run(run: Path, config: LoopConfig, watch: Watch) -> list[RoundResult]:
     """Run all rounds in a folder, or go on with them. Returns every round, finished now or before."""
     with run_lock(run), fixed_threads(config.threads):
         start = _open_generator(config)
-        state = _State(start, steps.open_policy(config.policy), start, _held_out(run, config))
+        policy = None if config.policy is None else load_policy(Path(config.policy))
+        state = RoundState(config, 0, start, policy, start, _held_out(run, config))
         sweep(run)
         write_config(run, config)
         append_event(run, "run", rounds=config.rounds)
         results = []
         for number in range(config.rounds):
-            result, state = _run_round(run, number, config, state, watch)
-            results.append(result)
+            state = _run_round(replace(state, number=number, done={}), run, watch)
+            results.append(RoundResult(number, state.done))
         append_event(run, "done")
         return results
 
@@ -69,79 +60,36 @@ def resume_run(run: Path, watch: Watch) -> list[RoundResult]:
     return start_run(run, read_config(run), watch)
 
 
-def _run_round(run: Path, number: int, config: LoopConfig, state: _State, watch: Watch) -> tuple[RoundResult, _State]:
-    home, done = round_folder(run, number), dict[str, Finished]()
+def _run_round(state: RoundState, run: Path, watch: Watch) -> RoundState:
+    """Every stage of a round in order; the state after the last."""
+    for stage in STAGES.values():
+        state = _run_stage(stage, state, run, watch)
+    return state
 
-    def stage(name: str, inputs: dict[str, Any], settings: dict[str, Any], work: Callable[..., dict[str, Any]]) -> Path:
-        label = f"round {number}: {name}"
-        parts = 1
-        watch(label, 0, parts)
 
-        def tick(count: int, total: int) -> None:
-            nonlocal parts
-            parts = total
-            watch(label, count, total)
+def _run_stage(stage: Stage, state: RoundState, run: Path, watch: Watch) -> RoundState:
+    """One stage, if it is not finished, and the state after it."""
+    steps = import_module(f".steps.{stage.name}", __package__)
+    seed = stage_seed(state.config.seed, state.number, stage.name)
+    label, parts = f"round {state.number}: {stage.name}", 1
+    watch(label, 0, parts)
 
-        seed = stage_seed(config.seed, number, name)
-        done[name] = run_stage(home, name, inputs, settings, seed, lambda folder: work(folder, seed, tick))
-        watch(label, parts, parts)
-        return done[name].folder
+    def tick(count: int, total: int) -> None:
+        nonlocal parts
+        parts = total
+        watch(label, count, total)
 
-    generator, policy = state.generator, state.policy
-    prompts = _prompts(generator, config)
-    generated = stage(
-        "generate",
-        {"generator": generator.hash()},
-        {"prompts": prompts, "seconds": list(config.seconds), "fps": config.fps},
-        lambda folder, seed, tick: steps.generate(folder, generator, prompts, config.seconds, number, seed, tick),
+    done = run_stage(
+        round_folder(run, state.number),
+        stage.name,
+        state.inputs(stage),
+        steps.settings(state),
+        seed,
+        lambda folder: steps.work(state, folder, seed, tick),
     )
-    clips = steps.generated_clips(generated)
-    made = done["generate"].hash
-    imitated = stage(
-        "imitate",
-        {"clips": made, "policy": _hash(policy)},
-        asdict(config.imitate)
-        | {"conditioning": asdict(config.projection.conditioning), "limit_s": config.imitate_budget_s},
-        lambda folder, seed, tick: steps.imitate(folder, clips, policy, config, seed),
-    )
-    policy_file = imitated / steps.POLICY_FILE
-    updated = steps.open_policy(policy_file) if policy_file.exists() else policy
-    projected = stage(
-        "project",
-        {"clips": made, "policy": _hash(updated)},
-        asdict(config.projection) | {"selection": asdict(config.selection), "rescue": asdict(config.rescue)},
-        lambda folder, seed, tick: steps.project(folder, clips, updated, config, number, tick),
-    )
-    measured = stage(
-        "measure",
-        {"projected": done["project"].hash},
-        {},
-        lambda folder, seed, tick: steps.measure_all(folder, projected, tick),
-    )
-    selected = stage(
-        "select",
-        {"measured": done["measure"].hash},
-        asdict(config.selection),
-        lambda folder, seed, tick: steps.select(folder, measured),
-    )
-    guarded = {"guard_prompts": config.guard_prompts, "guard_samples": config.guard_samples}
-    guarded |= {"seconds": list(config.seconds), "known": list(config.prompts)}
-    tuned = stage(
-        "finetune",
-        {
-            "selected": done["select"].hash,
-            "projected": done["project"].hash,
-            "generator": generator.hash(),
-            "start": state.start.hash(),
-        },
-        asdict(config.finetune) | guarded,
-        lambda folder, seed, tick: steps.finetune(
-            folder, projected, selected, generator, state.start, state.held_out, config, seed, tick
-        ),
-    )
-    keep = done["finetune"].manifest["notes"].get("rolled_back") is False
-    following = load_generator(tuned / steps.GENERATOR_FOLDER) if keep else generator
-    return RoundResult(number, done), replace(state, generator=following, policy=updated)
+    watch(label, parts, parts)
+    after = replace(state, done=state.done | {stage.name: done})
+    return after if stage.gives is None else steps.hand_on(after, done)
 
 
 def stage_seed(seed: int, number: int, name: str) -> int:
@@ -155,21 +103,10 @@ def _held_out(run: Path, config: LoopConfig) -> HeldOut:
     return HeldOut(config.guard_prompts, config.guard_samples, seed, config.seconds, known, run / GUARD_FOLDER)
 
 
-def _hash(policy: Policy | None) -> str | None:
-    return None if policy is None else policy.hash
-
-
 def _open_generator(config: LoopConfig) -> Generator:
     if config.clips is not None:
         return FolderGenerator(config.clips, config.fps)
     return load_generator(str(config.generator))
-
-
-def _prompts(generator: Generator, config: LoopConfig) -> list[str]:
-    """The run's prompts; a folder of outputs without any is asked for all that it has."""
-    if isinstance(generator, FolderGenerator) and not config.prompts:
-        return generator.prompts
-    return list(config.prompts)
 
 
 @contextmanager

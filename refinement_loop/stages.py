@@ -13,7 +13,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,21 +26,47 @@ from morphloop.base.writing import sync_folder
 from .ledger import append_event, count_events, last_event
 from .timing import TIMING, append_timing, read_timing
 
-STAGES = ("generate", "imitate", "project", "measure", "select", "finetune")
 MANIFEST = "manifest.json"
 KEY = ".key"
 """Of a folder that is worked in: the key that the work is for. It stays until the ledger was told that it is done."""
 ATTIC = "superseded"
 
-CODE = {
-    "generate": ("motion", "metrics", "generator"),
-    "imitate": ("motion", "sim", "metrics", "envs", "imitator"),
-    "project": ("motion", "sim", "metrics", "envs", "imitator"),
-    "measure": ("motion", "sim", "metrics"),
-    "select": ("motion", "sim", "metrics"),
-    "finetune": ("motion", "sim", "metrics", "generator"),
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a round; what it does stands in `steps/NAME.py`.
+
+    code: folders whose code belongs to its key, for code that changed makes another result; made_from: its inputs that
+    are outputs, by name the stage that put them out; takes: its inputs that are models of the round, "generator",
+    "policy" or "start"; gives: the model that it may put a better one in place of.
+    """
+
+    name: str
+    code: tuple[str, ...]
+    made_from: Mapping[str, str] = field(default_factory=dict)
+    takes: tuple[str, ...] = ()
+    gives: str | None = None
+
+
+PHYSICS = ("motion", "sim", "metrics")
+STAGES = {
+    stage.name: stage
+    for stage in (
+        Stage("generate", ("motion", "metrics", "generator"), takes=("generator",)),
+        Stage("imitate", (*PHYSICS, "envs", "imitator"), {"clips": "generate"}, ("policy",), gives="policy"),
+        Stage("project", (*PHYSICS, "envs", "imitator"), {"clips": "generate"}, ("policy",)),
+        Stage("measure", PHYSICS, {"projected": "project"}),
+        Stage("select", PHYSICS, {"measured": "measure"}),
+        Stage(
+            "finetune",
+            (*PHYSICS, "generator"),
+            {"selected": "select", "projected": "project"},
+            ("generator", "start"),
+            gives="generator",
+        ),
+    )
 }
-"""Folders whose code belongs to each stage's key: code that changed makes another result."""
+"""The stages of a round in order; another one is an entry here and its file."""
 
 TELLING = (
     "__init__.py",
@@ -55,8 +81,11 @@ TELLING = (
     "verification.py",
 )
 """Files of this folder that only tell of results: they may change without running a stage again."""
+_HERE = Path(__file__).parent
 OWN_CODE = tuple(
-    f"refinement_loop/{path.name}" for path in sorted(Path(__file__).parent.glob("*.py")) if path.name not in TELLING
+    f"refinement_loop/{name}"
+    for name in sorted(str(path.relative_to(_HERE)) for path in _HERE.rglob("*.py"))
+    if name not in TELLING
 )
 """Files of this folder that belong to every key."""
 
@@ -122,7 +151,7 @@ def run_stage(
     for place in (round_dir, folder, partial, round_dir / ATTIC):
         refuse_links(place)
     settings = dict(config) | {"stage": name, "seed": seed, "threads": held_threads()}
-    made = basis((*CODE[name], *OWN_CODE), inputs, settings)
+    made = basis((*STAGES[name].code, *OWN_CODE), inputs, settings)
     key = result_key(made)
     done = read_finished(folder)
     if done is not None and done.manifest["key"] == key:

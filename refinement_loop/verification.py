@@ -47,7 +47,8 @@ from .records import (
 from .selection import head_drop, judge, out_of_range_ratio
 from .stages import MANIFEST
 from .status import CONFIG, RoundResult, finished_rounds
-from .steps import SUMMARY_FILE, generated_clips, summaries
+from .steps.generate import generated_clips
+from .steps.select import SUMMARY_FILE, summaries
 
 Tick = Callable[[int, int], None]
 MAX_TABLE = 1 << 28

@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from .bodies.description import BodyDescription
     from .bodies.driven_robot import DrivenRobot
     from .bodies.mjcf_body import RobotBody
+    from .bodies.robot_file import description_path, open_robot
     from .bodies.shaped_body import ShapedBody
     from .bodies.smpl_body import SmplBody
+    from .bodies.stand import standing
     from .bodies.support import SurfacePoints
     from .drawing.gl import gl_available
     from .drawing.render import Video, ffmpeg_available, render_strip, render_video, strip_bytes, video_bytes
@@ -66,8 +68,10 @@ else:
             "bodies.description": ("BodyDescription",),
             "bodies.driven_robot": ("DrivenRobot",),
             "bodies.mjcf_body": ("RobotBody",),
+            "bodies.robot_file": ("description_path", "open_robot"),
             "bodies.shaped_body": ("ShapedBody",),
             "bodies.smpl_body": ("SmplBody",),
+            "bodies.stand": ("standing",),
             "bodies.support": ("SurfacePoints",),
             "drawing.gl": ("gl_available",),
             "drawing.render": (
@@ -154,6 +158,7 @@ __all__ = [
     "carry",
     "certify",
     "default_body",
+    "description_path",
     "driven_body",
     "ffmpeg_available",
     "for_tracking",
@@ -164,6 +169,7 @@ __all__ = [
     "model_values",
     "motions_on_body",
     "on_body",
+    "open_robot",
     "read_on_body",
     "render_strip",
     "render_video",
@@ -173,6 +179,7 @@ __all__ = [
     "robot_of",
     "servo_slopes",
     "simulator_name",
+    "standing",
     "strip_bytes",
     "video_bytes",
     "worn",

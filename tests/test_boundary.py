@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import mujoco
@@ -21,6 +22,7 @@ from morphloop.cli import main
 from morphloop.generator import FolderGenerator
 from morphloop.motion import Clip, find_motions, load_clip, make_corpus, read_motions, save_clip
 from morphloop.motion.own_outputs import config_of, pass_over_own
+from morphloop.motion.readers import formats
 from morphloop.refinement_loop.ledger import open_own
 from morphloop.refinement_loop.prompts import MAX_PROMPTS, read_prompts
 from morphloop.sim import default_body
@@ -64,7 +66,8 @@ def test_a_reader_that_breaks_costs_one_clip_and_not_the_batch(command, walk, tm
     def breaks(path, fps, robot):
         raise next(raised)
 
-    monkeypatch.setitem(sys.modules["morphloop.motion.readers.find"].READERS, ".bvh", breaks)
+    table = tuple(replace(form, read=breaks) if ".bvh" in form.suffixes else form for form in formats.FORMATS)
+    monkeypatch.setattr(formats, "FORMATS", table)
     for _ in range(4):
         result = tmp_path / "r.json"
         overwrite = ["--overwrite"] if command == "convert" else []
@@ -335,8 +338,6 @@ def test_a_file_is_opened_only_up_to_its_size(tmp_path):
 
 
 def test_texts_that_cannot_be_written_are_mended(walk, tmp_path):
-    from dataclasses import replace
-
     odd = replace(walk, texts=("a\ud800b",), name="c\udcff").with_provenance(prompt="p\ud800")
     back = load_clip(save_clip(tmp_path / "a.npz", odd))
     assert (back.texts, back.name, back.provenance.prompt) == (("a?b",), "c?", "p?")

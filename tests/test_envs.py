@@ -232,10 +232,11 @@ def joint_state(joints: int = 4) -> JointState:
 
 
 def seen(**known: Any) -> rewards.Seen:
-    """What two environments show, the rest of it zero."""
+    """What two environments show, the rest of it zero, of a body and clips that no term asks for."""
     zero = torch.zeros(2, 2)
     rest = {"foot_force": zero, "feet": torch.tensor([[0, 1], [2, 3]]), "speed": zero, "torque": zero}
     rest |= {"state": joint_state(), "reference": joint_state(), "steps": torch.tensor([9, 9])}
+    rest |= dict.fromkeys(("body", "library", "clip", "frame"))
     return rewards.Seen(**(rest | known))
 
 
@@ -275,6 +276,34 @@ def test_a_new_term_needs_its_function_and_its_place_in_the_table_alone(body: Bo
     plain = rewarded()
     monkeypatch.setitem(rewards.TERMS, "height", lambda seen, config: seen.state.pos[:, 0, 2])
     assert (rewarded() > plain + 0.5).all()
+
+
+def test_a_new_term_may_ask_the_body_for_its_soles_and_the_clips_for_theirs(
+    body: Body, monkeypatch: pytest.MonkeyPatch
+):
+    """How much higher the body's lowest point of a foot is than the clip's, from the geometry and the frame alone."""
+    given = []
+
+    def clearance(seen: rewards.Seen, config: RewardConfig) -> torch.Tensor:
+        surface, where = seen.body.surface, seen.library.rows(seen.clip, seen.frame)
+        given.append(where)
+        foot = np.flatnonzero(surface.foot >= 0)
+        joint, local = torch.from_numpy(surface.joint[foot]), torch.from_numpy(surface.local[foot]).float()
+
+        def lowest(state: JointState) -> torch.Tensor:
+            points = state.pos[:, joint] + quat_rotate(state.rot[:, joint], local.expand(len(state.pos), -1, -1))
+            return (points[..., 2] - torch.from_numpy(surface.radius[foot]).float()).amin(-1)
+
+        return lowest(seen.state) - lowest(seen.library.joints(where))
+
+    env = TrackingEnv([prepare(still_clip(60), body)], body, 4, seed=0)
+    env.reset()
+    monkeypatch.setitem(rewards.TERMS, "clearance", clearance)
+    monkeypatch.setitem(rewards.TERMS, "imitation", lambda seen, config: torch.zeros(4))
+    monkeypatch.setitem(rewards.TERMS, "energy", lambda seen, config: torch.zeros(4))
+    result = env.step(torch.zeros(4, env.action_size))
+    assert given[0].shape == (4,)
+    assert (result.reward.abs() < 0.01).all()
 
 
 def test_following_a_still_clip_earns_nearly_all_there_is(body: Body):

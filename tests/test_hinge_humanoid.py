@@ -286,7 +286,7 @@ def test_a_body_that_is_registered_is_driven_by_its_name(
     registered = load_body("hinges")
     assert registered is driven_body("hinges")
     clips = [replace(squat.slice(start, start + 9), name=f"squat{start}") for start in (0, 12)]
-    config = ProjectionConfig(projector="refiner", ilqr=replace(QUICK, iterations=1, horizon=6))
+    config = ProjectionConfig(projector="optimiser", ilqr=replace(QUICK, iterations=1, horizon=6))
     folder = ProjectFolder(tmp_path, registered, projection=config)
     write_json(tmp_path / CONFIG, folder.settings())
     rows, faults = folder.project(clips, workers=2)

@@ -1,8 +1,11 @@
 """A run killed anywhere and resumed: nothing repeated, no clip lost, the same hashes. Physics is real."""
 
 import json
+import sys
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -26,11 +29,12 @@ from morphloop.refinement_loop import (
     rounds,
     run_faults,
     start_run,
-    steps,
     verify,
     write_report,
 )
 from morphloop.refinement_loop.ledger import read_ledger
+from morphloop.refinement_loop.stages import Stage
+from morphloop.refinement_loop.steps import finetune, imitate
 from morphloop.sim import Recorder, certify, default_body
 
 PROMPTS = ("a person waits.", "a person dances.", "a person rests.")
@@ -116,7 +120,7 @@ class FakeGenerator:
 
 def use_fakes(patch, home):
     patch.setattr(project_folder, "project_clips", Projector())
-    patch.setattr(steps, "load_generator", FakeGenerator.load)
+    patch.setattr(finetune, "load_generator", FakeGenerator.load)
     patch.setattr(rounds, "load_generator", FakeGenerator.load)
     FakeGenerator().save(home / "weights")
 
@@ -205,11 +209,12 @@ def test_replay_lasts_for_every_step_of_the_finetuning(home, monkeypatch):
     assert {clip.provenance.notes["split"] for clips in replayed for clip in clips} == {"train"}
 
 
-@pytest.mark.parametrize("place", ["generate", "imitate", "project", "measure_all", "select", "finetune"])
+@pytest.mark.parametrize("place", STAGES)
 @pytest.mark.parametrize("moment", ["begin", "end"])
 def test_killed_at_a_stage_boundary_and_resumed(home, monkeypatch, place, moment, whole_hashes):
     config = config_for(home)
-    projector, real = Projector(), getattr(steps, place)
+    projector, steps = Projector(), import_module(f"morphloop.refinement_loop.steps.{place}")
+    real = steps.work
     monkeypatch.setattr(project_folder, "project_clips", projector)
 
     def dies(*args, **kwargs):
@@ -217,10 +222,10 @@ def test_killed_at_a_stage_boundary_and_resumed(home, monkeypatch, place, moment
             real(*args, **kwargs)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(steps, place, dies)
+    monkeypatch.setattr(steps, "work", dies)
     with pytest.raises(KeyboardInterrupt):
         start_run(home / "killed", config, quiet)
-    monkeypatch.setattr(steps, place, real)
+    monkeypatch.setattr(steps, "work", real)
     before = read_ledger(home / "killed")
     resumed = resume_run(home / "killed", quiet)
     assert hashes(resumed) == whole_hashes
@@ -250,15 +255,15 @@ def test_fine_tuning_is_not_repeated_when_the_guard_was_killed(home, monkeypatch
     trained = []
     real = FakeGenerator.finetune
     monkeypatch.setattr(FakeGenerator, "finetune", lambda self, *args: trained.append(1) or real(self, *args))
-    compare = steps.compare_generators
+    compare = finetune.compare_generators
 
     def dies(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(steps, "compare_generators", dies)
+    monkeypatch.setattr(finetune, "compare_generators", dies)
     with pytest.raises(KeyboardInterrupt):
         start_run(home / "run", config_for(home), quiet)
-    monkeypatch.setattr(steps, "compare_generators", compare)
+    monkeypatch.setattr(finetune, "compare_generators", compare)
     assert resume_run(home / "run", quiet)[0].stages["finetune"].manifest["notes"]["rolled_back"] is False
     assert len(trained) == 1
 
@@ -301,12 +306,13 @@ def test_policy_is_updated_kept_and_handed_on(home, monkeypatch):
             path.write_text(self.hash)
 
     handed = []
-    monkeypatch.setattr(steps, "load_policy", lambda path: FakePolicy(Path(path).read_text()))
+    for module in (rounds, imitate):
+        monkeypatch.setattr(module, "load_policy", lambda path: FakePolicy(Path(path).read_text()))
     report = {"before": {"success": 0.5}, "after": {"success": 0.75}}
     monkeypatch.setattr(
-        steps,
+        imitate,
         "update_policy",
-        lambda policy, clips, seed, how, folder, limit_s: (FakePolicy(policy.hash + "+"), report),
+        lambda policy, clips, seed, how, folder, limit_s, conditioning: (FakePolicy(policy.hash + "+"), report),
     )
     projector = Projector()
     monkeypatch.setattr(
@@ -320,6 +326,30 @@ def test_policy_is_updated_kept_and_handed_on(home, monkeypatch):
     assert json.loads((results[1].stages["imitate"].folder / "update.json").read_text()) == report
     clip = load_clip(next((results[1].stages["project"].folder / "clips").glob("*.npz")))
     assert clip.provenance.models["policy"] == "p++"
+
+
+def test_a_stage_that_is_added_is_an_entry_and_a_file(home, monkeypatch):
+    """It is run once and kept, resumed, shown and held to what it was made from."""
+
+    def work(state, folder, seed, tick):
+        (folder / "count.txt").write_text(str(len(read_manifest(state.folder("select")))))
+        return {"counted": "all"}
+
+    steps = SimpleNamespace(settings=lambda state: {"rounds": state.config.rounds}, work=work)
+    monkeypatch.setitem(sys.modules, "morphloop.refinement_loop.steps.count", steps)
+    monkeypatch.setitem(STAGES, "count", Stage("count", ("motion",), {"selected": "select"}, ("generator",)))
+    run = home / "run"
+    (result,) = start_run(run, config_for(home), quiet)
+    done = result.stages["count"]
+    assert (done.folder / "count.txt").read_text() == str(len(PROMPTS))
+    assert list(done.manifest["inputs"]) == ["selected", "generator"]
+    assert start_run(run, config_for(home), quiet)[0].stages["count"].reused
+    assert run_faults(run, finished_rounds(run)) == []
+    assert "counted" in write_report(run, home / "report.html").read_text()
+    told = json.loads((done.folder / "manifest.json").read_text())
+    write_json(done.folder / "manifest.json", told | {"inputs": told["inputs"] | {"selected": "forged"}})
+    faults = run_faults(run, finished_rounds(run))
+    assert faults == ["round_00/count/manifest.json: was made from other selected than round_00/select holds"]
 
 
 def test_lineage_walks_back_to_the_prompt(home):

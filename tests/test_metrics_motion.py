@@ -12,7 +12,7 @@ from morphloop.metrics import METRICS, contact_frames, measure
 from morphloop.metrics.loaded import NO_LOADS
 from morphloop.motion import DEFAULT_SKELETON, HUMANML3D_JOINTS, Clip, JointTrack, Skeleton
 from morphloop.motion.rotations import quat_from_heading, quat_from_rotvec
-from morphloop.sim.bodies.body import default_body
+from morphloop.sim import default_body
 from morphloop.sim.bodies.smpl_table import SOLE_HEIGHT, TOE_RADIUS, TOE_REACH
 
 RATES = (20.0, 30.0, 60.0, 120.0)
@@ -235,7 +235,7 @@ def test_gmd_by_hand() -> None:
     toes = np.zeros((21, 2, 3))
     toes[:, 0, 0], toes[:, 1, 2] = x, 1.0
     values = measure(JointTrack(20.0, ("left_foot", "right_foot"), toes)).values
-    # Within the fast stretch the mean over 5 steps is 3/5 at its first and last step, more inside: all 10 skate.
+    # Within the fast segment the mean over 5 steps is 3/5 at its first and last step, more inside: all 10 skate.
     assert values["gmd_skating_ratio"] == pytest.approx(10 / 20)
     toes[:, 0, 2] = 0.06
     assert measure(JointTrack(20.0, ("left_foot", "right_foot"), toes)).values["gmd_skating_ratio"] == 0.0

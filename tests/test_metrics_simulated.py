@@ -8,7 +8,7 @@ import pytest
 from morphloop.base import MotionError
 from morphloop.metrics import METRICS, measure_rollout
 from morphloop.motion import Rollout
-from morphloop.sim.bodies.body import default_body
+from morphloop.sim import default_body
 from morphloop.sim.bodies.smpl_table import SOLE_HEIGHT
 
 

@@ -24,6 +24,7 @@ from morphloop.motion import (
 )
 from morphloop.motion.fitting.fit import DEFAULT_LEG
 from morphloop.motion.fitting.skeleton_maps import PositionMap, SkeletonMap, find_map
+from morphloop.motion.readers import formats
 from morphloop.motion.readers.humanoid15 import HUMANOID3D
 from morphloop.motion.readers.kimodo import TREES
 from morphloop.motion.readers.smpl import PHC_ORDER, SMPLX_REST
@@ -361,6 +362,25 @@ def test_find_motions_knows_the_sets_of_shared_data():
     assert [p.name for p in find_motions(shared("humanml3d"))] == ["012314.npy", "012314.npy"]
     with pytest.raises(MotionError, match="no motion file"):
         list(find_motions(shared("smpl_humanoid")))
+
+
+def test_of_two_formats_with_one_ending_the_look_decides_and_the_last_refuses(tmp_path, monkeypatch):
+    clip = make_corpus(1, 0)[0]
+    tracks = formats.Format("tracks", (".csv",), lambda head: head.startswith(b"tracks"), lambda path, fps, _: clip)
+    monkeypatch.setattr(formats, "FORMATS", (tracks, *formats.FORMATS))
+    (tmp_path / "a.csv").write_text("tracks\n")
+    (tmp_path / "b.csv").write_text("anything\n")
+    assert read_motion(tmp_path / "a.csv") is clip
+    assert list(find_motions(tmp_path)) == [tmp_path / "a.csv"]
+    with pytest.raises(MotionError, match="a CSV does not name its joints"):
+        read_motion(tmp_path / "b.csv")
+
+
+def test_a_file_of_no_known_layout_is_told_them_all(tmp_path):
+    np.savez(tmp_path / "a.npz", something=np.zeros(3))
+    with pytest.raises(MotionError, match="expected those of") as error:
+        read_motion(tmp_path / "a.npz")
+    assert all(layout.name in str(error.value) for layout in formats.LAYOUTS)
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,9 @@ from morphloop.generator import FinetuneConfig, load_generator
 from morphloop.imitator import IlqrConfig, ProjectionConfig, project_clips, update_policy
 from morphloop.imitator.demonstrations.config import DemonstrationConfig, DistilConfig, UpdateConfig
 from morphloop.motion import make_corpus
-from morphloop.refinement_loop import LoopConfig, ProjectFolder, SelectionConfig, project_folder, start_run, steps
+from morphloop.refinement_loop import LoopConfig, ProjectFolder, SelectionConfig, project_folder, start_run
 from morphloop.refinement_loop.stages import hash_outputs
+from morphloop.refinement_loop.steps import imitate
 from morphloop.sim import default_body
 
 QUICK = IlqrConfig(horizon=6, iterations=1, hard_iterations=1, dampings=(0.0,), retries=0)
@@ -152,7 +153,7 @@ def test_the_same_round_at_one_and_two_threads_and_workers_has_the_same_bytes(tm
         at_threads(threads)
         monkeypatch.setenv("OMP_NUM_THREADS", str(threads))
         monkeypatch.setattr(project_folder, "project_clips", lambda *asked, n=workers: project_clips(*asked[:-1], n))
-        monkeypatch.setattr(steps, "update_policy", partial(update_policy, workers=workers))
+        monkeypatch.setattr(imitate, "update_policy", partial(update_policy, workers=workers))
         run = tmp_path / f"{workers}_{threads}"
         stages = start_run(run, config, lambda *told: None)[0].stages
         assert "generator" in stages["finetune"].manifest["notes"], "every stage has done its work"

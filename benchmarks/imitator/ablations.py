@@ -37,7 +37,7 @@ CURVES = {
     "test_slide_mean_mm_s": "slide_mean_mm_s",
     "reward": "reward of a step",
 }
-"""Figures of a checkpoint and their titles. The reward holds the prior's where there is one, and the price of slide."""
+"""Figures of a checkpoint and their titles. The reward holds the prior's where there is one, and that of slide."""
 
 
 @dataclass(frozen=True)

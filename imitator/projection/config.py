@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
+from morphloop.base import MotionError
 from morphloop.base.former import Former, Gone
 from morphloop.envs.config import PREPROCESSING, ConditioningConfig
 
@@ -32,6 +33,10 @@ class ProjectionConfig:
         values={"projector": {"refiner": "optimiser"}},
         gone=(Gone("refiner", "ilqr", ("guided", "seed", "sampling")),),
     )
+
+    def __post_init__(self) -> None:
+        if self.projector not in get_args(Projector):
+            raise MotionError(f"no projector '{self.projector}', expected one of {', '.join(get_args(Projector))}")
 
 
 @dataclass(frozen=True)

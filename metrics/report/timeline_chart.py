@@ -95,8 +95,8 @@ def _thin(times: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray
     """At most `CURVE_POINTS` of a curve: the lowest and the highest of each segment, so that no peak is lost."""
     if len(values) <= CURVE_POINTS:
         return times, values
-    stretches = np.array_split(np.arange(len(values)), CURVE_POINTS // 2)
-    kept = np.concatenate([sorted((s[values[s].argmin()], s[values[s].argmax()])) for s in stretches])
+    segments = np.array_split(np.arange(len(values)), CURVE_POINTS // 2)
+    kept = np.concatenate([sorted((s[values[s].argmin()], s[values[s].argmax()])) for s in segments])
     return times[kept], values[kept]
 
 

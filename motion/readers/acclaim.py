@@ -15,15 +15,14 @@ from scipy.spatial.transform import Rotation
 
 from morphloop.base.errors import MotionError
 
-from ..clip import MAX_FRAMES, MIN_FPS, Clip, Provenance, check_timing
-from ..files import LARGEST
-from ..skeleton import MAX_JOINTS, Y_UP_TO_Z_UP, Skeleton
-from .timing import read_text, resolve_fps
+from ..clip import Clip, Provenance, check_finite, check_timing
+from ..reading_limits import LARGEST, MAX_AMC_LINES, MAX_FRAMES, MAX_JOINTS, MIN_FPS
+from ..skeleton import Y_UP_TO_Z_UP, Skeleton
+from .text import at_line, check_lines, read_text
+from .timing import resolve_fps
 from .values import bounded
 
 INCH = 0.0254
-MAX_LINES = 2_000_000
-"""Lines of a trial, one a bone and frame; CMU's longest has 0.7 million."""
 
 
 @dataclass
@@ -189,8 +188,7 @@ def _parse_amc(path: Path, skeleton: _Skeleton) -> list[np.ndarray]:
     index = {bone.name: j for j, bone in enumerate(skeleton.bones)}
     rows: dict[str, list[list[str]]] = {name: [] for name in index}
     frames, text = 0, read_text(path)
-    if text.count("\n") > MAX_LINES:
-        raise MotionError(f"{path}: {text.count(chr(10))} lines, expected at most {MAX_LINES}; cut the motion")
+    check_lines(text, MAX_AMC_LINES, f"{MAX_AMC_LINES}; cut the motion", path)
     for number, line in enumerate(text.splitlines(), 1):
         words = line.split()
         if not words or words[0][0] in "#:":
@@ -201,9 +199,9 @@ def _parse_amc(path: Path, skeleton: _Skeleton) -> list[np.ndarray]:
             frames += 1
             continue
         if words[0] not in index:
-            raise MotionError(f"{path}: line {number}: bone '{words[0][:40]}' is not in its skeleton")
+            raise at_line(number, f"bone '{words[0][:40]}' is not in its skeleton", path)
         if len(words) - 1 != len(skeleton.bones[index[words[0]]].dofs) or frames == 0:
-            raise MotionError(f"{path}: line {number}: expected {len(skeleton.bones[index[words[0]]].dofs)} values")
+            raise at_line(number, f"expected {len(skeleton.bones[index[words[0]]].dofs)} values", path)
         rows[words[0]].append(words[1:])
     if not 1 <= frames <= MAX_FRAMES:
         raise MotionError(f"{path}: {frames} frames, expected 1 to {MAX_FRAMES}")
@@ -216,9 +214,8 @@ def _parse_amc(path: Path, skeleton: _Skeleton) -> list[np.ndarray]:
             table = np.array(rows[bone.name], dtype=float).reshape(len(rows[bone.name]), len(bone.dofs))
         except ValueError:
             raise MotionError(f"{path}: bone '{bone.name}' has a value that is not a number") from None
-        if not np.isfinite(table).all():
-            bad = int(np.argmax(~np.isfinite(table).all(axis=1)))
-            raise MotionError(f"{path}: NaN or infinity at frame {bad}, expected finite numbers")
+        if table.size:
+            check_finite(table, str(path))
         bounded(table, f"{path}: bone '{bone.name}'")
         values.append(table if len(table) else np.zeros((frames, len(bone.dofs))))
     return values

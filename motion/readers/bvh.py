@@ -15,18 +15,15 @@ import numpy as np
 
 from morphloop.base.errors import MotionError
 
-from ..clip import MAX_FRAMES, MAX_NUMBERS, Clip, Provenance, check_timing
-from ..files import LARGEST
+from ..clip import Clip, Provenance, check_finite, check_timing
 from ..fitting.skeleton_maps import SIDES, SkeletonMap, find_map
+from ..reading_limits import LARGEST, LINES_A_JOINT, MAX_FRAMES, MAX_JOINTS, MAX_NUMBERS, NUMBER_LETTERS
 from ..rotations import quat_mul, quat_rotate
-from ..skeleton import MAX_JOINTS, SMPL_JOINTS, SMPL_PARENTS, Y_UP_TO_Z_UP, Skeleton
-from .timing import read_text, resolve_fps
+from ..skeleton import SMPL_JOINTS, SMPL_PARENTS, Y_UP_TO_Z_UP, Skeleton
+from .text import at_line, check_lines, read_text
+from .timing import resolve_fps
 from .values import bounded
 
-LINES_A_JOINT = 10
-"""Lines of the hierarchy that a joint and its end site may take, empty ones among them."""
-NUMBER_LETTERS = 64
-"""Letters that a number in a frame may take with the space around it."""
 ROWS = 1_000
 """Frames that are turned into numbers at once: as texts they take ten times the memory."""
 UNITS = {"m": 1.0, "inch": 0.0254, "CMU unit (inch / 0.45)": 0.0254 / 0.45, "cm": 0.01, "mm": 0.001}
@@ -55,8 +52,7 @@ def read_bvh(path: Path | str, fps: float | None = None) -> Clip:
     """
     path = Path(path)
     text = read_text(path)
-    if text.count("\n") > MAX_FRAMES + MAX_JOINTS * LINES_A_JOINT:
-        raise MotionError(f"{path}: {text.count(chr(10))} lines, expected at most {MAX_FRAMES} frames")
+    check_lines(text, MAX_FRAMES + MAX_JOINTS * LINES_A_JOINT, f"{MAX_FRAMES} frames", path)
     lines = text.splitlines()
     joints, at = _parse_hierarchy(lines, path)
     if not any(joint.channels for joint in joints):
@@ -85,11 +81,11 @@ def _parse_hierarchy(lines: list[str], path: Path) -> tuple[list[_Joint], int]:
         key = words[0].upper()
         if key == "MOTION":
             if stack or opened is not None or not joints:
-                raise MotionError(f"{path}: line {number + 1}: MOTION before the hierarchy is closed, expected '}}'")
+                raise at_line(number + 1, "MOTION before the hierarchy is closed, expected '}'", path)
             return _drop_empty_ends(joints), number + 1
         if key in ("ROOT", "JOINT", "END"):
             if opened is not None or (key == "ROOT") != (not stack) or (key == "ROOT" and joints) or len(words) < 2:
-                raise MotionError(f"{path}: line {number + 1}: '{line.strip()[:40]}' is out of place in the hierarchy")
+                raise at_line(number + 1, f"'{line.strip()[:40]}' is out of place in the hierarchy", path)
             parent = stack[-1] if stack else -1
             joints.append(_Joint(f"{joints[parent].name}_end" if key == "END" else " ".join(words[1:]), parent))
             opened = len(joints) - 1
@@ -105,7 +101,7 @@ def _parse_hierarchy(lines: list[str], path: Path) -> tuple[list[_Joint], int]:
         elif key == "CHANNELS" and stack and len(words) > 1 and words[1] == str(len(words) - 2):
             joints[stack[-1]].channels = [_channel(w, path, number) for w in words[2:]]
         else:
-            raise MotionError(f"{path}: line {number + 1}: '{line.strip()[:40]}' is malformed in the hierarchy")
+            raise at_line(number + 1, f"'{line.strip()[:40]}' is malformed in the hierarchy", path)
     raise MotionError(f"{path}: no MOTION section, expected HIERARCHY and MOTION")
 
 
@@ -115,14 +111,14 @@ def _number(word: str, path: Path, number: int) -> float:
     except ValueError:
         value = np.nan
     if not abs(value) <= LARGEST:
-        raise MotionError(f"{path}: line {number + 1}: '{word[:40]}' is not a finite number up to {LARGEST:g}")
+        raise at_line(number + 1, f"'{word[:40]}' is not a finite number up to {LARGEST:g}", path)
     return value
 
 
 def _channel(word: str, path: Path, number: int) -> str:
     name = word.lower()
     if name[:1] not in ("x", "y", "z") or name[1:] not in ("position", "rotation"):
-        raise MotionError(f"{path}: line {number + 1}: channel '{word[:40]}', expected Xposition .. Zrotation")
+        raise at_line(number + 1, f"channel '{word[:40]}', expected Xposition .. Zrotation", path)
     return name
 
 
@@ -162,9 +158,7 @@ def _parse_motion(lines: list[str], at: int, width: int, path: Path) -> tuple[np
         if part.shape != (len(some), width):
             raise MotionError(f"{path}: a frame is not {width} numbers, as many as the hierarchy has channels")
         table[start : start + ROWS] = part
-    bad = ~np.isfinite(table).all(axis=1)
-    if bad.any():
-        raise MotionError(f"{path}: NaN or infinity at frame {int(np.argmax(bad))}, expected finite numbers")
+    check_finite(table, str(path))
     return bounded(table, f"{path}: channels"), frame_time
 
 

@@ -18,26 +18,11 @@ from morphloop.base.opening import reading
 
 from ..clip import Clip
 from ..robot import Robot
-from .acclaim import read_amc
-from .arrays import Many, Motion, read_array_file, read_pickle_file
-from .bvh import read_bvh
-from .humanoid15 import read_deepmimic
-from .robot import read_robot_csv
-from .sniff import may_hold_motion
-from .values import bounded
+from .formats import SUFFIXES
+from .sniff import format_of, may_hold_motion
+from .values import Many, Motion, bounded
 
 log = logging.getLogger("morphloop.motion")
-
-READERS: dict[str, Callable[[Path, float | None, Robot | None], Motion | Many]] = {
-    ".npz": read_array_file,
-    ".npy": read_array_file,
-    ".pkl": read_pickle_file,
-    ".csv": read_robot_csv,
-    ".json": lambda path, fps, _: read_deepmimic(path, fps),
-    ".txt": lambda path, fps, _: read_deepmimic(path, fps),
-    ".bvh": lambda path, fps, _: read_bvh(path, fps),
-    ".amc": lambda path, fps, _: read_amc(path, fps),
-}
 
 
 def read_motion(path: Path | str, fps: float | None = None, robot: Robot | None = None) -> Motion:
@@ -115,13 +100,13 @@ def _expanded(named: list[Path]) -> Iterator[Path]:
             continue
         found, links = False, list[Path]()
         for inside in _walk(path, os.path.realpath(path), links):
-            if inside.suffix.lower() in READERS and may_hold_motion(inside):
+            if inside.suffix.lower() in SUFFIXES and may_hold_motion(inside):
                 found = True
                 yield inside
         said = f"{len(links)} links out of it are not followed, such as {shown(links[0].name)}" if links else ""
         if not found:
             more = f"; {said}" if said else ""
-            raise MotionError(f"{path}: no motion file in this folder, expected {' '.join(READERS)}{more}")
+            raise MotionError(f"{path}: no motion file in this folder, expected {' '.join(SUFFIXES)}{more}")
         if said:
             log.warning("%s: %s", shown(path), said)
 
@@ -152,11 +137,11 @@ def _stays(link: str, root: str) -> bool:
 
 
 def _open(path: Path, fps: float | None, robot: Robot | None) -> Motion | Many:
-    reader = READERS.get(path.suffix.lower())
-    if reader is None:
-        raise MotionError(f"{path}: unknown extension '{path.suffix}', expected {' '.join(READERS)}")
+    form = format_of(path)
+    if form is None:
+        raise MotionError(f"{path}: unknown extension '{path.suffix}', expected {' '.join(SUFFIXES)}")
     with reading(path):
-        return reader(path, fps, robot)
+        return form.read(path, fps, robot)
 
 
 def _split_key(path: Path) -> tuple[Path, str | None]:

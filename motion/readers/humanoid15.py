@@ -10,6 +10,7 @@ is put over the front of the foot's box, where the default body has its own, so 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,12 @@ import numpy as np
 from morphloop.base.errors import MotionError
 from morphloop.base.opening import MAX_JSON_BYTES, read_utf8
 
-from ..clip import MAX_FRAMES, Clip, check_finite, check_timing
+from ..clip import Clip, check_finite, check_timing
+from ..reading_limits import MAX_FRAMES
 from ..rotations import quat_from_rotvec, quat_normalize, quat_slerp
 from ..skeleton import Skeleton
 from .timing import resolve_fps
-from .values import Values, bounded, file_fps, imported, numbers
+from .values import Values, bounded, file_fps, imported, numbers, word
 
 FRAME = 44
 _TO_Z_UP = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
@@ -49,6 +51,7 @@ _JOINTS: tuple[tuple[str, int, tuple[float, float, float]], ...] = (
     ("left_wrist", 13, (0.0, -0.258947, 0.0)),
 )
 """Name, parent and attachment of humanoid3d's joints, metres, its own axes."""
+_BEGINNING = re.compile(rb'\A\s*\{.*"Frames"\s*:', re.DOTALL)
 UNIT = 0.02
 """By how much a quaternion's length may differ from 1."""
 BLENDED = 0.5
@@ -77,6 +80,11 @@ HUMANOID3D = _with_toes(
     np.array([offset for _, _, offset in _JOINTS]) @ _TO_Z_UP.T,
 )
 """DeepMimic's humanoid in our axes, toes added."""
+
+
+def looks_like_deepmimic(head: bytes) -> bool:
+    """Whether a JSON file that begins so may be a DeepMimic motion."""
+    return bool(_BEGINNING.match(head))
 
 
 def read_deepmimic(path: Path | str, fps: float | None = None) -> Clip:
@@ -113,6 +121,17 @@ def _refuse_constant(name: str) -> float:
 def _integer(digits: str) -> float:
     """Integers as floats: a thousand digits become infinity, which is refused with its frame."""
     return float(digits)
+
+
+def holds_deepmimic(values: Values) -> bool:
+    """Whether the names of a file are those of DeepMimic's frames as arrays."""
+    return {"frames", "loop"} <= values.keys()
+
+
+def read_deepmimic_arrays(values: Values, fps: float | None, path: Path) -> Clip:
+    """DeepMimic's frames (T, 44) in an npz or a pickle. Raises MotionError as `read_deepmimic` does."""
+    frames = numbers(values, "frames", (None, FRAME), path)
+    return deepmimic_clip(frames, word(values, "loop") or "none", fps, path)
 
 
 def deepmimic_clip(frames: np.ndarray, loop: str, fps: float | None, path: Path) -> Clip:

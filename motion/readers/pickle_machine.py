@@ -20,15 +20,15 @@ from typing import Any
 
 from morphloop.base.errors import MotionError
 
-MAX_OPERATIONS = 3_500_000
-"""A PHC clip takes 256, so its largest set, 11,313 clips of AMASS in one file, 2.9 million."""
-FEW_OPERATIONS, BYTES_AN_OPERATION = 250_000, 64
-"""A file of arrays is mostly their bytes; one of nothing but operations is cut short."""
-FREE_BYTES, BYTES_A_BYTE = 1 << 26, 8
-"""Bytes that the calls of a file may make: 64 MiB, and eight for each of its own, as float from bytes takes."""
-MAX_INTEGER_BYTES = 255
-MAX_KEY = 1_000
-"""Characters of a dictionary key."""
+from ..reading_limits import (
+    BYTES_A_BYTE,
+    BYTES_AN_OPERATION,
+    FEW_OPERATIONS,
+    FREE_BYTES,
+    MAX_INTEGER_BYTES,
+    MAX_KEY,
+    MAX_OPERATIONS,
+)
 
 
 @dataclass(frozen=True)

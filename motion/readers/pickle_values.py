@@ -15,12 +15,11 @@ import numpy as np
 
 from morphloop.base.opening import check_characters
 
+from ..reading_limits import MAX_SPARSE, MAX_SPARSE_SIDE
 from .pickle_machine import Machine, Pending, Table
 
 Call = Callable[..., Any]
 _DTYPE = re.compile(r"[biuf][1248]|[SUa][1-9]\d{0,5}|O8?")
-MAX_SPARSE, MAX_SPARSE_SIDE = 1 << 23, 1 << 20
-"""Entries of a sparse matrix once dense, 64 MiB of doubles, and rows or columns. SMPL-X's regressor has 0.6 million."""
 TORCH_MAGIC = 0x1950A86A20F9469CFC6C
 TORCH_PROTOCOL = 1001
 TORCH_STORAGES = {

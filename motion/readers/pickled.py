@@ -23,17 +23,17 @@ import numpy as np
 from morphloop.base.errors import MotionError
 from morphloop.base.opening import read_bytes, tree_size
 
-from .pickle_machine import FREE_BYTES, Machine, Table
+from ..reading_limits import (
+    FREE_BYTES,
+    FREE_UNPACKED,
+    MAX_PICKLE,
+    MAX_PICKLE_UNPACKED,
+    UNFOLDED_A_BYTE,
+    UNPACKED_RATIO,
+)
+from .pickle_machine import Machine, Table
 from .pickle_values import CALLS, NAMES, SMPL_CALLS
 
-MAX_PICKLE = 1 << 31
-"""Largest file: 2 GiB."""
-MAX_UNPACKED = 1 << 30
-"""Bytes that a compressed file may unpack to: 1 GiB, about 16 hours of PHC's SMPL clips."""
-UNFOLDED_A_BYTE = 16
-"""Bytes that the value may unfold to for each of the file: a number of two bytes takes eight, one used twice twice."""
-FREE_UNPACKED, UNPACKED_RATIO = 1 << 26, 100
-"""A file may unpack to 64 MiB and 100 times its own size beyond; motions pack by 2 to 10."""
 _MALFORMED = (IndexError, KeyError, ValueError, TypeError, AttributeError, OverflowError, struct.error, EOFError)
 _BAD_HEADER = (SyntaxError, TokenError)
 """What NumPy's header reader adds to those."""
@@ -46,6 +46,13 @@ _UNPACKERS: dict[bytes, Callable[[], Any]] = {
 }
 """First bytes of a file that joblib compressed, to what unpacks it."""
 NPY_MAGIC = b"\x93NUMPY"
+_MODEL_WORDS = (b"v_template", b"chumpy", b"J_regressor")
+"""What stands in a SMPL model file, which lies beside motions."""
+
+
+def looks_like_no_model(head: bytes) -> bool:
+    """Whether a pickle that begins so may be a motion, and is not the file of a body model."""
+    return not any(word in head for word in _MODEL_WORDS)
 
 
 def read_pickle(path: Path | str, smpl: bool = False) -> Any:
@@ -93,7 +100,7 @@ def _behind_npy_header(data: bytes) -> int:
 
 
 def _unpacked(data: bytes, where: str) -> bytes:
-    limit = min(MAX_UNPACKED, FREE_UNPACKED + UNPACKED_RATIO * len(data))
+    limit = min(MAX_PICKLE_UNPACKED, FREE_UNPACKED + UNPACKED_RATIO * len(data))
     for magic, start in _UNPACKERS.items():
         if data.startswith(magic):
             try:

@@ -9,6 +9,7 @@ agrees with the body positions in the file. Without a robot, named body position
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,13 @@ import numpy as np
 
 from morphloop.base.errors import MotionError
 
-from ..clip import MAX_FRAMES, Clip, JointTrack, Provenance, check_finite, check_timing
+from ..clip import Clip, JointTrack, Provenance, check_finite, check_timing
+from ..reading_limits import MAX_FRAMES
 from ..robot import Robot
 from ..rotations import quat_rotate, quat_to_matrix
 from ..skeleton import DEFAULT_SKELETON, forward_kinematics, local_rotations
-from .timing import read_text, resolve_fps
+from .text import read_text
+from .timing import resolve_fps
 from .values import Values, bounded, file_fps, numbers
 
 ROOT_COLUMNS = 7
@@ -42,7 +45,16 @@ BODY_TOLERANCE = 0.02
 """Metres that body positions in a file may differ, on average, from those of the robot in the same pose."""
 COMPARED_FRAMES = 300
 """Frames, spread over the file, in which bodies are compared."""
+_ROW = re.compile(rb"\A\s*-?\d[\d.eE+-]*(\s*,\s*-?\d[\d.eE+-]*){6,}\s*(\r?\n|\Z)")
 _NEEDS_BODY = "give the robot's MJCF with --body"
+
+
+def looks_like_robot_csv(head: bytes) -> bool:
+    """Whether a table that begins so may be a robot's motion: rows of numbers, or a line that names joints and then
+    one of numbers."""
+    first, _, rest = head.partition(b"\n")
+    named = b"joint" in first.lower() and _ROW.match(rest.partition(b"\n")[0] + b"\n")
+    return bool(_ROW.match(head) or named)
 
 
 def read_robot_csv(path: Path | str, fps: float | None = None, robot: Robot | None = None) -> Clip:

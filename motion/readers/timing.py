@@ -1,4 +1,4 @@
-"""What every reader needs: text with a size limit, and the frame rate, which is never guessed."""
+"""The frame rate of a file, which is never guessed."""
 
 from __future__ import annotations
 
@@ -7,16 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from morphloop.base.errors import MotionError
-from morphloop.base.opening import read_utf8
 
-MAX_TEXT_BYTES = 1 << 28
-"""Largest text file that is read: 256 MiB, 70 minutes of a BVH of 75 joints at 30 fps."""
 FPS_TOLERANCE = 0.01
-
-
-def read_text(path: Path) -> str:
-    """The text of a motion file, refused unread when it is too large."""
-    return read_utf8(path, MAX_TEXT_BYTES, f"{path.suffix[1:]} text")
 
 
 def resolve_fps(in_file: float | None, given: float | None, path: Path | str) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,8 @@ import numpy as np
 
 from morphloop.base.errors import MotionError
 
-from ..clip import MAX_FRAMES, MAX_NUMBERS, MAX_TEXTS, Provenance
-from ..files import LARGEST
+from ..clip import Clip, JointTrack, Provenance
+from ..reading_limits import LARGEST, MAX_FRAMES, MAX_NUMBERS, MAX_TEXTS
 
 FPS_KEYS = ("fps", "mocap_framerate", "mocap_frame_rate", "framerate")
 TEXT_KEYS = ("texts", "text", "captions", "caption", "prompt")
@@ -19,6 +19,9 @@ PROMPT_PREFIX = "t2mgpt_"
 """Samples of T2M-GPT are files named by their prompt."""
 
 Values = Mapping[str, Any]
+Motion = Clip | JointTrack
+Many = dict[str, Callable[[], Motion]]
+"""Motions of one file by their keys, each read when it is called."""
 
 
 def numbers(values: Values, key: str, shape: tuple[int | None, ...], path: Path | str) -> np.ndarray:

@@ -9,11 +9,12 @@ from typing import Literal
 
 from morphloop.base.errors import MotionError
 
-from ..clip import MAX_FPS, Clip, JointTrack
+from ..clip import Clip, JointTrack
 from ..files import save_clip
 from ..fitting.fit import fit_joints
 from ..fitting.retarget import to_default
 from ..humanml3d import HUMANML3D_FPS
+from ..reading_limits import MAX_FPS
 from ..robot import Robot
 from ..rotations import quat_continuous
 from .amass import write_amass

@@ -75,6 +75,11 @@ MOTORS = {
     "wrist_roll": (SMALL, 1), "wrist_pitch": (TINY, 1), "wrist_yaw": (TINY, 1),
 }  # fmt: skip
 """Motor and how many of them drive a hinge, by its name without side."""
+STAND = {
+    "hip_pitch": -0.312, "knee": 0.669, "ankle_pitch": -0.363, "elbow": 0.6,
+    "shoulder_pitch": 0.2, "left_shoulder_roll": 0.2, "right_shoulder_roll": -0.2,
+}  # fmt: skip
+"""Radians: knees bent, feet flat, the pose that mjlab 1.6 starts from; both sides where none is named."""
 SHAKE = {"hip_pitch": 1.0, "hip_roll": 1.0, "hip_yaw": 0.6, "knee": 1.0, "ankle_pitch": 1.0, "ankle_roll": 0.7,
          "waist_roll": 0.6, "waist_pitch": 0.6, "shoulder_pitch": 0.3, "shoulder_roll": 0.3}  # fmt: skip
 """Shares of the noise that demonstrations are recorded under, the hinges that balance depends on."""
@@ -125,6 +130,11 @@ def describe(dofs: int) -> BodyDescription:
             spine=(),
         ),
         standing_height=0.4,
+        stand={
+            hinge: angle
+            for part, angle in STAND.items()
+            for hinge in ((f"{part}_joint",) if part.startswith(SIDES) else _hinges(part))
+        },
     )
 
 

@@ -13,7 +13,7 @@ import mujoco
 
 from morphloop.base import MotionError
 from morphloop.base.opening import in_one_line, reading
-from morphloop.motion.readers.timing import read_text
+from morphloop.motion.readers.text import read_text
 
 from . import mjcf_child
 

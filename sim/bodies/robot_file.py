@@ -19,7 +19,7 @@ import yaml
 from morphloop.base import MotionError
 from morphloop.base.opening import in_one_line, reading
 from morphloop.base.typed import from_dict
-from morphloop.motion.readers.timing import read_text
+from morphloop.motion.readers.text import read_text
 
 from .describe import Found, describe, plain
 from .description import BodyDescription

@@ -1,0 +1,102 @@
+"""Every format that is read, in order of preference: what its files end in and look like, and what reads them.
+
+A new format is a reader in a file of its own and an entry here: in `FORMATS` if a file is one by its ending, in
+`LAYOUTS` if it is arrays with names, in an npz or a pickle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..robot import Robot
+from .acclaim import read_amc
+from .arrays import ArrayReader, Layout, looks_like_npy
+from .bvh import read_bvh
+from .humanoid15 import (
+    holds_deepmimic,
+    is_amp,
+    looks_like_deepmimic,
+    read_amp,
+    read_deepmimic,
+    read_deepmimic_arrays,
+)
+from .joints import holds_joints, read_joints_or_batch
+from .kimodo import is_kimodo, read_kimodo
+from .pickled import looks_like_no_model
+from .robot import is_robot_motion, looks_like_robot_csv, read_robot_csv, read_robot_values
+from .smpl import is_smpl, read_smpl
+from .values import Many, Motion
+
+
+@dataclass(frozen=True)
+class Format:
+    """Files that a reader takes. suffixes: their endings, lower case; looks_like: whether the first bytes of a file
+    with such an ending may be one, asked of files in a folder and where formats share an ending; read: makes the
+    motion, or several by name, of (path, fps, robot), or raises MotionError."""
+
+    name: str
+    suffixes: tuple[str, ...]
+    looks_like: Callable[[bytes], bool]
+    read: Callable[[Path, float | None, Robot | None], Motion | Many]
+
+
+def _anything(head: bytes) -> bool:
+    return True
+
+
+LAYOUTS = (
+    Layout(
+        "a robot's motion",
+        is_robot_motion,
+        read_robot_values,
+        marks=({"joint_pos", "body_pos_w"}, {"root_pos", "dof"}, {"root_pos", "dof_pos"}),
+    ),
+    Layout(
+        "SMPL poses",
+        is_smpl,
+        lambda values, fps, path, _: read_smpl(values, fps, path, path.stem),
+        marks=({"poses", "trans"}, {"pose_body", "trans"}, {"smpl_poses", "smpl_trans"}),
+    ),
+    Layout("AMP", is_amp, lambda values, fps, path, _: read_amp(values, fps, path)),
+    Layout(
+        "Kimodo",
+        is_kimodo,
+        lambda values, fps, path, _: read_kimodo(values, fps, path),
+        marks=({"posed_joints", "global_rot_mats"},),
+    ),
+    Layout(
+        "DeepMimic",
+        holds_deepmimic,
+        lambda values, fps, path, _: read_deepmimic_arrays(values, fps, path),
+        marks=({"frames", "loop"},),
+    ),
+    Layout(
+        "joints (T, 22, 3)",
+        holds_joints,
+        lambda values, fps, path, _: read_joints_or_batch(values, fps, path),
+        marks=({"joints"}, {"positions"}),
+    ),
+)
+"""A file with the names of two is read as the first of them."""
+_ARRAYS = ArrayReader(
+    LAYOUTS, "a morphloop clip, SMPL poses, joints (T, 22, 3), Kimodo, DeepMimic, AMP, PHC or a robot's motion"
+)
+FORMATS = (
+    Format("arrays", (".npz",), _anything, _ARRAYS.read_npz),  # a look at its names is taken by `sniff`
+    Format("array", (".npy",), looks_like_npy, _ARRAYS.read_npy),
+    Format("pickle", (".pkl",), looks_like_no_model, _ARRAYS.read_pickle),
+    Format("robot CSV", (".csv",), looks_like_robot_csv, read_robot_csv),
+    Format("DeepMimic", (".json", ".txt"), looks_like_deepmimic, lambda path, fps, _: read_deepmimic(path, fps)),
+    Format("BVH", (".bvh",), _anything, lambda path, fps, _: read_bvh(path, fps)),
+    Format("Acclaim", (".amc",), _anything, lambda path, fps, _: read_amc(path, fps)),
+)
+"""Of two with one ending the first that a file looks like reads it; the last takes, and refuses, the rest."""
+SUFFIXES = tuple(dict.fromkeys(suffix for form in FORMATS for suffix in form.suffixes))
+"""Every ending that is read."""
+
+
+def formats_of(path: Path) -> tuple[Format, ...]:
+    """Formats whose files end like this one."""
+    return tuple(form for form in FORMATS if path.suffix.lower() in form.suffixes)

@@ -1,0 +1,85 @@
+"""The generator learns on accepted projections and a replay share, and is rolled back if it got worse."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from morphloop.base import write_json
+from morphloop.generator import adheres, load_generator
+from morphloop.motion import Clip, make_corpus
+
+from ..guard import compare_generators
+from ..records import CLIPS, finite, load_motion
+from ..round_state import RoundState, Tick
+from ..stages import Finished
+from .select import verdicts
+
+GENERATOR_FOLDER = "generator"
+GUARD_FILE = "guard.json"
+FINETUNE_FILE = "finetune.json"
+REPLAY_POOL = 2400
+"""Corpus clips that a fine-tuning replays at most, half a minute's making; up to there none is seen twice."""
+
+
+def settings(state: RoundState) -> dict[str, Any]:
+    """How it is tuned and what the guard asks."""
+    config = state.config
+    guarded = {"guard_prompts": config.guard_prompts, "guard_samples": config.guard_samples}
+    guarded |= {"seconds": list(config.seconds), "known": list(config.prompts)}
+    return asdict(config.finetune) | guarded
+
+
+def work(state: RoundState, folder: Path, seed: int, tick: Tick) -> dict[str, Any]:
+    """Fine-tune, compare on held-out prompts with the first generator and with the one before, roll back if worse.
+
+    Physics accepts what stays on its feet, whatever the prompt was: a jump that never left the ground, a turn to the
+    wrong side. Learnt under its caption it is what makes a generator forget its words, so it is left out.
+    """
+    generator, config = state.generator, state.config
+    if not generator.can_finetune:
+        return {"skipped": "this generator cannot be fine-tuned: it is a folder of outputs"}
+    accepted = accepted_clips(state.folder("project"), state.folder("select"))
+    if not accepted:
+        return {"skipped": "no clip was accepted: nothing to learn from"}
+    learnt = fitting(accepted)
+    if not learnt:
+        return {"skipped": "no accepted clip does what its prompt says: nothing to learn from"}
+    home = folder / GENERATOR_FOLDER
+    replay_count = min(config.finetune.steps * config.finetune.from_replay, REPLAY_POOL)
+    if not home.exists():
+        replay = make_corpus(replay_count, seed, "train") if replay_count else []
+        tuned = generator.finetune(learnt, replay, replace(config.finetune, seed=seed))
+        if tuned.report is not None:
+            write_json(folder / FINETUNE_FILE, finite(asdict(tuned.report)))
+        half_written = folder / f"{GENERATOR_FOLDER}.partial"
+        tuned.save(half_written)
+        half_written.rename(home)
+    tuned = load_generator(home)
+    notes: dict[str, Any] = {"accepted": len(accepted), "learnt": len(learnt), "replay": replay_count}
+    notes["generator"] = tuned.hash()
+    if config.guard_prompts == 0:
+        return notes | {"rolled_back": False, "guard": "no held-out prompts were asked for"}
+    guard = compare_generators(state.start, generator, tuned, state.held_out, tick)
+    write_json(folder / GUARD_FILE, guard)
+    return notes | {"rolled_back": guard["rolled_back"]}
+
+
+def hand_on(state: RoundState, done: Finished) -> RoundState:
+    """The tuned generator goes on, unless the guard rolled it back."""
+    if done.manifest["notes"].get("rolled_back") is not False:
+        return state
+    return replace(state, generator=load_generator(done.folder / GENERATOR_FOLDER))
+
+
+def accepted_clips(projected: Path, selected: Path) -> list[Clip]:
+    """What a select stage accepted of a project stage."""
+    names = [verdict.name for verdict in verdicts(selected) if verdict.verdict == "accepted"]
+    return [load_motion(projected / CLIPS / f"{name}.npz") for name in names]
+
+
+def fitting(clips: Sequence[Clip]) -> list[Clip]:
+    """The clips that do what their captions say, as far as that can be told."""
+    return [clip for clip in clips if all(adheres(clip, text) is not False for text in clip.texts)]
