@@ -201,7 +201,11 @@ def joint_points(motion: Clip | JointTrack, body: Body) -> Points:
             foot[j] = ("left", "right").index(side)
             clearance[j] = ANKLE_CLEARANCE if part == "ankle" else TOE_CLEARANCE
         elif name in body.skeleton.names:
-            clearance[j] = body.surface.radius[body.surface.joint == body.skeleton.index(name)].max()
+            own = body.surface.joint == body.skeleton.index(name)
+            radius, stands = body.surface.radius[own], body.surface.foot[own]
+            clearance[j] = radius.max(initial=0.0)
+            if (stands >= 0).any():  # the foot of a robot, by its own name
+                foot[j], clearance[j] = stands.max(), (radius - body.surface.local[own, 2]).max()
     return Points(
         variant="joints",
         fps=motion.fps,
@@ -236,7 +240,8 @@ def _com_from_joints(names: tuple[str, ...], positions: np.ndarray, body: Body) 
         along = 0.0
         if child is not None and name in known:
             offset = skeleton.offsets[skeleton.children[j][0]]
-            along = float(np.clip(body.joint_coms[j] @ offset / (offset @ offset), 0.0, 1.0))
+            if offset.any():  # a robot's next link may turn at the same place
+                along = float(np.clip(body.joint_coms[j] @ offset / (offset @ offset), 0.0, 1.0))
             weight[child] += along * body.joint_masses[j]
         weight[own] += (1.0 - along) * body.joint_masses[j]
     return np.einsum("j,tji->ti", weight / weight.sum(), positions)

@@ -10,7 +10,7 @@ import numpy as np
 from morphloop.metrics.points import surface_points
 from morphloop.metrics.report.charts import nice_range
 from morphloop.motion import Clip
-from morphloop.sim import FEET, default_body
+from morphloop.sim import FEET, Body, default_body
 
 WIDTH, HEIGHT = 420, 170
 LEFT, RIGHT, TOP, BOTTOM = 44, 8, 24, 30
@@ -25,27 +25,27 @@ class Line:
     style: str
 
 
-def foot_heights(clip: Clip) -> np.ndarray:
+def foot_heights(clip: Clip, body: Body | None = None) -> np.ndarray:
     """(T, 2) height of the lowest point of each foot's surface over the ground, mm."""
-    points = surface_points(clip, default_body())
+    points = surface_points(clip, body or default_body())
     return 1e3 * np.stack([points.heights[:, points.foot == side].min(axis=1) for side in range(len(FEET))], axis=1)
 
 
-def foot_speeds(clip: Clip) -> np.ndarray:
+def foot_speeds(clip: Clip, body: Body | None = None) -> np.ndarray:
     """(T, 2) horizontal speed of each ankle joint, m/s, by central differences."""
-    ankles = [clip.skeleton.index(f"{side}_ankle") for side in FEET]
+    ankles = (body or default_body()).legs[:, 2]
     if clip.num_frames < 2:
         return np.zeros((clip.num_frames, len(FEET)))
     velocity = np.gradient(clip.positions[:, ankles, :2], 1.0 / clip.fps, axis=0)
     return np.linalg.norm(velocity, axis=-1)
 
 
-def foot_plots(before: Clip, after: Clip | None) -> list[str]:
-    """SVG of height and speed of either foot, four small plots."""
+def foot_plots(before: Clip, after: Clip | None, body: Body | None = None) -> list[str]:
+    """SVG of height and speed of either foot, four small plots, on the default body if None."""
     sides = [(before, "before")] + ([] if after is None else [(after, "after")])
     plots = []
     for title, unit, curve in (("height", "mm", foot_heights), ("horizontal speed", "m/s", foot_speeds)):
-        curves = [(np.arange(clip.num_frames) / clip.fps, curve(clip), style) for clip, style in sides]
+        curves = [(np.arange(clip.num_frames) / clip.fps, curve(clip, body), style) for clip, style in sides]
         for foot, name in enumerate(FEET):
             lines = [Line(seconds, values[:, foot], style) for seconds, values, style in curves]
             plots.append(plot(f"{name} foot, {title} ({unit})", lines))

@@ -69,12 +69,6 @@ def test_raises_by_the_constant_and_never_by_the_clip():
     assert np.abs(fitted.positions[:, feet, 2] - track.positions[:, feet, 2] - TOE_HEIGHT).max() < 2e-3
 
 
-def test_toe_height_is_the_default_bodys():
-    from morphloop.sim import default_body
-
-    assert default_body().sole_below_toe == pytest.approx(TOE_HEIGHT, abs=5e-5)
-
-
 def test_one_frame_and_static_tracks():
     track = track_of(made_clip())
     single = fit_joints(replace(track, positions=track.positions[:1]))

@@ -43,7 +43,9 @@ from morphloop.imitator import (
     train_imitator,
     variations,
 )
-from morphloop.motion import SMPL_JOINTS, Clip, load_rollout, make_corpus, write_manifest
+from morphloop.metrics import measure
+from morphloop.metrics.points import joint_points, surface_points
+from morphloop.motion import SMPL_JOINTS, Clip, JointTrack, load_rollout, make_corpus, write_manifest
 from morphloop.motion.own_outputs import CONFIG
 from morphloop.refinement_loop import ProjectFolder, verify
 from morphloop.sim import (
@@ -58,6 +60,7 @@ from morphloop.sim import (
     load_body,
 )
 from morphloop.sim.bodies.description import BalanceServos, Dof
+from morphloop.sim.drawing.figure import LEFT_COLOUR, RIGHT_COLOUR, TRUNK_COLOUR, make_scene
 from morphloop.sim.rollouts.loads import foot_loads
 
 HOUSE = Path(__file__).parents[1]
@@ -300,6 +303,28 @@ def test_a_body_that_is_registered_is_driven_by_its_name(
     alone = project_clips(clips, config=config, body=registered, workers=0)[0].rollout
     assert alone is not None
     np.testing.assert_array_equal(alone.qpos, rollout.qpos)
+
+
+def test_it_is_drawn_by_what_it_knows_of_itself(body: DrivenRobot, squat: Clip) -> None:
+    scene = make_scene(squat, body)
+    by_name = dict(zip(body.skeleton.names, scene.colours, strict=True))
+    for side, colour in {"l": LEFT_COLOUR, "r": RIGHT_COLOUR}.items():
+        assert {by_name[f"{side}_{part}"] for part in ("thigh", "shin", "foot", "forearm")} == {colour}
+    assert by_name["hips"] == by_name["chest"] == by_name["skull"] == TRUNK_COLOUR
+    assert scene.head == body.skeleton.index("skull")
+    assert scene.feet == (), "a foot of one piece is drawn with the bone that leads to it"
+
+
+def test_its_joints_alone_are_measured_too(body: DrivenRobot, squat: Clip) -> None:
+    """Positions by its own names: its feet are known, and stand where those of its surface do."""
+    track = JointTrack(squat.fps, body.skeleton.names, squat.positions)
+    points = joint_points(track, body)
+    left = body.skeleton.index("l_foot")
+    assert points.foot.tolist() == [{"l_foot": 0, "r_foot": 1}.get(name, -1) for name in body.skeleton.names]
+    surface = surface_points(squat, body)
+    lowest = surface.heights[:, surface.foot == 0].min(axis=1)
+    assert np.abs((points.heights - points.rest_height)[:, left] - lowest).max() < 0.02
+    assert measure(track, body).values["unsupported_ratio"] == 0.0
 
 
 def test_a_hand_is_found_on_it_too(body: DrivenRobot, squat: Clip) -> None:

@@ -22,7 +22,6 @@ from morphloop.motion import DEFAULT_SKELETON, Clip, Skeleton
 from morphloop.motion.robot import Hinge
 
 from ..physics.mujoco_log import warnings_to_log
-from . import smpl_table as table
 from .body_hash import SAVED_BYTES, model_hash
 from .build import JointModel, body_geoms, build_spec, hinge_order, joint_ranges, surface_points
 from .coordinates import Coordinates, coordinates
@@ -202,12 +201,6 @@ class Body:
     def ranges(self) -> np.ndarray:
         """(J, 3, 2) anatomical range of each rotation-vector component, radians."""
         return joint_ranges(self.skeleton)
-
-    @cached_property
-    def sole_below_toe(self) -> float:
-        """Height of the toe joints over the soles at rest, metres: what a joints-only floor leaves out."""
-        toes = [self.skeleton.index(f"{side}_foot") for side in FEET]
-        return float(self.skeleton.rest_positions[toes, 2].min() - table.SOLE_HEIGHT)
 
     @cached_property
     def turns_freely(self) -> np.ndarray:

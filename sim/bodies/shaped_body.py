@@ -83,11 +83,6 @@ class ShapedBody(Body):
         """Surface points of all geoms."""
         return surface_points(self.skeleton, {name: [geom] for name, geom in self.geoms.items()})
 
-    @cached_property
-    def sole_below_toe(self) -> float:
-        toes = [self.skeleton.index(f"{side}_foot") for side in FEET]
-        return float(self.skeleton.rest_positions[toes, 2].min() - self.sole)
-
     def put(self, clip: Clip) -> Clip:
         """A clip on the default skeleton as this body does it: the same turns of the joints, its root's way scaled by
         the height of the pelvis over the soles, so that what stood stands. MotionError for another skeleton."""

@@ -5,6 +5,7 @@ Pillow lines on a canvas of twice the size, then halved: no GL, no figure object
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +26,8 @@ CONTACT_MM, SUNK_MM = 10.0, -5.0
 """A foot under 10 mm is drawn as in contact, deeper than 5 mm as sunk into the ground."""
 LIMB_WIDTH, TRUNK_WIDTH, HEAD_RADIUS = 0.045, 0.07, 0.095
 """Metres."""
+TRUNK_HALF = 0.03
+"""Metres to the side of the middle, as a body is built, up to which a joint is of the trunk."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ def make_scene(motion: Clip | JointTrack, body: Body) -> Scene:
     if isinstance(motion, JointTrack):
         return _track_scene(motion, body)
     body.check(motion)
-    surface, names = body.surface, motion.skeleton.names
+    surface, skeleton = body.surface, motion.skeleton
     soles = []
     most = max(int((surface.foot == side).sum()) for side in (0, 1))
     for side in (0, 1):
@@ -81,8 +84,8 @@ def make_scene(motion: Clip | JointTrack, body: Body) -> Scene:
         )
         soles.append(points - surface.radius[mine][:, None] * [0.0, 0.0, 1.0])
     feet = np.stack(soles, axis=1)
-    toes = tuple(j for j, n in enumerate(names) if n in ("left_foot", "right_foot"))
-    return _scene(motion.positions, feet, names, motion.skeleton.parents, toes)
+    joints = range(skeleton.num_joints)
+    return _scene(body, motion.positions, feet, joints, skeleton.parents)
 
 
 def _track_scene(track: JointTrack, body: Body) -> Scene:
@@ -97,15 +100,19 @@ def _track_scene(track: JointTrack, body: Body) -> Scene:
         while skeleton.names[above] not in names:
             above = skeleton.parents[above]
         parents.append(names.index(skeleton.names[above]))
-    return _scene(track.positions, np.zeros((track.num_frames, 2, 0, 3)), names, tuple(parents), ())
+    joints = [skeleton.index(name) for name in names]
+    return _scene(body, track.positions, np.zeros((track.num_frames, 2, 0, 3)), joints, tuple(parents))
 
 
 def _scene(
-    positions: np.ndarray, soles: np.ndarray, names: tuple[str, ...], parents: tuple[int, ...], feet: tuple[int, ...]
+    body: Body, positions: np.ndarray, soles: np.ndarray, joints: Sequence[int], parents: tuple[int, ...]
 ) -> Scene:
+    """What is drawn of these joints of a body, of which `parents` are places among them."""
+    names, across = [body.skeleton.names[j] for j in joints], body.skeleton.rest_positions[list(joints), 1]
     colours = tuple(
-        LEFT_COLOUR if n.startswith("left") else RIGHT_COLOUR if n.startswith("right") else TRUNK_COLOUR for n in names
+        LEFT_COLOUR if y > TRUNK_HALF else RIGHT_COLOUR if y < -TRUNK_HALF else TRUNK_COLOUR for y in across
     )
+    head, toes = _head_and_toes(body)
     return Scene(
         positions=positions,
         soles=soles,
@@ -113,9 +120,19 @@ def _scene(
         parents=parents,
         colours=colours,
         widths=tuple(TRUNK_WIDTH if c == TRUNK_COLOUR else LIMB_WIDTH for c in colours),
-        feet=feet,
-        head=names.index("head") if "head" in names else None,
+        feet=tuple(k for k, name in enumerate(names) if name in toes) if soles.size else (),
+        head=names.index(head) if head in names else None,
     )
+
+
+def _head_and_toes(body: Body) -> tuple[str | None, frozenset[str]]:
+    """The joint that a head is drawn over, None for a body that has none of its own, and the joints of the feet before
+    the heels'; a robot that is measured alone tells neither."""
+    try:
+        told = body.description
+    except MotionError:
+        return None, frozenset()
+    return told.head if told.head != told.torso else None, frozenset(part for foot in told.feet for part in foot[1:])
 
 
 def follow(motion: Clip | JointTrack, azimuth: float = 0.9, elevation: float = 0.2, span: float = 2.3) -> Camera:
