@@ -259,10 +259,16 @@ def _walk(
         found = asdict(judge(evidence(said), selection))
         if row["verdict"] == "rescued" and found["verdict"] == "accepted":
             found["verdict"] = "rescued"
-        detail = re.sub(r"^lost\b", "failed", row["detail"])  # as records had it until 2026-11-27
-        if any((detail if key == "detail" else row[key]) != value for key, value in found.items()):
+        if judged_otherwise(row, found):
             why = "" if found["reason"] is None else f", {found['reason']}"
             yield [f"{record}: verdict {row['verdict']}, its figures say {found['verdict']}{why}"]
+
+
+def judged_otherwise(row: Record, found: Mapping[str, Any]) -> bool:
+    """Whether a row's verdict is not the one found; until 2026-11-27 the detail of a clip that failed began with
+    "lost"."""
+    told = row | {"detail": re.sub(r"^lost\b", "failed", row["detail"])}
+    return any(told[key] != value for key, value in found.items())
 
 
 def _projected_faults(

@@ -11,6 +11,7 @@ from morphloop.motion import DEFAULT_SKELETON, Clip
 from morphloop.refinement_loop import REASONS, Evidence, SelectionConfig, evidence, judge, tally
 from morphloop.refinement_loop.departure import Departure, departure
 from morphloop.refinement_loop.selection import head_drop, out_of_range_ratio
+from morphloop.refinement_loop.verification import judged_otherwise
 from morphloop.sim import default_body
 
 NEAR = Departure(part="left_wrist", error_m=0.1, at_s=1.0, lean_deg=3.0, drop_m=0.02)
@@ -206,3 +207,11 @@ def test_a_knee_bent_backwards_is_out_of_range_in_its_frames():
     clip = replace(standing(), rotations=rotations)
     assert out_of_range_ratio(clip, default_body()) == pytest.approx(0.4)
     assert out_of_range_ratio(standing(), default_body()) == 0.0
+
+
+def test_a_verdict_in_the_words_of_before_is_the_same_verdict():
+    found = asdict(judge(replace(FAILED, head_drop_m=0.6), SelectionConfig()))
+    was = found | {"detail": found["detail"].replace("failed at", "lost at")}
+    assert was != found
+    assert not judged_otherwise(was, found)
+    assert judged_otherwise(was | {"detail": "lost at 9 s"}, found)
