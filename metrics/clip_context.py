@@ -14,6 +14,7 @@ from morphloop.motion import Clip, JointTrack, Rollout
 from morphloop.sim import SmplBody, worn
 from morphloop.sim.bodies.body import Body
 from morphloop.sim.bodies.built_in import default_body
+from morphloop.sim.rollouts.loads import FootLoads, foot_loads
 
 from .contact import Contacts, find_contacts
 from .points import Points, ground_offset, motion_points
@@ -54,6 +55,13 @@ class Context:
     def grid_com(self) -> np.ndarray | None:
         """(T', 3) centre of mass on the 30 Hz grid, metres, None where it is unknown."""
         return None if self.points.com is None else on_grid(self.points.com, self.points.fps)
+
+    @cached_property
+    def loads(self) -> FootLoads | None:
+        """What the feet bore and the servos gave, by replaying the rollout; None without one of a control step."""
+        if self.rollout is None or self.rollout.num_frames < 2:
+            return None
+        return foot_loads(self.rollout, self.body)
 
     @cached_property
     def contacts(self) -> Contacts:

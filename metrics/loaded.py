@@ -17,9 +17,9 @@ from itertools import pairwise
 import numpy as np
 
 from morphloop.base.runs import latch, runs, shrink
-from morphloop.motion import Clip, Rollout
+from morphloop.motion import Clip
 from morphloop.sim import Body
-from morphloop.sim.rollouts.loads import FootLoads, foot_loads
+from morphloop.sim.rollouts.loads import FootLoads
 
 from .clip_context import contact_frames
 from .signals import GRID_HZ
@@ -35,16 +35,14 @@ NO_LOADS: dict[str, float | None] = {"slide_loaded_mm_s": None, "restep_per_s": 
 """What is said of a motion whose forces are unknown."""
 
 
-def measure_loads(rollout: Rollout, body: Body, reference: Clip | None = None) -> dict[str, float | None]:
-    """`slide_loaded_mm_s`, `restep_per_s` and `restep_mm` of a rollout, which is replayed for its forces.
+def measure_loads(loads: FootLoads | None, body: Body, reference: Clip | None = None) -> dict[str, float | None]:
+    """`slide_loaded_mm_s`, `restep_per_s` and `restep_mm` of a rollout.
 
-    reference: what it tracked, from its first frame on, on the body's skeleton; without it nothing is said of steps.
-    All None for a rollout of no control step.
-    Raises MotionError as `foot_loads` does.
+    loads: what its feet bore; reference: what it tracked, from its first frame on, on the body's skeleton; without it
+    nothing is said of steps. All None without loads.
     """
-    if rollout.num_frames < 2:
+    if loads is None:
         return NO_LOADS
-    loads = foot_loads(rollout, body)
     speeds = loaded_speeds(loads)
     speeds = speeds[np.isfinite(speeds)]
     steps = NO_LOADS if reference is None else resteps(loads, planted(reference, body, loads))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from morphloop.motion import Clip
 from morphloop.sim import CONTACT_FORCE
 
-from . import contact, joint_limits, legacy, loaded, plausibility, points, signals, tracking, vertices, wrench
+from . import contact, joint_limits, legacy, loaded, margins, plausibility, points, signals, tracking, vertices, wrench
 from .clip_context import Context
 from .self_penetration import self_penetration
 
@@ -137,10 +137,14 @@ def _edge_pfc(seen: Context) -> Values:
 
 
 def _loads(seen: Context) -> Values:
-    if seen.rollout is None:
-        return loaded.NO_LOADS
-    return loaded.measure_loads(seen.rollout, seen.body, seen.reference)
+    return loaded.measure_loads(seen.loads, seen.body, seen.reference)
 
+
+def _margins(seen: Context) -> Values:
+    return margins.measure_margins(seen.loads, seen.body)
+
+
+MARGINS = {"hard": f"{margins.HARD_RATIO:.0%} of the limit"}
 
 _ALL = (
     Metric(
@@ -247,6 +251,56 @@ _ALL = (
         DESIGN,
         _loads,
         thresholds=STEPPED,
+        needs="rollout",
+        variants=("surface",),
+    ),
+    Metric(
+        "torque_peak_ratio",
+        "",
+        "largest torque of a servo at a substep over its limit",
+        DESIGN,
+        _margins,
+        thresholds=MARGINS,
+        needs="rollout",
+        variants=("surface",),
+    ),
+    Metric(
+        "torque_limit_ratio",
+        "",
+        "share of control steps in which a servo comes to its torque limit",
+        DESIGN,
+        _margins,
+        thresholds=MARGINS | {"at the limit": f"{margins.AT_LIMIT:.0%} of it"},
+        needs="rollout",
+        variants=("surface",),
+    ),
+    Metric(
+        "ankle_torque_peak_ratio",
+        "",
+        "the largest torque of those between knee and foot, over its limit",
+        DESIGN,
+        _margins,
+        thresholds=MARGINS,
+        needs="rollout",
+        variants=("surface",),
+    ),
+    Metric(
+        "speed_peak_ratio",
+        "",
+        "largest speed of a servo's degree of freedom at a substep over its motor's limit, of bodies that tell one",
+        DESIGN,
+        _margins,
+        thresholds=MARGINS,
+        needs="rollout",
+        variants=("surface",),
+    ),
+    Metric(
+        "impact_peak_bw",
+        "body weights",
+        "largest ground force on one foot at a substep",
+        DESIGN,
+        _margins,
+        thresholds={"hard": f"{margins.HARD_IMPACT_BW:g} body weights"},
         needs="rollout",
         variants=("surface",),
     ),

@@ -58,6 +58,9 @@ def loads(load: np.ndarray, slip: np.ndarray, x: np.ndarray | None = None) -> Fo
         slip=np.stack([slip, 0 * slip], axis=-1),
         point=np.zeros((steps, 2, 2, 3)),
         place=place,
+        peak=np.zeros((steps, 2)),
+        torque=np.zeros((steps, 69)),
+        spin=np.zeros((steps, 69)),
         turn=np.broadcast_to(np.eye(3), (steps, 2, 2, 3, 3)),
     )
 
@@ -68,7 +71,9 @@ def number(value: float | None) -> float:
 
 
 def test_feet_that_slide_under_load_read_their_speed() -> None:
-    found = measure_loads(played(standing(300, 0.2 * np.arange(300) / FINE)), default_body())
+    found = measure_loads(
+        foot_loads(played(standing(300, 0.2 * np.arange(300) / FINE)), default_body()), default_body()
+    )
     assert found["slide_loaded_mm_s"] == pytest.approx(200.0, rel=1e-3)
 
 
@@ -118,7 +123,7 @@ def test_loads_are_those_of_the_touch_sensors_at_every_substep() -> None:
             mujoco.mj_step(body.model, data)
             felt += data.sensordata[body.touch_ids] / 10
         np.testing.assert_allclose(seen.load[step], felt, atol=1e-9)
-    assert number(measure_loads(recorder.rollout(0), body)["slide_loaded_mm_s"]) < 5.0
+    assert number(measure_loads(foot_loads(recorder.rollout(0), body), body)["slide_loaded_mm_s"]) < 5.0
 
 
 def test_the_unloaded_half_of_a_loaded_foot_does_not_count() -> None:
@@ -167,9 +172,10 @@ def test_without_forces_it_is_null_and_another_motions_rollout_is_refused() -> N
     with pytest.raises(MotionError, match="did not make it"):
         measure(clip.moved(np.array([0.1, 0.0, 0.0])), wrench=False, rollout=played(clip))
     failed = replace(played(clip), **{name: getattr(played(clip), name)[:1] for name in ("qpos", "qvel", "foot_force")})
-    assert measure_loads(failed, default_body()) == NO_LOADS, "failed before a control step was done"
+    found = measure(clip.slice(0, 1), wrench=False, rollout=failed).values
+    assert {name: found[name] for name in NO_LOADS} == NO_LOADS, "failed before a control step was done"
     with pytest.raises(MotionError, match="rollout of model"):
-        measure_loads(played(clip), default_body("hinge"))
+        foot_loads(played(clip), default_body("hinge"))
 
 
 def test_evaluate_reads_the_rollout_beside_a_projected_clip(tmp_path: Path) -> None:

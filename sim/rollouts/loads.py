@@ -28,7 +28,9 @@ class FootLoads:
     step, newtons; slip: (N, 2, S, 2) horizontal velocity of the segment's material points at their contacts (v + w x
     r), mean over contacts and substeps weighted by force, m/s, NaN without load; point: (N, 2, S, 3) where the load
     stands in the segment's frame, weighted alike, metres, NaN without load; place: (N, 2, S, 3) and turn: (N, 2, S,
-    3, 3) the segment's frame in the world at the end of the step.
+    3, 3) the segment's frame in the world at the end of the step; peak: (N, 2) largest normal force on the foot at a
+    substep, newtons; torque: (N, nu) and spin: (N, nu) of each servo's degree of freedom, largest size at a substep,
+    N m and rad/s.
     """
 
     fps: float
@@ -38,6 +40,9 @@ class FootLoads:
     point: np.ndarray
     place: np.ndarray
     turn: np.ndarray
+    peak: np.ndarray
+    torque: np.ndarray
+    spin: np.ndarray
 
 
 def foot_loads(rollout: Rollout, body: Body) -> FootLoads:
@@ -59,9 +64,13 @@ def foot_loads(rollout: Rollout, body: Body) -> FootLoads:
     place, turn = np.zeros((frames, parts, 3)), np.zeros((frames, parts, 9))
     twist, centre = np.zeros((frames, parts, 6)), np.zeros((frames, 3))
     geoms, spots, forces, counts = [], [], [], np.zeros(frames, int)
+    torque, spin, driven = np.zeros((steps, model.nu)), np.zeros((steps, model.nu)), body.coordinates.servo_dofs
     for frame, (number, _, data) in enumerate(replay(rollout, body)):
         place[frame], turn[frame] = data.xpos[segments], data.xmat[segments]
         twist[frame], centre[frame] = data.cvel[segments], data.subtree_com[root]
+        step = frame // substeps
+        np.maximum(torque[step], np.abs(data.actuator_force), out=torque[step])
+        np.maximum(spin[step], np.abs(data.qvel[driven]), out=spin[step])
         contact = data.contact
         geoms.append(contact.geom.copy())
         spots.append(contact.pos.copy())
@@ -81,6 +90,9 @@ def foot_loads(rollout: Rollout, body: Body) -> FootLoads:
     spot = np.einsum("kij,ki->kj", turn[frame, part], at - place[frame, part])
     sums = np.zeros((steps, parts, 6))
     np.add.at(sums, (frame // substeps, part), force * np.concatenate([np.ones_like(force), moving, spot], axis=1))
+    each = np.zeros((frames, parts))
+    np.add.at(each, (frame, part), force[:, 0])
+    peak = each.reshape(steps, substeps, *feet).sum(axis=3).max(axis=1)
     load = sums[..., :1]
     mean = np.divide(sums[..., 1:], load, out=np.full((steps, parts, 5), np.nan), where=load > 0)
     return FootLoads(
@@ -91,6 +103,9 @@ def foot_loads(rollout: Rollout, body: Body) -> FootLoads:
         point=mean[..., 2:].reshape(steps, *feet, 3),
         place=place[substeps - 1 :: substeps].reshape(steps, *feet, 3),
         turn=turn[substeps - 1 :: substeps].reshape(steps, *feet, 3, 3),
+        peak=peak,
+        torque=torque,
+        spin=spin,
     )
 
 
