@@ -18,6 +18,7 @@ from morphloop.motion.robot import Hinge, Robot
 from morphloop.motion.rotations import quat_to_matrix
 from morphloop.motion.skeleton import SMPL_PARENTS, Y_UP_TO_Z_UP, Skeleton
 from morphloop.motion.writers import (
+    Extras,
     write_amass,
     write_bvh,
     write_humanml3d_features,
@@ -139,7 +140,7 @@ def make_seeds(folder: Path) -> dict[str, Seed]:
         "deepmimic npz": seed(npz(frames=np.array(json.loads(_deepmimic())["Frames"]), loop="none")),
         "kimodo npz": seed(npz(**_kimodo(clip))),
         "mjlab npz": seed(write_mjlab(folder / "a.npz", clip)),
-        "mjlab robot npz": seed(write_mjlab(folder / "a.npz", moved, ROBOT), robotic),
+        "mjlab robot npz": seed(write_mjlab(folder / "a.npz", moved, Extras(ROBOT)), robotic),
         "robot arrays npz": seed(npz(root_pos=trans, root_quat_xyzw=unit, dof=angles, fps=30.0), robotic),
         "gmr pkl": seed(pickled({"fps": 30, "root_pos": trans, "root_rot": unit, "dof_pos": angles}), robotic),
         "asap pkl": seed(

@@ -42,7 +42,8 @@ class Robot:
 
     name: of the robot; skeleton: J joints, one a body, each where the body's hinges turn; rest: (J, 4) local rotation
     of each body as built, w x y z; hinges: H of them, parents before children, those of one body in the order in which
-    they turn; origins: (J, 3) origin of each body's own frame in its joint's frame, metres (files tell body positions).
+    they turn; origins: (J, 3) origin of each body's own frame in its joint's frame, metres (files tell body positions);
+    masses_at: (J, 3) its centre of mass in the same frame, None where nobody knows.
     Raises MotionError for a body whose rotation its hinges' angles cannot be read from.
     """
 
@@ -51,6 +52,7 @@ class Robot:
     rest: np.ndarray
     hinges: tuple[Hinge, ...]
     origins: np.ndarray
+    masses_at: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         for j, own in enumerate(self._hinges_of):
@@ -68,15 +70,25 @@ class Robot:
         return [[h for h, hinge in enumerate(self.hinges) if hinge.joint == j] for j in range(self.skeleton.num_joints)]
 
     @property
+    def centres(self) -> np.ndarray:
+        """(J, 3) centre of mass of each body in its joint's frame, metres; its origin where nobody knows."""
+        return self.origins if self.masses_at is None else self.masses_at
+
+    @property
     def hinge_names(self) -> tuple[str, ...]:
         return tuple(hinge.name for hinge in self.hinges)
 
     def breadth_first(self) -> list[int]:
         """Indices of the hinges level by level down the tree, the order of files that Isaac Sim writes."""
-        depth = [0] * self.skeleton.num_joints
-        for j, parent in enumerate(self.skeleton.parents[1:], 1):
-            depth[j] = depth[parent] + 1
-        return sorted(range(len(self.hinges)), key=lambda h: (depth[self.hinges[h].joint], h))
+        rank = {j: place for place, j in enumerate(self.bodies_breadth_first())}
+        return sorted(range(len(self.hinges)), key=lambda h: (rank[self.hinges[h].joint], h))
+
+    def bodies_breadth_first(self) -> list[int]:
+        """Indices of the bodies level by level down the tree, children in the order of their parents."""
+        order = [0]
+        for j in order:
+            order += self.skeleton.children[j]
+        return order
 
     def rotations(self, root: np.ndarray, angles: np.ndarray) -> np.ndarray:
         """(T, J, 4) local rotations of root rotations (T, 4) and hinge angles (T, H), radians."""

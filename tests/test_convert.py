@@ -8,7 +8,7 @@ import pytest
 
 from morphloop.base import MotionError
 from morphloop.cli import convert, main
-from morphloop.motion import Clip, JointTrack, load_clip, make_corpus, read_motion, save_clip
+from morphloop.motion import FORMATS, Clip, JointTrack, load_clip, make_corpus, read_motion, save_clip
 from morphloop.motion.writers import write_humanml3d_joints
 
 LAYOUTS = {
@@ -47,7 +47,8 @@ def test_every_layout_keeps_the_names_and_reports(tmp_path, clips, capsys, to):
         motion = read_motion(row["out"], 20 if to == "humanml3d-joints" else None)
         assert (row["frames"], row["fps"]) == (motion.num_frames, motion.fps)
         assert row["name"] == Path(row["path"]).stem
-        did = ["resampled from 30 to 20 fps"] if to.startswith("humanml3d") else []
+        rate = FORMATS[to].fps or 30
+        did = [f"resampled from 30 to {rate:g} fps"] if rate != 30 else []
         if to == "humanml3d-263":
             did.append("put on HumanML3D's body, floor and heading; a frame less")
         assert row["did"] == did

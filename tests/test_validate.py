@@ -53,7 +53,11 @@ def written(folder: Path, to: str, motion=CLIP) -> Path:
     return write_motion(folder / f"a{FORMATS[to].suffix}", as_format(motion, to), to)
 
 
-@pytest.mark.parametrize("to", FORMATS)
+PERSONS = [to for to, form in FORMATS.items() if form.of != "robot" and to != "lafan-bvh"]
+"""Layouts that our readers take without a robot; LAFAN1's joint names are not known to them."""
+
+
+@pytest.mark.parametrize("to", PERSONS)
 def test_our_own_files_are_clean(tmp_path, to):
     assert find_problems(written(tmp_path, to), 20.0 if to == "humanml3d-joints" else None) == []
 

@@ -84,7 +84,7 @@ def tumbling(frames: int = 60, seed: int = 0) -> Clip:
 def test_corpus_round_trip(tmp_path, to):
     for clip in [*make_corpus(4, 2), tumbling()]:
         made, back = round_trip(tmp_path, clip, to)
-        assert made is clip
+        assert made is clip or to == "mjlab"  # whose loader takes 50 fps for granted
         assert back.skeleton == DEFAULT_SKELETON
         assert_round_trip(tmp_path, clip, to)
         assert to_default(back) is back
@@ -265,11 +265,11 @@ def test_resampling_is_said_and_keeps_the_lineage():
 @pytest.mark.parametrize("to", ["amass", "mjlab"])
 def test_arrays_for_others_carry_texts_and_provenance_without_pickle(tmp_path, to):
     clip = replace(make_corpus(1, 1)[0], texts=("a person walks", "someone strolls")).with_provenance(prompt="walk")
-    _, back = round_trip(tmp_path, clip, to)
+    made, back = round_trip(tmp_path, clip, to)
     assert back.texts == clip.texts
     data = np.load(tmp_path / f"{clip.name}.npz", allow_pickle=False)
     carried = json.loads(str(data["morphloop"]))
-    assert carried["id"] == clip.id
+    assert carried["id"] == made.id
     assert carried["provenance"]["prompt"] == "walk"
 
 

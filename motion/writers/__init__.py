@@ -3,13 +3,18 @@
 from .amass import write_amass
 from .arrays import write_humanml3d_features, write_humanml3d_joints
 from .bvh import write_bvh
-from .formats import FORMATS, Format, as_format, write_motion
+from .extras import CONTACT_KEY, Extras, FootContact
+from .formats import FORMATS, Format, as_format, check_layout, write_motion
 from .mjlab import write_mjlab
 
 __all__ = [
+    "CONTACT_KEY",
     "FORMATS",
+    "Extras",
+    "FootContact",
     "Format",
     "as_format",
+    "check_layout",
     "write_amass",
     "write_bvh",
     "write_humanml3d_features",

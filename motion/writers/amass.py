@@ -16,14 +16,15 @@ from ..clip import Clip
 from ..readers.smpl import SMPL_PELVIS
 from ..rotations import quat_from_matrix, quat_mul, quat_to_rotvec
 from ..skeleton import DEFAULT_SKELETON, HUMANML3D_JOINTS, Y_UP_TO_Z_UP
-from .arrays import ORIGIN_KEY, origin, write_arrays
+from .arrays import write_arrays
+from .extras import Extras
 
 SMPLH_COLUMNS = 156
 HAND_REST = 1e-6
 """Radians under which a hand counts as at rest."""
 
 
-def write_amass(path: Path | str, clip: Clip) -> Path:
+def write_amass(path: Path | str, clip: Clip, extras: Extras | None = None) -> Path:
     """poses (T, 156) or (T, 72) rotation vectors, trans (T, 3) metres, betas zero, neutral, mocap_framerate.
 
     Z up as in AMASS; the body is the neutral one at beta = 0, whose pelvis J0 is taken off the root. MotionError unless
@@ -31,9 +32,7 @@ def write_amass(path: Path | str, clip: Clip) -> Path:
     """
     if clip.skeleton != DEFAULT_SKELETON:
         raise MotionError(f"{clip.name}: SMPL poses need the default skeleton, retarget the clip first (to_default)")
-    rotvecs = quat_to_rotvec(clip.rotations) @ Y_UP_TO_Z_UP
-    to_ours = np.broadcast_to(quat_from_matrix(Y_UP_TO_Z_UP), clip.rotations[:, 0].shape)
-    rotvecs[:, 0] = quat_to_rotvec(quat_mul(clip.rotations[:, 0], to_ours))
+    rotvecs = smpl_rotvecs(clip)
     body = len(HUMANML3D_JOINTS)
     if np.abs(rotvecs[:, body:]).max() < HAND_REST:
         poses = np.zeros((clip.num_frames, SMPLH_COLUMNS))
@@ -46,8 +45,13 @@ def write_amass(path: Path | str, clip: Clip) -> Path:
         "betas": np.zeros(16),
         "gender": np.array("neutral"),
         "mocap_framerate": np.array(clip.fps),
-        ORIGIN_KEY: origin(clip),
     }
-    if clip.texts:
-        arrays["texts"] = np.array(clip.texts)
-    return write_arrays(path, arrays)
+    return write_arrays(path, arrays, clip, extras or Extras())
+
+
+def smpl_rotvecs(clip: Clip) -> np.ndarray:
+    """(T, J, 3) rotation vectors of a clip on SMPL's joints as AMASS has them: Z up, the root turned to stand there."""
+    rotvecs = quat_to_rotvec(clip.rotations) @ Y_UP_TO_Z_UP
+    to_ours = np.broadcast_to(quat_from_matrix(Y_UP_TO_Z_UP), clip.rotations[:, 0].shape)
+    rotvecs[:, 0] = quat_to_rotvec(quat_mul(clip.rotations[:, 0], to_ours))
+    return rotvecs

@@ -15,6 +15,7 @@ from ..clip import Clip, JointTrack
 from ..files import provenance_to_dict
 from ..humanml3d import track_to_features
 from ..skeleton import HUMANML3D_JOINTS, Y_UP_TO_Z_UP
+from .extras import Extras
 
 ORIGIN_KEY = "morphloop"
 """Key of an npz for others under which we put provenance, id and texts as JSON; readers of others pass it by."""
@@ -31,8 +32,16 @@ def origin(motion: Clip | JointTrack) -> np.ndarray:
     return np.array(json.dumps(value, allow_nan=False))
 
 
-def write_arrays(path: Path | str, arrays: dict[str, np.ndarray]) -> Path:
-    """A compressed npz, atomically."""
+def singles(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The arrays in single precision."""
+    return {key: value.astype(np.float32) for key, value in arrays.items()}
+
+
+def write_arrays(path: Path | str, arrays: dict[str, np.ndarray], motion: Clip, extras: Extras) -> Path:
+    """A compressed npz, atomically, with where the motion came from, its texts and the contact masks."""
+    arrays = arrays | {ORIGIN_KEY: origin(motion)} | extras.arrays()
+    if motion.texts:
+        arrays |= {"texts": np.array(motion.texts)}
     return write_atomic(path, lambda stream: np.savez_compressed(stream, **arrays))  # type: ignore[arg-type]
 
 

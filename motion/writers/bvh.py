@@ -8,6 +8,7 @@ named it; a leaf without one gets an end site of no length, which the reader dro
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,19 +20,23 @@ from ..clip import Clip
 from ..skeleton import Y_UP_TO_Z_UP, Skeleton
 
 EULER = "ZXY"
-"""Order of the channels, intrinsic."""
+"""Order of the channels where no other is asked for."""
 STILL = 1e-9
 
 
-def write_bvh(path: Path | str, clip: Clip) -> Path:
-    """A clip on any skeleton as BVH; rotations are exact to the decimals, texts and provenance have no place in it."""
+def write_bvh(path: Path | str, clip: Clip, euler: str = EULER, unit: float = 1.0) -> Path:
+    """A clip on any skeleton as BVH; rotations are exact to the decimals, texts and provenance have no place in it.
+
+    euler: order of the channels, intrinsic; unit: of the file, in the clip's own.
+    """
     still = np.abs(clip.rotations[..., 1:]).max(axis=(0, 2)) < STILL
     ends = {j for j in range(1, clip.skeleton.num_joints) if still[j] and _is_end(clip.skeleton, j)}
     order = _depth_first(clip.skeleton)
-    lines = ["HIERARCHY", *_joint_lines(clip.skeleton, 0, 0, ends), "MOTION", f"Frames: {clip.num_frames}"]
+    skeleton = replace(clip.skeleton, offsets=clip.skeleton.offsets / unit)
+    lines = ["HIERARCHY", *_joint_lines(skeleton, 0, 0, ends, euler), "MOTION", f"Frames: {clip.num_frames}"]
     lines.append(f"Frame Time: {1.0 / clip.fps:.10f}")
-    columns = [clip.root_pos @ Y_UP_TO_Z_UP]
-    columns += [_euler(clip.rotations[:, j]) for j in order if j not in ends]
+    columns = [clip.root_pos @ Y_UP_TO_Z_UP / unit]
+    columns += [_euler(clip.rotations[:, j], euler) for j in order if j not in ends]
     table = np.round(np.concatenate(columns, axis=1), 6) + 0.0  # no minus before a zero
     lines += [" ".join(f"{value:.6f}" for value in row) for row in table]
     text = "\n".join(lines) + "\n"
@@ -52,25 +57,25 @@ def _depth_first(skeleton: Skeleton) -> list[int]:
     return order
 
 
-def _joint_lines(skeleton: Skeleton, j: int, depth: int, ends: set[int]) -> list[str]:
+def _joint_lines(skeleton: Skeleton, j: int, depth: int, ends: set[int], euler: str) -> list[str]:
     pad, inner = "  " * depth, "  " * (depth + 1)
     offset = f"{inner}OFFSET " + " ".join(f"{value:.6f}" for value in skeleton.offsets[j] @ Y_UP_TO_Z_UP)
     if j in ends:
         return [f"{pad}End Site", f"{pad}{{", offset, f"{pad}}}"]
-    turns = " ".join(f"{axis}rotation" for axis in EULER)
+    turns = " ".join(f"{axis}rotation" for axis in euler)
     channels = f"6 Xposition Yposition Zposition {turns}" if j == 0 else f"3 {turns}"
     lines = [f"{pad}{'JOINT' if j else 'ROOT'} {skeleton.names[j]}", f"{pad}{{", offset, f"{inner}CHANNELS {channels}"]
     for child in skeleton.children[j]:
-        lines += _joint_lines(skeleton, child, depth + 1, ends)
+        lines += _joint_lines(skeleton, child, depth + 1, ends, euler)
     if not skeleton.children[j]:
         lines += [f"{inner}End Site", f"{inner}{{", f"{inner}  OFFSET 0.0 0.0 0.0", f"{inner}}}"]
     return [*lines, f"{pad}}}"]
 
 
-def _euler(rotations: np.ndarray) -> np.ndarray:
+def _euler(rotations: np.ndarray, order: str) -> np.ndarray:
     """(T, 3) degrees of the channels of local rotations (T, 4) in our axes."""
     turned = np.concatenate([rotations[:, :1], rotations[:, 1:] @ Y_UP_TO_Z_UP], axis=-1)
     with warnings.catch_warnings():
         # where X is at 90 degrees the split between Z and Y is free, and the one that SciPy takes is as good as any
         warnings.filterwarnings("ignore", message="Gimbal lock")
-        return Rotation.from_quat(turned, scalar_first=True).as_euler(EULER, degrees=True)
+        return Rotation.from_quat(turned, scalar_first=True).as_euler(order, degrees=True)

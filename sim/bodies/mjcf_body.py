@@ -102,7 +102,7 @@ class RobotBody(Body):
     @cached_property
     def joint_coms(self) -> np.ndarray:
         """(J, 3) centre of mass of each body in its joint's frame, metres."""
-        return self.model.body_ipos[self.body_ids] + self.robot.origins
+        return self.robot.centres
 
     @cached_property
     def ranges(self) -> np.ndarray:
@@ -171,7 +171,8 @@ def _robot(model: mujoco.MjModel, ids: np.ndarray, name: str, path: Path | str) 
     rest = model.body_quat[ids].copy()
     offsets = model.body_pos[ids] + np.einsum("jab,jb->ja", quat_to_matrix(rest), anchors) - anchors[parents]
     offsets[0] = 0.0
-    return Robot(name, Skeleton(names, tuple(parents), offsets), rest, tuple(hinges), -anchors)
+    centres = model.body_ipos[ids] - anchors
+    return Robot(name, Skeleton(names, tuple(parents), offsets), rest, tuple(hinges), -anchors, centres)
 
 
 def _turning_joints(model: mujoco.MjModel, body: int, root: bool, path: Path | str) -> list[int]:
