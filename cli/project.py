@@ -120,6 +120,9 @@ class Project:
             clips, joints, failed = read_all(files, self.fps, body, lambda done: watch("read", done, len(files)))
             if not clips:
                 return report_failures(failed)
+            moved = sum(clip.provenance.stage == "retarget" for clip in clips)
+            if moved:
+                complain(f"{moved} of {len(clips)} clips are people's: retargeted to '{body.name}' first")
             write_json(out / CONFIG, folder.settings() | self._asked())
             rows, faults = folder.project(
                 sorted(clips, key=lambda clip: clip.name),
@@ -181,12 +184,13 @@ def read_all(
     joints: dict[str, JointTrack] = {}
     failed: list[dict[str, str]] = []
     taken: set[str] = set()
+    robot = robot_of(body)
     for done, path in enumerate(files, 1):
-        for key, read in read_motions(path, fps, robot_of(body)):
+        for key, read in read_motions(path, fps, robot):
             try:
                 with reading(path):
                     motion = read()
-                    clip = for_tracking(motion, body, path)
+                    clip = for_tracking(motion, body)
             except MotionError as error:
                 failed.append({"path": str(path), "reason": naming(path, error)})
                 continue
@@ -194,7 +198,7 @@ def read_all(
             name = free_name(file_name(key), taken, SUFFIX)
             taken |= {name, name + SUFFIX}
             clips.append(replace(clip, name=name))
-            if isinstance(motion, JointTrack):
+            if isinstance(motion, JointTrack) and robot is None:
                 joints[name] = motion
         tick(done)
     return clips, joints, failed

@@ -51,16 +51,18 @@ def driven_body(spec: str | Path | None = None) -> Body:
     return ShapedBody(body.skeleton, body.mesh, body.name) if isinstance(body, SmplBody) else body
 
 
-def for_tracking(motion: Clip | JointTrack, body: Body, where: Path | str) -> Clip:
+def for_tracking(motion: Clip | JointTrack, body: Body) -> Clip:
     """A motion as a clip that a driven body can track, over the ground of its file.
 
-    A person's is moved to the body's skeleton. Raises MotionError as `to_default` does, and for a person's motion on a
-    robot or another robot's, naming `where`.
+    A person's is moved to the body's skeleton, and retargeted where that is a robot's. Raises MotionError as
+    `to_default` and `retarget` do.
     """
     if isinstance(motion, Clip) and motion.skeleton == body.skeleton:
         return motion
     if isinstance(body, RobotBody):
-        raise MotionError(f"{where}: not a motion of robot '{body.name}'")
+        from ..retargeting.retarget import retarget  # the robots' bodies are made here, and it needs them
+
+        return retarget(motion, body)
     return carry(to_default(motion, keep_floor=True), body)
 
 
