@@ -11,9 +11,20 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from morphloop.base import MotionError
-from morphloop.motion import DEFAULT_SKELETON, HUMANML3D_JOINTS, Clip, JointTrack, find_motions, read_motion, save_clip
+from morphloop.motion import (
+    DEFAULT_SKELETON,
+    HUMANML3D_JOINTS,
+    Clip,
+    JointTrack,
+    find_motions,
+    make_corpus,
+    read_motion,
+    save_clip,
+)
+from morphloop.motion.readers import bvh
 from morphloop.motion.readers.smpl import SMPL_PELVIS
 from morphloop.motion.skeleton import SMPL_PARENTS, Y_UP_TO_Z_UP
+from morphloop.motion.writers import write_bvh
 
 SHARED = Path(os.environ.get("MORPHLOOP_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 
@@ -101,6 +112,13 @@ def refused(path: Path, match: str, fps: float | None = None) -> None:
 
 
 # BVH
+
+
+def test_angles_of_a_bvh_do_not_depend_on_how_many_are_turned_at_once(tmp_path, monkeypatch):
+    path = write_bvh(tmp_path / "a.bvh", make_corpus(1, 0)[0])
+    whole = read_motion(path)
+    monkeypatch.setattr(bvh, "TURNS", 100)
+    assert read_motion(path).id == whole.id
 
 
 def test_bvh_known_answer(tmp_path):

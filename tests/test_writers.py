@@ -25,6 +25,7 @@ from morphloop.motion import (
     to_default,
     write_motion,
 )
+from morphloop.motion.reading_limits import MAX_JOINTS
 from morphloop.motion.robot import Hinge, Robot
 from morphloop.motion.rotations import quat_from_rotvec
 from morphloop.motion.writers import write_amass, write_bvh, write_humanml3d_joints, write_mjlab
@@ -181,6 +182,15 @@ def test_bvh_text_known_answer(tmp_path):
         *("0.000000", "0.000000", "90.000000"),
         *("0.000000", "30.000000", "0.000000"),
     ]
+
+
+def test_a_chain_of_as_many_joints_as_a_skeleton_may_have_is_written(tmp_path):
+    joints = MAX_JOINTS - 1
+    offsets = np.tile([0.0, 0.0, 1e-3], (joints, 1)) * (np.arange(joints) > 0)[:, None]
+    skeleton = Skeleton(tuple(f"j{j}" for j in range(joints)), tuple(range(-1, joints - 1)), offsets)
+    chain = Clip(30.0, skeleton, np.zeros((2, 3)), np.tile([1.0, 0, 0, 0], (2, joints, 1)))
+    back = read_motion(write_bvh(tmp_path / "a.bvh", chain))
+    assert back.skeleton.parents == skeleton.parents
 
 
 def test_mjlab_layout_and_velocities(tmp_path):

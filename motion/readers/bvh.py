@@ -8,6 +8,7 @@ Where no unit fits or the skeleton is none that is known, lengths stay the file'
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,6 +27,8 @@ from .values import bounded
 
 ROWS = 1_000
 """Frames that are turned into numbers at once: as texts they take ten times the memory."""
+TURNS = 1 << 14
+"""Joints times frames whose angles become quaternions at once: what is made on the way stays in the cache."""
 UNITS = {"m": 1.0, "inch": 0.0254, "CMU unit (inch / 0.45)": 0.0254 / 0.45, "cm": 0.01, "mm": 0.001}
 """Metres in a unit that published files use."""
 LEG_RANGE = (0.6, 1.1)
@@ -151,10 +154,10 @@ def _parse_motion(lines: list[str], at: int, width: int, path: Path) -> tuple[np
     table = np.empty((frames, width))
     for start in range(0, frames, ROWS):
         some = rows[start : start + ROWS]
-        try:
-            part = np.array([_words(row, width) for row in some], dtype=float)
-        except ValueError:
-            part = np.empty((0, 0))
+        part = np.empty((0, 0))
+        if max(map(len, some)) <= NUMBER_LETTERS * width:  # a line that is too long is not taken apart
+            with suppress(ValueError):
+                part = np.loadtxt(some, comments=None, ndmin=2)
         if part.shape != (len(some), width):
             raise MotionError(f"{path}: a frame is not {width} numbers, as many as the hierarchy has channels")
         table[start : start + ROWS] = part
@@ -162,34 +165,32 @@ def _parse_motion(lines: list[str], at: int, width: int, path: Path) -> tuple[np
     return bounded(table, f"{path}: channels"), frame_time
 
 
-def _words(row: str, width: int) -> list[str]:
-    """The numbers of a frame, not taken apart where the line is too long to be `width` of them."""
-    return row.split() if len(row) <= NUMBER_LETTERS * width else []
-
-
 def _clip(joints: list[_Joint], table: np.ndarray, fps: float, path: Path) -> Clip:
     offsets = np.array([joint.offset for joint in joints])
     rotations = np.zeros((len(table), len(joints), 4))
     rotations[..., 0] = 1.0
     moves: dict[int, np.ndarray] = {}
-    angles: dict[str, dict[int, np.ndarray]] = {}
+    angles: dict[str, dict[int, list[int]]] = {}
     start = 0
     for j, joint in enumerate(joints):
-        columns = table[:, start : start + len(joint.channels)]
+        columns = range(start, start + len(joint.channels))
         start += len(joint.channels)
         turns = [k for k, channel in enumerate(joint.channels) if channel.endswith("rotation")]
         if turns:
             order = "".join(joint.channels[k][0] for k in turns).upper()
             if len(set(order)) != len(order):
                 raise MotionError(f"{path}: rotation channels {order}, expected each axis once")
-            angles.setdefault(order, {})[j] = columns[:, turns]
+            angles.setdefault(order, {})[j] = [columns[k] for k in turns]
         shifts = [k for k, channel in enumerate(joint.channels) if channel.endswith("position")]
         if shifts:
             moves[j] = np.tile(offsets[j], (len(table), 1))
             for k in shifts:
-                moves[j][:, "xyz".index(joint.channels[k][0])] = columns[:, k]
-    for order, degrees in angles.items():
-        rotations[:, list(degrees)] = _euler(order, np.stack(list(degrees.values()), axis=1))
+                moves[j][:, "xyz".index(joint.channels[k][0])] = table[:, columns[k]]
+    for order, turned in angles.items():
+        block = max(1, TURNS // len(turned))
+        for first in range(0, len(table), block):
+            some = slice(first, first + block)
+            rotations[some, list(turned)] = _euler(order, table[some, list(turned.values())])
     names, parents = [joint.name for joint in joints], [joint.parent for joint in joints]
     root = moves.pop(0, np.tile(offsets[0], (len(table), 1)))
     if 1 in moves and parents.count(0) == 1:

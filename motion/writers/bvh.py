@@ -33,7 +33,7 @@ def write_bvh(path: Path | str, clip: Clip, euler: str = EULER, unit: float = 1.
     ends = {j for j in range(1, clip.skeleton.num_joints) if still[j] and _is_end(clip.skeleton, j)}
     order = _depth_first(clip.skeleton)
     skeleton = replace(clip.skeleton, offsets=clip.skeleton.offsets / unit)
-    lines = ["HIERARCHY", *_joint_lines(skeleton, 0, 0, ends, euler), "MOTION", f"Frames: {clip.num_frames}"]
+    lines = [*_hierarchy(skeleton, ends, euler), "MOTION", f"Frames: {clip.num_frames}"]
     lines.append(f"Frame Time: {1.0 / clip.fps:.10f}")
     columns = [clip.root_pos @ Y_UP_TO_Z_UP / unit]
     columns += [_euler(clip.rotations[:, j], euler) for j in order if j not in ends]
@@ -57,19 +57,29 @@ def _depth_first(skeleton: Skeleton) -> list[int]:
     return order
 
 
-def _joint_lines(skeleton: Skeleton, j: int, depth: int, ends: set[int], euler: str) -> list[str]:
-    pad, inner = "  " * depth, "  " * (depth + 1)
-    offset = f"{inner}OFFSET " + " ".join(f"{value:.6f}" for value in skeleton.offsets[j] @ Y_UP_TO_Z_UP)
-    if j in ends:
-        return [f"{pad}End Site", f"{pad}{{", offset, f"{pad}}}"]
-    turns = " ".join(f"{axis}rotation" for axis in euler)
-    channels = f"6 Xposition Yposition Zposition {turns}" if j == 0 else f"3 {turns}"
-    lines = [f"{pad}{'JOINT' if j else 'ROOT'} {skeleton.names[j]}", f"{pad}{{", offset, f"{inner}CHANNELS {channels}"]
-    for child in skeleton.children[j]:
-        lines += _joint_lines(skeleton, child, depth + 1, ends, euler)
-    if not skeleton.children[j]:
-        lines += [f"{inner}End Site", f"{inner}{{", f"{inner}  OFFSET 0.0 0.0 0.0", f"{inner}}}"]
-    return [*lines, f"{pad}}}"]
+def _hierarchy(skeleton: Skeleton, ends: set[int], euler: str) -> list[str]:
+    """Lines of all joints, each within its parent's brackets."""
+    lines, depths = ["HIERARCHY"], [0] * skeleton.num_joints
+    waiting: list[int | str] = [0]
+    while waiting:
+        j = waiting.pop()
+        if isinstance(j, str):
+            lines.append(j)
+            continue
+        depths[j] = depths[skeleton.parents[j]] + 1 if j else 0
+        pad, inner = "  " * depths[j], "  " * (depths[j] + 1)
+        offset = f"{inner}OFFSET " + " ".join(f"{value:.6f}" for value in skeleton.offsets[j] @ Y_UP_TO_Z_UP)
+        if j in ends:
+            lines += [f"{pad}End Site", f"{pad}{{", offset, f"{pad}}}"]
+            continue
+        turns = " ".join(f"{axis}rotation" for axis in euler)
+        channels = f"6 Xposition Yposition Zposition {turns}" if j == 0 else f"3 {turns}"
+        lines += [f"{pad}{'JOINT' if j else 'ROOT'} {skeleton.names[j]}", f"{pad}{{", offset]
+        lines.append(f"{inner}CHANNELS {channels}")
+        if not skeleton.children[j]:
+            lines += [f"{inner}End Site", f"{inner}{{", f"{inner}  OFFSET 0.0 0.0 0.0", f"{inner}}}"]
+        waiting += [f"{pad}}}", *reversed(skeleton.children[j])]
+    return lines
 
 
 def _euler(rotations: np.ndarray, order: str) -> np.ndarray:
