@@ -21,6 +21,7 @@ from .streams import patient_streams
 
 if TYPE_CHECKING:
     from morphloop.motion.robot import Robot
+    from morphloop.sim import RobotBody
 
 NOT_WRITABLE = (errno.EACCES, errno.EROFS, errno.ENOSPC, errno.EPERM)
 DONE = 0
@@ -151,14 +152,22 @@ def policy_named(choice: str) -> str:
 
 def robot_named(spec: str | None) -> Robot | None:
     """The robot that `--body` names, None without one. MotionError for a body that is no robot."""
+    body = robot_body_named(spec)
+    return None if body is None else body.robot
+
+
+def robot_body_named(spec: str | None, driven: bool = False) -> RobotBody | None:
+    """The body of the robot that `--body` names, None without one; to be driven, so that it has a description, if
+    asked. MotionError for a body that is no robot."""
     if spec is None:
         return None
-    from morphloop.sim import BUILT_IN, RobotBody, load_body
+    from morphloop.sim import BUILT_IN, RobotBody, driven_body, load_body
 
-    body = load_body(spec) if spec in BUILT_IN or spec.lower().endswith(".xml") else None
+    known = spec in BUILT_IN or spec.lower().endswith(".xml")
+    body = (driven_body if driven else load_body)(spec) if known else None
     if not isinstance(body, RobotBody):
         raise MotionError(f"--body {spec}: not a robot, expected the MJCF (.xml) of one")
-    return body.robot
+    return body
 
 
 def told(path: Path, error: Exception) -> dict[str, str]:

@@ -12,11 +12,20 @@ from rich.table import Table
 
 from morphloop.base.terminal import Terminal
 
-from .console import BAD_INPUT, DONE, files_below, progress_bars, robot_named, told, writable_files, writable_folder
+from .console import (
+    BAD_INPUT,
+    DONE,
+    files_below,
+    progress_bars,
+    robot_body_named,
+    told,
+    writable_files,
+    writable_folder,
+)
+from .exports import Exporter, write_rows
 
 if TYPE_CHECKING:
     from morphloop.motion import Clip, JointTrack
-    from morphloop.motion.robot import Robot
 
     Motion = Clip | JointTrack
 
@@ -26,11 +35,13 @@ SHOWN = 40
 
 @dataclass
 class _Batch:
-    """What became of each motion: rows of the JSON file, what failed and why, and which files this run wrote."""
+    """What became of each motion: rows of the JSON file and of the manifests by folder, what failed and why, and which
+    files this run wrote."""
 
     clips: list[dict[str, Any]] = field(default_factory=list)
     failed: list[dict[str, str]] = field(default_factory=list)
     written: dict[Path, Path] = field(default_factory=dict)
+    manifests: dict[Path, list[dict[str, Any]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -40,63 +51,76 @@ class Convert:
     clip: morphloop's own, on the skeleton that the file has. humanml3d-joints: (T, 22, 3), Y up, 20 fps.
     humanml3d-263: that data set's features, on its body, floor and heading. amass: SMPL poses, neutral body, Z up.
     bvh: Y up, metres (or the unit of the file, where that is BVH too). mjlab: with joint and body names; the built-in
-    body's joints as rotation vectors. Joint positions are fitted where a layout needs rotations; other skeletons are
-    retargeted where it knows one alone. Exit code 2 if a file could not be converted; the others are all the same.
+    body's joints as rotation vectors. docs/exports.md tells the others. Joint positions are fitted where a layout needs
+    rotations; other skeletons are retargeted where it knows one alone. manifest.jsonl beside the files tells rate,
+    verdict and metrics of each. Exit code 2 if a file could not be converted; the others are all the same.
     """
 
     paths: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Motion files, or folders of them; the folders' subfolders are kept."""
     out: Path
     """Folder for the files."""
-    to: Literal["clip", "humanml3d-joints", "humanml3d-263", "amass", "bvh", "mjlab"]
+    to: Literal[
+        "clip", "humanml3d-joints", "humanml3d-263", "amass", "smplx", "bvh", "lafan-bvh", "mjlab", "wbt", "holosoma",
+        "unitree-csv", "gmr", "protomotions",
+    ]  # fmt: skip
     """Layout to write."""
     fps: float | None = None
     """Frame rate of files that cannot tell theirs."""
     out_fps: float | None = None
-    """Frame rate to write; the motion's own if left out, 20 for HumanML3D."""
+    """Frame rate to write; if left out what the layout's readers take for granted (20 for HumanML3D, 50 for mjlab, wbt
+    and holosoma, 30 for unitree-csv and lafan-bvh), else the motion's own."""
     body: str | None = None
-    """MJCF (.xml) of the robot whose motions these are."""
+    """The robot whose motions these are: a built-in one (`g1`) or its MJCF (.xml)."""
+    blend: float = 0.0
+    """Seconds of a way from the body's stand to the motion and back."""
     overwrite: bool = False
     """Replace files that are there already."""
     json: Path | None = None
     """Write what became of each file here."""
 
     def run(self) -> int:
-        from morphloop.base import write_json
+        from morphloop.base import MotionError, write_json
         from morphloop.base.names import file_name
         from morphloop.motion import read_motions
+        from morphloop.motion.own_outputs import config_of
 
+        if config_of(self.out) is not None:  # whose manifest is not ours to add to
+            raise MotionError(f"{self.out}: holds what `project` or `loop` wrote, expected a folder of its own")
         out, batch = writable_folder(self.out), _Batch()
         writable_files(self.json)
-        robot = robot_named(self.body)
+        exporter = Exporter(self.to, robot_body_named(self.body, self.blend > 0), self.out_fps, self.blend)
         files = files_below(self.paths, batch.failed)
         with progress_bars() as watch:
             for done, (path, below) in enumerate(files.items(), 1):
-                for name, read in read_motions(path, self.fps, robot):
-                    self._one(path, out / below / file_name(name), read, robot, batch)
+                for name, read in read_motions(path, self.fps, exporter.robot):
+                    self._one(path, out / below / file_name(name), read, exporter, batch)
                 watch("converting", done, len(files))
+        for folder, rows in batch.manifests.items():
+            write_rows(folder, rows)
         _print(batch, out, self.to)
         if self.json is not None:
             write_json(self.json, {"schema": 1, "to": self.to, "clips": batch.clips, "failed": batch.failed})
         return BAD_INPUT if batch.failed else DONE
 
-    def _one(self, path: Path, target: Path, read: Callable[[], Motion], robot: Robot | None, batch: _Batch) -> None:
+    def _one(self, path: Path, target: Path, read: Callable[[], Motion], exporter: Exporter, batch: _Batch) -> None:
         """Read, fit to the layout and write one motion; a MotionError becomes a failure."""
         from morphloop.base import MotionError
         from morphloop.base.opening import reading
-        from morphloop.motion import FORMATS, as_format, write_motion
+        from morphloop.motion import FORMATS
 
         target = target.with_name(target.name + FORMATS[self.to].suffix)
         try:
             _check_free(target, batch, self.overwrite)
             motion = read()
             with reading(path):
-                made = as_format(motion, self.to, self.out_fps, robot)
-            write_motion(target, made, self.to, robot)
+                made, contact = exporter.made(motion)
+            row = exporter.write(target, made, contact)
         except MotionError as error:
             batch.failed.append(told(path, error))
             return
         batch.written[target] = path
+        batch.manifests.setdefault(target.parent, []).append(row)
         batch.clips.append(
             {
                 "name": target.stem,
@@ -122,7 +146,8 @@ def _check_free(target: Path, batch: _Batch, overwrite: bool) -> None:
 
 def _changes(before: Motion, made: Motion, to: str) -> list[str]:
     """What was done to a motion on its way into a layout, in words."""
-    from morphloop.motion import Clip
+    from morphloop.motion import DEFAULT_SKELETON, Clip
+    from morphloop.motion.writers.smplx import SMPLX_SCALE
 
     notes, did = made.provenance.notes, []
     if isinstance(made, Clip) and not isinstance(before, Clip):
@@ -135,6 +160,12 @@ def _changes(before: Motion, made: Motion, to: str) -> list[str]:
         )
     if abs(made.fps - before.fps) > 1e-9:
         did.append(f"resampled from {before.fps:g} to {made.fps:g} fps")
+    if notes.get("interpolated_from_fps") is not None:
+        did.append(f"interpolated between what physics did at {notes['interpolated_from_fps']:g} Hz")
+    if notes.get("blended_s", 0.0) > before.provenance.notes.get("blended_s", 0.0):
+        did.append(f"{notes['blended_s']:g} s from the stand and back to it added, which no physics drove")
+    if to == "smplx" and isinstance(made, Clip) and made.skeleton == DEFAULT_SKELETON:
+        did.append(f"put on SMPL-X's mean body, scaled by {SMPLX_SCALE:.4g}")
     if to == "humanml3d-263":
         did.append("put on HumanML3D's body, floor and heading; a frame less")
     return did

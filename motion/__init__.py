@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .humanml3d import joints_from_features, joints_to_features, track_from_features, track_to_features
     from .readers import find_motions, read_motion, read_motions
     from .skeleton import DEFAULT_SKELETON, HUMANML3D_JOINTS, SMPL_JOINTS, Skeleton, forward_kinematics
-    from .writers import FORMATS, as_format, write_motion
+    from .writers import FORMATS, as_format, check_layout, write_motion
 else:
     __getattr__ = names_of(
         __name__,
@@ -33,7 +33,7 @@ else:
             "readers": ("find_motions", "read_motion", "read_motions"),
             "fitting.retarget": ("to_default",),
             "skeleton": ("DEFAULT_SKELETON", "HUMANML3D_JOINTS", "SMPL_JOINTS", "Skeleton", "forward_kinematics"),
-            "writers": ("FORMATS", "as_format", "write_motion"),
+            "writers": ("FORMATS", "as_format", "check_layout", "write_motion"),
         },
     )
 
@@ -50,6 +50,7 @@ __all__ = [
     "Skeleton",
     "action_names",
     "as_format",
+    "check_layout",
     "corpus_captions",
     "find_motions",
     "fit_joints",

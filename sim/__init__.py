@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from .bodies.robot_file import description_path, open_robot
     from .bodies.shaped_body import ShapedBody
     from .bodies.smpl_body import SmplBody
-    from .bodies.stand import standing
+    from .bodies.stances import planted_feet
+    from .bodies.stand import blended, standing
     from .bodies.support import SurfacePoints
     from .drawing.gl import gl_available
     from .drawing.render import Video, ffmpeg_available, render_strip, render_video, strip_bytes, video_bytes
@@ -71,7 +72,8 @@ else:
             "bodies.robot_file": ("description_path", "open_robot"),
             "bodies.shaped_body": ("ShapedBody",),
             "bodies.smpl_body": ("SmplBody",),
-            "bodies.stand": ("standing",),
+            "bodies.stances": ("planted_feet",),
+            "bodies.stand": ("blended", "standing"),
             "bodies.support": ("SurfacePoints",),
             "drawing.gl": ("gl_available",),
             "drawing.render": (
@@ -155,6 +157,7 @@ __all__ = [
     "SurfacePoints",
     "Variation",
     "Video",
+    "blended",
     "carry",
     "certify",
     "default_body",
@@ -170,6 +173,7 @@ __all__ = [
     "motions_on_body",
     "on_body",
     "open_robot",
+    "planted_feet",
     "read_on_body",
     "render_strip",
     "render_video",
