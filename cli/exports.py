@@ -64,9 +64,8 @@ class Exporter:
             if made.skeleton != body.skeleton:
                 raise MotionError(f"{motion.name}: --blend needs the skeleton of body '{body.name}', retarget it first")
             whole = blended(made, body, self.blend)
-        if not FORMATS[self.to].contact or made.skeleton != body.skeleton:
-            return whole, None
-        return whole, _contact(whole, made, body, stands, motion.fps)
+        known = made.skeleton == body.skeleton or stands is not None
+        return whole, _contact(whole, made, body, stands, motion.fps) if FORMATS[self.to].contact and known else None
 
     def write(
         self, path: Path, motion: Motion, contact: FootContact | None, said: dict[str, Any] | None = None
@@ -95,6 +94,51 @@ class Exporter:
         return self.body or default_body()
 
 
+EXPORT = "export"
+"""Folder of `project` below which each layout has a folder of its own."""
+
+
+def exporters(named: str, body: Body, blend: float) -> list[Exporter]:
+    """One for each layout of a list with commas; MotionError for one that is named twice or cannot hold the motions."""
+    names = [name.strip() for name in named.split(",")]
+    if len(set(names)) < len(names):
+        raise MotionError(f"--to {named}: a layout twice, expected each once")
+    return [Exporter(name, body, blend=blend) for name in names]
+
+
+def export_accepted(out: Path, rows: Iterable[dict[str, Any]], made: Iterable[Exporter]) -> list[dict[str, str]]:
+    """Write what was accepted of a projected folder in each layout under OUT/export/LAYOUT, with a manifest there, and
+    take away what an earlier run wrote of others; what could not be written, with reasons."""
+    from morphloop.motion import FORMATS, load_rollout, read_manifest, write_manifest
+    from morphloop.refinement_loop.records import CLIPS, ROLLOUTS, load_motion
+
+    accepted, failed = [row for row in rows if row["verdict"] == "accepted"], []
+    for exporter in made:
+        folder, written = out / EXPORT / exporter.to, []
+        folder.mkdir(parents=True, exist_ok=True)
+        had = read_manifest(folder) if (folder / MANIFEST).is_file() else []
+        for row in accepted:
+            name = row["name"]
+            try:
+                stands = load_rollout(out / ROLLOUTS / f"{name}.npz").foot_contact
+                clip, contact = exporter.made(load_motion(out / CLIPS / f"{name}.npz"), stands)
+                path = folder / f"{name}{FORMATS[exporter.to].suffix}"
+                written.append(exporter.write(path, clip, contact, _of_record(row)))
+            except MotionError as error:
+                failed.append({"path": name, "reason": f"{name} as {exporter.to}: {error}"})
+        for stale in {row.get("file") for row in had} - {row["file"] for row in written}:
+            if isinstance(stale, str) and Path(stale).name == stale:
+                (folder / stale).unlink(missing_ok=True)
+        write_manifest(folder, written)
+    return failed
+
+
+def _of_record(row: dict[str, Any]) -> dict[str, Any]:
+    """What the record of a projected clip says of it, for those who train on it; the record itself by its hash."""
+    told = {name: row[name] for name in ("id", "prompt", "texts", "verdict", "reason", "before", "tracking")}
+    return told | {"metrics": row["after"], "certificate": row["certificate"], "record": row["hash"]}
+
+
 def write_rows(folder: Path, rows: Iterable[dict[str, Any]]) -> None:
     """The manifest beside exported files: these rows, and those of other files that are there already."""
     from morphloop.motion import read_manifest, write_manifest
@@ -108,19 +152,24 @@ def write_rows(folder: Path, rows: Iterable[dict[str, Any]]) -> None:
 
 
 def _contact(whole: Clip, part: Clip, body: Body, stands: np.ndarray | None, fps: float) -> FootContact:
-    """When the feet of a clip stand: as the simulator saw it in the part that it drove, by the soles elsewhere."""
+    """When the feet of a clip stand: as the simulator saw it in the part that it drove, by the soles elsewhere.
+
+    A body of another shape than the clip's, as of a SMPL model file, tells what the feet are, not where the soles are.
+    """
     from morphloop.motion.writers import FootContact
     from morphloop.sim import planted_feet
 
     surface, names = body.surface, body.skeleton.names
     parts = tuple(tuple(names[j] for j in sorted(set(surface.joint[surface.foot == side]))) for side in (0, 1))
-    found = FootContact(planted_feet(whole, body), (parts[0], parts[1]))
-    if stands is None:
-        return found
-    seen = FootContact(stands, found.parts).resampled(fps, part.num_frames, part.fps)
-    masks, before = found.stands.copy(), (whole.num_frames - part.num_frames) // 2
-    masks[before : before + part.num_frames] = seen.stands
-    return FootContact(masks, found.parts)
+    feet = (parts[0], parts[1])
+    seen = None if stands is None else FootContact(stands, feet).resampled(fps, part.num_frames, part.fps)
+    if seen is not None and whole is part:
+        return seen
+    masks = planted_feet(whole, body)
+    if seen is not None:
+        before = (whole.num_frames - part.num_frames) // 2
+        masks[before : before + part.num_frames] = seen.stands
+    return FootContact(masks, feet)
 
 
 def _known(motion: Motion) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from .console import (
     writable_files,
     writable_folder,
 )
+from .exports import EXPORT, export_accepted, exporters
 
 if TYPE_CHECKING:
     from morphloop.motion import Clip, JointTrack
@@ -72,6 +73,11 @@ class Project:
     """File of the imitator, `shipped`, or `none`. None ships for a robot: there `shipped` means none, and says so."""
     workers: int | None = None
     """Processes that iLQR works in, a clip each; one a core if left out, 0 for this process alone."""
+    to: str | None = None
+    """Layouts of `convert --to`, with commas, in which accepted clips are written too, under OUT/export/LAYOUT with a
+    manifest.jsonl, at the rate that their readers take for granted."""
+    blend: float = 0.0
+    """Seconds of a way from the body's stand to each clip and back, in what --to writes."""
     json: Path | None = None
     """Write the figures here."""
     projection: ProjectionConfig = field(default_factory=ProjectionConfig)
@@ -103,6 +109,9 @@ class Project:
                 raise MotionError(f"no policy ships for body '{body.name}', expected --policy FILE")
             complain(f"no policy ships for body '{body.name}': the trajectory optimiser tracks every clip")
             policy_path = None
+        if self.blend and self.to is None:
+            raise MotionError("--blend: of what --to writes, expected --to LAYOUT")
+        layouts = [] if self.to is None else exporters(self.to, body, self.blend)
         missing: list[dict[str, str]] = []
         files, own = pass_over_own(files_below(self.paths, missing), self.paths, self.out)
         for place in own:
@@ -133,6 +142,7 @@ class Project:
             )
         failed += [{"path": name, "reason": one_line(reason)} for name, reason in faults.items()]
         write_manifest(out, rows)
+        failed += export_accepted(out, rows, layouts)
         if self.json is not None:
             seconds = read_timing(out, "clip")
             rows = [row | {"wall_s": seconds.get(row["name"])} for row in rows]
@@ -147,6 +157,8 @@ class Project:
             "policy": policy_named(self.policy),
             "body": body_named(self.body),
             "fps": self.fps,
+            "to": self.to,
+            "blend": self.blend,
         }
 
 
@@ -161,7 +173,7 @@ def project_place(out: Path) -> Path:
         what = "a run of the loop" if had else f"a {CONFIG} that is not of `morphloop project`"
         raise MotionError(f"{out}: holds {what}, expected a folder of its own")
     files = (CONFIG, "manifest.jsonl", TIMING)
-    for names, kind, fits in ((files, "file", Path.is_file), (FOLDERS, "folder", Path.is_dir)):
+    for names, kind, fits in ((files, "file", Path.is_file), ((*FOLDERS, EXPORT), "folder", Path.is_dir)):
         for path in (place / name for name in names):
             if path.is_symlink() or (path.exists() and not fits(path)):
                 what = "is a link" if path.is_symlink() else f"is no {kind}"
