@@ -26,7 +26,8 @@ from morphloop.refinement_loop import HeldOut, read_config
 from morphloop.refinement_loop.guard import judge_answers
 from morphloop.refinement_loop.guard_samples import held_out_prompts
 from morphloop.refinement_loop.status import round_folder
-from morphloop.refinement_loop.steps.finetune import accepted_clips, fitting
+from morphloop.refinement_loop.steps.accepted import accepted_clips
+from morphloop.refinement_loop.steps.finetune import fitting
 
 PROMPTS, PROMPT_SEED = 95, 20
 HELD_OUT_SEED, REPLAY_SEED, SEED = 77, 123, 5

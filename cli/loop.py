@@ -117,6 +117,7 @@ def print_rounds(out: Path, rounds: list[RoundResult]) -> None:
         summary = read_json(result.stages["select"].folder / "summary.json")
         counts = result.counts
         title = f"{out} round {result.number}: {counts['accepted']} of {counts['clips']} clips accepted"
+        title += _on_robot(result)
         table = Table(Column("mean", no_wrap=True), *COLUMNS, title=title)
         for name in HEADLINES:
             cells = [summary[group][side].get(name, {}).get("mean") for group in ("all", "accepted") for side in SIDES]
@@ -145,7 +146,15 @@ def _became(result: RoundResult) -> str:
     counts = result.counts
     reasons = ", ".join(f"{reason} {count}" for reason, count in counts["reasons"].items())
     outcomes = ", ".join(f"{counts[name]} {name}" for name in ("accepted", "rescued", "rejected") if counts[name])
-    return f"{counts['clips']} clips: {outcomes}" + (f" ({reasons})" if reasons else "")
+    return f"{counts['clips']} clips: {outcomes}" + (f" ({reasons})" if reasons else "") + _on_robot(result)
+
+
+def _on_robot(result: RoundResult) -> str:
+    """How many of the accepted clips a robot was accepted with, in words; nothing without one."""
+    if result.robot is None:
+        return ""
+    notes = result.robot.manifest["notes"]
+    return f"; '{notes['body']}' accepted with {notes['accepted']} of {notes['clips']}"
 
 
 def _stage_cell(done: Finished) -> Text:

@@ -11,6 +11,7 @@ import tyro
 from morphloop.base import MotionError
 from morphloop.refinement_loop.config import LoopConfig, LoopRules
 
+from .config import body_named
 from .console import SHIPPED_GENERATOR, policy_file, progress_bars, shipped, writable_folder
 from .loop import finish
 
@@ -45,8 +46,11 @@ class LoopRun(LoopRules):
 
     def run(self) -> int:
         from morphloop.refinement_loop import start_run
+        from morphloop.refinement_loop.steps.robot import robot_of_run
 
         config = self.config()
+        if config.body is not None:
+            robot_of_run(config.body)  # refused before anything is made
         writable_folder(self.out)
         with progress_bars() as watch:
             rounds = start_run(self.out, config, watch)
@@ -69,5 +73,5 @@ class LoopRun(LoopRules):
             clips=None if self.clips is None else str(self.clips.resolve()),
             prompts=read_prompts(self.prompts) if isinstance(self.prompts, Path) else self.prompts,
             policy=None if policy is None else str(policy),
-            **{field.name: getattr(self, field.name) for field in fields(LoopRules)},
+            **{field.name: getattr(self, field.name) for field in fields(LoopRules)} | {"body": body_named(self.body)},
         )

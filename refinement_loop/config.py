@@ -104,6 +104,9 @@ class LoopRules:
     """What a clip must be to be accepted."""
     rescue: RescueConfig = field(default_factory=RescueConfig)
     """What is kept of a clip that is rejected; it is shown, and nobody learns from it."""
+    body: str | None = None
+    """A robot that has to be able to do it too: `g1`, `g1_23dof` or an MJCF (.xml). What the person's body is accepted
+    with is retargeted and tracked on it, and the generator learns, of the person, what both were accepted with."""
 
     FORMER: ClassVar[Former] = Former(
         names={"imitate_updates": "imitate.distil.updates", "imitate_demonstrations": "imitate.demonstrations"}

@@ -22,6 +22,7 @@ from .guard import DECISIVE
 from .guard_chart import progress_chart
 from .links import run_faults
 from .records import CLIPS, SOURCES, Record, is_part, load_motion
+from .stages import STAGES
 from .status import RoundResult, finished_rounds
 from .steps.finetune import FINETUNE_FILE, GUARD_FILE
 from .steps.imitate import UPDATE_FILE
@@ -78,6 +79,7 @@ def write_report(run: Path, path: Path) -> Path:
         config=config,
         style=style(packaged("report.css", PACKAGE)),
         rounds=rounds,
+        planned=len(STAGES),
         progress=Markup(progress_chart([(view["number"], view["guard"]) for view in rounds if view["guard"]])),
         broken=broken,
         clean_walk=CLEAN_WALK_NAME,
@@ -96,6 +98,7 @@ def _round_view(result: RoundResult, config: LoopConfig) -> dict[str, Any]:
         "number": result.number,
         "stages": [(name, done.wall_s, _said(done.manifest["notes"])) for name, done in result.stages.items()],
         "selected": None,
+        "robot": None if result.robot is None else result.robot.manifest["notes"],
         "imitator": _side_file(result, "imitate", UPDATE_FILE),
         "finetune": _side_file(result, "finetune", FINETUNE_FILE),
         "guard": None,

@@ -57,10 +57,11 @@ STAGES = {
         Stage("project", (*PHYSICS, "envs", "imitator"), {"clips": "generate"}, ("policy",)),
         Stage("measure", PHYSICS, {"projected": "project"}),
         Stage("select", PHYSICS, {"measured": "measure"}),
+        Stage("robot", (*PHYSICS, "envs", "imitator"), {"selected": "select", "projected": "project"}),
         Stage(
             "finetune",
             (*PHYSICS, "generator"),
-            {"selected": "select", "projected": "project"},
+            {"selected": "select", "projected": "project", "robot": "robot"},
             ("generator", "start"),
             gives="generator",
         ),

@@ -33,6 +33,12 @@ class RoundResult:
         return self.stages["select"].manifest["notes"]
 
     @property
+    def robot(self) -> Finished | None:
+        """The stage in which a robot tried the accepted clips; None where none was asked for or it is not finished."""
+        done = self.stages.get("robot")
+        return None if done is None or "skipped" in done.manifest["notes"] else done
+
+    @property
     def failed(self) -> dict[str, str]:
         """Files of a folder of outputs that could not be read, with reasons."""
         return self.stages["generate"].manifest["notes"]["failed"]

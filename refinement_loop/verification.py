@@ -22,7 +22,7 @@ from morphloop.envs import prepare
 from morphloop.metrics import measure_rollout, track_errors
 from morphloop.metrics.measurement import made
 from morphloop.motion import Clip, load_rollout, read_manifest
-from morphloop.sim import Body, Certificate, certify, default_body
+from morphloop.sim import Body, Certificate, certify, default_body, driven_body
 from morphloop.sim.bodies.built_in import built_in_of
 
 from .config import SelectionConfig, read_config
@@ -163,16 +163,26 @@ def _verify_run(path: Path, tick: Tick) -> Checked:
     certificates, count = dict[str, Certificate](), 0
     faults = run_faults(path, rounds)
     tables = [(result, _last_rows(result)) for result in rounds if "project" in result.stages]
+    on_robots = [(result.robot.folder, _robot_rows(result)) for result in rounds if result.robot is not None]
+    total = sum(len(rows) for _, rows in (*tables, *on_robots))
+
+    def check(folder: Path, rows: Sequence[Record], body: Body) -> None:
+        nonlocal count
+        where = folder.relative_to(path)
+        for row in rows:
+            own = dict[str, Certificate]()
+            faults.extend(f"{where}/{line}" for line in _clip_faults(folder, row, config.selection, body, own))
+            certificates.update({f"{where}/{name}": certificate for name, certificate in own.items()})
+            count += 1
+            tick(count, total)
+
+    for folder, rows in on_robots:
+        check(folder, rows, driven_body(config.body))
     for result, rows in tables:
         folder = result.stages["project"].folder
         where = folder.relative_to(path)
         faults += [f"{where.parent}/{line}" for line in _prompt_faults(result, rows, config.prompts)]
-        for row in rows:
-            own = dict[str, Certificate]()
-            faults += [f"{where}/{line}" for line in _clip_faults(folder, row, config.selection, default_body(), own)]
-            certificates |= {f"{where}/{name}": certificate for name, certificate in own.items()}
-            count += 1
-            tick(count, sum(len(rows) for _, rows in tables))
+        check(folder, rows, default_body())
         if "select" in result.stages:
             faults += [f"{where.parent}/select/{line}" for line in _select_faults(result, rows, config.selection)]
     return Checked(path, "run", count, _unique(faults), certificates)
@@ -190,6 +200,14 @@ def _select_faults(result: RoundResult, rows: Sequence[Record], selection: Selec
     if not _same(_read_json(done.folder / SUMMARY_FILE), summary, FIGURE_TOLERANCE):
         faults.append(f"{SUMMARY_FILE}: is not the summary of its clips")
     return faults
+
+
+def _robot_rows(result: RoundResult) -> list[Record]:
+    """The rows of a round's clips on the robot; none if its table cannot be read, which its stage's hash tells."""
+    try:
+        return [] if result.robot is None else read_manifest(result.robot.folder)
+    except MotionError:
+        return []
 
 
 def _last_rows(result: RoundResult) -> list[Record]:

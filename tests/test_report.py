@@ -127,7 +127,7 @@ def test_plots_are_well_formed(page):
 
 def test_an_unfinished_round_says_so(run, tmp_path):
     (tmp_path / "config.json").write_text((run / "config.json").read_text())
-    assert "Not finished: 0 of 6 stages" in write_report(tmp_path, tmp_path / "r.html").read_text()
+    assert "Not finished: 0 of 7 stages" in write_report(tmp_path, tmp_path / "r.html").read_text()
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path):

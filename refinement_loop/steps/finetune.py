@@ -12,10 +12,10 @@ from morphloop.generator import adheres, load_generator
 from morphloop.motion import Clip, make_corpus
 
 from ..guard import compare_generators
-from ..records import CLIPS, finite, load_motion
+from ..records import finite
 from ..round_state import RoundState, Tick
 from ..stages import Finished
-from .select import verdicts
+from .accepted import able, accepted_clips
 
 GENERATOR_FOLDER = "generator"
 GUARD_FILE = "guard.json"
@@ -44,6 +44,9 @@ def work(state: RoundState, folder: Path, seed: int, tick: Tick) -> dict[str, An
     accepted = accepted_clips(state.folder("project"), state.folder("select"))
     if not accepted:
         return {"skipped": "no clip was accepted: nothing to learn from"}
+    accepted = able(accepted, state.done["robot"])
+    if not accepted:
+        return {"skipped": "the robot was accepted with no clip: nothing to learn from"}
     learnt = fitting(accepted)
     if not learnt:
         return {"skipped": "no accepted clip does what its prompt says: nothing to learn from"}
@@ -72,12 +75,6 @@ def hand_on(state: RoundState, done: Finished) -> RoundState:
     if done.manifest["notes"].get("rolled_back") is not False:
         return state
     return replace(state, generator=load_generator(done.folder / GENERATOR_FOLDER))
-
-
-def accepted_clips(projected: Path, selected: Path) -> list[Clip]:
-    """What a select stage accepted of a project stage."""
-    names = [verdict.name for verdict in verdicts(selected) if verdict.verdict == "accepted"]
-    return [load_motion(projected / CLIPS / f"{name}.npz") for name in names]
 
 
 def fitting(clips: Sequence[Clip]) -> list[Clip]:
