@@ -25,7 +25,7 @@ import warp as wp
 from morphloop.base import MotionError, write_json
 from morphloop.envs import build_library, prepare
 from morphloop.motion import make_corpus
-from morphloop.sim import SUBSTEPS, Body, CpuPhysics, ModelFields, Variation
+from morphloop.sim import Body, CpuPhysics, ModelFields, Variation
 from morphloop.sim.physics.warp import WarpPhysics
 
 ITERATIONS, LINE_SEARCH, TOLERANCE = 50, 50, 1e-10
@@ -141,7 +141,7 @@ def _explain(
 ) -> list[tuple[list[str], list[str]]]:
     """Contacts of states `rows` that only the CPU, and only Warp, had in some substep."""
     per_env = (lambda row: models.model(body, int(rows[row]))) if models else None
-    cpu = _cpu_contacts(body.model, states.qpos[rows], states.qvel[rows], states.ctrl[rows], SUBSTEPS, per_env)
+    cpu = _cpu_contacts(body.model, states.qpos[rows], states.qvel[rows], states.ctrl[rows], body.substeps, per_env)
     other = _warp_contacts(body.model, states, warp)
     return [
         (sorted((a - b).elements()), sorted((b - a).elements()))
@@ -182,7 +182,7 @@ def _warp_contacts(model: mujoco.MjModel, states: States, warp: WarpPhysics) -> 
     warp.ctrl[:] = states.ctrl.to(warp.ctrl)
     found: list[Counter[str]] = [Counter() for _ in ids]
     with wp.ScopedDevice(str(warp.device)):
-        for substep in range(SUBSTEPS):
+        for substep in range(warp.body.substeps):
             mjw.step(warp.model, warp.data)
             count = int(warp.data.nacon.numpy()[0])
             worlds, geoms = warp.data.contact.worldid.numpy()[:count], warp.data.contact.geom.numpy()[:count]

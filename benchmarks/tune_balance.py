@@ -21,7 +21,7 @@ from morphloop.base import write_json
 from morphloop.envs import MotionLibrary, Observer, Simulation, build_library, prepare
 from morphloop.envs.balance import Balance, BalanceGains, Term, default_gains, gains_from_terms
 from morphloop.motion import make_corpus
-from morphloop.sim import CONTACT_FORCE, CpuPhysics, default_body
+from morphloop.sim import CpuPhysics, default_body
 
 MOVING = ("walk", "walk_backward", "walk_wave", "side_step", "turn", "kick", "jump", "jump_forward", "squat", "bow")
 POPULATION, STARTS, STEPS = 16, 16, 90
@@ -89,7 +89,7 @@ def roll(
         diverged = bodies.advance()
         error = bodies.distance()
         speed = bodies.state.vel[:, observer.feet, :2].norm(dim=-1).amin(-1)
-        slide = (speed * (bodies.foot_force > CONTACT_FORCE)).sum(-1).clamp(max=1.0)
+        slide = (speed * (bodies.foot_force > observer.body.contact_force)).sum(-1).clamp(max=1.0)
         alive = alive * ((error < FAILED_M) & ~diverged)
         score += alive * (torch.exp(-10.0 * error) + 0.5 - 0.5 * slide)
         lived += alive

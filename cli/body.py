@@ -88,9 +88,9 @@ def _stands(body: Body) -> str | None:
 
     from morphloop.imitator import project_clips
     from morphloop.imitator.projection.config import ProjectionConfig
-    from morphloop.sim import CONTROL_HZ, standing
+    from morphloop.sim import standing
 
-    clip = standing(body, SECONDS, CONTROL_HZ)
+    clip = standing(body, SECONDS, body.control_hz)
     (made,) = project_clips([clip], config=ProjectionConfig(projector="optimiser"), body=body, workers=0)
     if made.clip is None or made.reference is None:
         return made.reason or "it could not be tracked"

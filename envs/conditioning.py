@@ -65,7 +65,7 @@ SWING_SPEED = 0.3
 
 
 def condition(clip: Clip, planted: np.ndarray, body: Body, config: ConditioningConfig | None = None) -> Clip:
-    """A prepared clip (30 Hz, on the ground) that a body can follow more easily.
+    """A prepared clip (at the control rate, on the ground) that a body can follow more easily.
 
     planted: (T, 2) bool, which feet the clip means to stand, left first.
     """

@@ -17,7 +17,7 @@ from gymnasium.vector.utils import batch_space
 
 from morphloop.base import MotionError
 from morphloop.motion import Clip, make_corpus
-from morphloop.sim import CONTROL_HZ, Body, default_body
+from morphloop.sim import Body, default_body
 from morphloop.sim.drawing.figure import Camera, draw_figure, make_scene
 
 from .config import TaskConfig
@@ -64,7 +64,7 @@ class TrackingGymEnv(gym.Env[np.ndarray, np.ndarray]):
     that cannot be tracked or an unknown render mode.
     """
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": round(CONTROL_HZ)}  # noqa: RUF012 (Gymnasium's own name)
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 30}  # noqa: RUF012 (Gymnasium's own name)
 
     def __init__(
         self,
@@ -78,6 +78,7 @@ class TrackingGymEnv(gym.Env[np.ndarray, np.ndarray]):
             raise MotionError(f"render mode '{render_mode}' is unknown, expected 'rgb_array' or None")
         self.render_mode = render_mode
         self.body = body or default_body()
+        self.metadata = self.metadata | {"render_fps": round(self.body.control_hz)}
         self.task = _make_task(clips, self.body, 1, config, seed)
         self.observation_space, self.action_space = _spaces(self.body)
 
@@ -97,7 +98,7 @@ class TrackingGymEnv(gym.Env[np.ndarray, np.ndarray]):
         """The body as it stands now, (height, width, 3) uint8, seen by a camera that moves along but never turns."""
         if self.render_mode is None:
             return None
-        clip = self.body.clip_from_qpos(self.task.physics.qpos.numpy().copy(), CONTROL_HZ)
+        clip = self.body.clip_from_qpos(self.task.physics.qpos.numpy().copy(), self.body.control_hz)
         centre = clip.root_pos * [1.0, 1.0, 0.0] + [0.0, 0.0, 0.88]
         return draw_figure(make_scene(clip, self.body), Camera(centre, VIEW), 0, PICTURE)
 

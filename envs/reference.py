@@ -24,7 +24,7 @@ from morphloop.motion.rotations import (
     quat_normalize,
     quat_rotate,
 )
-from morphloop.sim import CONTROL_HZ, FEET, Body, JointState, Kinematics
+from morphloop.sim import FEET, Body, JointState, Kinematics
 from morphloop.sim.bodies.coordinates import Coordinates
 from morphloop.sim.bodies.stances import planted_feet
 
@@ -52,7 +52,8 @@ def lowest_height(clip: Clip, body: Body) -> np.ndarray:
 
 
 def prepare(clip: Clip, body: Body) -> Clip:
-    """The clip as physics should see it: 30 Hz, upright if its first frame leans by over 10 degrees, on the ground.
+    """The clip as physics should see it: at the body's control rate, on the ground, upright if its first frame leans by
+    over 10 degrees.
 
     A first frame in mid-stride leans too: a turn that makes a slope of the ground that the clip walks on is not made.
     MotionError if it is on another skeleton or too long.
@@ -60,7 +61,7 @@ def prepare(clip: Clip, body: Body) -> Clip:
     body.check(clip)
     if clip.duration > MAX_REFERENCE_S:
         raise MotionError(f"{clip.name}: {clip.duration:.0f} s long, at most {MAX_REFERENCE_S:.0f} s can be tracked")
-    clip = body.within_reach(clip.resampled(CONTROL_HZ))
+    clip = body.within_reach(clip.resampled(body.control_hz))
     feet, (torso,) = body.legs[:, 2], body.joint_ids([body.description.torso])
     pelvis, chest = clip.positions[0, 0], clip.positions[0, torso]
     stands = pelvis[2] - clip.positions[0, feet, 2].mean() > body.description.standing_height
@@ -200,6 +201,11 @@ class MotionLibrary:
     state: JointState
     coordinates: Coordinates
 
+    @property
+    def fps(self) -> float:
+        """Frames, and so control steps, a second."""
+        return self.clips[0].fps
+
     def rows(self, clip: torch.Tensor, frame: torch.Tensor) -> torch.Tensor:
         """Row of each (clip, frame) pair (N,); frames beyond the end stay on the last one."""
         return self.start[clip] + torch.minimum(frame, self.length[clip] - 1)
@@ -237,6 +243,12 @@ def stack(references: Sequence[Reference], body: Body, device: torch.device | st
     """References as one library. MotionError as in `build_library`."""
     if not references:
         raise MotionError("no clips to track, expected at least one")
+    for clip in (each.clip for each in references):
+        if clip.fps != body.control_hz:
+            raise MotionError(
+                f"{clip.name}: {clip.fps:g} frames a second, body '{body.name}' is driven at {body.control_hz:g} Hz; "
+                "prepare the clip first"
+            )
     _check_memory(references, body, torch.device(device))
     length = torch.tensor([each.num_frames for each in references], device=device)
     library = _empty_library([each.clip for each in references], body, length, torch.device(device))

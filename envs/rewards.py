@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 
 from morphloop.motion.rotations import quat_conj, quat_mul, quat_to_rotvec
-from morphloop.sim import CONTACT_FORCE, Body, JointState
+from morphloop.sim import Body, JointState
 
 from .config import RewardConfig
 from .reference import MotionLibrary
@@ -65,7 +65,7 @@ def energy(seen: Seen, config: RewardConfig) -> torch.Tensor:
 def foot_slide(seen: Seen, config: RewardConfig) -> torch.Tensor:
     """Minus the weighted horizontal speed of loaded feet; a foot's slower end counts, so that rolling is free."""
     speed = seen.state.vel[:, seen.feet, :2].norm(dim=-1).amin(-1)
-    return -config.slide * (speed * (seen.foot_force > CONTACT_FORCE)).sum(-1)
+    return -config.slide * (speed * (seen.foot_force > seen.body.contact_force)).sum(-1)
 
 
 TERMS: dict[str, Callable[[Seen, RewardConfig], torch.Tensor]] = {

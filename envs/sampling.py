@@ -14,19 +14,15 @@ from typing import Any
 
 import torch
 
-from morphloop.sim import CONTROL_HZ
-
 from .config import FLOOR
 from .reference import MotionLibrary
 
-SEGMENT_STEPS = round(CONTROL_HZ)
-"""One second."""
 CAP = 200.0
 """Largest share of the other starts that are aimed at one segment, in even shares."""
-LEAD_STEPS = SEGMENT_STEPS // 2
-"""How far before their segment aimed starts begin: who fails at a moment had begun to fall before it. Of 453 bodies
-of an untrained network that failed on 48 clips, half were a tenth of a metre off 13 steps earlier, four of five 7 to
-22."""
+LEAD = 0.5
+"""Seconds before their segment that aimed starts begin: who fails at a moment had begun to fall before it. Of 453
+bodies of an untrained network that failed on 48 clips, half were a tenth of a metre off 13 steps at 30 Hz earlier, four
+of five 7 to 22."""
 MEMORY = 50.0
 """Outcomes that a segment's running failure rate remembers."""
 UNSEEN, UNSEEN_OUTCOMES = 0.5, 2.0
@@ -58,20 +54,23 @@ class StartSampler:
 
     library: the clips; generator: torch generator on the library's device; floor: share of the starts that is spread
     evenly whatever failed, 1 for all of them.
-    clip: (S,) of each segment; begin, end: (S,) its first frame and the one after its last, a clip's last segment
-    goes to the clip's end; failure: (S,) rates; seen: (S,) outcomes that each rests on, up to `MEMORY`
+    steps: control steps of a segment; lead: of `LEAD`; clip: (S,) of each segment; begin, end: (S,) its first frame and
+    the one after its last, a clip's last segment goes to the clip's end; failure: (S,) rates; seen: (S,) outcomes that
+    each rests on, up to `MEMORY`
     """
 
     def __init__(self, library: MotionLibrary, generator: torch.Generator, floor: float = FLOOR):
         self.library, self.generator, self.floor = library, generator, floor
+        self.steps = round(library.fps)
+        self.lead = int(LEAD * self.steps)
         device = library.start.device
-        self.count = torch.clamp((library.length - 1) // SEGMENT_STEPS, min=1)
+        self.count = torch.clamp((library.length - 1) // self.steps, min=1)
         self.clip = torch.repeat_interleave(torch.arange(len(self.count), device=device), self.count)
         self.first = torch.cumsum(self.count, 0) - self.count
         segment = torch.arange(len(self.clip), device=device) - self.first[self.clip]
-        self.begin = segment * SEGMENT_STEPS
+        self.begin = segment * self.steps
         last = segment == self.count[self.clip] - 1
-        self.end = torch.where(last, library.length[self.clip] - 1, self.begin + SEGMENT_STEPS).clamp(min=1)
+        self.end = torch.where(last, library.length[self.clip] - 1, self.begin + self.steps).clamp(min=1)
         self.restart()
 
     def restart(self) -> None:
@@ -90,7 +89,7 @@ class StartSampler:
         return {
             "names": [clip.name for clip in self.library.clips],
             "clip": self.clip.tolist(),
-            "start_s": (self.begin / CONTROL_HZ).tolist(),
+            "start_s": (self.begin / self.library.fps).tolist(),
             "failure": self.failure.tolist(),
             "seen": self.seen.tolist(),
             "weight": self.weights.tolist(),
@@ -98,12 +97,12 @@ class StartSampler:
 
     def draw(self, count: int) -> tuple[torch.Tensor, torch.Tensor]:
         """(count,) clips and (count,) frames to start from: anywhere in an even segment, or in a segment's length that
-        begins `LEAD_STEPS` before one that bodies fail in."""
+        begins `lead` before one that bodies fail in."""
         chance = torch.rand(3, count, generator=self.generator, device=self.clip.device)
         even = chance[0] < self.floor
         aimed = torch.multinomial(shares(self.failure), count, replacement=True, generator=self.generator)
         pick = torch.where(even, (chance[1] * len(self.clip)).long(), aimed)
-        lead = torch.where(even, 0, LEAD_STEPS)
+        lead = torch.where(even, 0, self.lead)
         first = torch.clamp(self.begin[pick] - lead, min=0)
         width = torch.clamp(self.end[pick] - lead - first, min=1)
         return self.clip[pick], first + (chance[2] * width).long()
@@ -124,7 +123,7 @@ class StartSampler:
         so was what it saw of the one that it is cut off in, `cut` (N,) bool. A pass counts for the share of the segment
         that the episode has played: who starts near its end tells little about it.
         """
-        segment = torch.minimum(before.long() // SEGMENT_STEPS, self.count[clip] - 1)
+        segment = torch.minimum(before.long() // self.steps, self.count[clip] - 1)
         rows = self.first[clip] + segment
         begin, end = self.begin[rows], self.end[rows]
         share = torch.minimum(played, after - begin) / (end - begin)

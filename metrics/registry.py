@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from morphloop.motion import Clip
-from morphloop.sim import CONTACT_FORCE
+from morphloop.sim.bodies.description import CONTACT_SHARE
+from morphloop.sim.bodies.smpl_description import SMPL_DESCRIPTION
 
 from . import contact, joint_limits, legacy, loaded, margins, plausibility, points, signals, tracking, vertices, wrench
 from .clip_context import Context
@@ -67,7 +68,10 @@ WRENCH = GRID | {
     "friction": f"{wrench.FRICTION:g}, pyramid of {wrench.CONE_EDGES} edges inscribed in the cone",
     "patch": f"points under {_mm(wrench.PATCH_M)} within {wrench.SPREAD} samples",
 }
-LOADED = {"foot carries load": f"over {CONTACT_FORCE:g} N"}
+LOADED = {
+    "foot carries load": f"over {SMPL_DESCRIPTION.contact_force:g} N, "
+    f"of a robot {100 * CONTACT_SHARE:g} % of its weight"
+}
 BORNE = {
     "bears load": f"from {100 * loaded.LOADED_SHARE:g} % of body weight, mean over a control step",
     "left out at load's beginning and end": f"{loaded.MARGIN_S:.2g} s",

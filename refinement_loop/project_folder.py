@@ -114,6 +114,7 @@ class ProjectFolder:
             "rescue": asdict(self.rescue),
             "models": {} if self.policy is None else {"policy": self.policy.hash},
             "body": self.body.hash,
+            "control_hz": self.body.control_hz,
             "threads": held_threads(),
         }
         return basis((*STAGES["project"].code, *OWN_CODE), inputs, settings)

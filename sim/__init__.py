@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING
 from morphloop.base.on_demand import names_of
 
 if TYPE_CHECKING:
-    from .bodies.body import CONTROL_HZ, FEET, SUBSTEPS, Body
-    from .bodies.build import PHYSICS_HZ
+    from .bodies.body import FEET, Body
     from .bodies.built_in import BUILT_IN, default_body
     from .bodies.choose import (
         carry,
@@ -39,18 +38,15 @@ if TYPE_CHECKING:
     from .physics.variation import ModelFields, many_bodies
     from .retargeting.retarget import RetargetFigures, retarget, retarget_figures
     from .rollouts.certificate import Certificate, certify
-    from .rollouts.replay import CONTACT_FORCE, Recorder, Substep, replay, simulator_name
+    from .rollouts.replay import Recorder, Substep, replay, simulator_name
 else:
     __getattr__ = names_of(
         __name__,
         {
             "bodies.body": (
                 "Body",
-                "CONTROL_HZ",
                 "FEET",
-                "SUBSTEPS",
             ),
-            "bodies.build": ("PHYSICS_HZ",),
             "bodies.built_in": (
                 "BUILT_IN",
                 "default_body",
@@ -118,7 +114,6 @@ else:
                 "certify",
             ),
             "rollouts.replay": (
-                "CONTACT_FORCE",
                 "Recorder",
                 "RetargetFigures",
                 "Substep",
@@ -130,12 +125,8 @@ else:
 
 __all__ = [
     "BUILT_IN",
-    "CONTACT_FORCE",
-    "CONTROL_HZ",
     "DIVERGED",
     "FEET",
-    "PHYSICS_HZ",
-    "SUBSTEPS",
     "Backend",
     "Body",
     "BodyDescription",

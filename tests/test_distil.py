@@ -43,7 +43,7 @@ from morphloop.imitator.demonstrations.variations import vary
 from morphloop.imitator.demonstrations.warm_start import failing_first, training_order
 from morphloop.imitator.optimal_control.cost import difference
 from morphloop.motion import DEFAULT_SKELETON, Clip, make_corpus
-from morphloop.sim import SUBSTEPS, Body, default_body
+from morphloop.sim import Body, default_body
 
 QUICK = DemonstrationConfig(
     IlqrConfig(horizon=8, iterations=1, hard_iterations=1, dampings=(0.0,), retries=0, threads=1)
@@ -82,7 +82,7 @@ def test_a_demonstration_is_what_physics_did(body: Body, walk: Clip, demonstrati
     data.qpos[:], data.qvel[:] = demonstration.qpos[0], demonstration.qvel[0]
     for step in (0, 1):
         data.ctrl[:] = demonstration.ctrl[step]
-        mujoco.mj_step(body.model, data, SUBSTEPS)
+        mujoco.mj_step(body.model, data, body.substeps)
     apart = np.abs(data.qpos - demonstration.qpos[2]).max()
     assert 0.0 < apart < 0.05, "near, not equal: what was carried out was shaken by 0.02 rad"
 

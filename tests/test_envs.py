@@ -40,7 +40,7 @@ from morphloop.motion.rotations import (
     quat_rotate,
     quat_to_rotvec,
 )
-from morphloop.sim import CONTROL_HZ, Body, JointState, Recorder, default_body
+from morphloop.sim import Body, JointState, Recorder, default_body
 
 SMALL_PPO = {"n_steps": 4, "batch_size": 16, "n_epochs": 1, "device": "cpu", "seed": 0}
 
@@ -77,7 +77,7 @@ def turned(clip: Clip, yaw: float, shift: np.ndarray) -> Clip:
 def still_clip(frames: int = 40, height: float = 0.945) -> Clip:
     rotations = np.zeros((frames, DEFAULT_SKELETON.num_joints, 4))
     rotations[..., 0] = 1.0
-    return Clip(CONTROL_HZ, DEFAULT_SKELETON, np.tile([0.0, 0.0, height], (frames, 1)), rotations, name="still")
+    return Clip(30.0, DEFAULT_SKELETON, np.tile([0.0, 0.0, height], (frames, 1)), rotations, name="still")
 
 
 # -- references ------------------------------------------------------------------------------------------------------
@@ -232,11 +232,11 @@ def joint_state(joints: int = 4) -> JointState:
 
 
 def seen(**known: Any) -> rewards.Seen:
-    """What two environments show, the rest of it zero, of a body and clips that no term asks for."""
+    """What two environments show, the rest of it zero, of clips that no term asks for."""
     zero = torch.zeros(2, 2)
     rest = {"foot_force": zero, "feet": torch.tensor([[0, 1], [2, 3]]), "speed": zero, "torque": zero}
     rest |= {"state": joint_state(), "reference": joint_state(), "steps": torch.tensor([9, 9])}
-    rest |= dict.fromkeys(("body", "library", "clip", "frame"))
+    rest |= {"body": default_body()} | dict.fromkeys(("library", "clip", "frame"))
     return rewards.Seen(**(rest | known))
 
 

@@ -43,6 +43,7 @@ from morphloop.imitator import (
     train_imitator,
     variations,
 )
+from morphloop.imitator.projection.rollouts import policy_rollouts
 from morphloop.metrics import measure
 from morphloop.metrics.points import joint_points, surface_points
 from morphloop.motion import SMPL_JOINTS, Clip, JointTrack, load_rollout, make_corpus, write_manifest
@@ -354,6 +355,38 @@ def test_the_task_runs_on_it(body: DrivenRobot, squat: Clip) -> None:
         seen.append(torch.stack(rows))
     assert torch.equal(seen[0], seen[1])
     assert int(feedback_entries(body).sum()) == 1 + 2 + 15 * body.skeleton.num_joints + 8
+
+
+def test_it_is_driven_at_fifty_hertz_where_its_description_says_so(squat: Clip, tmp_path: Path) -> None:
+    """References, rollouts, the task and policies go by the body's own rate, on 300 steps of physics a second."""
+    quick = driven(description=replace(described(), control_hz=50.0, substeps=6))
+    assert quick.model.opt.timestep == driven().model.opt.timestep
+    assert quick.contact_force == pytest.approx(0.03 * 9.81 * quick.mass)
+    clip = squat.slice(0, 31)
+    assert prepare(clip, quick).fps == 50.0
+    config = ProjectionConfig(projector="optimiser", ilqr=QUICK)
+    (made,) = project_clips([clip], config=config, body=quick, workers=0)
+    assert made.rollout is not None
+    assert (made.rollout.fps, made.rollout.substeps, made.rollout.num_frames) == (50.0, 6, 31)
+    assert made.certificate is not None
+    assert made.certificate.passed
+    assert made.certificate.bit_equal
+    assert made.tracking["success"] == 1.0
+    assert foot_loads(made.rollout, quick).fps == 50.0
+    env = TrackingEnv([prepare(clip, quick)], quick, 2, TaskConfig(random_start=False))
+    assert env.sampler.steps == 50
+    env.reset()
+    env.step(torch.zeros(2, env.action_size))
+    np.testing.assert_allclose(env.physics.batch.bind("time"), 0.02)
+    policy = train_imitator([clip], [clip], tmp_path, ImitatorConfig(steps=64, envs=2, hidden=(8,)), body=quick)
+    (rollout,) = policy_rollouts(policy, [reference_of(prepare(clip, quick), quick)], quick)
+    assert certify(rollout, quick).bit_equal
+    path = policy.save(tmp_path / "policy.safetensors")
+    assert load_policy(path, quick).hash == policy.hash
+    with pytest.raises(MotionError, match="acts 50 times a second, body 'hinges' is driven at 30 Hz"):
+        load_policy(path, driven())
+    with pytest.raises(MotionError, match="50 frames a second, body 'hinges' is driven at 30 Hz; prepare"):
+        build_library([prepare(clip, quick)], driven())
 
 
 def test_its_own_balance_gains_move_its_own_servos(body: DrivenRobot, squat: Clip) -> None:

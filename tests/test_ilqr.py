@@ -26,7 +26,7 @@ from morphloop.imitator.optimal_control.linear_model import (
 from morphloop.imitator.optimal_control.segments import Segment
 from morphloop.motion import Clip, make_corpus
 from morphloop.motion.rotations import quat_from_rotvec
-from morphloop.sim import SUBSTEPS, Body, certify, default_body
+from morphloop.sim import Body, certify, default_body
 
 QUICK = IlqrConfig(horizon=10, iterations=1, hard_iterations=1, dampings=(0.0,))
 
@@ -53,7 +53,7 @@ def moved(body: Body, state: np.ndarray, ctrl: np.ndarray, change: np.ndarray, m
     data.qpos[:] = qpos
     data.qvel[:] += change[model.nv :]
     data.ctrl[:] = ctrl + more
-    mujoco.mj_step(model, data, SUBSTEPS)
+    mujoco.mj_step(model, data, body.substeps)
     return np.concatenate([data.qpos, data.qvel])
 
 

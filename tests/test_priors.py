@@ -62,7 +62,7 @@ def real(library: MotionLibrary) -> tuple[JointState, JointState]:
 
 
 def jittered(state: JointState, metres: float) -> JointState:
-    return shaken(state, metres, torch.Generator().manual_seed(0))
+    return shaken(state, metres, 30.0, torch.Generator().manual_seed(0))
 
 
 def other_order(state: JointState) -> JointState:

@@ -11,7 +11,7 @@ from morphloop.envs import TrackingEnv, prepare
 from morphloop.imitator.optimal_control.linear_model import Lineariser, state_of, velocity_derivatives
 from morphloop.motion import make_corpus
 from morphloop.motion.rotations import quat_from_rotvec
-from morphloop.sim import SUBSTEPS, Body, CpuPhysics, Physics, Servos, default_body
+from morphloop.sim import Body, CpuPhysics, Physics, Servos, default_body
 
 ROBOT = """
 <mujoco>
@@ -113,7 +113,7 @@ def test_a_linear_model_answers_targets_as_mujoco_does(body: Body, beyond: bool)
     assert (np.array(slopes) == 0.0).all() if beyond else (np.array(slopes) > 1.0).all()
 
 
-def velocity_after(model: mujoco.MjModel, state: np.ndarray, ctrl: np.ndarray, steps: int = SUBSTEPS) -> np.ndarray:
+def velocity_after(model: mujoco.MjModel, state: np.ndarray, ctrl: np.ndarray, steps: int = 10) -> np.ndarray:
     """(nv,) velocity some steps of physics after a state under `ctrl`."""
     data = mujoco.MjData(model)
     mujoco.mj_setState(model, data, state, mujoco.mjtState.mjSTATE_INTEGRATION)

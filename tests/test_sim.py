@@ -13,7 +13,7 @@ from mujoco.batch import Batch
 from morphloop.base import MotionError
 from morphloop.motion import DEFAULT_SKELETON, TOE_HEIGHT, Clip, Rollout, make_corpus
 from morphloop.motion.rotations import quat_angle, quat_from_rotvec
-from morphloop.sim import SUBSTEPS, Body, CpuPhysics, JointState, Kinematics, Recorder, certify, default_body, replay
+from morphloop.sim import Body, CpuPhysics, JointState, Kinematics, Recorder, certify, default_body, replay
 from morphloop.sim.bodies import smpl_table as table
 from morphloop.sim.bodies.build import build_spec
 
@@ -197,13 +197,13 @@ def test_batch_is_bit_equal_to_a_loop_over_mjdata(body: Body):
     batch.bind("qpos")[:], batch.bind("qvel")[:] = qpos, qvel
     for step in range(steps):
         batch.bind("ctrl")[:] = controls[step]
-        batch.step(nstep=SUBSTEPS)
+        batch.step(nstep=body.substeps)
     for k in range(count):
         data = mujoco.MjData(body.model)
         data.qpos[:], data.qvel[:] = qpos[k], qvel[k]
         for step in range(steps):
             data.ctrl[:] = controls[step, k]
-            mujoco.mj_step(body.model, data, SUBSTEPS)
+            mujoco.mj_step(body.model, data, body.substeps)
         assert np.array_equal(batch.bind("qpos")[k], data.qpos)
         assert np.array_equal(batch.bind("qvel")[k], data.qvel)
 
@@ -371,9 +371,9 @@ def test_a_replay_passes_through_the_recorded_states(body: Body, rollout: Rollou
     for step in replay(rollout, body):
         steps.append(step.control_step)
         weight.append(sum(step.data.efc_force[c.efc_address : c.efc_address + 4].sum() for c in step.data.contact))
-        if len(steps) % SUBSTEPS == 0:
+        if len(steps) % body.substeps == 0:
             assert np.array_equal(step.data.qpos, rollout.qpos[step.control_step + 1])
             assert weight[-1] == pytest.approx(rollout.foot_force[step.control_step + 1].sum(), rel=1e-6)
-    assert steps == [k for k in range(30) for _ in range(SUBSTEPS)]
+    assert steps == [k for k in range(30) for _ in range(body.substeps)]
     with pytest.raises(MotionError, match="60 fps"):
         next(replay(replace(rollout, fps=60.0), body))

@@ -11,15 +11,17 @@ import torch
 from morphloop.base import write_json
 from morphloop.envs import TaskConfig, TrackingEnv, build_library
 from morphloop.envs.config import FLOOR
-from morphloop.envs.sampling import CAP, LEAD_STEPS, MEMORY, SEGMENT_STEPS, StartSampler, shares
+from morphloop.envs.sampling import CAP, MEMORY, StartSampler, shares
 from morphloop.imitator.training.checkpoint import env_tensors, restore_env
 from morphloop.imitator.training.log import WEIGHTS_FILE, hardest_segments
 from morphloop.motion import DEFAULT_SKELETON, Clip
-from morphloop.sim import CONTROL_HZ, Body, CpuPhysics, default_body
+from morphloop.sim import Body, CpuPhysics, default_body
 
 RATES = (*[0.02] * 7, 0.6, 0.02, 0.0)
 """True failure rates of the seconds of a clip: what an episode that enters one fails with."""
 HARD = RATES.index(max(RATES))
+SEGMENT_STEPS, LEAD_STEPS = 30, 15
+"""A second and half of one, control steps of the default body."""
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +33,7 @@ def body() -> Body:
 def still(frames: int, name: str = "still") -> Clip:
     rotations = np.zeros((frames, DEFAULT_SKELETON.num_joints, 4))
     rotations[..., 0] = 1.0
-    return Clip(CONTROL_HZ, DEFAULT_SKELETON, np.tile([0.0, 0.0, 0.945], (frames, 1)), rotations, name=name)
+    return Clip(30.0, DEFAULT_SKELETON, np.tile([0.0, 0.0, 0.945], (frames, 1)), rotations, name=name)
 
 
 def sampler(body: Body, *frames: int) -> StartSampler:

@@ -13,7 +13,6 @@ import torch
 from morphloop.base import MotionError
 from morphloop.motion import DEFAULT_SKELETON, Skeleton
 from morphloop.sim import (
-    SUBSTEPS,
     Body,
     CpuPhysics,
     ModelFields,
@@ -141,7 +140,7 @@ def test_environments_are_the_models_that_can_be_taken_out_of_them():
         data = mujoco.MjData(model)
         data.qpos[:], data.ctrl[:] = body.model.qpos0, 0.1
         data.qvel[1] = 0.5
-        for _ in range(SUBSTEPS):
+        for _ in range(body.substeps):
             mujoco.mj_step(model, data)
         np.testing.assert_array_equal(physics.qpos[env], data.qpos)
         ends.add(data.qpos.tobytes())

@@ -22,7 +22,7 @@ from morphloop.base import MotionError
 from morphloop.envs import TaskConfig, TrackingEnv, prepare
 from morphloop.imitator import PriorConfig, make_prior
 from morphloop.motion import make_corpus
-from morphloop.sim import SUBSTEPS, Body, CpuPhysics, Variation, default_body, make_physics
+from morphloop.sim import Body, CpuPhysics, Variation, default_body, make_physics
 from morphloop.sim.physics.protocol import KEEP_DIVERGED, DivergedStates
 from morphloop.sim.physics.warp import WarpPhysics, buffer_sizes
 
@@ -295,7 +295,7 @@ def test_the_captured_step_is_the_steps_one_by_one(states):
     for physics in (captured, launched):
         put(physics, states)
     captured.advance()
-    for _ in range(SUBSTEPS):
+    for _ in range(launched.body.substeps):
         agreement.mjw.step(launched.model, launched.data)
     assert torch.equal(captured.qpos, launched.qpos)
     assert torch.equal(captured.qvel, launched.qvel)

@@ -28,7 +28,7 @@ from morphloop.imitator.training.config import PpoConfig
 from morphloop.imitator.training.policy import new_policy
 from morphloop.imitator.training.ppo import Sb3Trainer, fit_normaliser
 from morphloop.motion import Clip, make_corpus
-from morphloop.sim import SUBSTEPS, Body, CpuPhysics, Physics, default_body, make_physics
+from morphloop.sim import Body, CpuPhysics, Physics, default_body, make_physics
 from morphloop.sim.physics.config import Backend
 
 CLIPS = 16
@@ -109,7 +109,7 @@ def _live_state(physics: Any) -> list[torch.Tensor]:
 def _raw_step(physics: Any) -> None:
     """One control step of the simulator alone."""
     if isinstance(physics, CpuPhysics):
-        physics.batch.step(nstep=SUBSTEPS)
+        physics.batch.step(nstep=physics.body.substeps)
     else:
         physics.advance()
 

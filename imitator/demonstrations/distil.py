@@ -21,7 +21,7 @@ from morphloop.envs import Observer, Simulation, feedback_entries, stack
 from morphloop.envs.observer import ACTION_LIMIT
 from morphloop.envs.sampling import outcomes
 from morphloop.envs.terminations import failed
-from morphloop.sim import CONTROL_HZ, Body, CpuPhysics
+from morphloop.sim import Body, CpuPhysics
 
 from ..training.policy import HIDDEN, Policy
 from .config import DistilConfig
@@ -171,7 +171,7 @@ def distil(
         rate = config.learning_rate * (config.last_learning_rate / config.learning_rate) ** (update / config.updates)
         loss = _regress(policy, memory, optimiser, rate, config, collector.draw)
         row = {"update": update + 1, "env_steps": (update + 1) * config.steps * config.envs, "loss": loss}
-        on_update(row | {"left_per_s": collector.left_tube * CONTROL_HZ / (config.steps * config.envs)})
+        on_update(row | {"left_per_s": collector.left_tube * body.control_hz / (config.steps * config.envs)})
     return policy.eval()
 
 

@@ -8,7 +8,7 @@ import mujoco
 import numpy as np
 
 from morphloop.envs import MotionLibrary
-from morphloop.sim import CONTACT_FORCE, Body
+from morphloop.sim import Body
 
 from .config import IlqrConfig
 from .linear_model import StageCost
@@ -54,6 +54,7 @@ class Cost:
             x[rows].double().numpy() for x in (library.qpos, library.qvel, library.target)
         )
         self.frames, self._model, rest = len(self.qpos), model, model.nv - 6
+        self._contact_force = body.contact_force
         self.effort, self.bound = config.effort / body.softness**2, config.bound * body.softness
         c = config
         self.weight = np.repeat(
@@ -80,7 +81,7 @@ class Cost:
         before, after: (P, 3) of the feet's points; force: (2,) newtons.
         """
         foot, height = self.foot, self.config.loaded_height
-        stands = (before[:, 2] < height) & (after[:, 2] < height) & (force > CONTACT_FORCE)[foot]
+        stands = (before[:, 2] < height) & (after[:, 2] < height) & (force > self._contact_force)[foot]
         count = np.bincount(foot[stands], minlength=2)
         return stands / np.maximum(count, 1)[foot]
 

@@ -17,7 +17,7 @@ import torch
 
 from morphloop.envs import MotionLibrary, Observer, base_targets
 from morphloop.envs.terminations import failed
-from morphloop.sim import DIVERGED, SUBSTEPS, Body, Recorder
+from morphloop.sim import DIVERGED, Body, Recorder
 
 from .config import IlqrConfig
 from .cost import Cost, Plan, difference
@@ -51,7 +51,7 @@ class _Planner:
         for k in range(horizon):
             data.ctrl[:] = law(k, qpos[-1], qvel[-1])
             ctrl.append(data.ctrl.copy())
-            mujoco.mj_step(model, data, SUBSTEPS)
+            mujoco.mj_step(model, data, self.body.substeps)
             self.steps += 1
             states.append(state_of(model, data))
             qpos.append(data.qpos.copy())

@@ -1,6 +1,6 @@
 """Linear models of the body's physics along a trajectory, and the backward pass that makes plans of them.
 
-A control step is `SUBSTEPS` steps of physics under one control. Its derivative is chained from that of its middle step:
+A control step is some steps of physics under one control. Its derivative is chained from that of its middle step:
 with positions by finite differences, with velocities and controls in closed form, on several threads. Beside it stand
 the ground points of the feet and how they move with the body, so that a plan can leave a standing foot where it is.
 """
@@ -15,7 +15,7 @@ import mujoco
 import numpy as np
 from mujoco.rollout import Rollout
 
-from morphloop.sim import SUBSTEPS, Body, servo_slopes
+from morphloop.sim import Body, servo_slopes
 
 STATE = mujoco.mjtState.mjSTATE_INTEGRATION
 PLAIN_STATE = mujoco.mjtState.mjSTATE_FULLPHYSICS
@@ -84,7 +84,7 @@ class Lineariser:
     """
 
     def __init__(self, body: Body, threads: int = 2):
-        self.model, self.points = body.model, FootPoints(body)
+        self.model, self.points, self._substeps = body.model, FootPoints(body), body.substeps
         self._data = [mujoco.MjData(body.model) for _ in range(threads)]
         self._pool, self._rollout = ThreadPoolExecutor(threads), Rollout(nthread=threads)
 
@@ -106,7 +106,7 @@ class Lineariser:
             mujoco.mj_forward(self.model, data)
             out.feet[step] = self.points.motion(data)
             if step < steps:
-                mujoco.mj_step(self.model, data, SUBSTEPS // 2)
+                mujoco.mj_step(self.model, data, self._substeps // 2)
                 mujoco.mj_forward(self.model, data)
                 warm[step] = data.qacc_warmstart
                 rates, controls = velocity_derivatives(self.model, data)
@@ -115,7 +115,7 @@ class Lineariser:
 
         def after(data: mujoco.MjData, step: int) -> None:
             out.a[step, :, :nv] = self._position_derivatives(ends[step])
-            out.a[step], out.b[step] = chained(out.a[step], out.b[step], SUBSTEPS)
+            out.a[step], out.b[step] = chained(out.a[step], out.b[step], self._substeps)
 
         self._share(before, steps + 1)
         self._rollout.rollout(

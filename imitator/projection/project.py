@@ -45,10 +45,10 @@ class Projection:
     """One clip's way through physics.
 
     source: the untouched input; reference: what it is compared with, None if it could not be prepared; clip: what
-    physics did, 30 fps, up to where it failed; rollout: how to do it again; projector: who made it; tracking: errors
-    against the reference; certificate: of the replay; reason: why there is nothing; wall_s: seconds spent, its share of
-    what a batch took; sim_metrics: contact as the simulator saw it; fault: the machine failed (a worker was killed,
-    memory ran out) and the clip was not tried: no verdict, it is to be tried again.
+    physics did, at the control rate, up to where it failed; rollout: how to do it again; projector: who made it;
+    tracking: errors against the reference; certificate: of the replay; reason: why there is nothing; wall_s: seconds
+    spent, its share of what a batch took; sim_metrics: contact as the simulator saw it; fault: the machine failed (a
+    worker was killed, memory ran out) and the clip was not tried: no verdict, it is to be tried again.
     """
 
     source: Clip

@@ -10,7 +10,7 @@ import torch
 from morphloop.base.threads import fixed_threads
 from morphloop.envs import EVALUATION_DISTANCE, Law, Observer, Reference, Simulation, follow, stack
 from morphloop.motion import Rollout
-from morphloop.sim import CONTACT_FORCE, CONTROL_HZ, SUBSTEPS, Body, CpuPhysics, Physics, simulator_name
+from morphloop.sim import Body, CpuPhysics, Physics, simulator_name
 
 from ..training.policy import Policy
 
@@ -53,15 +53,15 @@ def policy_rollouts(policy: Policy, references: Sequence[Reference], body: Body)
     qpos, qvel, force, ctrl = (np.stack(part, axis=1) for part in zip(*steps, strict=True))
     return [
         Rollout(
-            fps=CONTROL_HZ,
-            substeps=SUBSTEPS,
+            fps=body.control_hz,
+            substeps=body.substeps,
             body=body.name,
             model_hash=body.hash,
             start=start[i],
             qpos=qpos[i, :n],
             qvel=qvel[i, :n],
             ctrl=ctrl[i, 1:n],
-            foot_contact=force[i, :n] > CONTACT_FORCE,
+            foot_contact=force[i, :n] > body.contact_force,
             foot_force=force[i, :n],
             simulator=simulator_name(),
             seed=0,

@@ -30,6 +30,9 @@ SCHEMA = 2
 OBSERVATION_CLIP = 8.0
 """Normalised observations are cut here, standard deviations."""
 
+CONTROL_HZ = 30.0
+UNTOLD = {"action_scale": (), "control_hz": CONTROL_HZ}
+"""What a file says by not telling it."""
 HIDDEN = 1e9
 """Spread in the normaliser of a number that the network is not to see."""
 
@@ -41,7 +44,8 @@ class PolicySpec:
     body: name; body_hash: of the compiled model, gains included; joints: actuated joints in action order;
     balance: hash of the balance gains beneath its actions; observation: numbers in an observation; layout: what they
     are, in words; action: numbers in an action; hidden: widths of the layers; action_scale: radians that each number of
-    an action adds to its PD target, not told in files from before bodies described themselves
+    an action adds to its PD target, not told in files from before bodies described themselves; control_hz: actions a
+    second, told where it is not 30
     """
 
     body: str
@@ -54,6 +58,7 @@ class PolicySpec:
     hidden: tuple[int, ...]
     notes: dict[str, Any] = field(default_factory=dict)
     action_scale: tuple[float, ...] = ()
+    control_hz: float = CONTROL_HZ
 
 
 def mlp(widths: Sequence[int]) -> nn.Sequential:
@@ -113,7 +118,7 @@ class Policy(nn.Module):
 
     def to_bytes(self) -> bytes:
         """The file's bytes; the same policy gives the same bytes."""
-        told = {name: value for name, value in vars(self.spec).items() if name != "action_scale" or value}
+        told = {name: value for name, value in vars(self.spec).items() if value != UNTOLD.get(name)}
         header = json.dumps({"schema": SCHEMA, **told}, sort_keys=True)
         tensors = {name: value.detach().contiguous() for name, value in sorted(self.state_dict().items())}
         return save(tensors, metadata={"policy": header})
@@ -144,6 +149,7 @@ def new_policy(body: Body, hidden: Sequence[int] = WIDTHS, seed: int = 0) -> Pol
         action=int(body.model.nu),
         hidden=tuple(hidden),
         action_scale=_scales(body),
+        control_hz=body.control_hz,
     )
     policy = Policy(spec)
     last = policy.actor[-1]
@@ -188,6 +194,10 @@ def load_policy(path: Path | str, body: Body | None = None) -> Policy:
         )
     if spec.action_scale and spec.action_scale != _scales(body):
         raise MotionError(f"{path}: its actions are scaled otherwise than body '{body.name}' now scales them")
+    if spec.control_hz != body.control_hz:
+        raise MotionError(
+            f"{path}: acts {spec.control_hz:g} times a second, body '{body.name}' is driven at {body.control_hz:g} Hz"
+        )
     with torch.device("meta"):
         expected = {name: tuple(value.shape) for name, value in Policy(spec).state_dict().items()}
     check_shapes({name: tuple(value.shape) for name, value in tensors.items()}, expected, path)
@@ -230,8 +240,9 @@ def _parse_spec(header: Any, path: Path | str) -> PolicySpec:
         "hidden": (each(width), f"a list of numbers from 1 to {MAX_WIDTH}"),
         "notes": (lambda value: isinstance(value, dict), "an object"),
         "action_scale": (each(number), "a list of numbers"),
+        "control_hz": (number, "a number"),
     }
-    header = {"action_scale": []} | header
+    header = {"action_scale": [], "control_hz": CONTROL_HZ} | header
     for name, (check, what) in expected.items():
         if not check(header.get(name)):
             raise MotionError(f"{path}: policy header has {name} = {str(header.get(name))[:60]}, expected {what}")
@@ -246,4 +257,5 @@ def _parse_spec(header: Any, path: Path | str) -> PolicySpec:
         hidden=tuple(header["hidden"]),
         notes=header["notes"],
         action_scale=tuple(header["action_scale"]),
+        control_hz=float(header["control_hz"]),
     )

@@ -30,7 +30,7 @@ from morphloop.base.tensors import MAX_POLICY, header_json, read_tensors
 from morphloop.envs import MotionLibrary
 from morphloop.envs.observations import heading_frame
 from morphloop.motion.rotations import quat_conj, quat_mul, quat_to_rotvec
-from morphloop.sim import CONTROL_HZ, JointState
+from morphloop.sim import JointState
 
 from .config import PriorConfig, PriorKind
 from .policy import mlp
@@ -89,10 +89,11 @@ def clip_transitions(library: MotionLibrary, seed: int, most: int = POOL) -> tup
     return library.joints(first), library.joints(first + 1)
 
 
-def shaken(state: JointState, metres: float, generator: torch.Generator) -> JointState:
-    """A state whose joints are displaced at random, as by a shaky estimator, with the speed that this takes."""
+def shaken(state: JointState, metres: float, fps: float, generator: torch.Generator) -> JointState:
+    """A state whose joints are displaced at random, as by a shaky estimator, with the speed that this takes from one
+    frame to the next."""
     noise = metres * torch.randn(state.pos.shape, generator=generator, device=state.pos.device)
-    return replace(state, pos=state.pos + noise, vel=state.vel + CONTROL_HZ * noise)
+    return replace(state, pos=state.pos + noise, vel=state.vel + fps * noise)
 
 
 class Prior(nn.Module, ABC):
@@ -220,9 +221,9 @@ class VaePrior(Prior):
         return float(loss.detach())
 
     @torch.no_grad()
-    def fit_unit(self, before: JointState, after: JointState) -> None:
-        """Take the unit of distance from the clips' transitions."""
-        spoilt = self.observe(before, shaken(after, SHAKE_M, self.generator))
+    def fit_unit(self, before: JointState, after: JointState, fps: float) -> None:
+        """Take the unit of distance from the clips' transitions at a frame rate."""
+        spoilt = self.observe(before, shaken(after, SHAKE_M, fps, self.generator))
         self.unit.copy_(self.distance(spoilt[:CALIBRATION]).median())
 
 
@@ -316,7 +317,7 @@ def make_prior(config: PriorConfig, library: MotionLibrary, weights: dict[str, t
         prior.clips = clips
     elif weights is None:
         prior.fit(clips)
-        prior.fit_unit(before, after)
+        prior.fit_unit(before, after, library.fps)
     return prior
 
 

@@ -15,7 +15,6 @@ from torch import nn
 from morphloop.base import MotionError
 from morphloop.base.random_streams import own_streams
 from morphloop.envs import StepResult, TrackingEnv
-from morphloop.sim import CONTROL_HZ
 
 from .checkpoint import (
     Checkpoint,
@@ -67,8 +66,8 @@ def check_sound(net: nn.Module) -> None:
 class StepFigures:
     """Means over control steps, summed on the device and read once an update."""
 
-    def __init__(self, device: torch.device):
-        self.sums = torch.zeros(5, device=device)
+    def __init__(self, device: torch.device, control_hz: float):
+        self.sums, self.control_hz = torch.zeros(5, device=device), control_hz
 
     def see(self, result: StepResult) -> None:
         """Add one control step's outcome."""
@@ -84,7 +83,7 @@ class StepFigures:
             "reward": reward / count,
             "error_mm": 1000.0 * error / count,
             "slide_mm_s": 1000.0 * slide / count,
-            "terminated_per_s": CONTROL_HZ * terminated / count,
+            "terminated_per_s": self.control_hz * terminated / count,
         }
 
 
@@ -98,7 +97,7 @@ class Trainer(ABC):
     def __init__(self, policy: Policy, env: TrackingEnv, seed: int):
         self.policy, self.env, self.seed = policy, env, seed
         self.prior = env.prior if isinstance(env.prior, Prior) else None
-        self.figures = StepFigures(env.clip.device)
+        self.figures = StepFigures(env.clip.device, env.body.control_hz)
         self.env_steps = self.updates = 0
 
     def update(self) -> dict[str, float]:

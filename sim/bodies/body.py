@@ -25,12 +25,9 @@ from ..physics.mujoco_log import warnings_to_log
 from .body_hash import SAVED_BYTES, model_hash
 from .build import JointModel, body_geoms, build_spec, hinge_order, joint_ranges, surface_points
 from .coordinates import Coordinates, coordinates
-from .description import BodyDescription, Dof
+from .description import CONTACT_SHARE, BodyDescription, Dof
 from .smpl_description import SMPL_DESCRIPTION
 from .support import SurfacePoints
-
-CONTROL_HZ = 30.0
-SUBSTEPS = 10
 
 FEET = ("left", "right")
 SOFT = 0.7
@@ -190,6 +187,22 @@ class Body:
         names = self.servo_names if balance is None else [name for leg in balance.legs for name in leg]
         own = [self.servo_names.index(name) for name in names]
         return float(np.median((self.model.actuator_forcerange[:, 1] / self.model.actuator_gainprm[:, 0])[own])) / SOFT
+
+    @cached_property
+    def contact_force(self) -> float:
+        """Newtons of normal force over which a foot bears load."""
+        told = self.description.contact_force
+        return CONTACT_SHARE * self.mass * float(np.linalg.norm(self.model.opt.gravity)) if told is None else told
+
+    @property
+    def control_hz(self) -> float:
+        """Control steps a second."""
+        return self.description.control_hz
+
+    @property
+    def substeps(self) -> int:
+        """Steps of physics in a control step."""
+        return self.description.substeps
 
     @cached_property
     def touch_ids(self) -> np.ndarray:

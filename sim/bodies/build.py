@@ -12,14 +12,12 @@ from morphloop.base import MotionError
 from morphloop.motion import DEFAULT_SKELETON, Skeleton
 
 from . import smpl_table as table
+from .smpl_description import SMPL_DESCRIPTION
 from .smpl_table import JOINTS, Geom, base_name
 from .support import SurfacePoints
 
 JointModel = Literal["ball", "hinge"]
 
-PHYSICS_HZ = 300.0
-"""At 150 Hz the feet chatter on the ground: over 64 corpus clips they slid 16 mm/s, 9 at 300 Hz with contacts of
-10 ms."""
 CONTACT_TIME = 0.007
 """Time constant of contacts, seconds (MuJoCo's solref, by default 0.02; two steps of physics are the least that is
 stable): against 0.01, bodies that nothing was learned for skate a fifth less and optimised clips sink half as deep."""
@@ -86,7 +84,7 @@ def build_spec(skeleton: Skeleton = DEFAULT_SKELETON, joints: JointModel = "ball
     """MjSpec of a body standing on an infinite plane, position servos inside."""
     spec = mujoco.MjSpec()
     spec.modelname = f"smpl24_{joints}"
-    set_options(spec)
+    set_options(spec, SMPL_DESCRIPTION.physics_hz)
     spec.compiler.autolimits = False
     add_floor(spec)
     geoms = body_geoms(skeleton)
@@ -123,9 +121,9 @@ def build_spec(skeleton: Skeleton = DEFAULT_SKELETON, joints: JointModel = "ball
     return spec
 
 
-def set_options(spec: mujoco.MjSpec) -> None:
-    """How every driven body is simulated."""
-    spec.option.timestep = 1.0 / PHYSICS_HZ
+def set_options(spec: mujoco.MjSpec, physics_hz: float) -> None:
+    """How every driven body is simulated, so many steps a second."""
+    spec.option.timestep = 1.0 / physics_hz
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     spec.option.cone = mujoco.mjtCone.mjCONE_PYRAMIDAL
     spec.option.iterations = 8

@@ -72,7 +72,7 @@ def _make_driven(spec: mujoco.MjSpec, description: BodyDescription, name: str) -
         root.add_freejoint(name="root")
     for key in list(spec.keys):
         spec.delete(key)
-    set_options(spec)
+    set_options(spec, description.physics_hz)
     if not (model.geom_type[model.geom_bodyid == 0] == mujoco.mjtGeom.mjGEOM_PLANE).any():
         floor = add_floor(spec)
         floor.conaffinity, floor.priority = 1, 1  # whatever the robot's geoms are made for, the floor's contact is ours

@@ -55,4 +55,5 @@ SMPL_DESCRIPTION = BodyDescription(
         gains="balance/gains.json",
     ),
     force_unit=700.0,
+    contact_force=20.0,
 )

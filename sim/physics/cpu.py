@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from mujoco.batch import Batch, SimulationError
 
-from ..bodies.body import SUBSTEPS, Body
+from ..bodies.body import Body
 from .protocol import DIVERGED, DivergedStates
 from .variation import ModelFields
 
@@ -52,7 +52,7 @@ class CpuPhysics:
         ctrl = self.ctrl.clone()
         self.batch.warning[:] = 0
         try:
-            self.batch.step(nstep=SUBSTEPS)
+            self.batch.step(nstep=self.body.substeps)
         except SimulationError as error:
             failed[error.ids] = True
         failed |= self._warned() | ~np.isfinite(self.batch.state).all(axis=1)
@@ -73,14 +73,14 @@ class CpuPhysics:
         """
         self.batch.state[:] = state
         self.batch.warning[:] = 0
-        horizon = ctrl.shape[1]
+        horizon, substeps = ctrl.shape[1], self.body.substeps
         record = self.batch.rollout(
-            horizon * SUBSTEPS, np.repeat(ctrl, SUBSTEPS, axis=1), record=("qpos", "qvel", "sensordata")
+            horizon * substeps, np.repeat(ctrl, substeps, axis=1), record=("qpos", "qvel", "sensordata")
         )
         failed = self._warned()
         for values in record.values():
             values[failed] = np.nan
-        last = slice(SUBSTEPS - 1, None, SUBSTEPS)
+        last = slice(substeps - 1, None, substeps)
         force = record["sensordata"][:, last][:, :, self.body.touch_ids].sum(axis=-1)
         return (
             torch.from_numpy(record["qpos"][:, last]),

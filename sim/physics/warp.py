@@ -19,7 +19,7 @@ import warp as wp
 
 from morphloop.base import MotionError
 
-from ..bodies.body import SUBSTEPS, Body
+from ..bodies.body import Body
 from .protocol import DivergedStates
 from .variation import DERIVED, ModelFields
 from .warp_contacts import align_capsules
@@ -170,7 +170,7 @@ class WarpPhysics:
         return failed
 
     def advance(self) -> None:
-        """The bare control step, `SUBSTEPS` steps of mujoco_warp: no look at what diverged or overflowed.
+        """The bare control step, the body's substeps of mujoco_warp: no look at what diverged or overflowed.
 
         On CUDA it runs on torch's own stream, so that torch's writes before and reads after need no waiting.
         """
@@ -220,7 +220,7 @@ class WarpPhysics:
         with wp.ScopedDevice(self._place):
             mjw.step(self.model, self.data)
             with wp.ScopedCapture() as capture:
-                for _ in range(SUBSTEPS):
+                for _ in range(self.body.substeps):
                     mjw.step(self.model, self.data)
             wp.synchronize_device(self._place)
         self._reset(torch.ones(self.num_envs, dtype=torch.bool, device=self.device))

@@ -23,7 +23,7 @@ from morphloop.motion import Rollout
 
 from ..bodies.body import Body
 from ..physics.protocol import DIVERGED
-from .replay import CONTACT_FORCE, Substep, replay, rollout_fault, simulator_name
+from .replay import Substep, replay, rollout_fault, simulator_name
 
 OTHER_BUILD_TOLERANCE = 1e-3
 """Largest error of any number of the state (m, rad, m/s, rad/s) that a replay on another build may show at any frame,
@@ -176,8 +176,8 @@ class _Frames:
         self._states(0, begin, 0.0)
         if rollout.foot_force[0].any():
             self._told["force"] = "foot forces at frame 0, before any step, expected none"
-        if not np.array_equal(rollout.foot_contact, rollout.foot_force > CONTACT_FORCE):
-            self._told["contact"] = f"foot contacts are not those of its foot forces over {CONTACT_FORCE:g} N"
+        if not np.array_equal(rollout.foot_contact, rollout.foot_force > body.contact_force):
+            self._told["contact"] = f"foot contacts are not those of its foot forces over {body.contact_force:g} N"
 
     def add(self, step: Substep) -> None:
         """Compare, if the physics step was the last one of its control step."""

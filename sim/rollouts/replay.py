@@ -15,11 +15,9 @@ import numpy as np
 from morphloop.base import MotionError
 from morphloop.motion import Rollout
 
-from ..bodies.body import CONTROL_HZ, SUBSTEPS, Body
+from ..bodies.body import Body
 from ..physics.protocol import DIVERGED
 
-CONTACT_FORCE = 20.0
-"""A foot carries load above this normal force, newtons: three per cent of the default body's weight."""
 RESTART_S = 1.0
 """Seconds after which the replay of another build's rollout begins anew in the recorded state."""
 RATE_SLACK = 1e-9
@@ -66,7 +64,7 @@ class Recorder:
     def step(self, ctrl: np.ndarray) -> bool:
         """One control step with PD targets `ctrl` (nu,); False if the simulation diverged."""
         self.data.ctrl[:] = ctrl
-        mujoco.mj_step(self.body.model, self.data, SUBSTEPS)
+        mujoco.mj_step(self.body.model, self.data, self.body.substeps)
         if not np.isfinite(self.data.qpos).all() or any(self.data.warning[kind].number for kind in DIVERGED):
             return False
         self.ctrl.append(np.array(ctrl, dtype=float))
@@ -79,15 +77,15 @@ class Recorder:
         """What happened so far."""
         force = np.array(self.force)
         return Rollout(
-            fps=CONTROL_HZ,
-            substeps=SUBSTEPS,
+            fps=self.body.control_hz,
+            substeps=self.body.substeps,
             body=self.body.name,
             model_hash=self.body.hash,
             start=self.start,
             qpos=np.array(self.qpos),
             qvel=np.array(self.qvel),
             ctrl=np.array(self.ctrl).reshape(-1, self.body.model.nu),
-            foot_contact=force > CONTACT_FORCE,
+            foot_contact=force > self.body.contact_force,
             foot_force=force,
             simulator=simulator_name(),
             seed=seed,
