@@ -434,7 +434,7 @@ def test_files_of_many_motions_give_a_clip_each_with_a_name_of_its_own(tmp_path:
     joints = squat.positions[None, :12] @ np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
     joints = np.concatenate([joints, joints + np.nan])
     np.savez(folder / "batch.npz", joints=joints, classes=np.zeros(2))
-    clips, _, failed = read_all(sorted(folder.iterdir()), 30.0, lambda done: None)
+    clips, _, failed = read_all(sorted(folder.iterdir()), 30.0, default_body(), lambda done: None)
     assert [clip.name for clip in clips] == ["batch_0", "walk", "walk_rescued_2"], (
         "walk_rescued is kept for walk's part"
     )
