@@ -13,6 +13,7 @@ from morphloop.base.former import Former
 from morphloop.base.terminal import Terminal
 from morphloop.imitator.bench.config import COLUMNS, BenchConfig
 from morphloop.imitator.projection.config import ProjectionConfig
+from morphloop.motion.config import ReadingConfig
 
 from .config import CONFIG, resolved
 from .console import (
@@ -130,7 +131,8 @@ class BenchImitator:
             return corpus_set(seconds, self.limit, self.seed, lambda done, total: watch("read", done, total))
         failed: list[dict[str, str]] = []
         files = list(files_below(self.clips, failed))
-        clips, _, unreadable = read_all(files, self.fps, default_body(), lambda done: watch("read", done, len(files)))
+        how = ReadingConfig(self.fps)
+        clips, _, unreadable = read_all(files, how, default_body(), lambda done: watch("read", done, len(files)))
         failed += unreadable
         report_failures(unreadable)
         if not clips:

@@ -11,6 +11,7 @@ import tyro
 from rich.table import Table
 
 from morphloop.base.terminal import Terminal
+from morphloop.motion.config import ReadingConfig
 
 from .console import (
     BAD_INPUT,
@@ -44,8 +45,8 @@ class _Batch:
     manifests: dict[Path, list[dict[str, Any]]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Convert:
+@dataclass(frozen=True, kw_only=True)
+class Convert(ReadingConfig):
     """Write motion files in another layout, each under its own name; what a layout cannot hold is said, not made up.
 
     clip: morphloop's own, on the skeleton that the file has. humanml3d-joints: (T, 22, 3), Y up, 20 fps.
@@ -65,8 +66,6 @@ class Convert:
         "unitree-csv", "gmr", "protomotions",
     ]  # fmt: skip
     """Layout to write."""
-    fps: float | None = None
-    """Frame rate of files that cannot tell theirs."""
     out_fps: float | None = None
     """Frame rate to write; if left out what the layout's readers take for granted (20 for HumanML3D, 50 for mjlab, wbt
     and holosoma, 30 for unitree-csv and lafan-bvh), else the motion's own."""
@@ -89,11 +88,12 @@ class Convert:
             raise MotionError(f"{self.out}: holds what `project` or `loop` wrote, expected a folder of its own")
         out, batch = writable_folder(self.out), _Batch()
         writable_files(self.json)
+        how = ReadingConfig.of(self)
         exporter = Exporter(self.to, robot_body_named(self.body, self.blend > 0), self.out_fps, self.blend)
         files = files_below(self.paths, batch.failed)
         with progress_bars() as watch:
             for done, (path, below) in enumerate(files.items(), 1):
-                for name, read in read_motions(path, self.fps, exporter.robot):
+                for name, read in read_motions(path, None, exporter.robot, how):
                     self._one(path, out / below / file_name(name), read, exporter, batch)
                 watch("converting", done, len(files))
         for folder, rows in batch.manifests.items():

@@ -12,6 +12,7 @@ import tyro
 from morphloop.base import MotionError, write_json
 from morphloop.base.terminal import complain, say
 from morphloop.generator.config import SECONDS
+from morphloop.motion.config import ReadingConfig
 
 from .config import resolved
 from .console import DONE, SHIPPED_GENERATOR, shipped, writable_folder
@@ -57,7 +58,7 @@ class Generate:
 
         if self.seed < 0:
             raise MotionError(f"--seed: {self.seed}, expected 0 or more")
-        generator = load_generator(self.generator or shipped(SHIPPED_GENERATOR), self.fps)
+        generator = load_generator(self.generator or shipped(SHIPPED_GENERATOR), ReadingConfig(self.fps))
         prompts = [*self.prompts, *(read_prompts(self.prompts_file) if self.prompts_file else [])]
         if isinstance(generator, FolderGenerator):
             if self.describe or self.temperature is not None or self.top_p is not None:

@@ -14,6 +14,7 @@ from morphloop.base import MotionError, write_json
 from morphloop.base.terminal import Terminal, complain
 from morphloop.base.threads import fixed_threads
 from morphloop.imitator.projection.config import ProjectionConfig, RescueConfig
+from morphloop.motion.config import ReadingConfig
 from morphloop.motion.own_outputs import CONFIG, config_of, pass_over_own
 from morphloop.refinement_loop.config import SelectionConfig
 from morphloop.refinement_loop.timing import TIMING, read_timing
@@ -51,8 +52,8 @@ FIGURE, ROOM = 17, 32
 """Columns of a pair of figures with its frame, and of what else stands in a row beside the name."""
 
 
-@dataclass(frozen=True)
-class Project:
+@dataclass(frozen=True, kw_only=True)
+class Project(ReadingConfig):
     """Track motion in physics and write what the simulator did, with a verdict for every clip.
 
     The policy goes first, the trajectory optimiser takes what it failed. Of a clip that is rejected the longest good
@@ -64,8 +65,6 @@ class Project:
     """Motion files, or folders of them; a file may hold many motions."""
     out: Path
     """Folder for projected clips, rollouts and manifest.jsonl."""
-    fps: float | None = None
-    """Frame rate of files that cannot tell theirs."""
     body: str | None = None
     """Body to project on: a built-in one (`smpl`, `g1`, `g1_23dof`), a robot's MJCF (.xml, see `morphloop body check`),
     or a SMPL or SMPL-X model file, in its mean shape; `smpl` if left out."""
@@ -126,7 +125,9 @@ class Project:
         folder = ProjectFolder(out, body, policy, self.projection, self.selection, self.rescue)
         folder.sweep()
         with progress_bars() as watch:
-            clips, joints, failed = read_all(files, self.fps, body, lambda done: watch("read", done, len(files)))
+            clips, joints, failed = read_all(
+                files, ReadingConfig.of(self), body, lambda done: watch("read", done, len(files))
+            )
             if not clips:
                 return report_failures(failed)
             moved = sum(clip.provenance.stage == "retarget" for clip in clips)
@@ -159,7 +160,7 @@ class Project:
             "fps": self.fps,
             "to": self.to,
             "blend": self.blend,
-        }
+        } | self.beyond_fps
 
 
 def project_place(out: Path) -> Path:
@@ -182,7 +183,7 @@ def project_place(out: Path) -> Path:
 
 
 def read_all(
-    files: Sequence[Path], fps: float | None, body: Body, tick: Callable[[int], None]
+    files: Sequence[Path], how: ReadingConfig, body: Body, tick: Callable[[int], None]
 ) -> tuple[list[Clip], dict[str, JointTrack], list[dict[str, str]]]:
     """Clips for a body to track, over the ground of their files, each with a name of its own; by name what was read
     as joint positions; and what could not be read with reasons."""
@@ -198,7 +199,7 @@ def read_all(
     taken: set[str] = set()
     robot = robot_of(body)
     for done, path in enumerate(files, 1):
-        for key, read in read_motions(path, fps, robot):
+        for key, read in read_motions(path, None, robot, how):
             try:
                 with reading(path):
                     motion = read()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from morphloop.base.terminal import say
+from morphloop.motion.config import ReadingConfig
 
 from .console import (
     BAD_INPUT,
@@ -38,8 +39,8 @@ class _Batch:
     failed: list[dict[str, str]] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class Validate:
+@dataclass(frozen=True, kw_only=True)
+class Validate(ReadingConfig):
     """Name every problem of motion files: the field, what was expected and what was found.
 
     Numbers that are none, quaternions of other lengths and signs, missing or impossible frame rates, roots faster than
@@ -51,11 +52,10 @@ class Validate:
     paths: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Motion files, or folders of them."""
     fix: bool = False
-    """Write mended copies to --out: quaternion sign and length, and the frame rate of --fps where a file has none."""
+    """Write mended copies to --out: quaternion sign and length, and the frame rate of --fps where a file has none, or
+    with --overrule-fps another one."""
     out: Path | None = None
     """Folder for mended copies; never the folder of the files."""
-    fps: float | None = None
-    """Frame rate of files that cannot tell theirs; with --fix it is written into them."""
     body: str | None = None
     """MJCF (.xml) of the robot whose motions these are."""
     json: Path | None = None
@@ -84,22 +84,34 @@ class Validate:
     def _one(self, path: Path, out: Path | None, robot: Robot | None, batch: _Batch) -> None:
         from morphloop.base import MotionError
         from morphloop.base.opening import reading
-        from morphloop.motion.problems import find_problems
         from morphloop.motion.repair import repair
 
-        # what --fix writes into a file is missing from it, whatever the flag says about it
-        problems = find_problems(path, None if self.fix else self.fps, robot)
+        problems = self._problems(path, robot)
         row: dict[str, Any] = {"path": str(path), "out": None, "mended": []}
         if out is not None and problems:
             try:
                 with reading(path):
-                    made = repair(path, out, problems, self.fps, robot)
+                    made = repair(path, out, problems, ReadingConfig.of(self), robot)
             except MotionError as error:
                 batch.failed.append(told(path, error))
             else:
                 problems, row["mended"] = made.left, _rows(made.mended)
                 row["out"] = None if made.out is None else str(made.out)
         batch.files.append(row | {"problems": _rows(problems)})
+
+    def _problems(self, path: Path, robot: Robot | None) -> list[Problem]:
+        """Of --fix also that a file lacks the rate of --fps, or says another one that is to be overruled: it mends
+        that."""
+        from morphloop.motion.problems import find_problems
+
+        how = ReadingConfig.of(self)
+        if not self.fix or self.fps is None:
+            return find_problems(path, None, robot, how)
+        found = find_problems(path, None, robot, replace(how, fps=None))
+        if any(problem.field == "fps" for problem in found):
+            return found
+        found = find_problems(path, None, robot, replace(how, overrule_fps=False))
+        return [replace(p, fixable=True) if p.field == "fps" and self.overrule_fps else p for p in found]
 
 
 def _rows(problems: list[Problem]) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,7 +13,9 @@ from pathlib import Path
 from morphloop.base import MotionError, write_json
 from morphloop.base.names import file_name, free_name
 from morphloop.base.opening import naming, open_regular, reading
+from morphloop.base.typed import from_dict
 from morphloop.motion import Clip, find_motions, read_motions, to_default
+from morphloop.motion.config import AS_FILES_SAY, ReadingConfig
 from morphloop.motion.own_outputs import pass_over_own
 from morphloop.motion.reading_limits import MAX_ARRAY_BYTES, MAX_TEXT, READ_BYTES
 
@@ -27,7 +30,7 @@ FOLDER_KIND = "morphloop.folder"
 class FolderGenerator:
     """The motion files under a folder, brought onto the default skeleton.
 
-    fps: frame rate for files that cannot tell theirs. Raises MotionError if the folder holds no readable motion;
+    how: what is said about the files. Raises MotionError if the folder holds no readable motion;
     files that cannot be used are named in `failed` (path to reason) and left out, and so are folders below that
     morphloop wrote (`passed_over`): a run may lie in the folder of its own inputs.
     """
@@ -35,8 +38,8 @@ class FolderGenerator:
     can_finetune = False
     report: FinetuneReport | None = None
 
-    def __init__(self, folder: Path | str, fps: float | None = None) -> None:
-        self.folder, self.fps = Path(folder), fps
+    def __init__(self, folder: Path | str, how: ReadingConfig = AS_FILES_SAY) -> None:
+        self.folder, self.how = Path(folder), how
         self.paths, self.passed_over = pass_over_own(find_motions(self.folder), [self.folder])
         self.failed: dict[str, str] = {}
         self._used: dict[Path, None] = {}
@@ -48,7 +51,7 @@ class FolderGenerator:
     def _read(self) -> dict[str, Clip]:
         clips: dict[str, Clip] = {}
         taken: set[str] = set()
-        motions = ((path, *motion) for path in self.paths for motion in read_motions(path, self.fps))
+        motions = ((path, *motion) for path in self.paths for motion in read_motions(path, how=self.how))
         for path, name, read in motions:
             try:
                 with reading(path):
@@ -89,12 +92,13 @@ class FolderGenerator:
         raise MotionError(f"{self.folder}: a folder of outputs cannot be fine-tuned, use a generator with weights")
 
     def hash(self) -> str:
-        """Hash of the names and bytes of the files that hold a usable motion, and of the frame rate."""
+        """Hash of the names and bytes of the files that hold a usable motion, and of what was said about them."""
         return self._hash
 
     @cached_property
     def _hash(self) -> str:
-        digest = hashlib.sha256(f"{self.fps}".encode())
+        digest = hashlib.sha256(f"{self.how.fps}".encode())
+        digest.update(json.dumps(self.how.beyond_fps).encode() if self.how.beyond_fps else b"")
         for path in self._used:  # one that could not be read may be of any size, or gone by now
             digest.update(os.fsencode(path.name))
             own = hashlib.sha256()
@@ -106,16 +110,18 @@ class FolderGenerator:
 
     def save(self, folder: Path | str) -> Path:
         """Write a config.json that points at the folder of outputs."""
-        config = {"kind": FOLDER_KIND, "schema": 1, "folder": str(self.folder.resolve()), "fps": self.fps}
+        config = {"kind": FOLDER_KIND, "schema": 1, "folder": str(self.folder.resolve()), "fps": self.how.fps}
+        config |= self.how.beyond_fps
         return write_json(Path(folder) / "config.json", config).parent
 
 
-def load_generator(path: Path | str, fps: float | None = None) -> MotionLLM | FolderGenerator:
-    """The generator of a folder: what `save` wrote, or else the motion files in it (`fps` for those without a rate)."""
+def load_generator(path: Path | str, how: ReadingConfig = AS_FILES_SAY) -> MotionLLM | FolderGenerator:
+    """The generator of a folder: what `save` wrote, or else the motion files in it, read as `how` says."""
     config = Path(path) / "config.json"
     values = read_config(config) if config.is_file() else {}
     if values.get("kind") == KIND:
         return MotionLLM.load(path)
     if values.get("kind") == FOLDER_KIND:
-        return FolderGenerator(str(values.get("folder")), values.get("fps"))
-    return FolderGenerator(path, fps)
+        said = {name: value for name, value in values.items() if name not in ("kind", "schema", "folder")}
+        return FolderGenerator(str(values.get("folder")), from_dict(ReadingConfig, said, config))
+    return FolderGenerator(path, how)

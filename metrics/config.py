@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from morphloop.motion.config import ReadingConfig
 
-@dataclass(frozen=True)
-class EvaluateConfig:
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig(ReadingConfig):
     """How a batch is measured."""
 
     ground: Literal["as-is", "lowest", "robust"] = "as-is"
     """Where the ground is: z = 0 of the file, the clip's lowest point, or a low percentile of it."""
-    fps: float | None = None
-    """Frame rate of files that cannot tell theirs."""
     body: str | None = None
     """Body to measure on: a robot's MJCF or a SMPL model file; the built-in SMPL body if left out."""
     reference: Path | None = None

@@ -39,11 +39,13 @@ from .skeleton import DEFAULT_SKELETON, Skeleton
 SCHEMA = 1
 
 
-def read_npz(path: Path | str, keys: Collection[str] | None = None) -> dict[str, np.ndarray]:
-    """All arrays of an npz after checking what it announces; object arrays (pickles) are refused unread.
+def read_npz(
+    path: Path | str, keys: Collection[str] | None = None, objects: dict[str, bytes] | None = None
+) -> dict[str, np.ndarray]:
+    """All arrays of an npz after checking what it announces; arrays of objects (pickles) are passed over unread.
 
-    keys: names to read; others are passed over, whatever they are.
-    Raises MotionError, one line, for anything that is not such a file.
+    keys: names to read; others are passed over, whatever they are. objects: is given the bytes of each array of objects
+    by its name. Raises MotionError, one line, for anything that is not such a file.
     """
     path = Path(path)
     arrays: dict[str, np.ndarray] = {}
@@ -59,30 +61,49 @@ def read_npz(path: Path | str, keys: Collection[str] | None = None) -> dict[str,
             )
         for name, info in infos.items():
             with archive.open(info) as stream:
-                arrays[name] = _read_npy(stream, info.file_size, path)
+                header = _npy_header(stream)
+                if not header[2].hasobject:
+                    arrays[name] = _read_npy(stream, header, info.file_size, path)
+                    continue
+            if objects is not None:
+                objects[name] = archive.read(info)
     return arrays
+
+
+def npz_shapes(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo]) -> Iterator[tuple[int, ...]]:
+    """Shapes of the arrays of an npz, of those of objects too, by their headers alone."""
+    for info in members.values():
+        with archive.open(info) as stream:
+            yield _npy_header(stream)[0]
 
 
 @contextmanager
 def npz_members(path: Path) -> Iterator[tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]]:
     """An npz, open, and its arrays by name. MotionError for what is none, for more than `MAX_MEMBERS`, and for a way of
     packing that NumPy does not use and whose unpacking zipfile does not bound."""
+    with open_archive(path, "npz file") as archive:
+        infos = [info for info in archive.infolist() if info.filename.endswith(".npy")]
+        for info in infos:
+            if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise MotionError(f"{path}: '{info.filename}' is not packed as NumPy packs, expected deflate")
+        yield archive, {info.filename.removesuffix(".npy"): info for info in infos}
+
+
+@contextmanager
+def open_archive(path: Path, kind: str) -> Iterator[zipfile.ZipFile]:
+    """A zip archive of at most `MAX_MEMBERS`, open; MotionError for what is none, or turns out damaged inside."""
     try:
         with open_regular(path, MAX_ARRAY_BYTES) as raw, zipfile.ZipFile(_Sips(raw, path)) as archive:
-            infos = archive.infolist()
-            if len(infos) > MAX_MEMBERS:
-                raise MotionError(f"{path}: {len(infos)} members, expected at most {MAX_MEMBERS} arrays")
-            infos = [info for info in infos if info.filename.endswith(".npy")]
-            for info in infos:
-                if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                    raise MotionError(f"{path}: '{info.filename}' is not packed as NumPy packs, expected deflate")
-            yield archive, {info.filename.removesuffix(".npy"): info for info in infos}
+            count = len(archive.infolist())
+            if count > MAX_MEMBERS:
+                raise MotionError(f"{path}: {count} members, expected at most {MAX_MEMBERS} arrays")
+            yield archive
     except MotionError:
         raise
     except (zipfile.BadZipFile, OSError, EOFError, ValueError, KeyError, NotImplementedError, RuntimeError) as error:
-        raise MotionError(f"{path}: not a readable npz file ({in_one_line(error)})") from None
+        raise MotionError(f"{path}: not a readable {kind} ({in_one_line(error)})") from None
     except Exception as error:  # zlib.error and friends share no base class but Exception
-        raise MotionError(f"{path}: damaged npz file ({in_one_line(error)})") from None
+        raise MotionError(f"{path}: damaged {kind} ({in_one_line(error)})") from None
 
 
 class _Sips(io.RawIOBase):
@@ -115,17 +136,22 @@ def read_npy(path: Path | str) -> np.ndarray:
     path = Path(path)
     try:
         with open_regular(path, MAX_ARRAY_BYTES) as stream:
-            return _read_npy(stream, path.stat().st_size, path)
+            return _read_npy(stream, _npy_header(stream), path.stat().st_size, path)
     except MotionError:
         raise
     except (OSError, EOFError, ValueError, TypeError, SyntaxError, TokenError, RecursionError, MemoryError) as error:
         raise MotionError(f"{path}: not a readable npy file ({in_one_line(error)})") from None
 
 
-def _read_npy(stream: IO[bytes], size: int, path: Path) -> np.ndarray:
+def _npy_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, whether in Fortran's order, and dtype that an array announces."""
     version = np.lib.format.read_magic(stream)
     read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, fortran, dtype = read_header(stream)
+    return read_header(stream)
+
+
+def _read_npy(stream: IO[bytes], header: tuple[tuple[int, ...], bool, np.dtype], size: int, path: Path) -> np.ndarray:
+    shape, fortran, dtype = header
     if dtype.hasobject:
         raise MotionError(f"{path}: holds pickled objects, expected plain number arrays")
     if any(isinstance(n, bool) or n < 0 for n in shape):

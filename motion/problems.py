@@ -19,6 +19,7 @@ from morphloop.base.errors import MotionError
 from morphloop.base.opening import parse_json, reading
 
 from .clip import Clip, JointTrack
+from .config import AS_FILES_SAY, ReadingConfig
 from .files import read_npy, read_npz
 from .fitting.skeleton_maps import MAPS, PositionMap, find_map
 from .readers import read_motions
@@ -71,8 +72,10 @@ class Problem:
         return f"{self.path}: {self.field}: found {self.found}, expected {self.expected}"
 
 
-def find_problems(path: Path | str, fps: float | None = None, robot: Robot | None = None) -> list[Problem]:
-    """All problems of a motion file; empty for a clean one. fps: as in `read_motion`; robot: whose motion it is.
+def find_problems(
+    path: Path | str, fps: float | None = None, robot: Robot | None = None, how: ReadingConfig = AS_FILES_SAY
+) -> list[Problem]:
+    """All problems of a motion file; empty for a clean one. fps, robot, how: as in `read_motion`.
 
     Never raises MotionError: that a file cannot be read is one of its problems.
     """
@@ -82,7 +85,7 @@ def find_problems(path: Path | str, fps: float | None = None, robot: Robot | Non
             found = _array_problems(path) if path.suffix.lower() in (".npz", ".npy") else _text_problems(path)
     except MotionError:
         found = []  # the reader says why
-    for name, read in read_motions(path, fps, robot):
+    for name, read in read_motions(path, fps, robot, how):
         where = str(path) if name == path.stem else f"{path}:{name.removeprefix(f'{path.stem}:')}"
         try:
             motion = read()
@@ -93,7 +96,7 @@ def find_problems(path: Path | str, fps: float | None = None, robot: Robot | Non
             if not _known(problem, found):
                 found.append(problem)
             if _lacks_fps(error) and fps is None:
-                found += [p for p in find_problems(path, TRIAL_FPS, robot) if p.field != "fps" and p not in found]
+                found += [p for p in find_problems(path, TRIAL_FPS, robot, how) if p.field != "fps" and p not in found]
                 return found
             continue
         found += suspicions

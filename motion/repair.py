@@ -16,6 +16,7 @@ import numpy as np
 from morphloop.base.errors import MotionError
 from morphloop.base.writing import write_atomic
 
+from .config import AS_FILES_SAY, ReadingConfig
 from .files import load_clip, read_npy, read_npz, save_clip
 from .problems import QUATERNIONS, Problem, find_problems, meta_of
 from .readers.text import read_text
@@ -36,14 +37,19 @@ class Repair:
 
 
 def repair(
-    path: Path | str, out: Path | str, problems: list[Problem], fps: float | None = None, robot: Robot | None = None
+    path: Path | str,
+    out: Path | str,
+    problems: list[Problem],
+    how: ReadingConfig = AS_FILES_SAY,
+    robot: Robot | None = None,
 ) -> Repair:
     """Mend what is safe of a file's `problems` into the folder `out` and look at the result again.
 
-    fps: the frame rate to write where the file tells none; robot: whose motion it is. A .npy becomes an .npz, which has
-    a place for the rate. Raises MotionError where the file itself lies in `out`, and where `out` has one of that name.
+    how: how the file is read, with the frame rate to write where it is a problem; robot: whose motion it is. A .npy
+    becomes an .npz, which has a place for the rate. Raises MotionError where the file itself lies in `out`, and where
+    `out` has one of that name.
     """
-    path, out = Path(path), Path(out)
+    path, out, fps = Path(path), Path(out), how.fps
     wanted = [p for p in problems if p.fixable and (p.field != "fps" or fps is not None)]
     target = out / (f"{path.stem}.npz" if path.suffix.lower() == ".npy" else path.name)
     if target.exists():
@@ -57,7 +63,8 @@ def repair(
     made = _write(path, target, rate)
     if made is None:
         return Repair(None, [], problems)
-    left = [replace(p, path=str(path)) for p in find_problems(made, robot=robot)]
+    own = replace(how, fps=None, overrule_fps=False)
+    left = [replace(p, path=str(path)) for p in find_problems(made, None, robot, own)]
     still = {(p.field, p.expected) for p in left}
     return Repair(made, [p for p in problems if (p.field, p.expected) not in still], left)
 

@@ -15,6 +15,7 @@ from morphloop.base.typed import from_dict
 from morphloop.generator.config import SECONDS, FinetuneConfig
 from morphloop.imitator.demonstrations.config import UpdateConfig
 from morphloop.imitator.projection.config import ProjectionConfig, RescueConfig
+from morphloop.motion.config import ReadingConfig
 
 from .status import CONFIG, MAX_ROUNDS
 
@@ -72,11 +73,9 @@ class SelectionConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LoopRules:
-    """How a run goes, whatever it begins with."""
+class LoopRules(ReadingConfig):
+    """How a run goes, whatever it begins with, and how the files of --clips are read."""
 
-    fps: float | None = None
-    """Frame rate of files that cannot tell theirs (HumanML3D joints: 20)."""
     rounds: int = 1
     """How many rounds."""
     seed: int = 0

@@ -19,6 +19,7 @@ from morphloop.base.still_valid import hash_json
 from morphloop.base.threads import fixed_threads
 from morphloop.generator import FolderGenerator, Generator, load_generator
 from morphloop.imitator import load_policy
+from morphloop.motion.config import ReadingConfig
 
 from .config import LoopConfig, read_config, write_config
 from .guard_samples import GUARD_FOLDER, HeldOut
@@ -105,7 +106,7 @@ def _held_out(run: Path, config: LoopConfig) -> HeldOut:
 
 def _open_generator(config: LoopConfig) -> Generator:
     if config.clips is not None:
-        return FolderGenerator(config.clips, config.fps)
+        return FolderGenerator(config.clips, ReadingConfig.of(config))
     return load_generator(str(config.generator))
 
 

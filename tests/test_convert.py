@@ -155,7 +155,7 @@ def test_a_file_of_several_motions_makes_several(tmp_path, capsys, monkeypatch):
     def fails():
         raise MotionError("in.pkl:b: no frames")
 
-    def two(path, fps, robot):
+    def two(path, fps, robot, how):
         yield "in:a/x", lambda: clip
         yield "in:b", fails
 

@@ -33,6 +33,7 @@ from morphloop.generator import (
 )
 from morphloop.generator.training import Example
 from morphloop.motion import Clip, load_clip, make_corpus, read_manifest, save_clip
+from morphloop.motion.config import ReadingConfig
 
 torch.set_num_threads(1)
 SHARED = Path(os.environ.get("MORPHLOOP_SHARED", Path(__file__).parents[2] / "shared"))
@@ -243,7 +244,7 @@ def test_folder_of_a_file_with_several_motions(tmp_path: Path) -> None:
     joints = np.stack([clip.positions[:40] for clip in make_corpus(3, 1)])
     joints[1, 7] = np.nan
     np.savez(tmp_path / "batch.npz", joints=joints, classes=np.zeros(3))
-    generator = FolderGenerator(tmp_path, fps=20.0)
+    generator = FolderGenerator(tmp_path, ReadingConfig(20.0))
     assert generator.prompts == ["batch:0", "batch:2"]
     assert [Path(p).name for p in generator.failed] == ["batch:1.npz"]
     made = generator.generate(generator.prompts, seed=0)

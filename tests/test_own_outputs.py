@@ -167,4 +167,4 @@ def test_project_says_when_there_is_nothing_but_its_own(tmp_path, capsys):
     write_json(tmp_path / "out" / "config.json", OURS)
     clips_in(tmp_path / "out" / "clips", "a")
     with pytest.raises(MotionError, match="holds nothing but what morphloop wrote"):
-        project_command.Project((tmp_path,), tmp_path / "new").run()
+        project_command.Project(paths=(tmp_path,), out=tmp_path / "new").run()

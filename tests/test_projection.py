@@ -37,6 +37,7 @@ from morphloop.motion import (
     read_manifest,
     save_clip,
 )
+from morphloop.motion.config import ReadingConfig
 from morphloop.refinement_loop import lineage, project_folder
 from morphloop.refinement_loop.timing import TIMING
 from morphloop.sim import Body, Recorder, certify, default_body
@@ -434,7 +435,7 @@ def test_files_of_many_motions_give_a_clip_each_with_a_name_of_its_own(tmp_path:
     joints = squat.positions[None, :12] @ np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
     joints = np.concatenate([joints, joints + np.nan])
     np.savez(folder / "batch.npz", joints=joints, classes=np.zeros(2))
-    clips, _, failed = read_all(sorted(folder.iterdir()), 30.0, default_body(), lambda done: None)
+    clips, _, failed = read_all(sorted(folder.iterdir()), ReadingConfig(30.0), default_body(), lambda done: None)
     assert [clip.name for clip in clips] == ["batch_0", "walk", "walk_rescued_2"], (
         "walk_rescued is kept for walk's part"
     )

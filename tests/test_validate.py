@@ -23,6 +23,7 @@ from morphloop.motion import (
     save_clip,
     write_motion,
 )
+from morphloop.motion.config import ReadingConfig
 from morphloop.motion.problems import Problem, find_problems
 from morphloop.motion.repair import repair
 from morphloop.motion.rotations import quat_continuous, quat_from_rotvec
@@ -279,7 +280,7 @@ def test_fix_never_writes_over_a_file(tmp_path, capsys):
     assert run(capsys, path, "--fix", "--out", tmp_path / "out")[0] == 2
     assert (tmp_path / "out" / "a.npz").read_bytes() == b"mine"
     with pytest.raises(MotionError, match="at most 1000"):
-        repair(path, tmp_path / "other", [Problem(str(path), "fps", "", "", True)], 1e9)
+        repair(path, tmp_path / "other", [Problem(str(path), "fps", "", "", True)], ReadingConfig(1e9))
 
 
 def test_clean_files_are_not_copied(tmp_path, capsys):
@@ -320,3 +321,14 @@ def test_continuous_quaternions():
     signs = rng.choice([-1.0, 1.0], size=(50, 3, 1))
     signs[0] = 1.0
     assert np.allclose(quat_continuous(signs * smooth), smooth)
+
+
+def test_fix_never_hides_a_rate_that_disagrees_and_overrules_it_where_that_is_said(tmp_path, capsys):
+    path = written(tmp_path, "bvh")
+    code, out, _ = run(capsys, path, "--fps", 4 * CLIP.fps, "--fix", "--out", tmp_path / "a")
+    assert code == 1
+    assert f"the file says {CLIP.fps:g} fps and --fps {4 * CLIP.fps:g}" in out
+    assert not list((tmp_path / "a").iterdir())
+    code, _, _ = run(capsys, path, "--fps", 4 * CLIP.fps, "--overrule-fps", "--fix", "--out", tmp_path / "b")
+    assert code == 0
+    assert read_motion(tmp_path / "b" / path.name).fps == 4 * CLIP.fps

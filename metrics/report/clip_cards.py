@@ -55,7 +55,7 @@ def worst_cards(result: Evaluation, variant: str, most: int, tick: Callable[[], 
 def _card(row: dict[str, Any], fault: str, score: float, config: EvaluateConfig) -> ClipCard:
     strip, missing, timelines = "", "", []
     try:
-        clips = [clip_at(row[side], config.body, config.fps) for side in ("before_path", "path") if side in row]
+        clips = [clip_at(row[side], config.body, config) for side in ("before_path", "path") if side in row]
         titles = SIDES if len(clips) == 2 else ("",)
         timelines = [_timeline(clip, config, title) for clip, title in zip(clips, titles, strict=True)]
         labels = titles if len(clips) == 2 else ()

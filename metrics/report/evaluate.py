@@ -21,6 +21,7 @@ from morphloop.metrics.controls import CLEAN_WALK, CLEAN_WALK_FLOOR, control_of
 from morphloop.metrics.registry import METRICS
 from morphloop.metrics.summary import Summary, summarise_values
 from morphloop.motion import find_motions
+from morphloop.motion.config import ReadingConfig
 from morphloop.sim import load_body
 from morphloop.sim.bodies.built_in import DEFAULT_SPEC
 
@@ -181,7 +182,7 @@ def _jobs(
         jobs.append(
             Job(
                 path=str(path),
-                fps=config.fps,
+                reading=ReadingConfig.of(config),
                 ground=config.ground,
                 body=config.body,
                 reference=None if reference is None else str(reference),

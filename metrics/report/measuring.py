@@ -13,9 +13,11 @@ from typing import Any
 
 from morphloop.base import MotionError
 from morphloop.base.pool import Message
+from morphloop.base.typed import from_dict
 from morphloop.metrics.measurement import Measurement, made, measure
 from morphloop.metrics.tracking import frozen_pose, track_errors
 from morphloop.motion import Clip, JointTrack, Rollout, load_clip, load_rollout
+from morphloop.motion.config import AS_FILES_SAY, ReadingConfig
 from morphloop.sim import Body, load_body, motions_on_body, worn
 
 Motion = Clip | JointTrack
@@ -29,11 +31,11 @@ same file names."""
 
 @dataclass(frozen=True)
 class Job:
-    """A file to measure and how. fps: for a file that cannot tell; reference: the file to compare with clip by clip;
-    frozen: also measure the control that holds each clip's first pose; wrench: also the residual wrench."""
+    """A file to measure and how. reading: what is said about the file; reference: the file to compare with, clip by
+    clip; frozen: also measure the control that holds each clip's first pose; wrench: also the residual wrench."""
 
     path: str
-    fps: float | None = None
+    reading: ReadingConfig = AS_FILES_SAY
     ground: str = "as-is"
     body: str | None = None
     reference: str | None = None
@@ -43,11 +45,16 @@ class Job:
     def message(self) -> Message:
         return asdict(self)
 
+    @classmethod
+    def of(cls, task: Message) -> Job:
+        """Inverse of `message`."""
+        return cls(**task | {"reading": from_dict(ReadingConfig, task["reading"], "task")})
+
 
 def measure_file(task: Message) -> Iterator[Message]:
     """Messages about the file of a `Job.message()`: {"clip": number, "row": ..., "frozen": ...} for each clip measured,
     {"clip": number, "failed": reason, "path": ...} for each that could not be."""
-    job = Job(**task)
+    job = Job.of(task)
     number = 0
     try:
         references = {} if job.reference is None else dict(_clips(job, job.reference))
@@ -58,9 +65,9 @@ def measure_file(task: Message) -> Iterator[Message]:
         yield {"clip": number, "failed": _reason(job, error), "path": job.path}
 
 
-def clip_at(path: str, body: str | None, fps: float | None) -> Worn:
+def clip_at(path: str, body: str | None, how: ReadingConfig) -> Worn:
     """The clip that a row's "path" or "before_path" names, on its body."""
-    _, read = next(motions_on_body(path, the_body(body), fps))
+    _, read = next(motions_on_body(path, the_body(body), how))
     return worn(read(), the_body(body))
 
 
@@ -73,7 +80,7 @@ def the_body(spec: str | None) -> Body:
 def _clips(job: Job, path: str) -> Iterator[tuple[str, Callable[[], Worn]]]:
     """Every clip of a file as (name, read), the name of an only one that of the file."""
     body = the_body(job.body)
-    for name, read in motions_on_body(path, body, job.fps):
+    for name, read in motions_on_body(path, body, job.reading):
         yield name, lambda read=read: worn(read(), body)
 
 

@@ -16,6 +16,7 @@ from scipy.spatial.transform import Rotation
 from morphloop.base.errors import MotionError
 
 from ..clip import Clip, Provenance, check_finite, check_timing
+from ..config import AS_FILES_SAY, ReadingConfig
 from ..reading_limits import LARGEST, MAX_AMC_LINES, MAX_FRAMES, MAX_JOINTS, MIN_FPS
 from ..skeleton import Y_UP_TO_Z_UP, Skeleton
 from .text import at_line, check_lines, read_text
@@ -51,13 +52,13 @@ def find_asf(path: Path) -> Path:
     raise MotionError(f"{path}: no skeleton beside it, expected {path.stem}.asf or {path.stem.split('_')[0]}.asf")
 
 
-def read_amc(path: Path | str, fps: float | None = None) -> Clip:
+def read_amc(path: Path | str, how: ReadingConfig = AS_FILES_SAY) -> Clip:
     """An AMC trial as a Clip on the skeleton of its ASF, in metres; bone ends that carry nothing become `<bone>_end`.
 
-    Raises MotionError for malformed files, unknown bones, NaN, no frames, or without `fps`.
+    Raises MotionError for malformed files, unknown bones, NaN, no frames, or no rate given.
     """
     path = Path(path)
-    rate = resolve_fps(None, fps, path)
+    rate = resolve_fps(None, how, path)
     asf = find_asf(path)
     skeleton = _parse_asf(asf)
     values = _parse_amc(path, skeleton)

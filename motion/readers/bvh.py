@@ -17,6 +17,7 @@ import numpy as np
 from morphloop.base.errors import MotionError
 
 from ..clip import Clip, Provenance, check_finite, check_timing
+from ..config import AS_FILES_SAY, ReadingConfig
 from ..fitting.skeleton_maps import SIDES, SkeletonMap, find_map
 from ..reading_limits import LARGEST, LINES_A_JOINT, MAX_FRAMES, MAX_JOINTS, MAX_NUMBERS, NUMBER_LETTERS
 from ..rotations import quat_mul, quat_rotate
@@ -47,7 +48,7 @@ class _Joint:
     channels: list[str] = field(default_factory=list)
 
 
-def read_bvh(path: Path | str, fps: float | None = None) -> Clip:
+def read_bvh(path: Path | str, how: ReadingConfig = AS_FILES_SAY) -> Clip:
     """A BVH file as a Clip on its own skeleton; end sites with a length become joints named `<parent>_end`.
 
     A root that only carries another joint with positions of its own (Bandai Namco's joint_Root) is merged into it.
@@ -61,7 +62,7 @@ def read_bvh(path: Path | str, fps: float | None = None) -> Clip:
     if not any(joint.channels for joint in joints):
         raise MotionError(f"{path}: no joint has channels, expected CHANNELS lines in the hierarchy")
     table, frame_time = _parse_motion(lines, at, sum(len(j.channels) for j in joints), path)
-    rate = resolve_fps(None if frame_time is None else _fps_of(frame_time), fps, path)
+    rate = resolve_fps(None if frame_time is None else _fps_of(frame_time), how, path)
     check_timing(rate, len(table), str(path), len(joints))
     return _clip(joints, table, rate, path)
 

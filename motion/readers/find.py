@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +17,9 @@ from morphloop.base.errors import MotionError
 from morphloop.base.names import shown
 from morphloop.base.opening import reading
 
+from ..axes import with_up
 from ..clip import Clip
+from ..config import AS_FILES_SAY, ReadingConfig
 from ..robot import Robot
 from .formats import SUFFIXES
 from .sniff import format_of, may_hold_motion
@@ -25,19 +28,23 @@ from .values import Many, Motion, bounded
 log = logging.getLogger("morphloop.motion")
 
 
-def read_motion(path: Path | str, fps: float | None = None, robot: Robot | None = None) -> Motion:
+def read_motion(
+    path: Path | str, fps: float | None = None, robot: Robot | None = None, how: ReadingConfig = AS_FILES_SAY
+) -> Motion:
     """Read a motion file; what it is, its content decides.
 
     fps: frames per second for a file that cannot tell; where the file tells, it must agree to 1 %. robot: whose motion
-    a robot's file is (`sim.load_body(mjcf).robot`). Axes of the result are ours, the ground is the file's. A file of
-    several motions needs `FILE:KEY`. Raises MotionError, one line, for anything that cannot be read with certainty.
+    a robot's file is (`sim.load_body(mjcf).robot`). how: what else is said about the file. Axes of the result are ours,
+    the ground is the file's. A file of several motions needs `FILE:KEY`. Raises MotionError, one line, for anything
+    that cannot be read with certainty.
     """
     path, key = _split_key(Path(path))
-    content = _open(path, fps, robot)
+    how = _told(fps, how)
+    content = _open(path, how, robot)
     if not isinstance(content, dict):
         if key is not None:
             raise MotionError(f"{path}: holds one motion, expected the file without ':{key}'")
-        return _read_one(lambda: content, path)
+        return _read_one(lambda: content, path, how)
     if key is None and len(content) == 1:
         key = next(iter(content))
     if key is None:
@@ -46,11 +53,11 @@ def read_motion(path: Path | str, fps: float | None = None, robot: Robot | None 
         )
     if key not in content:
         raise MotionError(f"{path}: has no motion '{key}', expected one such as {_first(content)}")
-    return _read_one(content[key], f"{path}:{key}")
+    return _read_one(content[key], f"{path}:{key}", how)
 
 
 def read_motions(
-    path: Path | str, fps: float | None = None, robot: Robot | None = None
+    path: Path | str, fps: float | None = None, robot: Robot | None = None, how: ReadingConfig = AS_FILES_SAY
 ) -> Iterator[tuple[str, Callable[[], Motion]]]:
     """Every motion of a file as (name, read): the file's stem, or `stem:key` where the file names them.
 
@@ -58,19 +65,20 @@ def read_motions(
     bad file, it yields one name whose `read` does. Arrays of one motion at a time are turned into a clip.
     """
     path, key = _split_key(Path(path))
+    how = _told(fps, how)
     if key is not None:
-        yield f"{path.stem}:{key}", partial(read_motion, f"{path}:{key}", fps, robot)
+        yield f"{path.stem}:{key}", partial(read_motion, f"{path}:{key}", None, robot, how)
         return
     try:
-        content = _open(path, fps, robot)
+        content = _open(path, how, robot)
     except MotionError as error:
         yield path.stem, partial(_fail, error)
         return
     if isinstance(content, dict):
         for name, read in content.items():
-            yield f"{path.stem}:{name}", partial(_read_one, read, f"{path}:{name}")
+            yield f"{path.stem}:{name}", partial(_read_one, read, f"{path}:{name}", how)
     else:
-        yield path.stem, partial(_read_one, lambda: content, path)
+        yield path.stem, partial(_read_one, lambda: content, path, how)
 
 
 def find_motions(paths: Path | str | Iterable[Path | str]) -> Iterator[Path]:
@@ -136,12 +144,16 @@ def _stays(link: str, root: str) -> bool:
     return target.startswith(os.path.join(root, "")) and os.path.isfile(target)
 
 
-def _open(path: Path, fps: float | None, robot: Robot | None) -> Motion | Many:
+def _told(fps: float | None, how: ReadingConfig) -> ReadingConfig:
+    return how if fps is None else replace(how, fps=fps)
+
+
+def _open(path: Path, how: ReadingConfig, robot: Robot | None) -> Motion | Many:
     form = format_of(path)
     if form is None:
         raise MotionError(f"{path}: unknown extension '{path.suffix}', expected {' '.join(SUFFIXES)}")
     with reading(path):
-        return form.read(path, fps, robot)
+        return form.read(path, how, robot)
 
 
 def _split_key(path: Path) -> tuple[Path, str | None]:
@@ -163,9 +175,10 @@ def _fail(error: MotionError) -> Motion:
     raise error
 
 
-def _read_one(read: Callable[[], Motion], where: Path | str) -> Motion:
+def _read_one(read: Callable[[], Motion], where: Path | str, how: ReadingConfig) -> Motion:
     with reading(where):
-        return _checked(read(), where)
+        motion = _checked(read(), where)
+        return motion if how.up is None else with_up(motion, how.up)
 
 
 def _checked(motion: Motion, where: Path | str) -> Motion:

@@ -10,21 +10,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..config import ReadingConfig
 from ..robot import Robot
 from .acclaim import read_amc
 from .arrays import ArrayReader, Layout, looks_like_npy
 from .bvh import read_bvh
 from .humanoid15 import (
     holds_deepmimic,
-    is_amp,
     looks_like_deepmimic,
-    read_amp,
     read_deepmimic,
     read_deepmimic_arrays,
 )
-from .joints import holds_joints, read_joints_or_batch
+from .joints import holds_joints, is_mdm_results, read_joints_or_batch, read_mdm_results
 from .kimodo import is_kimodo, read_kimodo
-from .pickled import looks_like_no_model
+from .pickled import looks_like_no_model, looks_like_no_weights
+from .poselib import is_poselib, read_poselib
 from .robot import is_robot_motion, looks_like_robot_csv, read_robot_csv, read_robot_values
 from .smpl import is_smpl, read_smpl
 from .values import Many, Motion
@@ -34,12 +34,12 @@ from .values import Many, Motion
 class Format:
     """Files that a reader takes. suffixes: their endings, lower case; looks_like: whether the first bytes of a file
     with such an ending may be one, asked of files in a folder and where formats share an ending; read: makes the
-    motion, or several by name, of (path, fps, robot), or raises MotionError."""
+    motion, or several by name, of (path, how, robot), or raises MotionError."""
 
     name: str
     suffixes: tuple[str, ...]
     looks_like: Callable[[bytes], bool]
-    read: Callable[[Path, float | None, Robot | None], Motion | Many]
+    read: Callable[[Path, ReadingConfig, Robot | None], Motion | Many]
 
 
 def _anything(head: bytes) -> bool:
@@ -56,41 +56,47 @@ LAYOUTS = (
     Layout(
         "SMPL poses",
         is_smpl,
-        lambda values, fps, path, _: read_smpl(values, fps, path, path.stem),
-        marks=({"poses", "trans"}, {"pose_body", "trans"}, {"smpl_poses", "smpl_trans"}),
+        lambda values, how, path, _: read_smpl(values, how, path, path.stem),
+        marks=(
+            *({"poses", "trans"}, {"pose_body", "trans"}, {"smpl_poses", "smpl_trans"}),
+            *({"global_orient", "body_pose", "transl"}, {"pose_world", "trans_world"}),
+        ),
     ),
-    Layout("AMP", is_amp, lambda values, fps, path, _: read_amp(values, fps, path)),
+    Layout("AMP", is_poselib, lambda values, how, path, _: read_poselib(values, how, path)),
+    Layout("MDM results", is_mdm_results, lambda values, how, path, _: read_mdm_results(values, how, path)),
     Layout(
         "Kimodo",
         is_kimodo,
-        lambda values, fps, path, _: read_kimodo(values, fps, path),
+        lambda values, how, path, _: read_kimodo(values, how, path),
         marks=({"posed_joints", "global_rot_mats"},),
     ),
     Layout(
         "DeepMimic",
         holds_deepmimic,
-        lambda values, fps, path, _: read_deepmimic_arrays(values, fps, path),
+        lambda values, how, path, _: read_deepmimic_arrays(values, how, path),
         marks=({"frames", "loop"},),
     ),
     Layout(
         "joints (T, 22, 3)",
         holds_joints,
-        lambda values, fps, path, _: read_joints_or_batch(values, fps, path),
+        lambda values, how, path, _: read_joints_or_batch(values, how, path),
         marks=({"joints"}, {"positions"}),
     ),
 )
 """A file with the names of two is read as the first of them."""
 _ARRAYS = ArrayReader(
-    LAYOUTS, "a morphloop clip, SMPL poses, joints (T, 22, 3), Kimodo, DeepMimic, AMP, PHC or a robot's motion"
+    LAYOUTS,
+    "a morphloop clip, SMPL poses, joints (T, 22, 3), MDM results, Kimodo, DeepMimic, AMP, PHC or a robot's motion",
 )
 FORMATS = (
     Format("arrays", (".npz",), _anything, _ARRAYS.read_npz),  # a look at its names is taken by `sniff`
     Format("array", (".npy",), looks_like_npy, _ARRAYS.read_npy),
     Format("pickle", (".pkl",), looks_like_no_model, _ARRAYS.read_pickle),
+    Format("torch", (".pt", ".pth", ".motion"), looks_like_no_weights, _ARRAYS.read_torch),
     Format("robot CSV", (".csv",), looks_like_robot_csv, read_robot_csv),
-    Format("DeepMimic", (".json", ".txt"), looks_like_deepmimic, lambda path, fps, _: read_deepmimic(path, fps)),
-    Format("BVH", (".bvh",), _anything, lambda path, fps, _: read_bvh(path, fps)),
-    Format("Acclaim", (".amc",), _anything, lambda path, fps, _: read_amc(path, fps)),
+    Format("DeepMimic", (".json", ".txt"), looks_like_deepmimic, lambda path, how, _: read_deepmimic(path, how)),
+    Format("BVH", (".bvh",), _anything, lambda path, how, _: read_bvh(path, how)),
+    Format("Acclaim", (".amc",), _anything, lambda path, how, _: read_amc(path, how)),
 )
 """Of two with one ending the first that a file looks like reads it; the last takes, and refuses, the rest."""
 SUFFIXES = tuple(dict.fromkeys(suffix for form in FORMATS for suffix in form.suffixes))

@@ -1,4 +1,4 @@
-"""The 15-body humanoid of DeepMimic and AMP: DeepMimic's JSON frames and the pickled clips of Isaac Gym.
+"""The 15-body humanoid of DeepMimic and AMP, and DeepMimic's JSON frames.
 
 DeepMimic (Peng et al. 2018): `{"Loop": .., "Frames": [[duration, root position, root rotation, joints ...], ..]}`, 44
 numbers a frame in the order of `data/characters/humanoid3d.txt`; metres, quaternions w x y z, hinges in radians about
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +20,12 @@ from morphloop.base.errors import MotionError
 from morphloop.base.opening import MAX_JSON_BYTES, read_utf8
 
 from ..clip import Clip, check_finite, check_timing
+from ..config import AS_FILES_SAY, ReadingConfig
 from ..reading_limits import MAX_FRAMES
 from ..rotations import quat_from_rotvec, quat_normalize, quat_slerp
 from ..skeleton import Skeleton
 from .timing import resolve_fps
-from .values import Values, bounded, file_fps, imported, numbers, word
+from .values import Values, bounded, imported, numbers, word
 
 FRAME = 44
 _TO_Z_UP = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
@@ -58,7 +58,7 @@ BLENDED = 0.5
 """The same for DeepMimic, whose clips were blended by components (a published kick has 0.58) and are normalised."""
 _HINGES = ("right_knee", "right_elbow", "left_knee", "left_elbow")
 _FIXED = ("right_wrist", "left_wrist")
-_AMP_NAMES = {"pelvis": "root", "torso": "chest", "head": "neck"} | {
+AMP_NAMES = {"pelvis": "root", "torso": "chest", "head": "neck"} | {
     f"{side}_{body}": f"{side}_{joint}"
     for side in ("right", "left")
     for body, joint in {"upper_arm": "shoulder", "lower_arm": "elbow", "hand": "wrist"}.items()
@@ -67,14 +67,14 @@ _AMP_NAMES = {"pelvis": "root", "torso": "chest", "head": "neck"} | {
 """AMP's bodies by the joint that they turn about."""
 
 
-def _with_toes(names: tuple[str, ...], parents: tuple[int, ...], offsets: np.ndarray) -> Skeleton:
+def with_toes(names: tuple[str, ...], parents: tuple[int, ...], offsets: np.ndarray) -> Skeleton:
     feet = [names.index(f"{side}_ankle") for side in ("right", "left")]
     return Skeleton(
         (*names, "right_toe", "left_toe"), (*parents, *feet), np.concatenate([offsets, [TOE_OFFSET, TOE_OFFSET]])
     )
 
 
-HUMANOID3D = _with_toes(
+HUMANOID3D = with_toes(
     tuple(name for name, _, _ in _JOINTS),
     tuple(parent for _, parent, _ in _JOINTS),
     np.array([offset for _, _, offset in _JOINTS]) @ _TO_Z_UP.T,
@@ -87,7 +87,7 @@ def looks_like_deepmimic(head: bytes) -> bool:
     return bool(_BEGINNING.match(head))
 
 
-def read_deepmimic(path: Path | str, fps: float | None = None) -> Clip:
+def read_deepmimic(path: Path | str, how: ReadingConfig = AS_FILES_SAY) -> Clip:
     """A DeepMimic motion file (.txt or .json). The last frame's duration may be 0; uneven ones are resampled.
 
     Raises MotionError, one line, for JSON of another kind, frames that are not 44 numbers, NaN, no duration.
@@ -111,7 +111,7 @@ def read_deepmimic(path: Path | str, fps: float | None = None) -> Clip:
         plain = isinstance(row, list) and all(type(value) in (int, float) for value in row)
         if not plain or len(row) != FRAME:
             raise MotionError(f"{path}: frame {t} is not {FRAME} numbers, as the 13-joint humanoid has them")
-    return deepmimic_clip(np.array(rows, dtype=float), str(content.get("Loop", "none"))[:20], fps, path)
+    return deepmimic_clip(np.array(rows, dtype=float), str(content.get("Loop", "none"))[:20], how, path)
 
 
 def _refuse_constant(name: str) -> float:
@@ -128,13 +128,13 @@ def holds_deepmimic(values: Values) -> bool:
     return {"frames", "loop"} <= values.keys()
 
 
-def read_deepmimic_arrays(values: Values, fps: float | None, path: Path) -> Clip:
+def read_deepmimic_arrays(values: Values, how: ReadingConfig, path: Path) -> Clip:
     """DeepMimic's frames (T, 44) in an npz or a pickle. Raises MotionError as `read_deepmimic` does."""
     frames = numbers(values, "frames", (None, FRAME), path)
-    return deepmimic_clip(frames, word(values, "loop") or "none", fps, path)
+    return deepmimic_clip(frames, word(values, "loop") or "none", how, path)
 
 
-def deepmimic_clip(frames: np.ndarray, loop: str, fps: float | None, path: Path) -> Clip:
+def deepmimic_clip(frames: np.ndarray, loop: str, how: ReadingConfig, path: Path) -> Clip:
     """(T, 44) frames of humanoid3d as a Clip."""
     if not len(frames):
         raise MotionError(f"{path}: 0 frames, expected 1 or more")
@@ -154,9 +154,9 @@ def deepmimic_clip(frames: np.ndarray, loop: str, fps: float | None, path: Path)
             rotations[:, j] = frames[:, at : at + 4]
             at += 4
     rotations[..., 1:] = rotations[..., 1:] @ _TO_Z_UP.T
-    _check_unit(rotations, BLENDED, path)
+    check_unit(rotations, BLENDED, path)
     rotations = quat_normalize(rotations)
-    rate, root, rotations, note = _even(frames[:, 0], frames[:, 1:4] @ _TO_Z_UP.T, rotations, fps, path)
+    rate, root, rotations, note = _even(frames[:, 0], frames[:, 1:4] @ _TO_Z_UP.T, rotations, how, path)
     notes = {"format": "deepmimic", "loop": loop} | note
     return Clip(
         fps=rate,
@@ -168,14 +168,14 @@ def deepmimic_clip(frames: np.ndarray, loop: str, fps: float | None, path: Path)
     )
 
 
-def _check_unit(rotations: np.ndarray, tolerance: float, path: Path) -> None:
+def check_unit(rotations: np.ndarray, tolerance: float, path: Path) -> None:
     bad = (np.abs(np.linalg.norm(rotations, axis=-1) - 1.0) > tolerance).any(axis=-1)
     if bad.any():
         raise MotionError(f"{path}: frame {int(np.argmax(bad))} has a quaternion that is not of length 1")
 
 
 def _even(
-    durations: np.ndarray, root: np.ndarray, rotations: np.ndarray, fps: float | None, path: Path
+    durations: np.ndarray, root: np.ndarray, rotations: np.ndarray, how: ReadingConfig, path: Path
 ) -> tuple[float, np.ndarray, np.ndarray, dict[str, Any]]:
     """Frame rate, root and rotations at it; frames of uneven duration are resampled at their median's rate."""
     steps = durations[:-1] if len(durations) > 1 else durations
@@ -185,7 +185,7 @@ def _even(
     rate = 1.0 / step
     if abs(rate - round(rate)) < 1e-3 * rate:
         rate = float(round(rate))
-    rate = resolve_fps(rate, fps, path)
+    rate = resolve_fps(rate, how, path)
     check_timing(rate, len(root), str(path), rotations.shape[1])
     if np.abs(steps - step).max() <= 1e-3 * step:
         return rate, root, rotations, {}
@@ -203,48 +203,3 @@ def _even(
 def _between(at: np.ndarray, frames: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     low = np.minimum(np.floor(at).astype(int), max(frames - 2, 0))
     return low, np.minimum(low + 1, frames - 1), at - low
-
-
-def is_amp(values: Any) -> bool:
-    """Whether a pickled value is poselib's SkeletonMotion."""
-    return isinstance(values, Mapping) and {"rotation", "root_translation", "skeleton_tree"} <= values.keys()
-
-
-def read_amp(values: Values, fps: float | None, path: Path) -> Clip:
-    """A SkeletonMotion of the AMP humanoid, from a safely read pickle, as a Clip on its own skeleton with toes."""
-    tree = values["skeleton_tree"]
-    if not isinstance(tree, Mapping) or not isinstance(tree.get("node_names"), list):
-        raise MotionError(f"{path}: skeleton_tree has no node_names, expected a SkeletonMotion")
-    names = tuple(_AMP_NAMES.get(str(name), str(name)) for name in tree["node_names"])
-    missing = {"root", "left_ankle", "right_ankle"} - set(names)
-    if missing or len(names) > 200:
-        raise MotionError(f"{path}: bodies {', '.join(names[:4])} ..., expected the AMP humanoid's 15")
-    offsets = numbers(_tensors(tree), "local_translation", (len(names), 3), path)
-    parents = numbers(_tensors(tree), "parent_indices", (len(names),), path).astype(int)
-    offsets[0] = 0.0
-    root = bounded(numbers(_tensors(values), "root_translation", (None, 3), path), f"{path}: root_translation")
-    rotation = numbers(_tensors(values), "rotation", (len(root), len(names), 4), path)
-    if not values.get("is_local"):
-        raise MotionError(f"{path}: rotations in the world, expected local ones (is_local)")
-    rate = resolve_fps(file_fps(values, path), fps, path)
-    check_timing(rate, len(root), str(path), len(names) + 2)
-    check_finite(rotation, f"{path}: rotation")
-    rotations = np.zeros((len(root), len(names) + 2, 4))
-    rotations[..., 0] = 1.0
-    rotations[:, : len(names)] = rotation[..., [3, 0, 1, 2]]
-    _check_unit(rotations, UNIT, path)
-    return Clip(
-        fps=rate,
-        skeleton=_with_toes(names, tuple(int(p) for p in parents), bounded(offsets, f"{path}: local_translation")),
-        root_pos=root,
-        rotations=rotations,
-        name=path.stem,
-        provenance=imported(path, (), {"format": "isaac amp"}),
-    )
-
-
-def _tensors(values: Values) -> dict[str, Any]:
-    """poselib stores a tensor as {'arr': array, 'context': ..}."""
-    return {
-        key: value["arr"] if isinstance(value, Mapping) and "arr" in value else value for key, value in values.items()
-    }

@@ -15,6 +15,7 @@ import numpy as np
 from morphloop.base.errors import MotionError
 
 from ..clip import Clip, check_finite, check_timing
+from ..config import ReadingConfig
 from ..rotations import quat_from_matrix
 from ..skeleton import HUMANML3D_JOINTS, SMPL_PARENTS, Y_UP_TO_Z_UP, Skeleton, local_rotations
 from .timing import resolve_fps
@@ -77,7 +78,7 @@ def is_kimodo(values: Values) -> bool:
     return {"posed_joints", "global_rot_mats"} <= values.keys()
 
 
-def read_kimodo(values: Values, fps: float | None, path: Path) -> Clip:
+def read_kimodo(values: Values, how: ReadingConfig, path: Path) -> Clip:
     """A Kimodo motion as a Clip on its own skeleton. Raises MotionError where positions and rotations disagree."""
     positions = bounded(numbers(values, "posed_joints", (None, None, 3), path), f"{path}: posed_joints")
     frames, count = positions.shape[:2]
@@ -86,7 +87,7 @@ def read_kimodo(values: Values, fps: float | None, path: Path) -> Clip:
         raise MotionError(f"{path}: {count} joints, expected {', '.join(map(str, TREES))}{hint}")
     matrices = numbers(values, "global_rot_mats", (frames, count, 3, 3), path)
     told = file_fps(values, path)
-    rate = resolve_fps(told if told is not None or fps is not None else KIMODO_FPS, fps, path)
+    rate = resolve_fps(told, how, path, KIMODO_FPS)
     check_timing(rate, frames, str(path), count)
     check_finite(positions, f"{path}: posed_joints")
     check_finite(matrices, f"{path}: global_rot_mats")
@@ -96,7 +97,7 @@ def read_kimodo(values: Values, fps: float | None, path: Path) -> Clip:
     skeleton = Skeleton(names, parents, _offsets(positions, matrices, parents, path) @ Y_UP_TO_Z_UP.T)
     world = quat_from_matrix(Y_UP_TO_Z_UP @ matrices @ Y_UP_TO_Z_UP.T)
     texts = texts_of(values, path)
-    notes = {"format": f"kimodo, {count} joints"} | ({} if told or fps else {"fps": "30, what Kimodo generates"})
+    notes = {"format": f"kimodo, {count} joints"} | ({} if told or how.fps else {"fps": "30, what Kimodo generates"})
     return Clip(
         fps=rate,
         skeleton=skeleton,

@@ -23,6 +23,7 @@ import numpy as np
 from morphloop.base.errors import MotionError
 from morphloop.base.opening import read_bytes, tree_size
 
+from ..files import open_archive
 from ..reading_limits import (
     FREE_BYTES,
     FREE_UNPACKED,
@@ -32,7 +33,7 @@ from ..reading_limits import (
     UNPACKED_RATIO,
 )
 from .pickle_machine import Machine, Table
-from .pickle_values import CALLS, NAMES, SMPL_CALLS
+from .pickle_values import CALLS, NAMES, SMPL_CALLS, TORCH_STORAGES
 
 _MALFORMED = (IndexError, KeyError, ValueError, TypeError, AttributeError, OverflowError, struct.error, EOFError)
 _BAD_HEADER = (SyntaxError, TokenError)
@@ -46,13 +47,20 @@ _UNPACKERS: dict[bytes, Callable[[], Any]] = {
 }
 """First bytes of a file that joblib compressed, to what unpacks it."""
 NPY_MAGIC = b"\x93NUMPY"
-_MODEL_WORDS = (b"v_template", b"chumpy", b"J_regressor")
-"""What stands in a SMPL model file, which lies beside motions."""
+_MODEL_WORDS = (b"v_template", b"chumpy", b"J_regressor", b"world_cam_R")
+"""What stands in a SMPL model file, and in TRAM's camera, which lie beside motions."""
+_WEIGHTS = (b"_dict", b".weight", b".bias", b"optimizer", b"__torch__")
+"""What stands at the beginning of weights that torch saved."""
 
 
 def looks_like_no_model(head: bytes) -> bool:
     """Whether a pickle that begins so may be a motion, and is not the file of a body model."""
     return not any(word in head for word in _MODEL_WORDS)
+
+
+def looks_like_no_weights(head: bytes) -> bool:
+    """Whether a file of torch that begins so may be a motion, and is not a network's weights."""
+    return not any(word in head for word in _WEIGHTS)
 
 
 def read_pickle(path: Path | str, smpl: bool = False) -> Any:
@@ -66,9 +74,34 @@ def read_pickle(path: Path | str, smpl: bool = False) -> Any:
     return unpickle(read_bytes(path, MAX_PICKLE), str(path), smpl)
 
 
-def unpickle(data: bytes, where: str, smpl: bool = False) -> Any:
-    """`read_pickle` of bytes at hand."""
-    table = Table(CALLS | SMPL_CALLS, NAMES) if smpl else Table(CALLS, NAMES)
+def read_torch(path: Path | str) -> Any:
+    """The value in a file of `torch.save` (torch 1.6 or newer), tensors as arrays; no code is executed.
+
+    Such a file is an uncompressed archive: a pickle, and the bytes of each storage under its key. Raises MotionError,
+    one line, for an older file and as `read_pickle` does.
+    """
+    path = Path(path)
+    with open_archive(path, "file of torch.save (torch 1.6 or newer)") as archive:
+        members = {info.filename.partition("/")[2]: info for info in archive.infolist()}
+        if "data.pkl" not in members or any(info.compress_type for info in members.values()):
+            raise MotionError(f"{path}: not what torch.save writes, expected an uncompressed archive with a data.pkl")
+        big = "byteorder" in members and archive.read(members["byteorder"]) == b"big"
+        stored: dict[str, np.ndarray] = {}
+
+        def storage(key: Any) -> np.ndarray:
+            # ('storage', class, key, device, elements)
+            name = str(key[2])
+            if name not in stored:
+                dtype = np.dtype(TORCH_STORAGES[key[1].name]).newbyteorder(">" if big else "<")
+                stored[name] = np.frombuffer(archive.read(members[f"data/{name}"]), dtype)
+            return stored[name]
+
+        return unpickle(archive.read(members["data.pkl"]), str(path), storage=storage)
+
+
+def unpickle(data: bytes, where: str, smpl: bool = False, storage: Callable[[Any], np.ndarray] | None = None) -> Any:
+    """`read_pickle` of bytes at hand. storage: makes the array that a persistent id of torch stands for."""
+    table = Table(CALLS | SMPL_CALLS if smpl else CALLS, NAMES, storage)
     at = 0
     try:
         if data[: len(NPY_MAGIC)] == NPY_MAGIC:

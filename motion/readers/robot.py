@@ -19,6 +19,7 @@ import numpy as np
 from morphloop.base.errors import MotionError
 
 from ..clip import Clip, JointTrack, Provenance, check_finite, check_timing
+from ..config import AS_FILES_SAY, ReadingConfig
 from ..reading_limits import MAX_FRAMES
 from ..robot import Robot
 from ..rotations import quat_rotate, quat_to_matrix
@@ -57,18 +58,18 @@ def looks_like_robot_csv(head: bytes) -> bool:
     return bool(_ROW.match(head) or named)
 
 
-def read_robot_csv(path: Path | str, fps: float | None = None, robot: Robot | None = None) -> Clip:
+def read_robot_csv(path: Path | str, how: ReadingConfig = AS_FILES_SAY, robot: Robot | None = None) -> Clip:
     """A CSV with a row a frame: root position (3), root quaternion (4), an angle a hinge in the robot's order, radians.
 
     A header is allowed; where it names every hinge, the columns go by name. The LAFAN1 layout has x y z w, others w x y
-    z. fps: must be given, such a file does not tell. Raises MotionError, one line, without a robot, for another number
-    of columns than the robot asks for, quaternions that are none, degrees, NaN.
+    z. The rate must be given, such a file does not tell it. Raises MotionError, one line, without a robot, for another
+    number of columns than the robot asks for, quaternions that are none, degrees, NaN.
     """
     path = Path(path)
     if robot is None:
         raise MotionError(f"{path}: a CSV does not name its joints, {_NEEDS_BODY}")
     header, table = _csv(path, robot)
-    rate = resolve_fps(None, fps, path)
+    rate = resolve_fps(None, how, path)
     check_timing(rate, len(table), str(path), robot.skeleton.num_joints)
     check_finite(table, f"{path}: rows")
     angles = table[:, ROOT_COLUMNS:]
@@ -84,7 +85,7 @@ def is_robot_motion(values: Values) -> bool:
     return any(required <= values.keys() for required in _LAYOUTS)
 
 
-def read_robot_values(values: Values, fps: float | None, path: Path, robot: Robot | None) -> Clip | JointTrack:
+def read_robot_values(values: Values, how: ReadingConfig, path: Path, robot: Robot | None) -> Clip | JointTrack:
     """The contents of an npz or of a safely read pickle as a motion of `robot`.
 
     Layouts: GMR (root_pos, root_rot x y z w, dof_pos), ASAP (root_trans_offset, root_rot x y z w, dof), the same as
@@ -94,7 +95,7 @@ def read_robot_values(values: Values, fps: float | None, path: Path, robot: Robo
     """
     for required, read in _LAYOUTS.items():
         if required <= values.keys():
-            motion, texts = read(values, fps, path, robot), _names(values, "texts")
+            motion, texts = read(values, how, path, robot), _names(values, "texts")
             return replace(motion, texts=texts) if texts else motion
     raise MotionError(f"{path}: keys {sorted(values)[:8]}, expected a robot motion")
 
@@ -230,7 +231,7 @@ def _hinge_angles(
 
 
 def _root_and_angles(
-    values: Values, fps: float | None, path: Path, robot: Robot | None, keys: tuple[str, str, str], name: str
+    values: Values, how: ReadingConfig, path: Path, robot: Robot | None, keys: tuple[str, str, str], name: str
 ) -> Clip:
     """Root position, root quaternion x y z w and hinge angles under three keys."""
     if robot is None:
@@ -239,29 +240,29 @@ def _root_and_angles(
     root_pos = _numbers(values, place, (None, 3), path)
     root = _unit(_numbers(values, turn, (len(root_pos), 4), path), path)[:, XYZW]
     angles = _hinge_angles(values, angle, len(root_pos), robot, path, _names(values, "joint_names"))
-    rate = resolve_fps(file_fps(values, path), fps, path)
+    rate = resolve_fps(file_fps(values, path), how, path)
     return _clip(rate, root_pos, root, angles, robot, path, {"format": name, "robot": robot.name})
 
 
-def _asap(values: Values, fps: float | None, path: Path, robot: Robot | None) -> Clip:
+def _asap(values: Values, how: ReadingConfig, path: Path, robot: Robot | None) -> Clip:
     keys = ("root_trans_offset", "root_rot", "dof")
-    return _root_and_angles(values, fps, path, robot, keys, "asap robot")
+    return _root_and_angles(values, how, path, robot, keys, "asap robot")
 
 
-def _plain(values: Values, fps: float | None, path: Path, robot: Robot | None) -> Clip:
-    return _root_and_angles(values, fps, path, robot, ("root_pos", "root_quat_xyzw", "dof"), "robot arrays")
+def _plain(values: Values, how: ReadingConfig, path: Path, robot: Robot | None) -> Clip:
+    return _root_and_angles(values, how, path, robot, ("root_pos", "root_quat_xyzw", "dof"), "robot arrays")
 
 
-def _gmr(values: Values, fps: float | None, path: Path, robot: Robot | None) -> Clip | JointTrack:
+def _gmr(values: Values, how: ReadingConfig, path: Path, robot: Robot | None) -> Clip | JointTrack:
     """GMR's pickle; its local_body_pos are positions in the root's own frame."""
     names = _names(values, "link_body_list")
     if robot is not None or names is None or values.get("local_body_pos") is None:
-        return _root_and_angles(values, fps, path, robot, ("root_pos", "root_rot", "dof_pos"), "gmr")
+        return _root_and_angles(values, how, path, robot, ("root_pos", "root_rot", "dof_pos"), "gmr")
     root_pos = _numbers(values, "root_pos", (None, 3), path)
     root = _unit(_numbers(values, "root_rot", (len(root_pos), 4), path), path)[:, XYZW]
     local = _numbers(values, "local_body_pos", (len(root_pos), len(names), 3), path)
     turned = quat_rotate(np.repeat(root[:, None], len(names), axis=1), local)
-    return _track(resolve_fps(file_fps(values, path), fps, path), names, root_pos[:, None] + turned, path, "gmr")
+    return _track(resolve_fps(file_fps(values, path), how, path), names, root_pos[:, None] + turned, path, "gmr")
 
 
 def _track(fps: float, names: tuple[str, ...], positions: np.ndarray, path: Path, format_: str) -> JointTrack:
@@ -271,12 +272,12 @@ def _track(fps: float, names: tuple[str, ...], positions: np.ndarray, path: Path
     return JointTrack(fps, names, positions, name=path.stem, provenance=provenance)
 
 
-def _mjlab(values: Values, fps: float | None, path: Path, robot: Robot | None) -> Clip | JointTrack:
+def _mjlab(values: Values, how: ReadingConfig, path: Path, robot: Robot | None) -> Clip | JointTrack:
     """mjlab's npz, and BeyondMimic's, whose bodies and joints go breadth first: tried where the first does not fit."""
     positions = _numbers(values, "body_pos_w", (None, None, 3), path)
     frames, count = positions.shape[:2]
     turns = _unit(_numbers(values, "body_quat_w", (frames, count, 4), path), path)
-    rate, names = resolve_fps(file_fps(values, path), fps, path), _names(values, "body_names")
+    rate, names = resolve_fps(file_fps(values, path), how, path), _names(values, "body_names")
     if names is not None and len(names) != count:
         raise MotionError(f"{path}: {len(names)} body names for {count} bodies, expected as many")
     if robot is None:

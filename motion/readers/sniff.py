@@ -1,7 +1,8 @@
 """A cheap look at a file: is it a motion, or one of the files that lie beside motions, and of which format?
 
-Only the beginning is read. Endings that many things have (.json, .txt, .csv) must look like a motion; array files are
-passed over only where they clearly are something else, so that a damaged clip is reported and not overlooked.
+Only the beginning is read. Endings that many things have (.json, .txt, .csv) must look like a motion. A file of arrays
+is passed over only where it is known to be something else (a body model, a rollout, weights) or holds no frames, so
+that a damaged clip, and a layout that nobody reads, is reported and not overlooked.
 """
 
 from __future__ import annotations
@@ -12,21 +13,27 @@ from pathlib import Path
 from morphloop.base.errors import MotionError
 from morphloop.base.opening import open_regular
 
-from ..files import npz_members
+from ..files import npz_members, npz_shapes
 from ..reading_limits import LOOK_BYTES
-from .arrays import CLIP_MARKS
+from .arrays import CLIP_MARKS, holds_frames
 from .formats import LAYOUTS, Format, formats_of
 
 _MARKS = (*CLIP_MARKS, *(names for layout in LAYOUTS for names in layout.marks))
 """Any of these sets of names makes an .npz a motion."""
+_BESIDE = ({"meta"}, {"v_template"}, {"J_regressor"}, {"qpos", "ctrl"})
+"""Any of these makes it, if it is none by name, another file of ours, a body model, or a rollout."""
 
 
 def may_hold_motion(path: Path) -> bool:
     """Whether a file with an ending that some reader knows is worth reading; True where that cannot be told."""
     try:
         if path.suffix.lower() == ".npz":
-            with npz_members(path) as (_, members):
-                return any(names <= members.keys() for names in _MARKS)
+            with npz_members(path) as (archive, members):
+                if any(names <= members.keys() for names in _MARKS):
+                    return True
+                if any(names <= members.keys() for names in _BESIDE):
+                    return False
+                return any(holds_frames(shape) for shape in npz_shapes(archive, members))
         head = _head(path)
     except MotionError:
         return True

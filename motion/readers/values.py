@@ -32,7 +32,7 @@ def numbers(values: Values, key: str, shape: tuple[int | None, ...], path: Path 
         raise MotionError(f"{path}: {key} of type {kind}, expected numbers")
     fits = len(array.shape) == len(shape)
     if not fits or any(b is not None and a != b for a, b in zip(array.shape, shape, strict=True)):
-        wanted = ", ".join("T" if n is None else str(n) for n in shape)
+        wanted = ", ".join(("N" if k else "T") if n is None else str(n) for k, n in enumerate(shape))
         raise MotionError(f"{path}: {key} {array.shape}, expected ({wanted})")
     if array.shape and array.shape[0] > MAX_FRAMES:
         raise MotionError(f"{path}: {key} has {array.shape[0]} frames, expected at most {MAX_FRAMES}")

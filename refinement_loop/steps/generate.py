@@ -17,7 +17,9 @@ from ..round_state import RoundState, Tick
 
 def settings(state: RoundState) -> dict[str, Any]:
     """What is asked for."""
-    return {"prompts": _prompts(state), "seconds": list(state.config.seconds), "fps": state.config.fps}
+    config = state.config
+    asked = {"prompts": _prompts(state), "seconds": list(config.seconds), "fps": config.fps}
+    return asked | config.beyond_fps
 
 
 def work(state: RoundState, folder: Path, seed: int, tick: Tick) -> dict[str, Any]:

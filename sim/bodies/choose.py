@@ -7,6 +7,7 @@ from pathlib import Path
 
 from morphloop.base import MotionError
 from morphloop.motion import Clip, JointTrack, read_motion, read_motions, to_default
+from morphloop.motion.config import AS_FILES_SAY, ReadingConfig
 from morphloop.motion.robot import Robot
 
 from .body import Body
@@ -74,16 +75,16 @@ def carry(clip: Clip, body: Body) -> Clip:
     return clip
 
 
-def read_on_body(path: Path | str, body: Body, fps: float | None = None) -> Clip | JointTrack:
+def read_on_body(path: Path | str, body: Body, how: ReadingConfig = AS_FILES_SAY) -> Clip | JointTrack:
     """A motion file as this body measures it: `read_motion`, then `on_body`; errors as both of them have."""
-    return on_body(read_motion(path, fps, robot_of(body)), body, path)
+    return on_body(read_motion(path, None, robot_of(body), how), body, path)
 
 
 def motions_on_body(
-    path: Path | str, body: Body, fps: float | None = None
+    path: Path | str, body: Body, how: ReadingConfig = AS_FILES_SAY
 ) -> Iterator[tuple[str, Callable[[], Clip | JointTrack]]]:
     """Every motion of a file as this body measures it: (name, read) as `read_motions` gives them."""
-    for name, read in read_motions(path, fps, robot_of(body)):
+    for name, read in read_motions(path, None, robot_of(body), how):
         yield name, lambda read=read: on_body(read(), body, path)
 
 
