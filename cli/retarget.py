@@ -12,6 +12,7 @@ from rich.table import Column, Table
 
 from morphloop.base import MotionError
 from morphloop.base.terminal import Terminal
+from morphloop.motion.config import ReadingConfig
 
 from .console import BAD_INPUT, DONE, files_below, progress_bars, told, writable_files, writable_folder
 
@@ -21,8 +22,8 @@ COLUMNS = {"slide_mean_mm_s": "slide mm/s", "penetration_max_mm": "sunk mm"}
 """Metrics shown before and after."""
 
 
-@dataclass(frozen=True)
-class Retarget:
+@dataclass(frozen=True, kw_only=True)
+class Retarget(ReadingConfig):
     """Put people's motion on a robot: the same key-points and directions at its size, within what it can.
 
     Standing feet do not slide, nothing goes into the ground or into itself, hinges keep their ranges and their motors'
@@ -38,8 +39,6 @@ class Retarget:
     """Folder for the files."""
     to: Literal["clip", "mjlab", "bvh"] = "clip"
     """Layout to write."""
-    fps: float | None = None
-    """Frame rate of files that cannot tell theirs."""
     out_fps: float | None = None
     """Frame rate to write; the motion's own if left out."""
     workers: int | None = None
@@ -60,7 +59,9 @@ class Retarget:
         the_robot(self.body)
         groups: dict[Path, list[dict[str, Any]]] = {}
         for path, below in files_below(self.paths, failed).items():
-            job = Job(str(path), str(out / below), self.body, self.to, self.fps, self.out_fps, self.overwrite)
+            job = Job(
+                str(path), str(out / below), self.body, self.to, ReadingConfig.of(self), self.out_fps, self.overwrite
+            )
             groups.setdefault(below / path.stem, []).append(job.message())
         tasks = [{"jobs": jobs} for jobs in groups.values()]
         workers = min(os.cpu_count() or 1, len(tasks)) if self.workers is None else self.workers

@@ -13,8 +13,10 @@ from morphloop.base import MotionError
 from morphloop.base.names import file_name
 from morphloop.base.opening import reading
 from morphloop.base.pool import Message
+from morphloop.base.typed import from_dict
 from morphloop.metrics import measure
 from morphloop.motion import FORMATS, Clip, JointTrack, as_format, read_motions, to_default, write_motion
+from morphloop.motion.config import ReadingConfig
 from morphloop.sim import RobotBody, driven_body, retarget
 
 FIGURES = ("key_point_error_mm", "at_limit_ratio", "speed_peak_ratio")
@@ -31,12 +33,17 @@ class Job:
     out: str
     body: str
     to: str
-    fps: float | None
+    reading: ReadingConfig
     out_fps: float | None
     overwrite: bool
 
     def message(self) -> Message:
         return asdict(self)
+
+    @classmethod
+    def of(cls, task: Message) -> Job:
+        """Inverse of `message`."""
+        return cls(**task | {"reading": from_dict(ReadingConfig, task["reading"], "task")})
 
 
 @lru_cache(maxsize=1)
@@ -54,8 +61,8 @@ def retarget_files(task: Message) -> Iterator[Message]:
     task: {"jobs": [`Job.message()`, ...]}, files whose results could have the same name.
     """
     written: dict[Path, str] = {}
-    for job in (Job(**message) for message in task["jobs"]):
-        for name, read in read_motions(job.path, job.fps):
+    for job in (Job.of(message) for message in task["jobs"]):
+        for name, read in read_motions(job.path, how=job.reading):
             target = Path(job.out) / (file_name(name) + FORMATS[job.to].suffix)
             try:
                 if target in written:
