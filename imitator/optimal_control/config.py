@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from morphloop.base import MotionError
 from morphloop.envs.config import EVALUATION_DISTANCE
 
+STEPS_HZ = 30.0
+"""Control steps a second that a number of steps here is meant for."""
+
 
 @dataclass(frozen=True)
 class IlqrConfig:
-    """How to plan, and the cost weights: of halves of squared metres and radians and their rates, in every step."""
+    """How to plan, and the cost weights: of halves of squared metres and radians and their rates, in every step.
+
+    Steps are control steps of `STEPS_HZ`: a body of another rate is planned for as long, see `at`.
+    """
 
     horizon: int = 24
     """Control steps planned ahead."""
@@ -58,3 +64,13 @@ class IlqrConfig:
     def __post_init__(self) -> None:
         if not 1 <= self.replan <= self.horizon:
             raise MotionError(f"iLQR: replan is {self.replan}, expected 1 to the horizon, {self.horizon} control steps")
+
+    def at(self, control_hz: float) -> IlqrConfig:
+        """The same plan in seconds for a body of another control rate: as long, renewed and gone back as often, and its
+        end weighs as much against the way there."""
+        share = control_hz / STEPS_HZ
+        if share == 1.0:
+            return self
+        horizon, replan, back = (max(1, round(share * steps)) for steps in (self.horizon, self.replan, self.back))
+        ends = {"terminal": share * self.terminal, "capture_point": share * self.capture_point}
+        return replace(self, horizon=horizon, replan=replan, back=back, **ends)

@@ -145,7 +145,7 @@ class Ilqr:
         keep_gains: bool = False,
     ):
         self.keep_gains = keep_gains
-        self.body, self.library, self.config = body, library, config or IlqrConfig()
+        self.body, self.library, self.config = body, library, (config or IlqrConfig()).at(body.control_hz)
         self.observer = Observer(body, library)
         self.line = Lineariser(body, self.config.threads)
         self.rng = np.random.default_rng(seed)

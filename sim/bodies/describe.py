@@ -25,6 +25,8 @@ from .description import BalanceServos, BodyDescription, Dof, Pair
 from .driven_robot import of_file
 from .mjcf_body import RobotBody
 
+CONTROL_HZ, SUBSTEPS = 50.0, 6
+"""Unless the YAML says otherwise: what trackers of robots run at."""
 NATURAL_HZ, DAMPING_RATIO = 10.0, 2.0
 """Of a hinge and the inertia of its own motor."""
 WHOLE_HZ, WHOLE_RATIO = 3.0, 1.0
@@ -91,6 +93,8 @@ def describe(robot: RobotBody) -> Found:
             preview=tuple(dict.fromkeys(names[j] for j in preview)),
             dofs=dofs,
             balance=_balance(robot, chains, shared, place, missing),
+            control_hz=CONTROL_HZ,
+            substeps=SUBSTEPS,
             standing_height=round(0.6 * float(place[0, 2] - ankle), 3),
             stand=_stand(robot, said),
         ),

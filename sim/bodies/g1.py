@@ -21,6 +21,8 @@ import numpy as np
 from .description import BalanceServos, BodyDescription, Dof
 from .driven_robot import DrivenRobot
 
+CONTROL_HZ, SUBSTEPS = 50.0, 6
+"""What its trackers run at, and 300 Hz of physics as the built-in body has."""
 NATURAL_FREQUENCY = 2.0 * np.pi * 10.0
 """rad/s."""
 DAMPING_RATIO = 2.0
@@ -130,6 +132,8 @@ def describe(dofs: int) -> BodyDescription:
             spine=(),
         ),
         standing_height=0.4,
+        control_hz=CONTROL_HZ,
+        substeps=SUBSTEPS,
         stand={
             hinge: angle
             for part, angle in STAND.items()
