@@ -27,7 +27,7 @@ def g1() -> DrivenRobot:
     return body
 
 
-def posed(body: DrivenRobot, frames: int = 61, fps: float = 30.0, **moves: np.ndarray) -> Clip:
+def posed(body: DrivenRobot, frames: int = 61, fps: float = 50.0, **moves: np.ndarray) -> Clip:
     """The stand with some hinges moved by (T,) radians, on both sides alike, its lowest point on the ground."""
     qpos = np.tile(body.model.qpos0, (frames, 1))
     for part in {**STAND, **moves}:
