@@ -98,6 +98,7 @@ class Project(ReadingConfig):
     def run(self) -> int:
         from morphloop.imitator import load_policy
         from morphloop.motion import write_manifest
+        from morphloop.motion.clip import RETARGETED
         from morphloop.refinement_loop import ProjectFolder, hash_rows, summaries
         from morphloop.sim import RobotBody, driven_body
 
@@ -130,7 +131,7 @@ class Project(ReadingConfig):
             )
             if not clips:
                 return report_failures(failed)
-            moved = sum(clip.provenance.stage == "retarget" for clip in clips)
+            moved = sum(clip.provenance.stage == RETARGETED for clip in clips)
             if moved:
                 complain(f"{moved} of {len(clips)} clips are people's: retargeted to '{body.name}' first")
             write_json(out / CONFIG, folder.settings() | self._asked())

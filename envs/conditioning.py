@@ -245,7 +245,7 @@ def balancing_shift(
     acceleration nobody knows, ask for nothing but smoothness.
     """
     frames = clip.num_frames
-    height, moment_point = _zero_moment_point(clip, body)
+    height, moment_point = zero_moment_point(clip, body)
     second = np.zeros((frames, frames))
     inner = np.arange(1, frames - 1)
     for offset, factor in ((-1, 1.0), (0, -2.0), (1, 1.0)):
@@ -267,7 +267,7 @@ def balancing_shift(
     return shift
 
 
-def _zero_moment_point(clip: Clip, body: Body) -> tuple[float, np.ndarray]:
+def zero_moment_point(clip: Clip, body: Body) -> tuple[float, np.ndarray]:
     """Mean height of the centre of mass, metres, and the cart-table zero moment point (T, 2) on the ground."""
     share = body.joint_masses / body.mass
     arms = np.broadcast_to(body.joint_coms, clip.positions.shape)

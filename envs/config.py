@@ -85,6 +85,8 @@ class ConditioningConfig:
     hovers, sinks or skims is touched."""
     balance: bool = False
     """Shift the body so that its zero moment point stays over the standing feet."""
+    balance_retargeted: bool = True
+    """Do so with people's clips that were retargeted to a robot in any case: its mass is elsewhere than theirs."""
     margin_m: float = 0.02
     """How far inside the soles' edge the zero moment point should stay, metres."""
     shift_weight: float = 0.02

@@ -18,6 +18,7 @@ import torch
 
 from morphloop.base import MotionError
 from morphloop.motion import Clip
+from morphloop.motion.clip import RETARGETED
 from morphloop.motion.rotations import (
     quat_between,
     quat_mul,
@@ -132,6 +133,8 @@ class Reference:
 
 def preprocessed(prepared: Clip, body: Body, config: ConditioningConfig) -> Clip:
     """A prepared clip with the preprocessing that `config` asks for; the clip itself where that is none."""
+    if config.balance_retargeted and prepared.provenance.stage == RETARGETED:
+        config = replace(config, balance=True)
     if not (config.smooth or config.hold_feet or config.balance):
         return prepared
     return condition(prepared, planted_feet(prepared, body), body, config)

@@ -25,6 +25,10 @@ UNIT_TOLERANCE = 1e-6
 """Quaternions nearer to length one stay as they are, so that a clip read back from single precision keeps its id."""
 
 
+RETARGETED = "retarget"
+"""Stage of a person's clip that was moved onto a robot."""
+
+
 @dataclass(frozen=True)
 class Provenance:
     """Where a clip came from and what became of it.

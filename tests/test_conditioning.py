@@ -231,7 +231,7 @@ def test_a_small_hop_is_no_stance(body: Body, corpus: list[Clip]):
 def outside(clip: Clip, planted: np.ndarray, body: Body) -> np.ndarray:
     """(T,) metres from the zero moment point to the soles that stand, but for the clip's ends; 0 where none does."""
     ankles = np.stack([clip.positions[:, leg[2]] for leg in body.legs], axis=1)
-    _, point = conditioning._zero_moment_point(clip, body)
+    _, point = conditioning.zero_moment_point(clip, body)
     away = np.zeros(clip.num_frames)
     for t in range(2, clip.num_frames - 2):
         sole = conditioning._support(clip, ankles, planted, t, body, 0.0)

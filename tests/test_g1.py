@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 
 from morphloop.envs import prepare
+from morphloop.envs.conditioning import zero_moment_point
+from morphloop.envs.config import PREPROCESSING
 from morphloop.envs.leg_reach import leg_lengths, reach
+from morphloop.envs.reference import preprocessed
 from morphloop.motion import Clip
 from morphloop.sim import DrivenRobot, default_body
 from morphloop.sim.bodies.built_in import built_in
@@ -113,3 +116,25 @@ def test_a_free_leg_is_as_long_as_its_bones() -> None:
     body = default_body()
     bones = np.linalg.norm(body.skeleton.offsets[body.legs[0, 1:]], axis=1).sum()
     assert leg_lengths(body)[0] == bones
+
+
+def test_a_persons_bow_keeps_the_robots_weight_over_its_feet(g1: DrivenRobot) -> None:
+    """A robot's mass is elsewhere than a person's: a bow that carries it past the toes is shifted back by
+    preprocessing, if it was retargeted; the robot's own clip stays as it is."""
+    bow = np.sin(np.linspace(0.0, np.pi, 151)) ** 2
+    qpos = g1.qpos_from_clip(posed(g1, 151, shoulder_pitch=-1.4 * bow, hip_pitch=0.08 * bow, ankle_pitch=-0.08 * bow))
+    qpos[:, g1.model.joint("waist_pitch_joint").qposadr[0]] = 0.5 * bow
+    lean = g1.clip_from_qpos(qpos, 50.0, "bow")
+    foot = lean.positions[:, g1.legs[0, 2]]
+    lean = replace(lean, root_pos=lean.root_pos - (foot - foot[0]))
+    person = lean.with_provenance(stage="retarget")
+    over = {}
+    for name, clip in {"own": lean, "retargeted": person}.items():
+        tracked = preprocessed(clip, g1, PREPROCESSING)
+        _, point = zero_moment_point(tracked, g1)
+        ankles = tracked.positions[:, g1.legs[:, 2], 0].mean(axis=1)
+        over[name] = float((point[:, 0] - ankles).max())
+    assert over["own"] > 0.13, "past the toes, which are 0.125 m before the ankles"
+    assert over["retargeted"] < 0.122
+    off = replace(PREPROCESSING, balance_retargeted=False)
+    assert np.array_equal(preprocessed(person, g1, off).root_pos, preprocessed(lean, g1, off).root_pos)

@@ -23,7 +23,7 @@ UNABLE = "001_a_person_dances"
 
 
 def on_robot(clip: Clip, body: Body) -> Projection:
-    """What servos make of a robot's clip that are simply asked for it, for two thirds of a second, before it can fall."""
+    """What servos make of a robot's clip that are simply asked for it, before it can fall."""
     source, clip = clip, clip.resampled(body.control_hz).slice(0, 33)
     qpos = body.qpos_from_clip(clip)
     recorder = Recorder(body, qpos[0], np.zeros(body.model.nv))

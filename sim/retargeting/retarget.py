@@ -9,6 +9,7 @@ from scipy.ndimage import gaussian_filter1d, maximum_filter1d
 
 from morphloop.base import MotionError
 from morphloop.motion import Clip, JointTrack, to_default
+from morphloop.motion.clip import RETARGETED
 from morphloop.motion.rotations import quat_rotate
 
 from ..bodies.body import FEET, Body
@@ -63,7 +64,7 @@ def retarget(motion: Clip | JointTrack, body: Body) -> Clip:
         "ground_off_m": targets.floor,
         **asdict(retarget_figures(source, made, body)),
     }
-    provenance = replace(source.provenance, stage="retarget", parent=source.id, notes=notes)
+    provenance = replace(source.provenance, stage=RETARGETED, parent=source.id, notes=notes)
     return replace(made, texts=source.texts, provenance=provenance)
 
 
