@@ -6,7 +6,7 @@ import errno
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
@@ -20,7 +20,7 @@ from morphloop.base.terminal import Terminal, complain
 from .streams import patient_streams
 
 if TYPE_CHECKING:
-    from morphloop.motion.robot import Robot
+    from morphloop.motion.robot import Robot, WhoseMotion
     from morphloop.sim import RobotBody
 
 NOT_WRITABLE = (errno.EACCES, errno.EROFS, errno.ENOSPC, errno.EPERM)
@@ -150,10 +150,18 @@ def policy_named(choice: str) -> str:
     return choice if choice in POLICY_WORDS else str(Path(choice).resolve())
 
 
-def robot_named(spec: str | None) -> Robot | None:
-    """The robot that `--body` names, None without one. MotionError for a body that is no robot."""
+def robot_named(spec: str | None) -> WhoseMotion:
+    """The robot that `--body` names, without one what knows the built-in robots by their joints. MotionError for a body
+    that is no robot."""
     body = robot_body_named(spec)
-    return None if body is None else body.robot
+    return _known_robot if body is None else body.robot
+
+
+def _known_robot(hinges: Sequence[str], bodies: Sequence[str], count: int) -> Robot | None:
+    """`sim.known_robot`, imported when a robot's file is met."""
+    from morphloop.sim import known_robot
+
+    return known_robot(hinges, bodies, count)
 
 
 def robot_body_named(spec: str | None, driven: bool = False) -> RobotBody | None:

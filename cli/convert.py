@@ -83,6 +83,7 @@ class Convert(ReadingConfig):
         from morphloop.base.names import file_name
         from morphloop.motion import read_motions
         from morphloop.motion.own_outputs import config_of
+        from morphloop.sim import whose_motions
 
         if config_of(self.out) is not None:  # whose manifest is not ours to add to
             raise MotionError(f"{self.out}: holds what `project` or `loop` wrote, expected a folder of its own")
@@ -93,7 +94,7 @@ class Convert(ReadingConfig):
         files = files_below(self.paths, batch.failed)
         with progress_bars() as watch:
             for done, (path, below) in enumerate(files.items(), 1):
-                for name, read in read_motions(path, None, exporter.robot, how):
+                for name, read in read_motions(path, None, whose_motions(exporter.body), how):
                     self._one(path, out / below / file_name(name), read, exporter, batch)
                 watch("converting", done, len(files))
         for folder, rows in batch.manifests.items():

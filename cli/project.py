@@ -192,7 +192,7 @@ def read_all(
     from morphloop.base.opening import naming, reading
     from morphloop.imitator.projection.rescue import SUFFIX
     from morphloop.motion import JointTrack, read_motions
-    from morphloop.sim import for_tracking, robot_of
+    from morphloop.sim import for_tracking, robot_of, whose_motions
 
     clips: list[Clip] = []
     joints: dict[str, JointTrack] = {}
@@ -200,7 +200,7 @@ def read_all(
     taken: set[str] = set()
     robot = robot_of(body)
     for done, path in enumerate(files, 1):
-        for key, read in read_motions(path, None, robot, how):
+        for key, read in read_motions(path, None, whose_motions(body), how):
             try:
                 with reading(path):
                     motion = read()

@@ -25,7 +25,7 @@ from .console import (
 
 if TYPE_CHECKING:
     from morphloop.motion.problems import Problem
-    from morphloop.motion.robot import Robot
+    from morphloop.motion.robot import WhoseMotion
 
 SHOWN = 100
 """Problems that are printed; the JSON file holds all."""
@@ -81,7 +81,7 @@ class Validate(ReadingConfig):
             return BAD_INPUT
         return FAILED if any(row["problems"] for row in batch.files) else DONE
 
-    def _one(self, path: Path, out: Path | None, robot: Robot | None, batch: _Batch) -> None:
+    def _one(self, path: Path, out: Path | None, robot: WhoseMotion, batch: _Batch) -> None:
         from morphloop.base import MotionError
         from morphloop.base.opening import reading
         from morphloop.motion.repair import repair
@@ -99,7 +99,7 @@ class Validate(ReadingConfig):
                 row["out"] = None if made.out is None else str(made.out)
         batch.files.append(row | {"problems": _rows(problems)})
 
-    def _problems(self, path: Path, robot: Robot | None) -> list[Problem]:
+    def _problems(self, path: Path, robot: WhoseMotion) -> list[Problem]:
         """Of --fix also that a file lacks the rate of --fps, or says another one that is to be overruled: it mends
         that."""
         from morphloop.motion.problems import find_problems

@@ -8,11 +8,12 @@ import numpy as np
 
 from morphloop.base import MotionError
 from morphloop.motion import Clip, JointTrack, Rollout
+from morphloop.motion.robot import is_robot_track
 from morphloop.sim.bodies.body import Body
 
 from .clip_context import context
 from .points import Variant
-from .registry import MEASURED
+from .registry import MEASURED, WITHOUT_SOLES
 
 FILE_PRECISION = 1e-5
 """Metres, and parts of unit quaternions, by which a clip read from its file may differ from the rollout's states."""
@@ -40,7 +41,8 @@ def measure(
 ) -> Measurement:
     """Every metric that needs the motion alone, and those that need its forces.
 
-    motion: a Clip on the body's skeleton is measured on the body's surface, anything else on its joints.
+    motion: a Clip on the body's skeleton is measured on the body's surface, anything else on its joints; of a robot's
+    bodies without the robot, whose soles are unknown, nothing is told that rests on the ground.
     body: the default body if not given. ground: where z = 0 is put, `as-is` leaves the file's.
     wrench: False leaves `residual_wrench_ratio` and its parts None, which saves half of the time.
     rollout: what physics did to make this motion, whose forces are read; without it what rests on forces is None;
@@ -51,8 +53,11 @@ def measure(
     if rollout is not None and not made(motion, rollout, seen.body):
         raise MotionError(f"{motion.name}: rollout '{rollout.name}' did not make it, expected the clip's own")
     values: dict[str, float | None] = {}
+    soles_unknown = is_robot_track(motion)
     for metric in MEASURED:
-        if metric.of is not None and metric.name not in values:
+        if soles_unknown and metric.of not in WITHOUT_SOLES:
+            values[metric.name] = None
+        elif metric.of is not None and metric.name not in values:
             values |= metric.of(seen)
     surface = f"{seen.body.name} {seen.body.hash}" if seen.points.variant == "surface" else None
     return Measurement(seen.points.variant, ground, values, surface)

@@ -531,6 +531,8 @@ _ALL = (
 
 METRICS: dict[str, Metric] = {metric.name: metric for metric in _ALL}
 """By name, in the order that tables print."""
+WITHOUT_SOLES = (_smoothness, _joint_speed)
+"""What can be said of a robot whose soles nobody knows."""
 _LAST_IN_A_ROW = (_joint_speed, self_penetration, _joint_limits, wrench.residual_wrench, _smplsim, _loads)
 MEASURED: tuple[Metric, ...] = tuple(
     sorted(

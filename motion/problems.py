@@ -26,7 +26,7 @@ from .readers import read_motions
 from .readers.text import read_text
 from .readers.values import FPS_KEYS
 from .reading_limits import MAX_AMC_LINES, MAX_NUMBERS
-from .robot import Robot
+from .robot import Robot, WhoseMotion, is_robot_track
 from .skeleton import DEFAULT_SKELETON, HUMANML3D_JOINTS
 
 MAX_ROOT_SPEED = 15.0
@@ -51,8 +51,6 @@ MOTION_KEYS = (
     *("root_trans_offset", "frames", "array", *QUATERNIONS),
 )
 """Arrays that hold the motion, whatever the layout; others may hold NaN and mean it."""
-NAMED_BODIES = ("mjlab", "gmr")
-"""Formats whose joint tracks are a robot's bodies under their own names."""
 TIME_KEYS = ("timestamps", "timestamp", "times", "time", "t")
 _FIELDS = r"fps|frame time|frames?|joints?|bones?|poses|trans|channels?|quaternion|rotations?|meta|schema|keys|line \d+"
 
@@ -73,7 +71,7 @@ class Problem:
 
 
 def find_problems(
-    path: Path | str, fps: float | None = None, robot: Robot | None = None, how: ReadingConfig = AS_FILES_SAY
+    path: Path | str, fps: float | None = None, robot: WhoseMotion = None, how: ReadingConfig = AS_FILES_SAY
 ) -> list[Problem]:
     """All problems of a motion file; empty for a clean one. fps, robot, how: as in `read_motion`.
 
@@ -103,12 +101,12 @@ def find_problems(
     return found
 
 
-def motion_problems(motion: Clip | JointTrack, where: str, robot: Robot | None = None) -> list[Problem]:
+def motion_problems(motion: Clip | JointTrack, where: str, robot: WhoseMotion = None) -> list[Problem]:
     """What can be wrong with a motion that a reader took."""
     found: list[Problem] = []
     known = _known_names(motion)
     notes = motion.provenance.notes
-    if known is None and robot is None and "robot" not in notes and notes.get("format") not in NAMED_BODIES:
+    if known is None and not isinstance(robot, Robot) and "robot" not in notes and not is_robot_track(motion):
         names = ", ".join((motion.skeleton.names if isinstance(motion, Clip) else motion.names)[:4])
         wanted = "; ".join(m.name for m in MAPS) if isinstance(motion, Clip) else "HumanML3D"
         found.append(Problem(where, "joints", f"the joints of one of: {wanted}", f"{names} ..."))

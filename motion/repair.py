@@ -22,7 +22,7 @@ from .problems import QUATERNIONS, Problem, find_problems, meta_of
 from .readers.text import read_text
 from .readers.values import FPS_KEYS
 from .reading_limits import MAX_FPS
-from .robot import Robot
+from .robot import WhoseMotion
 from .rotations import quat_continuous
 
 
@@ -41,7 +41,7 @@ def repair(
     out: Path | str,
     problems: list[Problem],
     how: ReadingConfig = AS_FILES_SAY,
-    robot: Robot | None = None,
+    robot: WhoseMotion = None,
 ) -> Repair:
     """Mend what is safe of a file's `problems` into the folder `out` and look at the result again.
 

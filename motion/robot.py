@@ -7,6 +7,7 @@ description (MJCF: `sim.load_body`) makes a `Robot` of it; the readers of robot 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,10 +16,12 @@ from scipy.spatial.transform import Rotation
 
 from morphloop.base.errors import MotionError
 
-from .clip import Clip, Provenance
+from .clip import Clip, JointTrack, Provenance
 from .rotations import quat_conj, quat_from_rotvec, quat_mul
 from .skeleton import Skeleton
 
+ROBOT_TRACKS = ("mjlab", "gmr", "protomotions")
+"""Formats whose joint tracks are a robot's bodies under their own names."""
 ORTHOGONAL = 1e-6
 """Largest cosine between successive hinges of one body that counts as a right angle."""
 
@@ -122,3 +125,13 @@ class Robot:
         """Root positions (T, 3), root rotations (T, 4) w x y z and hinge angles (T, H) as a clip."""
         rotations = self.rotations(root, angles)
         return Clip(fps, self.skeleton, root_pos, rotations, name=name, provenance=provenance)
+
+
+def is_robot_track(motion: Clip | JointTrack) -> bool:
+    """Whether a motion is the positions of a robot's bodies, of which nobody knows where their soles are."""
+    return isinstance(motion, JointTrack) and motion.provenance.notes.get("format") in ROBOT_TRACKS
+
+
+WhoseMotion = Robot | Callable[[Sequence[str], Sequence[str], int], Robot | None] | None
+"""Whose motion a file is: a robot, or what finds a known one by the names of its hinges, the names of its bodies and
+the number of its hinges; None for a person's."""

@@ -6,8 +6,9 @@ from morphloop.base.on_demand import names_of
 
 if TYPE_CHECKING:
     from .bodies.body import FEET, Body
-    from .bodies.built_in import BUILT_IN, default_body
+    from .bodies.built_in import BUILT_IN, default_body, known_robot
     from .bodies.choose import (
+        body_of_robot,
         carry,
         driven_body,
         for_tracking,
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
         on_body,
         read_on_body,
         robot_of,
+        whose_motions,
         worn,
     )
     from .bodies.description import BodyDescription
@@ -50,8 +52,10 @@ else:
             "bodies.built_in": (
                 "BUILT_IN",
                 "default_body",
+                "known_robot",
             ),
             "bodies.choose": (
+                "body_of_robot",
                 "carry",
                 "driven_body",
                 "for_tracking",
@@ -60,6 +64,7 @@ else:
                 "on_body",
                 "read_on_body",
                 "robot_of",
+                "whose_motions",
                 "worn",
             ),
             "bodies.description": ("BodyDescription",),
@@ -149,6 +154,7 @@ __all__ = [
     "Variation",
     "Video",
     "blended",
+    "body_of_robot",
     "carry",
     "certify",
     "default_body",
@@ -157,6 +163,7 @@ __all__ = [
     "ffmpeg_available",
     "for_tracking",
     "gl_available",
+    "known_robot",
     "load_body",
     "make_physics",
     "many_bodies",
@@ -177,5 +184,6 @@ __all__ = [
     "standing",
     "strip_bytes",
     "video_bytes",
+    "whose_motions",
     "worn",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 from collections.abc import Callable
@@ -10,11 +11,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from morphloop.base import MotionError
+from morphloop.metrics.config import EvaluateConfig
+from morphloop.metrics.points import motion_points
+from morphloop.metrics.report import evaluate
 from morphloop.motion import DEFAULT_SKELETON, Clip, JointTrack, Provenance, Skeleton, read_motion
+from morphloop.motion.config import ReadingConfig
 from morphloop.motion.robot import Hinge, Robot
 from morphloop.motion.rotations import quat_from_rotvec, quat_rotate
+from morphloop.sim import RobotBody, load_body
 
 SHARED = Path(os.environ.get("MORPHLOOP_SHARED", Path(__file__).resolve().parents[2] / "shared")) / "data"
 FPS = 50.0
@@ -340,3 +347,148 @@ def test_shared_robot_files_name_what_they_need() -> None:
             read_motion(SHARED / name, 30.0)
     with pytest.raises(MotionError, match="36 columns, expected 13"):
         read_motion(SHARED / "generated/g1_csv/output_walk.csv", 30.0, ROBOT)
+
+
+# bodies that are none of the robot's, whole qpos, known robots
+
+
+def test_the_world_and_objects_are_no_part_of_the_robot(tmp_path: Path) -> None:
+    arrays, count = mjlab_arrays(joint_names=True, body_names=True), len(walk()[0])
+    still, box = np.zeros((count, 1, 3)), np.tile([2.0, 0.0, 0.2], (count, 1, 1))
+    unturned = np.tile([1.0, 0, 0, 0], (count, 1, 1))
+    arrays["body_pos_w"] = np.concatenate([still, arrays["body_pos_w"], box], axis=1)
+    arrays["body_quat_w"] = np.concatenate([unturned, arrays["body_quat_w"], unturned], axis=1)
+    arrays["body_names"] = np.array(["world", *NAMES, "largebox_link"])
+    arrays["object_pos_w"] = box[:, 0]
+    np.savez(tmp_path / "a.npz", **arrays)
+    track = read_motion(tmp_path / "a.npz")
+    assert isinstance(track, JointTrack)
+    assert track.names == NAMES
+    wanted = expected(*walk(heading=0.4))
+    same(read_motion(tmp_path / "a.npz", None, ROBOT), wanted, atol=1e-5)
+    root = [wanted.root_pos, wanted.rotations[:, 0]]
+    arrays["joint_pos"] = np.concatenate([*root, arrays["joint_pos"]], axis=1)
+    np.savez(tmp_path / "b.npz", **arrays)
+    same(read_motion(tmp_path / "b.npz", None, ROBOT), wanted, atol=1e-5)
+
+
+def protomotions(order: str) -> dict[str, Any]:
+    clip, (_, _, angles) = expected(*walk(heading=0.4)), walk(heading=0.4)
+    turns = clip.global_rotations
+    return {
+        "dof_pos": torch.tensor(angles),
+        "rigid_body_pos": torch.tensor(clip.positions),
+        "rigid_body_rot": torch.tensor(turns[..., [1, 2, 3, 0]] if order == "xyzw" else turns),
+        "fps": FPS,
+    }
+
+
+def test_protomotions_file_and_the_order_that_is_said(tmp_path: Path) -> None:
+    torch.save(protomotions("xyzw"), tmp_path / "a.motion")
+    same(read_motion(tmp_path / "a.motion", None, ROBOT), expected(*walk(heading=0.4)), atol=1e-5)
+    torch.save(protomotions("wxyz"), tmp_path / "b.motion")
+    with pytest.raises(MotionError, match="--quat"):
+        read_motion(tmp_path / "b.motion", None, ROBOT)
+    found = read_motion(tmp_path / "b.motion", None, ROBOT, ReadingConfig(quat="wxyz"))
+    same(found, expected(*walk(heading=0.4)), atol=1e-5)
+
+
+@pytest.mark.parametrize("objects", [0, 2])
+def test_qpos_and_its_names(tmp_path: Path, objects: int) -> None:
+    root_pos, root, angles = walk(heading=0.4)
+    things = np.zeros((len(angles), 7 * objects))
+    np.savez(tmp_path / "a.npz", qpos=np.concatenate([root_pos, root, angles, things], axis=1), frequency=FPS)
+    same(read_motion(tmp_path / "a.npz", None, ROBOT), expected(root_pos, root, angles))
+    names = ["root", *reversed(ROBOT.hinge_names)]
+    table = np.concatenate([root_pos, root, angles[:, ::-1]], axis=1)
+    np.savez(tmp_path / "b.npz", qpos=table, frequency=FPS, joint_names=np.array(names))
+    same(read_motion(tmp_path / "b.npz", None, ROBOT), expected(root_pos, root, angles))
+    np.savez(tmp_path / "c.npz", qpos=table[:, :-1], frequency=FPS)
+    with pytest.raises(MotionError, match=r"expected \(T, 13\) for 'walker'"):
+        read_motion(tmp_path / "c.npz", None, ROBOT)
+
+
+def test_qpos_of_an_any4hdmi_data_set_has_names_and_rate_in_its_manifest(tmp_path: Path) -> None:
+    root_pos, root, angles = walk(heading=0.4)
+    (tmp_path / "motions" / "set").mkdir(parents=True)
+    table = np.concatenate([root_pos, root, angles[:, ::-1]], axis=1)
+    np.savez(tmp_path / "motions" / "set" / "a.npz", qpos=table.astype(np.float32))
+    free = ["root_tx", "root_ty", "root_tz", "root_qw", "root_qx", "root_qy", "root_qz"]
+    manifest = {"timestep": 1 / FPS, "qpos_names": [*free, *reversed(ROBOT.hinge_names)]}
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    found = read_motion(tmp_path / "motions" / "set" / "a.npz", None, ROBOT)
+    same(found, expected(root_pos, root, angles), atol=1e-5)
+
+
+def test_an_array_a_joint(tmp_path: Path) -> None:
+    root_pos, _, angles = walk()
+    place = {"q_pelvis_tx": root_pos[:, 0], "q_pelvis_tz": root_pos[:, 1], "q_pelvis_ty": root_pos[:, 2]}
+    joints = {f"q_{name}": angles[:, k] for k, name in enumerate(ROBOT.hinge_names)}
+    np.savez(tmp_path / "a.npz", **joints, **place)
+    same(read_motion(tmp_path / "a.npz", FPS, ROBOT), expected(*walk()))
+    yaw = quat_from_rotvec(np.tile([0.0, 0.0, 0.7], (len(angles), 1)))
+    np.savez(tmp_path / "b.npz", **joints, **place, q_pelvis_rotation=np.full(len(angles), 0.7))
+    same(read_motion(tmp_path / "b.npz", FPS, ROBOT), expected(root_pos, yaw, angles))
+
+
+def lying(roll: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A walk's angles on the ground, rolled about X, looking along X: read in the other order it stands upright."""
+    _, _, angles = walk(1)
+    root = quat_from_rotvec(np.tile([np.radians(roll), 0.0, 0.0], (len(angles), 1)))
+    return np.tile([0.0, 0.0, 0.14], (len(angles), 1)), root, angles
+
+
+@pytest.mark.parametrize("roll", [90.0, 150.0, -90.0])
+def test_a_second_of_lying_does_not_decide_for_the_upright_order(tmp_path: Path, roll: float) -> None:
+    root_pos, root, angles = lying(roll)
+    path = write_csv(tmp_path / "a.csv", np.concatenate([root_pos, root[:, [1, 2, 3, 0]], angles], axis=1))
+    same(read_motion(path, FPS, ROBOT), expected(root_pos, root, angles))
+
+
+def test_an_open_quaternion_order_is_asked_for_and_a_header_believed(tmp_path: Path) -> None:
+    root_pos, root, angles = lying(90.0)
+    root_pos = root_pos + np.array([0.0, 0.0, 0.2])  # in the air as one and in the ground as the other
+    table = np.concatenate([root_pos, root[:, [1, 2, 3, 0]], angles], axis=1)
+    path = write_csv(tmp_path / "a.csv", table)
+    with pytest.raises(MotionError, match="give --quat xyzw or --quat wxyz"):
+        read_motion(path, FPS, ROBOT)
+    same(read_motion(path, FPS, ROBOT, ReadingConfig(quat="xyzw")), expected(root_pos, root, angles))
+    words = ["x", "y", "z", "root_qx", "root_qy", "root_qz", "root_qw", *ROBOT.hinge_names]
+    path = write_csv(tmp_path / "b.csv", table, ",".join(words))
+    same(read_motion(path, FPS, ROBOT), expected(root_pos, root, angles))
+
+
+def test_centimetres_and_degrees_that_are_said(tmp_path: Path) -> None:
+    root_pos, root, angles = walk()
+    table = np.concatenate([100.0 * root_pos, root, np.degrees(angles)], axis=1)
+    path = write_csv(tmp_path / "a.csv", table)
+    same(read_motion(path, FPS, ROBOT, ReadingConfig(quat="wxyz", units="cm,deg")), expected(root_pos, root, angles))
+    with pytest.raises(MotionError, match="--units deg"):
+        read_motion(path, FPS, ROBOT, ReadingConfig(quat="wxyz"))
+
+
+def test_a_known_robot_is_known_by_its_joints_and_measured_on_its_body(tmp_path: Path) -> None:
+    body = load_body("g1")
+    assert isinstance(body, RobotBody)
+    robot, frames = body.robot, 20
+    angles, root = np.zeros((frames, 29)), np.tile([1.0, 0, 0, 0], (frames, 1))
+    clip = robot.clip(FPS, np.zeros((frames, 3)), root, angles, "a", Provenance())
+    clip = clip.moved(np.array([0.0, 0.0, -motion_points(clip, body).lowest.min()]))
+    values = {"fps": 50, "root_pos": clip.root_pos, "root_rot": root[:, [1, 2, 3, 0]], "dof_pos": angles}
+    local = clip.positions - clip.positions[:, :1]
+    named = {"local_body_pos": local, "link_body_list": list(robot.skeleton.names)}
+    for name, more in {"a": {"joint_names": list(robot.hinge_names)}, "b": named}.items():
+        path = dump(tmp_path / f"{name}.pkl", values | more)
+        result = evaluate([path], EvaluateConfig(workers=0, wrench=False))
+        (row,) = result.rows.rows("surface of g1", [0])
+        assert abs(row["metrics"]["float_mean_mm"]) < 1e-3
+        assert result.clean("surface of g1") == {}
+
+
+def test_a_robot_that_nobody_knows_has_no_figures_that_rest_on_the_ground(tmp_path: Path) -> None:
+    result = evaluate([dump(tmp_path / "a.pkl", gmr())], EvaluateConfig(workers=0, wrench=False))
+    (row,) = result.rows.rows("joints of a robot", [0])
+    known = {name for name, value in row["metrics"].items() if value is not None}
+    assert "jerk_mean_m_s3" in known
+    assert not known & {"float_mean_mm", "penetration_max_mm", "slide_mean_mm_s", "unsupported_ratio", "skim_mm_s"}
+    assert result.clean("joints of a robot") == {}

@@ -76,11 +76,11 @@ class Evaluation:
     def clean(self, variant: str) -> dict[str, float]:
         """What clean capture scores, by metric. It was measured on the built-in body: nothing for other surfaces."""
         other_surface = variant == "surface" and self.body_hash != load_body().hash
-        return {} if other_surface else CLEAN_WALK[self._control(variant)]
+        return {} if other_surface else CLEAN_WALK.get(self._control(variant), {})
 
     def clean_floor(self, variant: str) -> str:
         """Where that capture has its ground, in words."""
-        return CLEAN_WALK_FLOOR[self._control(variant)]
+        return CLEAN_WALK_FLOOR.get(self._control(variant), "")
 
     def _control(self, variant: str) -> str:
         offset = self.summary(variant).get("ground_offset_mm")

@@ -18,7 +18,8 @@ from morphloop.metrics.measurement import Measurement, made, measure
 from morphloop.metrics.tracking import frozen_pose, track_errors
 from morphloop.motion import Clip, JointTrack, Rollout, load_clip, load_rollout
 from morphloop.motion.config import AS_FILES_SAY, ReadingConfig
-from morphloop.sim import Body, load_body, motions_on_body, worn
+from morphloop.motion.robot import is_robot_track
+from morphloop.sim import Body, body_of_robot, load_body, motions_on_body, worn
 
 Motion = Clip | JointTrack
 Worn = tuple[Motion, Body]
@@ -116,7 +117,7 @@ def _row(
         "frames": motion.num_frames,
         "fps": motion.fps,
         "format": motion.provenance.notes.get("format", Path(job.path).suffix.lower().removeprefix(".")),
-        "variant": found.variant,
+        "variant": _group(job, found, motion, body),
         "body": found.body,
         "ground": found.ground,
         "metrics": dict(found.values),
@@ -134,6 +135,15 @@ def _row(
     elif (source := _source(job.path, motion)) is not None:
         row |= _before(job, worn(source[1], body), source[0], found.variant)
     return row, frozen
+
+
+def _group(job: Job, found: Measurement, motion: Motion, body: Body) -> str:
+    """What a clip's figures stand beside: the variant, but a robot's that was known by its joints, or has no body, has
+    one of its own."""
+    if is_robot_track(motion):
+        return f"{found.variant} of a robot"
+    own = found.variant == "surface" and body_of_robot(motion) is body and body.name != the_body(job.body).name
+    return f"{found.variant} of {body.name}" if own else found.variant
 
 
 def _before(job: Job, before: Worn, path: str, variant: str) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from ..config import ReadingConfig
 from ..files import clip_of, read_npy, read_npz
 from ..humanml3d import FEATURES
 from ..reading_limits import MAX_ARRAY_BYTES, MAX_MOTIONS
-from ..robot import Robot
+from ..robot import WhoseMotion
 from .joints import read_features, read_joints_or_batch
 from .pickled import looks_like_no_model, read_pickle, read_torch, unpickle
 from .timing import resolve_fps
@@ -45,7 +45,7 @@ class Layout:
 
     name: str
     holds: Callable[[Values], bool]
-    read: Callable[[Values, ReadingConfig, Path, Robot | None], Motion | Many]
+    read: Callable[[Values, ReadingConfig, Path, WhoseMotion], Motion | Many]
     marks: tuple[Set[str], ...] = ()
 
 
@@ -56,7 +56,7 @@ class ArrayReader:
     layouts: tuple[Layout, ...]
     expected: str
 
-    def read_npz(self, path: Path, how: ReadingConfig, robot: Robot | None) -> Motion | Many:
+    def read_npz(self, path: Path, how: ReadingConfig, robot: WhoseMotion) -> Motion | Many:
         """An .npz by the names in it."""
         objects: dict[str, bytes] = {}
         arrays = read_npz(path, objects=objects)
@@ -74,7 +74,7 @@ class ArrayReader:
             more = f"; passed over unread, being pickled objects: {passed}" if passed else ""
             raise MotionError(f"{error}{more}") from None
 
-    def read_npy(self, path: Path, how: ReadingConfig, robot: Robot | None) -> Motion | Many:
+    def read_npy(self, path: Path, how: ReadingConfig, robot: WhoseMotion) -> Motion | Many:
         """An .npy: joints or features by their shape; an array of objects goes to the safe pickle reader."""
         if _holds_objects(path):
             return self.read_pickle(path, how, robot)
@@ -83,15 +83,15 @@ class ArrayReader:
             return read_features(array, how, path)
         return read_joints_or_batch({"joints": array}, how, path)
 
-    def read_pickle(self, path: Path, how: ReadingConfig, robot: Robot | None) -> Motion | Many:
+    def read_pickle(self, path: Path, how: ReadingConfig, robot: WhoseMotion) -> Motion | Many:
         """One motion by the names of its arrays, or a dictionary of motions (PHC). Nothing in it is executed."""
         return self._of_value(read_pickle(path), how, path, robot)
 
-    def read_torch(self, path: Path, how: ReadingConfig, robot: Robot | None) -> Motion | Many:
+    def read_torch(self, path: Path, how: ReadingConfig, robot: WhoseMotion) -> Motion | Many:
         """What torch.save wrote, as a pickle of the same. Nothing in it is executed, and torch is not asked."""
         return self._of_value(read_torch(path), how, path, robot)
 
-    def _of_value(self, value: object, how: ReadingConfig, path: Path, robot: Robot | None) -> Motion | Many:
+    def _of_value(self, value: object, how: ReadingConfig, path: Path, robot: WhoseMotion) -> Motion | Many:
         """One motion, or a dictionary or a list of motions."""
         if isinstance(value, list) and all(isinstance(item, Mapping) for item in value):
             value = dict(enumerate(value))
@@ -104,7 +104,7 @@ class ArrayReader:
             raise MotionError(f"{path}: {len(values)} motions, expected at most {MAX_MOTIONS}")
         return {key: partial(self._named, key, item, how, path, robot) for key, item in values.items()}
 
-    def _named(self, key: str, values: Values, how: ReadingConfig, path: Path, robot: Robot | None) -> Motion:
+    def _named(self, key: str, values: Values, how: ReadingConfig, path: Path, robot: WhoseMotion) -> Motion:
         """One motion of many; its messages name the file and the key."""
         where = path.with_name(f"{path.name}:{key}") if "/" not in key and "\0" not in key else path
         try:
@@ -118,7 +118,7 @@ class ArrayReader:
     def _holds(self, values: Values) -> bool:
         return any(layout.holds(values) for layout in self.layouts)
 
-    def _of_values(self, values: Values, how: ReadingConfig, path: Path, robot: Robot | None) -> Motion | Many:
+    def _of_values(self, values: Values, how: ReadingConfig, path: Path, robot: WhoseMotion) -> Motion | Many:
         for layout in self.layouts:
             if layout.holds(values):
                 return layout.read(values, how, path, robot)

@@ -20,7 +20,7 @@ from morphloop.base.opening import reading
 from ..axes import with_up
 from ..clip import Clip
 from ..config import AS_FILES_SAY, ReadingConfig
-from ..robot import Robot
+from ..robot import WhoseMotion
 from .formats import SUFFIXES
 from .sniff import format_of, may_hold_motion
 from .values import Many, Motion, bounded
@@ -29,14 +29,14 @@ log = logging.getLogger("morphloop.motion")
 
 
 def read_motion(
-    path: Path | str, fps: float | None = None, robot: Robot | None = None, how: ReadingConfig = AS_FILES_SAY
+    path: Path | str, fps: float | None = None, robot: WhoseMotion = None, how: ReadingConfig = AS_FILES_SAY
 ) -> Motion:
     """Read a motion file; what it is, its content decides.
 
     fps: frames per second for a file that cannot tell; where the file tells, it must agree to 1 %. robot: whose motion
-    a robot's file is (`sim.load_body(mjcf).robot`). how: what else is said about the file. Axes of the result are ours,
-    the ground is the file's. A file of several motions needs `FILE:KEY`. Raises MotionError, one line, for anything
-    that cannot be read with certainty.
+    a robot's file is (`sim.load_body(mjcf).robot`), or what knows robots by their names (`sim.known_robot`). how: what
+    else is said about the file. Axes of the result are ours, the ground is the file's. A file of several motions needs
+    `FILE:KEY`. Raises MotionError, one line, for anything that cannot be read with certainty.
     """
     path, key = _split_key(Path(path))
     how = _told(fps, how)
@@ -57,7 +57,7 @@ def read_motion(
 
 
 def read_motions(
-    path: Path | str, fps: float | None = None, robot: Robot | None = None, how: ReadingConfig = AS_FILES_SAY
+    path: Path | str, fps: float | None = None, robot: WhoseMotion = None, how: ReadingConfig = AS_FILES_SAY
 ) -> Iterator[tuple[str, Callable[[], Motion]]]:
     """Every motion of a file as (name, read): the file's stem, or `stem:key` where the file names them.
 
@@ -148,7 +148,7 @@ def _told(fps: float | None, how: ReadingConfig) -> ReadingConfig:
     return how if fps is None else replace(how, fps=fps)
 
 
-def _open(path: Path, how: ReadingConfig, robot: Robot | None) -> Motion | Many:
+def _open(path: Path, how: ReadingConfig, robot: WhoseMotion) -> Motion | Many:
     form = format_of(path)
     if form is None:
         raise MotionError(f"{path}: unknown extension '{path.suffix}', expected {' '.join(SUFFIXES)}")

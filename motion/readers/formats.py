@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..config import ReadingConfig
-from ..robot import Robot
+from ..robot import WhoseMotion
 from .acclaim import read_amc
 from .arrays import ArrayReader, Layout, looks_like_npy
 from .bvh import read_bvh
@@ -25,7 +25,8 @@ from .joints import holds_joints, is_mdm_results, read_joints_or_batch, read_mdm
 from .kimodo import is_kimodo, read_kimodo
 from .pickled import looks_like_no_model, looks_like_no_weights
 from .poselib import is_poselib, read_poselib
-from .robot import is_robot_motion, looks_like_robot_csv, read_robot_csv, read_robot_values
+from .robot import is_robot_motion, read_robot_values
+from .robot_csv import looks_like_robot_csv, read_robot_csv
 from .smpl import is_smpl, read_smpl
 from .values import Many, Motion
 
@@ -39,7 +40,7 @@ class Format:
     name: str
     suffixes: tuple[str, ...]
     looks_like: Callable[[bytes], bool]
-    read: Callable[[Path, ReadingConfig, Robot | None], Motion | Many]
+    read: Callable[[Path, ReadingConfig, WhoseMotion], Motion | Many]
 
 
 def _anything(head: bytes) -> bool:
@@ -51,7 +52,7 @@ LAYOUTS = (
         "a robot's motion",
         is_robot_motion,
         read_robot_values,
-        marks=({"joint_pos", "body_pos_w"}, {"root_pos", "dof"}, {"root_pos", "dof_pos"}),
+        marks=({"joint_pos", "body_pos_w"}, {"root_pos", "dof"}, {"root_pos", "dof_pos"}, {"qpos", "joint_names"}),
     ),
     Layout(
         "SMPL poses",

@@ -1,83 +1,48 @@
-"""Robot motions: the CSV of Unitree's LAFAN1 retargets, npz files of mjlab and ASAP, pickles of GMR and ASAP.
+"""Robot motions as arrays: npz of mjlab, holosoma and ASAP, pickles of GMR and ASAP, ProtoMotions, MuJoCo's own qpos.
 
 None of them carries the robot, most not even the names of its joints, so they are read against one (`Robot`, from
-`--body robot.xml`) and refused where the counts differ. What such files leave open is checked and never guessed:
-w x y z and x y z w are told apart by which root stands upright, depth first and breadth first joint order by which
-agrees with the body positions in the file. Without a robot, named body positions still make a JointTrack.
+`--body robot.xml`, or a known one that has the joints which the file names) and refused where the counts differ. What
+such files leave open is checked and never guessed: depth first and breadth first joint order are told apart by which
+agrees with the body positions in the file. Without a robot, named body positions still make a JointTrack, which has no
+soles. Bodies that are no part of the robot (the world, objects) are left out of it.
 """
 
 from __future__ import annotations
 
-import io
-import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from morphloop.base.errors import MotionError
+from morphloop.base.opening import read_json
 
 from ..clip import Clip, JointTrack, Provenance, check_finite, check_timing
-from ..config import AS_FILES_SAY, ReadingConfig
-from ..reading_limits import MAX_FRAMES
-from ..robot import Robot
-from ..rotations import quat_rotate, quat_to_matrix
+from ..config import ReadingConfig
+from ..robot import Robot, WhoseMotion
+from ..rotations import quat_rotate
 from ..skeleton import DEFAULT_SKELETON, forward_kinematics, local_rotations
-from .text import read_text
+from .quaternions import in_order, unit_quaternions
 from .timing import resolve_fps
 from .values import Values, bounded, file_fps, numbers
 
 ROOT_COLUMNS = 7
-XYZW = [3, 0, 1, 2]
-"""Takes a quaternion stored x y z w to w x y z."""
-UNIT_TOLERANCE = 0.1
-"""A quaternion's length may differ from one by this much: where frames were interpolated number by number, as in GMT's
-published clips, it falls short by up to 0.04."""
+"""Numbers of a free joint: place and quaternion."""
 LARGEST_ANGLE = 4.0 * np.pi
 """Radians; beyond it the file is taken for degrees."""
-CLEARLY_UPRIGHT = 0.2
-"""By how much the mean cosine of the root's tilt must be larger in one order of the quaternion to decide for it."""
-CLEARLY_STEADIER = 0.8
-"""Where both stand upright: the lowest joint must move at most this share of what it does in the other order."""
-STEPPED_FRAMES = 3000
-"""Frames, the first, in which the lowest joint is followed."""
 BODY_TOLERANCE = 0.02
 """Metres that body positions in a file may differ, on average, from those of the robot in the same pose."""
 COMPARED_FRAMES = 300
 """Frames, spread over the file, in which bodies are compared."""
-_ROW = re.compile(rb"\A\s*-?\d[\d.eE+-]*(\s*,\s*-?\d[\d.eE+-]*){6,}\s*(\r?\n|\Z)")
-_NEEDS_BODY = "give the robot's MJCF with --body"
-
-
-def looks_like_robot_csv(head: bytes) -> bool:
-    """Whether a table that begins so may be a robot's motion: rows of numbers, or a line that names joints and then
-    one of numbers."""
-    first, _, rest = head.partition(b"\n")
-    named = b"joint" in first.lower() and _ROW.match(rest.partition(b"\n")[0] + b"\n")
-    return bool(_ROW.match(head) or named)
-
-
-def read_robot_csv(path: Path | str, how: ReadingConfig = AS_FILES_SAY, robot: Robot | None = None) -> Clip:
-    """A CSV with a row a frame: root position (3), root quaternion (4), an angle a hinge in the robot's order, radians.
-
-    A header is allowed; where it names every hinge, the columns go by name. The LAFAN1 layout has x y z w, others w x y
-    z. The rate must be given, such a file does not tell it. Raises MotionError, one line, without a robot, for another
-    number of columns than the robot asks for, quaternions that are none, degrees, NaN.
-    """
-    path = Path(path)
-    if robot is None:
-        raise MotionError(f"{path}: a CSV does not name its joints, {_NEEDS_BODY}")
-    header, table = _csv(path, robot)
-    rate = resolve_fps(None, how, path)
-    check_timing(rate, len(table), str(path), robot.skeleton.num_joints)
-    check_finite(table, f"{path}: rows")
-    angles = table[:, ROOT_COLUMNS:]
-    if header:
-        angles = _by_name(angles, header[ROOT_COLUMNS:], robot, path)
-    root, order = _either_order(table[:, :3], table[:, 3:ROOT_COLUMNS], angles, robot, path)
-    notes = {"format": "robot csv", "robot": robot.name, "quaternion_order": order}
-    return _clip(rate, table[:, :3], root, angles, robot, path, notes)
+WORLD, OBJECT = "world", "object_pos_w"
+"""MuJoCo's fixed body, which holosoma's files begin with, and where they have what the robot handles."""
+NEEDS_BODY = "give the robot's MJCF with --body"
+_MANIFEST_DEPTH = 4
+"""Folders up to which the manifest.json of an any4hdmi data set is looked for."""
+_PELVIS = "q_pelvis_"
 
 
 def is_robot_motion(values: Values) -> bool:
@@ -85,13 +50,14 @@ def is_robot_motion(values: Values) -> bool:
     return any(required <= values.keys() for required in _LAYOUTS)
 
 
-def read_robot_values(values: Values, how: ReadingConfig, path: Path, robot: Robot | None) -> Clip | JointTrack:
+def read_robot_values(values: Values, how: ReadingConfig, path: Path, robot: WhoseMotion) -> Clip | JointTrack:
     """The contents of an npz or of a safely read pickle as a motion of `robot`.
 
     Layouts: GMR (root_pos, root_rot x y z w, dof_pos), ASAP (root_trans_offset, root_rot x y z w, dof), the same as
-    plain arrays (root_pos, root_quat_xyzw, dof), mjlab (joint_pos, body_pos_w, body_quat_w w x y z; root first).
-    Without a robot a file that names its bodies becomes a JointTrack of them, or a Clip where they are the default
-    skeleton's. Raises MotionError, one line, for anything else.
+    plain arrays (root_pos, root_quat_xyzw, dof), mjlab and holosoma (joint_pos, body_pos_w, body_quat_w w x y z; root
+    first), ProtoMotions (dof_pos, rigid_body_pos, rigid_body_rot x y z w), MuJoCo's qpos (loco-mujoco, any4hdmi) or an
+    array a joint. Without a robot a file that names its bodies becomes a JointTrack of them, or a Clip where they are
+    the default skeleton's. Raises MotionError, one line, for anything else.
     """
     for required, read in _LAYOUTS.items():
         if required <= values.keys():
@@ -100,86 +66,20 @@ def read_robot_values(values: Values, how: ReadingConfig, path: Path, robot: Rob
     raise MotionError(f"{path}: keys {sorted(values)[:8]}, expected a robot motion")
 
 
-def _csv(path: Path, robot: Robot) -> tuple[list[str], np.ndarray]:
-    """The header's words, empty without one, and the table (T, 7 + H) of a robot with H hinges."""
-    text = read_text(path)
-    first, _, rest = text.partition("\n")
-    words = [word.strip() for word in first.split(",")]
-    named = any(_is_name(word) for word in words)
-    rows, expected = text.count("\n") + 1, ROOT_COLUMNS + len(robot.hinges)
-    if rows > MAX_FRAMES + 2:
-        raise MotionError(f"{path}: {rows} rows, expected at most {MAX_FRAMES}")
-    if not (rest if named else text).strip():
-        raise MotionError(f"{path}: no rows, expected one a frame")
-    if len(words) != expected:
-        raise MotionError(
-            f"{path}: {len(words)} columns, expected {expected}: root position 3, quaternion 4 and the "
-            f"{len(robot.hinges)} hinges of '{robot.name}'"
-        )
-    try:
-        table = np.loadtxt(io.StringIO(text), delimiter=",", skiprows=int(named), ndmin=2, comments=None)
-    except ValueError as error:
-        reason = " ".join(str(error).split()).split(";")[0][:120]
-        raise MotionError(f"{path}: not a table of numbers ({reason}), expected comma-separated rows") from None
-    if table.shape[1] != expected:
-        raise MotionError(f"{path}: {table.shape[1]} numbers in a row, expected {expected}")
-    return words if named else [], table
+def whose(robot: WhoseMotion, hinges: Sequence[str], bodies: Sequence[str], count: int) -> Robot | None:
+    """The robot that a motion is of: the one given, or a known one by the names of `count` hinges or of bodies."""
+    return robot if robot is None or isinstance(robot, Robot) else robot(hinges, bodies, count)
 
 
-def _is_name(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return bool(word)
-    return False
-
-
-def _by_name(angles: np.ndarray, names: list[str], robot: Robot, path: Path) -> np.ndarray:
+def by_name(angles: np.ndarray, names: Sequence[str], robot: Robot, path: Path) -> np.ndarray:
     """Columns in the robot's order; MotionError naming the first hinge that no column has."""
     missing = [name for name in robot.hinge_names if name not in names]
     if missing:
         raise MotionError(f"{path}: no column '{missing[0]}', expected one for each hinge of '{robot.name}'")
-    return angles[:, [names.index(name) for name in robot.hinge_names]]
+    return angles[:, [list(names).index(name) for name in robot.hinge_names]]
 
 
-def _either_order(
-    root_pos: np.ndarray, quats: np.ndarray, angles: np.ndarray, robot: Robot, path: Path
-) -> tuple[np.ndarray, str]:
-    """Root rotations w x y z of (T, 4) quaternions in an order that the file does not tell, and what was found.
-
-    A robot is upright on average; read in the wrong order it mostly is not. Where both are (a root that only turns
-    about the vertical), the wrong order walks backwards, and the foot that stands moves: the lowest joint tells.
-    """
-    quats = _unit(quats, path)
-    orders = {"xyzw": quats[:, XYZW], "wxyz": quats}
-    up = {name: float(quat_to_matrix(q)[:, 2, 2].mean()) for name, q in orders.items()}
-    best = max(up, key=lambda name: up[name])
-    if abs(up["xyzw"] - up["wxyz"]) > CLEARLY_UPRIGHT:
-        return orders[best], f"{best}, the upright one"
-    some = slice(0, STEPPED_FRAMES)
-    skid = {name: _lowest_travel(robot, root_pos[some], q[some], angles[some]) for name, q in orders.items()}
-    if skid["wxyz"] < CLEARLY_STEADIER * skid["xyzw"]:
-        return orders["wxyz"], "wxyz, the feet stand"
-    return orders["xyzw"], "xyzw, as published"
-
-
-def _lowest_travel(robot: Robot, root_pos: np.ndarray, root: np.ndarray, angles: np.ndarray) -> float:
-    """Metres that the lowest joint moves over the ground, step by step."""
-    positions, _ = forward_kinematics(robot.skeleton, root_pos, robot.rotations(root, angles))
-    lowest = positions[:-1, :, 2].argmin(axis=1)
-    frames = np.arange(len(lowest))
-    return float(np.linalg.norm(positions[frames + 1, lowest, :2] - positions[frames, lowest, :2], axis=-1).sum())
-
-
-def _unit(quats: np.ndarray, path: Path) -> np.ndarray:
-    off = np.abs(np.linalg.norm(quats, axis=-1) - 1.0)
-    if (off > UNIT_TOLERANCE).any():
-        frame = int(np.argmax(off.reshape(len(off), -1).max(axis=1)))
-        raise MotionError(f"{path}: a quaternion of frame {frame} is {off.max():.3g} off length 1, expected unit ones")
-    return quats
-
-
-def _clip(
+def robot_clip(
     fps: float,
     root_pos: np.ndarray,
     root: np.ndarray,
@@ -191,7 +91,8 @@ def _clip(
     """The robot's clip, its angles checked to be radians."""
     if np.abs(angles).max(initial=0.0) > LARGEST_ANGLE:
         frame = int(np.abs(angles).max(axis=1).argmax())
-        raise MotionError(f"{path}: an angle of {np.abs(angles).max():.4g} at frame {frame}, expected radians")
+        found = np.abs(angles).max()
+        raise MotionError(f"{path}: an angle of {found:.4g} at frame {frame}, expected radians, or --units deg")
     provenance = Provenance(stage="import", source=str(path), notes=notes)
     return robot.clip(fps, root_pos, root, angles, path.stem, provenance)
 
@@ -214,10 +115,9 @@ def _names(values: Values, key: str) -> tuple[str, ...] | None:
 
 
 def _hinge_angles(
-    values: Values, key: str, frames: int, robot: Robot, path: Path, names: tuple[str, ...] | None = None
+    angles: np.ndarray, key: str, robot: Robot, path: Path, names: tuple[str, ...] | None = None
 ) -> np.ndarray:
     """(T, H) angles in the robot's order, by name where the file has names."""
-    angles = _numbers(values, key, (frames, None), path)
     if angles.shape[1] != len(robot.hinges):
         raise MotionError(
             f"{path}: {key} has {angles.shape[1]} joints a frame, expected the {len(robot.hinges)} hinges of "
@@ -227,40 +127,48 @@ def _hinge_angles(
         return angles
     if len(names) != angles.shape[1]:
         raise MotionError(f"{path}: {len(names)} joint names for {angles.shape[1]} joints, expected as many")
-    return _by_name(angles, list(names), robot, path)
+    return by_name(angles, names, robot, path)
 
 
 def _root_and_angles(
-    values: Values, how: ReadingConfig, path: Path, robot: Robot | None, keys: tuple[str, str, str], name: str
+    values: Values, how: ReadingConfig, path: Path, robot: WhoseMotion, keys: tuple[str, str, str], name: str
 ) -> Clip:
     """Root position, root quaternion x y z w and hinge angles under three keys."""
-    if robot is None:
-        raise MotionError(f"{path}: {name} without its robot, {_NEEDS_BODY}")
     place, turn, angle = keys
-    root_pos = _numbers(values, place, (None, 3), path)
-    root = _unit(_numbers(values, turn, (len(root_pos), 4), path), path)[:, XYZW]
-    angles = _hinge_angles(values, angle, len(root_pos), robot, path, _names(values, "joint_names"))
+    joints = _names(values, "joint_names")
+    root_pos = how.metres * _numbers(values, place, (None, 3), path)
+    order = how.quat or "xyzw"
+    root = in_order(unit_quaternions(_numbers(values, turn, (len(root_pos), 4), path), path), order)
+    angles = how.radians * _numbers(values, angle, (len(root_pos), None), path)
+    robot = whose(robot, joints or (), _names(values, "link_body_list") or (), angles.shape[1])
+    if robot is None:
+        raise MotionError(f"{path}: {name} without its robot, {NEEDS_BODY}")
+    angles = _hinge_angles(angles, angle, robot, path, joints)
     rate = resolve_fps(file_fps(values, path), how, path)
-    return _clip(rate, root_pos, root, angles, robot, path, {"format": name, "robot": robot.name})
+    notes = {"format": name, "robot": robot.name, "quaternion_order": order}
+    return robot_clip(rate, root_pos, root, angles, robot, path, notes)
 
 
-def _asap(values: Values, how: ReadingConfig, path: Path, robot: Robot | None) -> Clip:
+def _asap(values: Values, how: ReadingConfig, path: Path, robot: WhoseMotion) -> Clip:
     keys = ("root_trans_offset", "root_rot", "dof")
     return _root_and_angles(values, how, path, robot, keys, "asap robot")
 
 
-def _plain(values: Values, how: ReadingConfig, path: Path, robot: Robot | None) -> Clip:
+def _plain(values: Values, how: ReadingConfig, path: Path, robot: WhoseMotion) -> Clip:
     return _root_and_angles(values, how, path, robot, ("root_pos", "root_quat_xyzw", "dof"), "robot arrays")
 
 
-def _gmr(values: Values, how: ReadingConfig, path: Path, robot: Robot | None) -> Clip | JointTrack:
+def _gmr(values: Values, how: ReadingConfig, path: Path, robot: WhoseMotion) -> Clip | JointTrack:
     """GMR's pickle; its local_body_pos are positions in the root's own frame."""
-    names = _names(values, "link_body_list")
-    if robot is not None or names is None or values.get("local_body_pos") is None:
-        return _root_and_angles(values, how, path, robot, ("root_pos", "root_rot", "dof_pos"), "gmr")
-    root_pos = _numbers(values, "root_pos", (None, 3), path)
-    root = _unit(_numbers(values, "root_rot", (len(root_pos), 4), path), path)[:, XYZW]
-    local = _numbers(values, "local_body_pos", (len(root_pos), len(names), 3), path)
+    names, joints = _names(values, "link_body_list"), _names(values, "joint_names")
+    angles = numbers(values, "dof_pos", (None, None), path)
+    known = whose(robot, joints or (), names or (), angles.shape[1])
+    if known is not None or names is None or values.get("local_body_pos") is None:
+        return _root_and_angles(values, how, path, known, ("root_pos", "root_rot", "dof_pos"), "gmr")
+    root_pos = how.metres * _numbers(values, "root_pos", (None, 3), path)
+    order = how.quat or "xyzw"
+    root = in_order(unit_quaternions(_numbers(values, "root_rot", (len(root_pos), 4), path), path), order)
+    local = how.metres * _numbers(values, "local_body_pos", (len(root_pos), len(names), 3), path)
     turned = quat_rotate(np.repeat(root[:, None], len(names), axis=1), local)
     return _track(resolve_fps(file_fps(values, path), how, path), names, root_pos[:, None] + turned, path, "gmr")
 
@@ -272,19 +180,48 @@ def _track(fps: float, names: tuple[str, ...], positions: np.ndarray, path: Path
     return JointTrack(fps, names, positions, name=path.stem, provenance=provenance)
 
 
-def _mjlab(values: Values, how: ReadingConfig, path: Path, robot: Robot | None) -> Clip | JointTrack:
-    """mjlab's npz, and BeyondMimic's, whose bodies and joints go breadth first: tried where the first does not fit."""
-    positions = _numbers(values, "body_pos_w", (None, None, 3), path)
+def _mjlab(values: Values, how: ReadingConfig, path: Path, robot: WhoseMotion) -> Clip | JointTrack:
+    """mjlab's npz, holosoma's, whose joint_pos is the whole qpos and whose bodies are not all the robot's, and
+    BeyondMimic's, whose bodies and joints go breadth first: tried where the first does not fit."""
+    keys = ("joint_pos", "body_pos_w", "body_quat_w")
+    return _bodies(values, how, path, robot, keys, "wxyz", "mjlab")
+
+
+def _protomotions(values: Values, how: ReadingConfig, path: Path, robot: WhoseMotion) -> Clip | JointTrack:
+    """ProtoMotions' .motion."""
+    keys = ("dof_pos", "rigid_body_pos", "rigid_body_rot")
+    return _bodies(values, how, path, robot, keys, "xyzw", "protomotions")
+
+
+def _bodies(
+    values: Values,
+    how: ReadingConfig,
+    path: Path,
+    robot: WhoseMotion,
+    keys: tuple[str, str, str],
+    order: str,
+    form: str,
+) -> Clip | JointTrack:
+    """Hinge angles, positions and quaternions of bodies under three keys, the robot's root first of its bodies."""
+    angle, place, turn = keys
+    positions = how.metres * _numbers(values, place, (None, None, 3), path)
     frames, count = positions.shape[:2]
-    turns = _unit(_numbers(values, "body_quat_w", (frames, count, 4), path), path)
-    rate, names = resolve_fps(file_fps(values, path), how, path), _names(values, "body_names")
+    turns = in_order(_numbers(values, turn, (frames, count, 4), path), how.quat or order)
+    names, joints = _names(values, "body_names"), _names(values, "joint_names")
     if names is not None and len(names) != count:
         raise MotionError(f"{path}: {len(names)} body names for {count} bodies, expected as many")
+    own = [k for k in range(count) if names is None or not _foreign(names[k], positions[:, k], values)]
+    names = None if names is None else tuple(names[k] for k in own)
+    positions, turns = positions[:, own], unit_quaternions(turns[:, own], path)
+    rate = resolve_fps(file_fps(values, path), how, path)
+    angles = _numbers(values, angle, (frames, None), path)
+    if angles.shape[1] > ROOT_COLUMNS and np.allclose(angles[:, :3], positions[:, 0], atol=1e-4):
+        angles = angles[:, ROOT_COLUMNS:]  # the whole qpos: its first three numbers are the root's place
+    robot = whose(robot, joints or (), names or (), angles.shape[1])
     if robot is None:
-        return _named_bodies(rate, names, positions, turns, path)
+        return _named_bodies(rate, names, positions, turns, path, form)
+    angles = _hinge_angles(how.radians * angles, angle, robot, path, joints)
     root = names.index(robot.skeleton.names[0]) if names and robot.skeleton.names[0] in names else 0
-    joints = _names(values, "joint_names")
-    angles = _hinge_angles(values, "joint_pos", frames, robot, path, joints)
     orders = [("by name", angles)] if joints else [("depth first", angles)]
     if not joints:
         orders.append(("breadth first", angles[:, np.argsort(robot.breadth_first())]))
@@ -293,10 +230,18 @@ def _mjlab(values: Values, how: ReadingConfig, path: Path, robot: Robot | None) 
     if errors[best] > BODY_TOLERANCE:
         raise MotionError(
             f"{path}: body positions are {1e3 * errors[best]:.0f} mm off those of '{robot.name}' in the file's pose, "
-            "expected a motion of this robot"
+            "expected a motion of this robot, or --quat for quaternions in another order"
         )
-    notes = {"format": "mjlab", "robot": robot.name, "joint_order": orders[best][0]}
-    return _clip(rate, positions[:, root], turns[:, root], orders[best][1], robot, path, notes)
+    notes = {"format": form, "robot": robot.name, "joint_order": orders[best][0]}
+    return robot_clip(rate, positions[:, root], turns[:, root], orders[best][1], robot, path, notes)
+
+
+def _foreign(name: str, positions: np.ndarray, values: Values) -> bool:
+    """Whether a body is the world or an object of the file and no part of the robot."""
+    thing = values.get(OBJECT)
+    if isinstance(thing, np.ndarray) and thing.shape == positions.shape:
+        return name == WORLD or bool(np.allclose(thing, positions, atol=1e-4))
+    return name == WORLD
 
 
 def _body_error(
@@ -319,23 +264,90 @@ def _body_error(
 
 
 def _named_bodies(
-    fps: float, names: tuple[str, ...] | None, positions: np.ndarray, turns: np.ndarray, path: Path
+    fps: float, names: tuple[str, ...] | None, positions: np.ndarray, turns: np.ndarray, path: Path, form: str
 ) -> Clip | JointTrack:
     """A JointTrack of named bodies; a Clip where they are the default skeleton's."""
     if names is None:
-        raise MotionError(f"{path}: an mjlab file without body_names, {_NEEDS_BODY}")
+        raise MotionError(f"{path}: {form} without body_names, {NEEDS_BODY}")
     if set(names) != set(DEFAULT_SKELETON.names):
-        return _track(fps, names, positions, path, "mjlab")
+        return _track(fps, names, positions, path, form)
     order = [names.index(name) for name in DEFAULT_SKELETON.names]
     local = local_rotations(DEFAULT_SKELETON, turns[:, order])
-    provenance = Provenance(stage="import", source=str(path), notes={"format": "mjlab"})
+    provenance = Provenance(stage="import", source=str(path), notes={"format": form})
     return Clip(fps, DEFAULT_SKELETON, positions[:, order[0]], local, name=path.stem, provenance=provenance)
+
+
+def _qpos(values: Values, how: ReadingConfig, path: Path, robot: WhoseMotion) -> Clip:
+    """MuJoCo's qpos (T, 7 + H): root place, root quaternion w x y z, hinges in the model's order or by joint_names;
+    objects with free joints may follow. Names and rate may stand in the manifest.json of an any4hdmi data set."""
+    qpos = _numbers(values, "qpos", (None, None), path)
+    names, told = _names(values, "joint_names"), file_fps(values, path)
+    beside = {} if names and told else _manifest(path)
+    if names is None:
+        names = _names(beside, "qpos_names")
+        names = None if names is None else names[ROOT_COLUMNS:]
+    if told is None and isinstance(beside.get("timestep"), float) and beside["timestep"] > 0:
+        told = 1.0 / beside["timestep"]
+    width = qpos.shape[1] - ROOT_COLUMNS
+    if names is not None and len(names) == width + 1:
+        names = names[1:]  # the free joint has a name, too
+    robot = whose(robot, names or (), (), width)
+    if robot is None:
+        raise MotionError(f"{path}: qpos without its robot, {NEEDS_BODY}")
+    hinges = len(robot.hinges)
+    if width < hinges or (width - hinges) % ROOT_COLUMNS:
+        raise MotionError(f"{path}: qpos {qpos.shape}, expected (T, {ROOT_COLUMNS + hinges}) for '{robot.name}'")
+    angles = how.radians * qpos[:, ROOT_COLUMNS : ROOT_COLUMNS + (width if names and len(names) == width else hinges)]
+    if names is not None:
+        angles = by_name(angles, names, robot, path)
+    order = how.quat or "wxyz"
+    root = in_order(unit_quaternions(qpos[:, 3:ROOT_COLUMNS], path), order)
+    notes = {"format": "qpos", "robot": robot.name, "quaternion_order": order}
+    return robot_clip(resolve_fps(told, how, path), how.metres * qpos[:, :3], root, angles, robot, path, notes)
+
+
+def _manifest(path: Path) -> dict[str, Any]:
+    """The manifest.json of the any4hdmi data set that a file lies in, empty where there is none."""
+    for folder in path.parents[:_MANIFEST_DEPTH]:
+        if (folder / "manifest.json").is_file():
+            try:
+                values = read_json(folder / "manifest.json")
+            except MotionError:
+                return {}
+            return values if isinstance(values, dict) and "timestep" in values else {}
+    return {}
+
+
+def _by_joint(values: Values, how: ReadingConfig, path: Path, robot: WhoseMotion) -> Clip:
+    """An array (T,) a joint, `q_` and its name (loco-mujoco): the pelvis's place as tx (ahead), tz (left), ty (up), its
+    turn as tilt, list and rotation about Y, X and Z, where the file has them."""
+    joints = [key for key in values if key.startswith("q_") and not key.startswith(_PELVIS)]
+    robot = whose(robot, [key.removeprefix("q_") for key in joints], (), len(joints))
+    if robot is None:
+        raise MotionError(f"{path}: an array a joint without its robot, {NEEDS_BODY}")
+    place = [_numbers(values, f"{_PELVIS}{axis}", (None,), path) for axis in ("tx", "tz", "ty")]
+    frames = len(place[0])
+    angles = np.stack([_numbers(values, key, (frames,), path) for key in joints], axis=1)
+    angles = by_name(how.radians * angles, [key.removeprefix("q_") for key in joints], robot, path)
+    turns = {
+        name: how.radians * _numbers(values, key, (frames,), path)
+        if (key := _PELVIS + name) in values
+        else np.zeros(frames)
+        for name in ("tilt", "list", "rotation")
+    }
+    root = Rotation.from_euler("YXZ", np.stack(list(turns.values()), axis=1)).as_quat(scalar_first=True)
+    notes = {"format": "an array a joint", "robot": robot.name}
+    root_pos = how.metres * np.stack(place, axis=1)
+    return robot_clip(resolve_fps(file_fps(values, path), how, path), root_pos, root, angles, robot, path, notes)
 
 
 _LAYOUTS = {
     frozenset({"joint_pos", "body_pos_w", "body_quat_w"}): _mjlab,
+    frozenset({"dof_pos", "rigid_body_pos", "rigid_body_rot"}): _protomotions,
     frozenset({"root_pos", "root_rot", "dof_pos"}): _gmr,
     frozenset({"root_trans_offset", "root_rot", "dof"}): _asap,
     frozenset({"root_pos", "root_quat_xyzw", "dof"}): _plain,
+    frozenset({"qpos"}): _qpos,
+    frozenset({f"{_PELVIS}{axis}" for axis in ("tx", "ty", "tz")}): _by_joint,
 }
 """Keys that a file must have, and who reads it."""

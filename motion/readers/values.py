@@ -13,7 +13,7 @@ from morphloop.base.errors import MotionError
 from ..clip import Clip, JointTrack, Provenance
 from ..reading_limits import LARGEST, MAX_FRAMES, MAX_NUMBERS, MAX_TEXTS
 
-FPS_KEYS = ("fps", "mocap_framerate", "mocap_frame_rate", "framerate")
+FPS_KEYS = ("fps", "mocap_framerate", "mocap_frame_rate", "framerate", "frequency")
 TEXT_KEYS = ("texts", "text", "captions", "caption", "prompt")
 PROMPT_PREFIX = "t2mgpt_"
 """Samples of T2M-GPT are files named by their prompt."""

@@ -5,10 +5,11 @@ Whoever wants a built-in body asks this table: by name, or by the hash that a fi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 
 from morphloop.base import MotionError
+from morphloop.motion.robot import Robot
 
 from .body import Body
 from .build import JointModel
@@ -29,6 +30,8 @@ BUILT_IN: dict[str, Callable[[], Body]] = {
     "g1_23dof": partial(_unitree_g1, 23),
 }
 """What makes each. A maker whose body needs more modules imports them when it is called."""
+ROBOTS = ("g1", "g1_23dof")
+"""Those that are robots, whose motions are known by the names of their joints."""
 
 
 def default_body(joints: JointModel = "ball") -> Body:
@@ -41,6 +44,18 @@ def built_in(name: str) -> Body:
     if name not in BUILT_IN:
         raise MotionError(f"{name}: no built-in body, expected one of {', '.join(BUILT_IN)}")
     return _made(BUILT_IN[name])
+
+
+def known_robot(hinges: Sequence[str], bodies: Sequence[str], count: int) -> Robot | None:
+    """The built-in robot that has hinges of exactly these names or, where none are told, these bodies and so many
+    hinges; None if there is none."""
+    for name in ROBOTS:
+        robot = built_in(name).robot  # type: ignore[attr-defined]  # what a robot's maker makes has one
+        if set(robot.hinge_names) == set(hinges):
+            return robot
+        if not hinges and bodies and set(robot.skeleton.names) == set(bodies) and len(robot.hinges) == count:
+            return robot
+    return None
 
 
 def built_in_of(stored: str) -> Body | None:

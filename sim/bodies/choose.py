@@ -8,10 +8,10 @@ from pathlib import Path
 from morphloop.base import MotionError
 from morphloop.motion import Clip, JointTrack, read_motion, read_motions, to_default
 from morphloop.motion.config import AS_FILES_SAY, ReadingConfig
-from morphloop.motion.robot import Robot
+from morphloop.motion.robot import Robot, WhoseMotion
 
 from .body import Body
-from .built_in import BUILT_IN, DEFAULT_SPEC, built_in
+from .built_in import BUILT_IN, DEFAULT_SPEC, ROBOTS, built_in, known_robot
 from .mjcf_body import RobotBody
 from .robot_file import open_robot
 from .shaped_body import ShapedBody
@@ -60,6 +60,8 @@ def for_tracking(motion: Clip | JointTrack, body: Body) -> Clip:
     """
     if isinstance(motion, Clip) and motion.skeleton == body.skeleton:
         return motion
+    if (own := body_of_robot(motion)) is not None:
+        raise MotionError(f"{motion.name}: a motion of robot '{own.name}', give --body {own.name}")
     if isinstance(body, RobotBody):
         from ..retargeting.retarget import retarget  # the robots' bodies are made here, and it needs them
 
@@ -77,24 +79,27 @@ def carry(clip: Clip, body: Body) -> Clip:
 
 def read_on_body(path: Path | str, body: Body, how: ReadingConfig = AS_FILES_SAY) -> Clip | JointTrack:
     """A motion file as this body measures it: `read_motion`, then `on_body`; errors as both of them have."""
-    return on_body(read_motion(path, None, robot_of(body), how), body, path)
+    return on_body(read_motion(path, None, whose_motions(body), how), body, path)
 
 
 def motions_on_body(
     path: Path | str, body: Body, how: ReadingConfig = AS_FILES_SAY
 ) -> Iterator[tuple[str, Callable[[], Clip | JointTrack]]]:
     """Every motion of a file as this body measures it: (name, read) as `read_motions` gives them."""
-    for name, read in read_motions(path, None, robot_of(body), how):
+    for name, read in read_motions(path, None, whose_motions(body), how):
         yield name, lambda read=read: on_body(read(), body, path)
 
 
 def on_body(motion: Clip | JointTrack, body: Body, where: Path | str) -> Clip | JointTrack:
     """A motion on the body's skeleton, over the ground of its file; joint positions stay what they are.
 
-    A robot measures motions of that robot alone; every other body takes any person's. Raises MotionError as
-    `to_default` does, and for a person's motion on a robot, naming `where`.
+    A robot measures motions of that robot alone; every other body takes any person's, and a known robot's is measured
+    on that robot (`worn`). Raises MotionError as `to_default` does, and for a person's motion on a robot, naming
+    `where`.
     """
     if isinstance(motion, JointTrack) or motion.skeleton == body.skeleton:
+        return motion
+    if not isinstance(body, RobotBody) and body_of_robot(motion) is not None:
         return motion
     if isinstance(body, SmplBody) and body.takes(motion):
         return motion
@@ -105,10 +110,22 @@ def on_body(motion: Clip | JointTrack, body: Body, where: Path | str) -> Clip | 
 
 def worn(motion: Clip | JointTrack, body: Body) -> tuple[Clip | JointTrack, Body]:
     """The motion on the very skeleton of the body, and the body in the motion's shape: a SMPL model takes on the shape
-    numbers that came with the clip (`SmplBody.wear`); everything else is returned as it is."""
+    numbers that came with the clip (`SmplBody.wear`), a built-in robot's motion has that robot's body; everything else
+    is returned as it is."""
     if isinstance(body, SmplBody) and isinstance(motion, Clip) and body.takes(motion):
         return body.wear(motion)
+    if not isinstance(body, RobotBody) and (own := body_of_robot(motion)) is not None:
+        return motion, own
     return motion, body
+
+
+def body_of_robot(motion: Clip | JointTrack) -> Body | None:
+    """The built-in robot whose motion this is, None for any other."""
+    name = motion.provenance.notes.get("robot")
+    if name not in ROBOTS or not isinstance(motion, Clip):
+        return None
+    body = built_in(name)
+    return body if motion.skeleton == body.skeleton else None
 
 
 def _names() -> str:
@@ -118,6 +135,12 @@ def _names() -> str:
 
 def _known() -> str:
     return f"{_names()}, a robot's MJCF (.xml) or a SMPL model file (.npz, .pkl)"
+
+
+def whose_motions(body: Body | None) -> WhoseMotion:
+    """Whose motions files are, for a reader: this robot's, or with another body those of the built-in robot that has
+    their joints."""
+    return (None if body is None else robot_of(body)) or known_robot
 
 
 def robot_of(body: Body) -> Robot | None:
