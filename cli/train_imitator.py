@@ -72,8 +72,8 @@ class TrainImitator(ImitatorConfig):
     data: Path | None = None
     """Folder of motion files to track, a generator's output; without it the built-in corpus, with faults, is made."""
     body: str | None = None
-    """Built-in body to train, or SMPL or SMPL-X model file, in its mean shape, to which clips are carried over; `smpl`
-    if left out."""
+    """Body to train: a built-in one (`smpl`, `g1`, `g1_23dof`), a robot's MJCF (.xml), to which people's clips are
+    retargeted, or a SMPL or SMPL-X model file, in its mean shape; `smpl` if left out."""
     clips: int = 400
     """Clips of the built-in corpus."""
     generated: int = 0
@@ -145,7 +145,7 @@ class TrainImitator(ImitatorConfig):
         from morphloop.imitator.training.policy import MAX_WIDTH
         from morphloop.imitator.training.train import POLICY_FILE, training_clips
         from morphloop.imitator.training.trainer import World
-        from morphloop.sim import carry, driven_body
+        from morphloop.sim import driven_body, for_tracking
 
         self._check()
         ppo, shown = self.steps > 0 and 0 not in (self.minutes, self.limit_s), self._shown
@@ -165,9 +165,9 @@ class TrainImitator(ImitatorConfig):
         if shown and World.here().size > 1:
             raise MotionError("--demonstrations under torchrun: expected a warm start of one process first, --steps 0")
         body = driven_body(self.body)
-        clips = training_clips(self.clips, self.data_seed, "train", self.data) + self._generated()
-        clips = [carry(clip, body) for clip in clips]
-        held_out = [carry(clip, body) for clip in training_clips(self.held_out, self.data_seed, "test", None)]
+        clips = training_clips(self.clips, self.data_seed, "train", self.data, body)
+        clips += [for_tracking(clip, body) for clip in self._generated()]
+        held_out = training_clips(self.held_out, self.data_seed, "test", None, body)
         start = load_policy(self.start, body) if self.start is not None and shown else None
         out, config = writable_folder(self.out), self._config()
         if World.here().first:

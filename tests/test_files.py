@@ -9,6 +9,7 @@ import pytest
 from morphloop.base import MotionError
 from morphloop.imitator.training.train import training_clips
 from morphloop.motion import Rollout, load_rollout, save_rollout
+from morphloop.sim import default_body
 
 FRAMES, NQ, NV, NU = 4, 9, 8, 2
 GOOD = Rollout(
@@ -68,4 +69,4 @@ def test_training_takes_every_motion_of_a_file(tmp_path):
     """PHC keeps a whole data set in one pickle."""
     still = {"pose_aa": np.zeros((20, 72)), "trans_orig": np.tile([0.0, 0.0, 0.95], (20, 1)), "fps": 30}
     (tmp_path / "phc.pkl").write_bytes(pickle.dumps({"0-A": still, "1-B": still}))
-    assert [clip.name for clip in training_clips(0, 0, "train", tmp_path)] == ["phc:0-A", "phc:1-B"]
+    assert [clip.name for clip in training_clips(0, 0, "train", tmp_path, default_body())] == ["phc:0-A", "phc:1-B"]

@@ -23,8 +23,8 @@ from morphloop.base.still_valid import Basis, basis, check_same, hash_json
 from morphloop.base.threads import fixed_threads, held_threads
 from morphloop.base.time_limit import TimeLimit
 from morphloop.envs import Reference, TrackingEnv, make_reference
-from morphloop.motion import Clip, find_motions, make_corpus, read_motions, to_default
-from morphloop.sim import Body, Variation, default_body
+from morphloop.motion import Clip, JointTrack, find_motions, make_corpus, read_motions, to_default
+from morphloop.sim import Body, RobotBody, Variation, carry, default_body, for_tracking, robot_of
 from morphloop.sim.physics.backends import make_physics
 
 from ..demonstrations.update import evaluate_policy
@@ -215,11 +215,17 @@ def _trainer(policy: Policy, env: TrackingEnv, config: ImitatorConfig) -> Traine
     return RslTrainer(policy, env, config.rsl, config.seed)
 
 
-def training_clips(count: int, seed: int, split: str, folder: Path | None) -> list[Clip]:
-    """Clips to train on: a folder of a generator's output if given, else the corpus with a generator's faults."""
+def training_clips(count: int, seed: int, split: str, folder: Path | None, body: Body) -> list[Clip]:
+    """Clips for a body to train on: a folder of a generator's output if given, or of a robot's motions, else the corpus
+    with a generator's faults. People's clips are retargeted to a robot, one after another."""
+
+    def moved(motion: Clip | JointTrack) -> Clip:
+        return for_tracking(motion, body) if isinstance(body, RobotBody) else carry(to_default(motion), body)
+
     if folder is None:
-        return make_corpus(count, seed, split, defects=True)
-    clips = [to_default(read()) for path in find_motions([folder]) for _, read in read_motions(path)]
+        return [moved(clip) for clip in make_corpus(count, seed, split, defects=True)]
+    files = find_motions([folder])
+    clips = [moved(read()) for path in files for _, read in read_motions(path, robot=robot_of(body))]
     if not clips:
         raise MotionError(f"{folder}: no clips to train on")
     return clips

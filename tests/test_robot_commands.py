@@ -1,4 +1,4 @@
-"""`project` on robots: their own clips as they are, people's retargeted first and said so."""
+"""Commands on robots: their own clips as they are, people's retargeted first and said so."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from morphloop.cli import main
-from morphloop.motion import load_clip, make_corpus, save_clip
+from morphloop.motion import load_clip, make_corpus, read_manifest, save_clip
 from morphloop.sim import standing
 from morphloop.sim.bodies.built_in import built_in
 
@@ -61,3 +61,18 @@ def test_asking_for_a_policy_that_does_not_ship_is_one_line(wave: Path, tmp_path
     words = ["project", str(wave), "--body", "g1", "--out", str(tmp_path / "o"), "--projector", "policy"]
     assert main(words) == 2
     assert "no policy ships for body 'g1', expected --policy FILE" in capsys.readouterr().err
+
+
+def test_a_policy_is_trained_on_a_robots_clips_and_projects_them(tmp_path: Path) -> None:
+    body, home = built_in("g1_23dof"), tmp_path / "data"
+    home.mkdir()
+    save_clip(home / "stand.npz", standing(body, 2.0, 50.0))
+    words = ["train", "imitator", "--body", "g1_23dof", "--data", str(home), "--out", str(tmp_path / "policy")]
+    few = ["--steps", "64", "--envs", "2", "--hidden", "16", "--held-out", "1", "--variations", "0"]
+    assert main([*words, *few]) == 0
+    policy = tmp_path / "policy" / "policy.safetensors"
+    words = ["project", str(home), "--body", "g1_23dof", "--policy", str(policy), "--projector", "policy"]
+    assert main([*words, "--out", str(tmp_path / "out"), "--workers", "0"]) in (0, 1)
+    (row,) = [row for row in read_manifest(tmp_path / "out") if "rescued_of" not in row]
+    assert row["projector"] == "policy"
+    assert row["certificate"]["bit_equal"]
