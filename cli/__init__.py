@@ -86,6 +86,7 @@ COMMANDS: Tree = {
         "imitator": OnDemand("train_imitator", "TrainImitator"),
     },
     "loop": {"run": OnDemand("loop_run", "LoopRun"), "resume": LoopResume, "status": LoopStatus, "report": LoopReport},
+    "export": OnDemand("export_policy", "Export"),
     "body": {"check": OnDemand("body", "BodyCheck")},
     "lineage": Lineage,
     "verify": Verify,

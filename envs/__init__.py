@@ -10,7 +10,14 @@ from .registration import register
 if TYPE_CHECKING:
     from .balance import Balance, BalanceGains, default_gains
     from .config import EVALUATION_DISTANCE, PREPROCESSING, RewardConfig, TaskConfig
-    from .observer import Observer, action_scale, feedback_entries, observation_layout, observation_size
+    from .observer import (
+        Observer,
+        action_scale,
+        feedback_entries,
+        observation_layout,
+        observation_size,
+        observation_terms,
+    )
     from .reference import (
         MotionLibrary,
         Reference,
@@ -44,6 +51,7 @@ else:
                 "feedback_entries",
                 "observation_layout",
                 "observation_size",
+                "observation_terms",
             ),
             "reference": (
                 "MotionLibrary",
@@ -91,6 +99,7 @@ __all__ = [
     "make_reference",
     "observation_layout",
     "observation_size",
+    "observation_terms",
     "prepare",
     "preprocessed",
     "reference_of",

@@ -19,11 +19,28 @@ def action_scale(body: Body) -> torch.Tensor:
     return torch.tensor([dof.action_scale for dof in body.dofs])
 
 
+def observation_terms(body: Body) -> dict[str, int]:
+    """Numbers of each term of an observation, in its order. Vectors are in the root's heading frame."""
+    joints, ahead = body.skeleton.num_joints, len(observations.FUTURE_STEPS)
+    return {
+        "root_height": 1,
+        "joint_pos_from_root": 3 * (joints - 1),
+        "joint_rot_6d": 6 * joints,
+        "root_lin_and_ang_vel": 6,
+        "dof_vel_tenth": int(body.model.nu),
+        "foot_load": 2,
+        "next_frame_pos_difference": 3 * joints,
+        "next_frame_rot_difference_6d": 6 * joints,
+        "next_frame_lin_vel_difference": 3 * joints,
+        "next_frame_ang_vel_difference_tenth": 3 * joints,
+        "preview_pos_from_root": 3 * len(body.preview) * ahead,
+        "planted_feet": 2 * (1 + ahead),
+    }
+
+
 def observation_size(body: Body) -> int:
     """D, numbers in an observation of this task."""
-    preview = 3 * len(body.preview) * len(observations.FUTURE_STEPS)
-    steps = 2 * (1 + len(observations.FUTURE_STEPS))
-    return _own_size(body) + 15 * body.skeleton.num_joints + preview + steps
+    return sum(observation_terms(body).values())
 
 
 def _own_size(body: Body) -> int:

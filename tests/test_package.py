@@ -25,6 +25,8 @@ PACKAGES = SETUPTOOLS["packages"]
 PLACES = {name.removeprefix("morphloop."): folder for name, folder in SETUPTOOLS["package-dir"].items()}
 """Where the parts of morphloop stand in the checkout."""
 FOLDERS = tuple(folder for folder in PLACES.values() if folder != "assets")
+USED = ("gpu", "train", "plots", "viewer", "export")
+"""Extras that the package itself imports from."""
 CARRIED = {"markupsafe": "jinja2", "tensordict": "rsl-rl-lib"}
 """Distributions that another one cannot be without."""
 
@@ -37,7 +39,7 @@ def plain(name: str) -> str:
 def declared() -> set[str]:
     """Distributions that are asked for, those of the extras too."""
     extras = PROJECT["optional-dependencies"]
-    asked = PROJECT["dependencies"] + [one for name in ("gpu", "train", "plots", "viewer") for one in extras[name]]
+    asked = PROJECT["dependencies"] + [one for name in USED for one in extras[name]]
     return {plain(re.match(r"[\w.-]+", one).group()) for one in asked}  # type: ignore[union-attr]
 
 

@@ -73,12 +73,12 @@ def same(a: Clip, b: Clip) -> None:
     assert np.abs(1.0 - apart).max() < EXACT
 
 
-@pytest.mark.parametrize("to", ["mjlab", "wbt", "unitree-csv", "gmr"])
+@pytest.mark.parametrize("to", ["mjlab", "wbt", "holosoma", "unitree-csv", "gmr"])
 def test_our_readers_give_the_clip_back(tmp_path, clip, robot, contact, to):
     path = write_motion(tmp_path / f"swing{FORMATS[to].suffix}", clip, to, robot, contact)
     back = read_motion(path, FPS if to == "unitree-csv" else None, robot)
     same(clip, back)
-    assert back.texts == (clip.texts if to in ("mjlab", "wbt") else ())
+    assert back.texts == (clip.texts if to in ("mjlab", "wbt", "holosoma") else ())
 
 
 @pytest.mark.parametrize("to", ["mjlab", "wbt"])
