@@ -41,7 +41,7 @@ class BodyCheck:
     @fixed_threads()
     def run(self) -> int:
         from morphloop.base import write_json
-        from morphloop.sim.bodies.describe import plain
+        from morphloop.sim.bodies.robot_parts import plain
 
         writable_files(self.json)
         body, said, missing = self._open()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import tyro
 
@@ -68,10 +68,11 @@ class LoopRun(LoopRules):
             raise MotionError("--imitate.distil.seed: is the round's, give --seed")
         weights = None if self.clips is not None else (self.generator or shipped(SHIPPED_GENERATOR)).resolve()
         policy = None if self.policy is None else policy_file(self.policy)
+        rules: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(LoopRules)}
         return LoopConfig(
             generator=None if weights is None else str(weights),
             clips=None if self.clips is None else str(self.clips.resolve()),
             prompts=read_prompts(self.prompts) if isinstance(self.prompts, Path) else self.prompts,
             policy=None if policy is None else str(policy),
-            **{field.name: getattr(self, field.name) for field in fields(LoopRules)} | {"body": body_named(self.body)},
+            **rules | {"body": body_named(self.body)},
         )

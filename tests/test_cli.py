@@ -228,7 +228,7 @@ def test_loop_runs_a_folder_and_status_report_and_lineage_read_it(tmp_path, clip
     assert main(["loop", "status", str(out), "--json", str(tmp_path / "s.json")]) == 0
     (told,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("round 0: ")]
     (round_,) = json.loads((tmp_path / "s.json").read_text())["rounds"]
-    assert list(round_["stages"]) == ["generate", "imitate", "project", "measure", "select", "finetune"]
+    assert list(round_["stages"]) == ["generate", "imitate", "project", "measure", "select", "robot", "finetune"]
     assert round_["counts"]["clips"] == 2
     assert told.startswith("round 0: 2 clips: ")
     for reason, count in round_["counts"]["reasons"].items():

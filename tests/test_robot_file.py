@@ -14,7 +14,7 @@ from morphloop.base import MotionError
 from morphloop.cli import main
 from morphloop.sim import DrivenRobot, driven_body, load_body, open_robot, standing
 from morphloop.sim.bodies.built_in import built_in
-from morphloop.sim.bodies.describe import plain
+from morphloop.sim.bodies.robot_parts import plain
 
 from .test_hinge_humanoid import mjcf
 

@@ -1,7 +1,7 @@
 """A robot that is driven, from its MJCF: what the file does not say stands in a YAML beside it, or is found by rules.
 
-`NAME.yaml` beside `NAME.xml` holds the fields of `BodyDescription`; those that it leaves out are found by
-`describe.describe`. Bodies that cannot move against their parents become part of them. A mesh whose file is missing is
+`NAME.yaml` beside `NAME.xml` holds the fields of `BodyDescription`; what it leaves out `robot_parts.describe` finds.
+Bodies that cannot move against their parents become part of them. A mesh whose file is missing is
 left out; a body that then has no geom which touches anything gets the box of its inertia.
 """
 
@@ -21,12 +21,12 @@ from morphloop.base.opening import in_one_line, reading
 from morphloop.base.typed import from_dict
 from morphloop.motion.readers.text import read_text
 
-from .describe import Found, describe, plain
 from .description import BodyDescription
 from .driven_robot import DrivenRobot
 from .mjcf_body import RobotBody
 from .mjcf_child import largest_tree, stand_alone
 from .mjcf_compile import compile_robot
+from .robot_parts import Found, describe, plain
 
 log = logging.getLogger("morphloop.sim")
 
