@@ -40,7 +40,7 @@ class Retarget(ReadingConfig):
     to: Literal["clip", "mjlab", "bvh"] = "clip"
     """Layout to write."""
     out_fps: float | None = None
-    """Frame rate to write; the motion's own if left out."""
+    """Frame rate to follow and to write; the motion's own if left out."""
     workers: int | None = None
     """Processes, a file each; one a core if left out, 0 for this process alone."""
     overwrite: bool = False

@@ -82,10 +82,10 @@ def _one(motion: Clip | JointTrack, target: Path, job: Job) -> dict[str, Any]:
     """Retarget and write a motion; its row."""
     robot = the_robot(job.body)
     started = time.perf_counter()
-    made = retarget(motion, robot)
+    made = retarget(motion, robot, job.out_fps)
     seconds = time.perf_counter() - started
     before, after = measure(to_default(motion), wrench=False).values, measure(made, robot, wrench=False).values
-    write_motion(target, as_format(made, job.to, job.out_fps, robot.robot), job.to, robot.robot)
+    write_motion(target, as_format(made, job.to, robot=robot.robot), job.to, robot.robot)
     notes = made.provenance.notes
     return {
         "frames": made.num_frames,

@@ -18,7 +18,7 @@ from morphloop.motion.rotations import quat_angle, quat_from_heading, quat_from_
 from morphloop.sim import DrivenRobot, default_body, retarget, retarget_figures
 from morphloop.sim.bodies.g1 import unitree_g1
 from morphloop.sim.retargeting.rest import human_rest, rest_pose
-from morphloop.sim.retargeting.tasks import G1, TABLES, tasks_of
+from morphloop.sim.retargeting.tasks import G1, G1_23, TABLES, tasks_of
 
 STANDING = 0.945
 """Height of the pelvis of the default body when it stands as built, metres."""
@@ -203,7 +203,7 @@ def test_a_table_comes_from_the_description_of_a_robot_that_has_none(g1: DrivenR
     """The G1's own is found so, link by link."""
     monkeypatch.setattr("morphloop.sim.retargeting.tasks.TABLES", {})
     assert tasks_of(g1) == G1
-    assert tasks_of(unitree_g1(23)) == G1
+    assert tasks_of(unitree_g1(23)) == G1_23
 
 
 def test_a_robot_without_arms_is_refused(g1: DrivenRobot, monkeypatch) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from scipy.optimize import least_squares
 
 from morphloop.base import MotionError
-from morphloop.motion import DEFAULT_SKELETON
+from morphloop.motion import DEFAULT_SKELETON, Skeleton
 from morphloop.motion.rotations import quat_conj, quat_mul, quat_rotate, quat_to_rotvec
 from morphloop.motion.skeleton import forward_kinematics
 
@@ -42,7 +42,7 @@ class RestPose:
 
     tasks: its table; joint: index of the robot's joint by the default skeleton's; offset: (4,) by the default
     skeleton's joint, rotation of its link; place: (3,) where it is, metres; bends: by index of the hinges of elbows and
-    knees, the angle at which they are straight, radians, and the sign by which they bend.
+    knees, the angle at which they are straight, radians, and the sign by which they bend; angles: (H,) of all hinges.
     """
 
     tasks: TaskTable
@@ -50,6 +50,7 @@ class RestPose:
     offset: dict[str, np.ndarray]
     place: dict[str, np.ndarray]
     bends: dict[int, tuple[float, float]]
+    angles: np.ndarray
 
     def length(self, start: str, end: str) -> float:
         """Of the bone between two joints, metres."""
@@ -96,6 +97,7 @@ def rest_pose(body: RobotBody) -> RestPose:
         {name: turns[0, j] for name, j in joint.items()},
         {name: places[0, j] for name, j in joint.items()},
         {bend.hinge: (bend.straight, bend.sign) for bend in goal.bends},
+        found.x,
     )
 
 
@@ -122,7 +124,8 @@ class _Goal:
             (f"{side}_{start}", f"{side}_{end}") for side in FEET for start, end in BONES if f"{side}_{end}" in joint
         ]
         self._wanted = {bone: _unit(human_rest(bone[1]) - human_rest(bone[0])) for bone in self.bones}
-        hands = {below for side in FEET if f"{side}_wrist" in joint for below in _below(body, joint[f"{side}_elbow"])}
+        elbows = [joint[f"{side}_elbow"] for side in FEET if f"{side}_wrist" in joint]
+        hands = {tip for elbow in elbows for tip in below(body.skeleton, elbow)[1:]}
         self._still = np.array([HAND_WEIGHT if h.joint in hands else BUILT_WEIGHT for h in body.robot.hinges])
         places, turns = self.pose(self._built[None])
         self._torso = turns[:, joint["spine3"]]
@@ -185,11 +188,11 @@ class _Goal:
         return np.concatenate([*parts, self._still * (angles - self._built)], axis=1)
 
 
-def _below(body: RobotBody, joint: int) -> list[int]:
-    """Joints that hang on a joint."""
-    found = list(body.skeleton.children[joint])
-    for below in found:
-        found += body.skeleton.children[below]
+def below(skeleton: Skeleton, joint: int) -> list[int]:
+    """A joint and all that hang on it."""
+    found = [joint]
+    for one in found:
+        found += skeleton.children[one]
     return found
 
 

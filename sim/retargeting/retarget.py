@@ -42,18 +42,21 @@ class RetargetFigures:
     speed_peak_ratio: float | None
 
 
-def retarget(motion: Clip | JointTrack, body: Body) -> Clip:
-    """A person's motion on a robot's skeleton, at its own rate, over ground at z = 0.
+def retarget(motion: Clip | JointTrack, body: Body, fps: float | None = None) -> Clip:
+    """A person's motion on a robot's skeleton, over ground at z = 0.
 
-    motion: whatever `to_default` takes; body: a robot with a description. The path is scaled by the legs about where
-    it begins. Notes hold the robot, the scale, how far the person's floor was off z = 0, and `RetargetFigures`. Raises
-    MotionError, one line, for what is no person's motion, for a body that is no robot or lacks what is retargeted to.
+    motion: whatever `to_default` takes; body: a robot with a description; fps: frame rate of the result, the motion's
+    own if not given. Limits hold at frames and not between them, so a slow rate is better raised here than afterwards.
+    The path is scaled by the legs about where it begins. Notes hold the robot, the scale, how far the person's floor
+    was off z = 0, and `RetargetFigures`. Raises MotionError, one line, for what is no person's motion, and for a body
+    that is no robot or lacks what is retargeted to.
     """
     if not isinstance(body, RobotBody):
         raise MotionError(f"body '{body.name}' is no robot of hinges, expected one to retarget to, such as 'g1'")
     if isinstance(motion, Clip) and motion.skeleton == body.skeleton:
         raise MotionError(f"{motion.name}: is a motion of robot '{body.name}' already, expected a person's")
-    source = to_default(motion)
+    person = to_default(motion)
+    source = person if fps is None else person.resampled(fps)
     targets = make_targets(source, body)
     made = body.clip_from_qpos(solve(body, targets, source.fps), source.fps, motion.name)
     made = _lifted(made, body)
@@ -64,7 +67,7 @@ def retarget(motion: Clip | JointTrack, body: Body) -> Clip:
         "ground_off_m": targets.floor,
         **asdict(retarget_figures(source, made, body)),
     }
-    provenance = replace(source.provenance, stage=RETARGETED, parent=source.id, notes=notes)
+    provenance = replace(source.provenance, stage=RETARGETED, parent=person.id, notes=notes)
     return replace(made, texts=source.texts, provenance=provenance)
 
 

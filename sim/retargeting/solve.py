@@ -7,79 +7,275 @@ what their motors turn from one frame to the next, no link that is no foot into 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 
 import mink
 import mujoco
 import numpy as np
+from scipy.ndimage import gaussian_filter1d
 
 from morphloop.motion.rotations import quat_rotate
 
 from ..bodies.body import FEET
-from ..bodies.description import Dof
 from ..bodies.mjcf_body import RobotBody
+from .feet import FootTarget
+from .limits import Ground, Hinges, Links, Obstacle
 from .rest import rest_pose
+from .shoulders import Shoulder, shoulders
 from .targets import Targets
-from .tasks import STANDING
+from .tasks import ON_EDGE, STANDING
 
 SOLVER = "daqp"
 FIRST_STEPS, STEPS = 200, 6
 """Most steps for the first frame and for every later one."""
 SETTLED = 2e-3
 """Largest change, radians and metres, at which steps end."""
-LARGEST_STEP = 0.5
-"""Radians that a hinge turns in one step."""
-POSTURE_COST, DAMPING_COST = 0.01, 0.02
-"""Of a radian away from the pose as built, and of a radian in one step: what no target decides stays put."""
-SPEED_SHARE = 0.999
-"""Of a motor's speed that is used, so that a clip in single precision keeps to it."""
-UNLIMITED = 1e3
-"""Radians; the range of a hinge that has none."""
-NEAR_GROUND_M = 0.05
-NEAR_LINKS_M, LINKS_APART_M = 0.03, 0.002
-"""Metres at which the ground and other links begin to count, and that links stay apart."""
+POSTURE_COST, SPEED_COST = 0.01, 0.05
+"""Of a radian away from the pose as built, and of one radian a thirtieth of a second: what no target decides stays put,
+and hinges that would have to turn fast for little take their time."""
+COST_HZ = 30.0
+LEAD_COST = 0.3
+"""Of a radian away from where hinges are led."""
+STUCK_M = 0.04
+"""Metres of an elbow or a wrist off its target from which the shoulder's other way is tried."""
+BETTER, BETTER_M = 0.5, 0.02
+"""It is taken where it leaves at most this share of the error, and so many metres less."""
+RETRY_S, LOOK_BACK_S = 0.3, 1.0
+"""Seconds until it is tried again, and before that moment in which it may begin."""
+CHANGING_STEPS = 20
+GOOD_COST, STUCK_COST, INSIDE_COST = 0.01, 0.05, 30.0
+"""Of a first pose that is not looked at further, of a later one that is looked at again, and of a metre in the ground
+or in another link."""
+SWITCHING_S = 0.1
+"""Standard deviation of the smoothing of hinges from the one way to the other, seconds."""
 MOST_PUSH_M = 0.01
 """Metres that what is in the ground or in another link is pushed out in one step."""
 
 
 def solve(body: RobotBody, targets: Targets, fps: float) -> np.ndarray:
-    """(T, nq) poses of the robot, each from the one before."""
-    model, rest = body.model, rest_pose(body)
-    configuration = mink.Configuration(model)
-    tasks = {
-        joint: mink.FrameTask(int(body.body_ids[rest.joint[joint]]), "body", task.position, task.rotation)
-        for joint, task in rest.tasks.items()
-        if task.position or task.rotation
-    }
-    feet = [tasks[f"{side}_ankle"] for side in FEET]
-    swinging, standing = feet[0].cost.copy(), np.repeat(STANDING, 3)
-    posture, damping = mink.PostureTask(model, POSTURE_COST), mink.DampingTask(model, DAMPING_COST)
-    posture.set_target(model.qpos0)
-    goals = {joint: _goals(body, targets, rest.joint[joint], joint) for joint in tasks}
-    hinges, obstacles = _Hinges(body), (_Ground(body), _Links(body))
-    configuration.update(_start(body, targets, hinges))
-    poses = np.empty((len(targets.stands), model.nq))
-    for frame, stands in enumerate(targets.stands):
-        for joint, task in tasks.items():
-            task.transform_target_to_world = mink.SE3(goals[joint][frame])
-        for task, share in zip(feet, stands, strict=True):
-            task.cost[:] = swinging + share * (standing - swinging)
-        if frame:
-            hinges.hold(poses[frame - 1], 1.0 / fps)
-        for _ in range(STEPS if frame else FIRST_STEPS):
-            change = _step(configuration, [*tasks.values(), posture, damping], hinges, obstacles)
-            configuration.integrate_inplace(change, 1.0)
+    """(T, nq) poses of the robot, each from the one before.
+
+    A shoulder of three hinges has two ways to every pose of its arm, and each ends at a range somewhere. Where an arm
+    is off its targets the other way is tried; if it is better, it is taken from where both are nearest, and the frames
+    are followed once more, led from the one way to the other in time.
+    """
+    solver = _Solver(body, targets, fps)
+    poses, jumps = solver.follow()
+    if not jumps:
+        return poses
+    lead = poses.copy()
+    lead[:, solver.hinges.qpos] = gaussian_filter1d(
+        poses[:, solver.hinges.qpos], SWITCHING_S * fps, axis=0, mode="nearest"
+    )
+    return solver.follow(lead)[0]
+
+
+class _Solver:
+    """Tasks, limits and state of one robot's inverse kinematics."""
+
+    def __init__(self, body: RobotBody, targets: Targets, fps: float):
+        model, rest = body.model, rest_pose(body)
+        self._fps, self._frames = fps, len(targets.place["pelvis"])
+        self._configuration = mink.Configuration(model)
+        self._tasks = {
+            joint: mink.FrameTask(int(body.body_ids[rest.joint[joint]]), "body", task.position, task.rotation)
+            for joint, task in rest.tasks.items()
+            if task.position or task.rotation
+        }
+        self._feet = []
+        for side, foot in zip(FEET, targets.feet, strict=True):
+            ankle = f"{side}_ankle"
+            origin = body.origins[rest.joint[ankle]]
+            self._feet.append(Foot(self._tasks[ankle], foot, targets.place[ankle], origin))
+        self._posture = mink.PostureTask(model, POSTURE_COST)
+        self._posture.set_target(model.qpos0)
+        self._steady = mink.PostureTask(model, SPEED_COST * fps / COST_HZ)
+        self._lead = mink.PostureTask(model, LEAD_COST)
+        self._goals = {joint: _goals(body, targets, rest.joint[joint], joint) for joint in self._tasks}
+        self.hinges, self._obstacles = Hinges(body), (Ground(body), Links(body))
+        self._shoulders = shoulders(body)
+        self._starts = np.stack([model.qpos0, model.qpos0])
+        self._starts[1, self.hinges.qpos] = rest.angles
+        root = model.jnt_qposadr[model.body_jntadr[body.body_ids[0]]]
+        self._starts[:, root : root + 3] = targets.place["pelvis"][0]
+        self._starts[:, root + 3 : root + 7] = targets.turn["pelvis"][0]
+
+    def follow(self, lead: np.ndarray | None = None) -> tuple[np.ndarray, bool]:
+        """(T, nq) poses of all frames, and whether a shoulder changed its way between two of them.
+
+        lead: (T, nq) poses that hinges are led to; none changes its way then.
+        """
+        poses, jumps = np.empty((self._frames, self._starts.shape[1])), False
+        rested, freed = np.zeros(len(self._shoulders), int), 0
+        for frame in range(len(poses)):
+            self._aim(frame)
+            if lead is not None:
+                self._lead.set_target(lead[frame])
+            if frame:
+                self._hold(poses[frame - 1])
+                poses[frame] = self._settle(STEPS, steady=True, led=lead is not None)
+                if frame >= freed and self._cost() > STUCK_COST:
+                    poses[frame], freed = (
+                        self._freed(poses[frame], lead is not None),
+                        frame + round(RETRY_S * self._fps),
+                    )
+            else:
+                poses[0] = self._first(self._starts if lead is None else lead[:1])
+            for k, shoulder in enumerate(self._shoulders if lead is None else ()):
+                if frame >= rested[k] and self._off(shoulder, frame) > STUCK_M:
+                    rested[k] = frame + round(RETRY_S * self._fps)
+                    jumps |= self._change_way(shoulder, frame, poses)
+        return poses, jumps
+
+    def _first(self, starts: np.ndarray) -> np.ndarray:
+        """(nq,) the best pose for the targets at hand that starts (N, nq) come to, each straight through the robot's
+        own links first, so that hands come to the right side of it, or around them all the way."""
+        self._hold(None)
+        found = []
+        for start, through in product(starts, (True, False)):
+            self.hinges.clip(start)
+            self._configuration.update(start)
+            if through:
+                self._settle(FIRST_STEPS, obstacles=())
+            pose = self._settle(FIRST_STEPS)
+            found.append((self._cost(), pose))
+            if found[-1][0] < GOOD_COST:
+                break
+        best = min(found, key=lambda one: one[0])[1]
+        self._configuration.update(best)
+        return best
+
+    def _freed(self, here: np.ndarray, led: bool) -> np.ndarray:
+        """(nq,) the pose that the targets at hand come to through the robot's own links, if it is better than `here`
+        (nq,): a hand or a foot may have come to the wrong side of another link."""
+        cost = self._cost()
+        self._settle(STEPS, steady=True, led=led, obstacles=())
+        found = self._settle(STEPS, steady=True, led=led)
+        if self._cost() < BETTER * cost:
+            return found
+        self._configuration.update(here)
+        return here
+
+    def _cost(self) -> float:
+        """Of what tasks are off in the configuration's pose, and of what is in the ground or in another link."""
+        off = [task.cost * task.compute_error(self._configuration) for task in (*self._tasks.values(), *self._feet)]
+        inside = [INSIDE_COST * min(room, 0.0) for one in self._obstacles for room in one.near(self._configuration)[1]]
+        return float(sum((error**2).sum() for error in off) + sum(depth**2 for depth in inside))
+
+    def _aim(self, frame: int) -> None:
+        """Give all tasks the targets of a frame."""
+        for joint, task in self._tasks.items():
+            task.transform_target_to_world = mink.SE3(self._goals[joint][frame])
+        for foot in self._feet:
+            foot.aim(frame)
+
+    def _hold(self, before: np.ndarray | None) -> None:
+        """Let hinges move from the pose (nq,) of the frame before, anywhere without one."""
+        self.hinges.hold(before, 1.0 / self._fps)
+        if before is not None:
+            self._steady.set_target(before)
+
+    def _settle(
+        self, steps: int, steady: bool = False, led: bool = False, obstacles: Sequence[Obstacle] | None = None
+    ) -> np.ndarray:
+        """(nq,) the pose that the targets at hand come to from the configuration's. obstacles: all if not given."""
+        obstacles = self._obstacles if obstacles is None else obstacles
+        tasks = [*self._tasks.values(), *self._feet, self._posture]
+        tasks += [self._steady] if steady else []
+        tasks += [self._lead] if led else []
+        for _ in range(steps):
+            change = _step(self._configuration, tasks, self.hinges, obstacles)
+            self._configuration.integrate_inplace(change, 1.0)
             if np.abs(change).max() < SETTLED:
                 break
-        poses[frame] = configuration.data.qpos
-        hinges.clip(poses[frame])
-    return poses
+        pose = self._configuration.data.qpos.copy()
+        self.hinges.clip(pose)
+        return pose
+
+    def _off(self, shoulder: Shoulder, frame: int) -> float:
+        """Metres that the elbow or the wrist of an arm is off its target, the larger, in the configuration's pose."""
+        places = self._configuration.data.xpos
+        return max(
+            float(np.linalg.norm(places[self._tasks[joint].frame_name] - self._goals[joint][frame, 4:]))
+            for joint in shoulder.arm
+            if joint in self._tasks
+        )
+
+    def _change_way(self, shoulder: Shoulder, frame: int, poses: np.ndarray) -> bool:
+        """Put a shoulder's other way into poses (T, nq), in place, if its arm gets nearer so: from the frame before
+        this one on at which the way between both is shortest."""
+        here, off = poses[frame].copy(), self._off(shoulder, frame)
+        self._hold(None)
+        for start in shoulder.other_ways(here):
+            self._configuration.update(start)
+            found = self._settle(CHANGING_STEPS)
+            if self._off(shoulder, frame) < min(BETTER * off, off - BETTER_M):
+                break
+        else:
+            self._configuration.update(here)
+            return False
+        poses[frame] = found
+        others, between = {}, {}
+        for earlier in range(frame - 1, max(frame - round(LOOK_BACK_S * self._fps), 0) - 1, -1):
+            self._aim(earlier)
+            others[earlier] = self._settle(STEPS)
+            if self._off(shoulder, earlier) > STUCK_M:
+                break
+            middle = poses[earlier].copy()
+            middle[shoulder.qpos] = 0.5 * (middle[shoulder.qpos] + others[earlier][shoulder.qpos])
+            self._configuration.update(middle)
+            between[earlier] = self._off(shoulder, earlier)
+            self._configuration.update(others[earlier])
+        first = min(between, key=lambda earlier: between[earlier], default=frame)
+        for earlier in range(first, frame):
+            poses[earlier, shoulder.arm_qpos] = others[earlier][shoulder.arm_qpos]
+        self._aim(frame)
+        self._configuration.update(found)
+        return True
+
+
+class Foot(mink.Task):
+    """Puts the point of a foot that carries where it is to be, and says how strongly the foot is turned.
+
+    turn: the task of its rotation, whose costs become those of the frame; place: (T, 3) of the link; origin: (3,) of
+    MuJoCo's frame of the link in the link's, metres.
+    """
+
+    def __init__(self, turn: mink.FrameTask, foot: FootTarget, place: np.ndarray, origin: np.ndarray):
+        position, rotation = turn.cost[0], turn.cost[-1]
+        super().__init__(np.full(3, position))
+        turn.set_position_cost(0.0)
+        self._turn, self._body = turn, int(turn.frame_name)
+        self._points = foot.contact - origin
+        self._goals = place + quat_rotate(foot.turn, foot.contact)
+        self._costs = position + foot.stands * (STANDING[0] - position)
+        standing = ON_EDGE + foot.flat * (STANDING[1] - ON_EDGE)
+        self._turn_costs = rotation + foot.stands * (standing - rotation)
+        self._point, self._goal = self._points[0], self._goals[0]
+
+    def aim(self, frame: int) -> None:
+        """Take the targets and the costs of a frame."""
+        self._point, self._goal = self._points[frame], self._goals[frame]
+        self.cost[:], self._turn.cost[3:] = self._costs[frame], self._turn_costs[frame]
+
+    def _at(self, configuration: mink.Configuration) -> np.ndarray:
+        data = configuration.data
+        return data.xpos[self._body] + data.xmat[self._body].reshape(3, 3) @ self._point
+
+    def compute_error(self, configuration: mink.Configuration) -> np.ndarray:
+        return self._at(configuration) - self._goal
+
+    def compute_jacobian(self, configuration: mink.Configuration) -> np.ndarray:
+        rows = np.empty((3, configuration.nv))
+        mujoco.mj_jac(configuration.model, configuration.data, rows, None, self._at(configuration), self._body)
+        return rows
 
 
 def _step(
     configuration: mink.Configuration,
     tasks: Sequence[mink.Task],
-    hinges: _Hinges,
-    obstacles: Sequence[_Obstacle],
+    hinges: Hinges,
+    obstacles: Sequence[Obstacle],
 ) -> np.ndarray:
     """(nv,) change of pose. What cannot come out of the ground or of another link goes no deeper: to stay where it is
     keeps all limits."""
@@ -97,125 +293,3 @@ def _goals(body: RobotBody, targets: Targets, link: int, joint: str) -> np.ndarr
     """(T, 7) rotation w x y z and place of MuJoCo's frame of a link."""
     turn, place = targets.turn[joint], targets.place[joint]
     return np.concatenate([turn, place + quat_rotate(turn, np.broadcast_to(body.origins[link], place.shape))], axis=1)
-
-
-def _start(body: RobotBody, targets: Targets, hinges: _Hinges) -> np.ndarray:
-    """(nq,) the robot as built where the pelvis is asked to be first."""
-    qpos = body.model.qpos0.copy()
-    root = body.model.jnt_qposadr[body.model.body_jntadr[body.body_ids[0]]]
-    qpos[root : root + 3], qpos[root + 3 : root + 7] = targets.place["pelvis"][0], targets.turn["pelvis"][0]
-    hinges.clip(qpos)
-    return qpos
-
-
-class _Hinges(mink.Limit):
-    """Hinges stay within their ranges and within what their motors turn them to from the frame before; elbows and knees
-    on the side on which they bend."""
-
-    def __init__(self, body: RobotBody):
-        model, hinges = body.model, body.robot.hinges
-        self._qpos = model.jnt_qposadr[body.hinge_ids]
-        own = np.eye(model.nv)[model.jnt_dofadr[body.hinge_ids]]
-        self._rows = np.concatenate([own, -own])
-        self._range = np.clip([[h.low for h in hinges], [h.high for h in hinges]], -UNLIMITED, UNLIMITED)
-        for hinge, (straight, sign) in rest_pose(body).bends.items():
-            low, high = self._range[:, hinge]
-            self._range[0 if sign > 0.0 else 1, hinge] = np.clip(straight, low, high)
-        known = [body.description.dofs.get(hinge.name, Dof()).speed for hinge in hinges]
-        self._speed = SPEED_SHARE * np.array([np.inf if speed is None else speed for speed in known])
-        self._low, self._high = self._range
-
-    def hold(self, qpos: np.ndarray, seconds: float) -> None:
-        """Let hinges turn from pose (nq,) for so long."""
-        angles, most = qpos[self._qpos], self._speed * seconds
-        self._low, self._high = np.maximum(self._range[0], angles - most), np.minimum(self._range[1], angles + most)
-
-    def clip(self, qpos: np.ndarray) -> None:
-        """Put a pose (nq,) within the limits, in place."""
-        qpos[self._qpos] = np.clip(qpos[self._qpos], self._low, self._high)
-
-    def compute_qp_inequalities(self, configuration: mink.Configuration, dt: float) -> mink.Constraint:
-        angles = configuration.data.qpos[self._qpos]
-        room = np.concatenate([self._high - angles, angles - self._low])
-        return mink.Constraint(self._rows, np.clip(room, 0.0, LARGEST_STEP))
-
-
-class _Obstacle(mink.Limit):
-    """What links may not get into. push: metres that what is in it must come out in this step."""
-
-    push = 0.0
-
-    def near(self, configuration: mink.Configuration) -> tuple[list[np.ndarray], list[float]]:
-        """Rows (nv,) by which a change of pose comes nearer, and how much nearer it may come, metres; negative where
-        it is inside already."""
-        raise NotImplementedError
-
-    def compute_qp_inequalities(self, configuration: mink.Configuration, dt: float) -> mink.Constraint:
-        rows, room = self.near(configuration)
-        return mink.Constraint(np.array(rows), np.maximum(room, -self.push)) if rows else mink.Constraint()
-
-
-class _Ground(_Obstacle):
-    """Links that are no feet stay over z = 0."""
-
-    def __init__(self, body: RobotBody):
-        surface = body.surface
-        own = surface.foot < 0
-        self._body = body.body_ids[surface.joint[own]]
-        self._local = surface.local[own] - body.origins[surface.joint[own]]
-        self._radius = surface.radius[own]
-        self._jacobian = np.empty((3, body.model.nv))
-
-    def near(self, configuration: mink.Configuration) -> tuple[list[np.ndarray], list[float]]:
-        data, model = configuration.data, configuration.model
-        centres = data.xpos[self._body] + np.einsum("pij,pj->pi", data.xmat[self._body].reshape(-1, 3, 3), self._local)
-        heights = centres[:, 2] - self._radius
-        rows, room = [], []
-        for point in np.flatnonzero(heights < NEAR_GROUND_M):
-            mujoco.mj_jac(model, data, self._jacobian, None, centres[point], self._body[point])
-            rows.append(-self._jacobian[2])
-            room.append(heights[point])
-        return rows, room
-
-
-class _Links(_Obstacle):
-    """Links stay out of each other, but for neighbours, what the robot's file excludes, and what touches as built."""
-
-    def __init__(self, body: RobotBody):
-        model, own = body.model, set(body.body_ids.tolist())
-        self._fromto, self._jacobians = np.empty(6), np.empty((2, 3, model.nv))
-        built = mujoco.MjData(model)
-        mujoco.mj_kinematics(model, built)
-        solid = [g for g in range(model.ngeom) if model.geom_bodyid[g] in own and model.geom_contype[g]]
-        pairs = [
-            (a, b)
-            for k, a in enumerate(solid)
-            for b in solid[k + 1 :]
-            if _strangers(model, int(model.geom_bodyid[a]), int(model.geom_bodyid[b]))
-            and mujoco.mj_geomDistance(model, built, a, b, NEAR_LINKS_M, self._fromto) > LINKS_APART_M
-        ]
-        self._first, self._second = np.array(pairs, int).reshape(-1, 2).T
-        self._reach = (model.geom_rbound[self._first] + model.geom_rbound[self._second] + NEAR_LINKS_M) ** 2
-
-    def near(self, configuration: mink.Configuration) -> tuple[list[np.ndarray], list[float]]:
-        data, model = configuration.data, configuration.model
-        apart = data.geom_xpos[self._first] - data.geom_xpos[self._second]
-        rows, room = [], []
-        for pair in np.flatnonzero(np.einsum("pi,pi->p", apart, apart) < self._reach):
-            ends = int(self._first[pair]), int(self._second[pair])
-            distance = mujoco.mj_geomDistance(model, data, *ends, NEAR_LINKS_M, self._fromto)
-            if distance >= NEAR_LINKS_M:
-                continue
-            start, end = self._fromto[:3], self._fromto[3:]
-            for jacobian, at, geom in zip(self._jacobians, (start, end), ends, strict=True):
-                mujoco.mj_jac(model, data, jacobian, None, at, model.geom_bodyid[geom])
-            away = (end - start) / max(float(np.linalg.norm(end - start)), 1e-9)
-            rows.append(np.copysign(1.0, distance) * away @ (self._jacobians[0] - self._jacobians[1]))
-            room.append(distance - LINKS_APART_M)
-        return rows, room
-
-
-def _strangers(model: mujoco.MjModel, a: int, b: int) -> bool:
-    """Whether two bodies are neither one nor neighbours and not excluded."""
-    excluded = (min(a, b) << 16) + max(a, b) in model.exclude_signature
-    return a != b and model.body_parentid[a] != b and model.body_parentid[b] != a and not excluded

@@ -38,13 +38,13 @@ PLANE_SHARE = 0.3
 class Targets:
     """What the robot is asked for over T frames.
 
-    place: (T, 3) metres and turn: (T, 4) world rotation of links, by the default skeleton's joint; stands: (T, 2)
-    0 to 1, whether each foot carries; scale: of legs, robot's over person's; floor: height of the person's ground, m.
+    place: (T, 3) metres and turn: (T, 4) world rotation of links, by the default skeleton's joint; feet: left, right;
+    scale: of legs, robot's over person's; floor: height of the person's ground, metres.
     """
 
     place: dict[str, np.ndarray]
     turn: dict[str, np.ndarray]
-    stands: np.ndarray
+    feet: tuple[FootTarget, FootTarget]
     scale: float
     floor: float
 
@@ -80,8 +80,8 @@ def make_targets(clip: Clip, body: RobotBody) -> Targets:
     root[:, 2] -= _drop(root, pelvis, feet, rest, clip.fps)
     place, turn = limbs(clip, rest, root)
     for side, foot in zip(FEET, feet, strict=True):
-        place[f"{side}_ankle"], turn[f"{side}_ankle"] = foot.place, foot.turn
-    return Targets(place, turn, np.stack([foot.stands for foot in feet], axis=1), scale, floor)
+        place[f"{side}_ankle"], turn[f"{side}_ankle"] = _reached(place[f"{side}_hip"], side, foot, rest), foot.turn
+    return Targets(place, turn, (feet[0], feet[1]), scale, floor)
 
 
 def limbs(clip: Clip, rest: RestPose, root: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
@@ -108,6 +108,8 @@ def limbs(clip: Clip, rest: RestPose, root: np.ndarray) -> tuple[dict[str, np.nd
         place[elbow] = along(elbow, shoulder)
         if wrist in rest.joint:
             place[wrist] = along(wrist, elbow)
+            if f"{side}_hand" in rest.joint:
+                place[f"{side}_hand"] = hung(f"{side}_hand", wrist)
         turns[elbow] = _forearm(clip, side)
     return place, {name: quat_mul(turn, np.broadcast_to(rest.offset[name], turn.shape)) for name, turn in turns.items()}
 
@@ -170,13 +172,25 @@ def _ankle_height(body: RobotBody, rest: RestPose) -> float:
     return float(np.mean(heights))
 
 
+def _reached(hip: np.ndarray, side: str, foot: FootTarget, rest: RestPose) -> np.ndarray:
+    """(T, 3) places of a foot, one in the air no farther from its hip (T, 3) than an all but straight leg is long."""
+    away = foot.place - hip
+    most = LONGEST_LEG * _lengths(side, rest) / np.maximum(np.linalg.norm(away, axis=1), 1e-9)
+    share = foot.stands + (1.0 - foot.stands) * np.minimum(most, 1.0)
+    return hip + share[:, None] * away
+
+
+def _lengths(side: str, rest: RestPose) -> float:
+    hip, knee, ankle = (f"{side}_{joint}" for joint in ("hip", "knee", "ankle"))
+    return rest.length(hip, knee) + rest.length(knee, ankle)
+
+
 def _drop(root: np.ndarray, pelvis: np.ndarray, feet: list[FootTarget], rest: RestPose, fps: float) -> np.ndarray:
     """(T,) metres that the root comes down so that legs all but reach where their standing feet are."""
     need = np.zeros(len(root))
     for side, foot in zip(FEET, feet, strict=True):
-        hip, knee, ankle = (f"{side}_{joint}" for joint in ("hip", "knee", "ankle"))
-        length = LONGEST_LEG * (rest.length(hip, knee) + rest.length(knee, ankle))
-        gap = root + quat_rotate(pelvis, np.broadcast_to(rest.place[hip], root.shape)) - foot.place
+        length, offset = LONGEST_LEG * _lengths(side, rest), rest.place[f"{side}_hip"]
+        gap = root + quat_rotate(pelvis, np.broadcast_to(offset, root.shape)) - foot.place
         high = np.sqrt(np.maximum(length**2 - (gap[:, :2] ** 2).sum(axis=1), 0.0))
         need = np.maximum(need, foot.stands * np.clip(gap[:, 2] - high, 0.0, MOST_DROP_M))
     if not need.any():

@@ -20,6 +20,9 @@ SHOULDER_SHARE = 0.85
 """The shoulder is the last link of an arm that is at least this share as far from the elbow as the farthest one."""
 ASIDE_M = 0.02
 """Metres off the middle from which a link on the torso is an arm's."""
+WRIST_SHARE = 0.7
+"""The wrist is the first link beyond the elbow that is at least this share as far from it as the last one."""
+SAME_PLACE_M = 1e-3
 LEG_JOINTS = ("hip", "knee", "ankle")
 
 
@@ -36,8 +39,8 @@ class LinkTask:
 
 
 TaskTable = Mapping[str, LinkTask]
-"""By joint of the default skeleton: pelvis, spine3 (the chest), and hip, knee, ankle, shoulder, elbow and wrist of each
-side; an arm that ends at its elbow has no wrist."""
+"""By joint of the default skeleton: pelvis, spine3 (the chest), and of each side hip, knee, ankle, shoulder, elbow,
+wrist and hand; an arm that ends at its elbow has no wrist, and one whose wrist does not turn no hand."""
 
 COSTS: Mapping[str, tuple[float, float]] = {
     "pelvis": (8.0, 2.0),
@@ -47,12 +50,14 @@ COSTS: Mapping[str, tuple[float, float]] = {
     "ankle": (20.0, 0.3),
     "shoulder": (0.0, 0.0),
     "elbow": (1.0, 0.3),
-    "wrist": (3.0, 0.1),
+    "wrist": (3.0, 0.0),
+    "hand": (0.5, 0.1),
 }
 """Costs of a metre and of a radian, by joint without side. A leg of six hinges is decided by its pelvis and its foot,
 so its knee merely leans."""
-STANDING = (200.0, 20.0)
-"""Costs of an ankle whose foot stands."""
+STANDING, ON_EDGE = (200.0, 6.0), 2.0
+"""Costs of a foot that stands: of a metre that its contact is off, of a radian that it is turned; of the latter on an
+edge, where an ankle may not turn as far as a person's."""
 
 
 def _table(pelvis: str, torso: str, **sides: str) -> dict[str, LinkTask]:
@@ -72,9 +77,11 @@ G1 = _table(
     ankle="ankle_roll_link",
     shoulder="shoulder_roll_link",
     elbow="elbow_link",
-    wrist="wrist_yaw_link",
+    wrist="wrist_pitch_link",
+    hand="wrist_yaw_link",
 )
-TABLES: Mapping[str, TaskTable] = {"g1": G1, "g1_23dof": G1}
+G1_23 = {joint: task for joint, task in G1.items() if not joint.endswith("hand")}
+TABLES: Mapping[str, TaskTable] = {"g1": G1, "g1_23dof": G1_23}
 """By the body's name."""
 
 
@@ -112,7 +119,7 @@ def built_pose(body: RobotBody) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _arm(body: RobotBody, torso: int, side: str, sign: float, places: np.ndarray) -> dict[str, int]:
-    """Links at the shoulder, the elbow and, where something turns or hangs beyond it, the wrist of an arm."""
+    """Links at the shoulder, the elbow and, where there are any beyond it, the wrist and the hand of an arm."""
     legs = {link for leg in body.legs for link in leg.tolist()}
     parents, hinged = body.skeleton.parents, np.zeros(body.skeleton.num_joints, int)
     for hinge in body.robot.hinges:
@@ -146,6 +153,11 @@ def _arm(body: RobotBody, torso: int, side: str, sign: float, places: np.ndarray
     away = np.linalg.norm(places[arm[:elbow]] - places[arm[elbow]], axis=1)
     shoulder = int(np.flatnonzero(away >= SHOULDER_SHARE * away.max())[-1])
     found = {"shoulder": arm[shoulder], "elbow": arm[elbow]}
-    if elbow + 1 < len(arm) and np.linalg.norm(places[arm[-1]] - places[arm[elbow]]) > 1e-3:
-        found["wrist"] = arm[-1]
+    beyond = arm[elbow + 1 :]
+    reach = np.linalg.norm(places[beyond] - places[arm[elbow]], axis=1)
+    if len(beyond) and reach[-1] > SAME_PLACE_M:
+        wrist = int(np.flatnonzero(reach >= WRIST_SHARE * reach[-1])[0])
+        found["wrist"] = beyond[wrist]
+        if hinged[beyond[wrist:]].any():
+            found["hand"] = beyond[-1]
     return found
