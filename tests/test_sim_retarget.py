@@ -18,6 +18,7 @@ from morphloop.motion.rotations import quat_angle, quat_from_heading, quat_from_
 from morphloop.sim import DrivenRobot, default_body, retarget, retarget_figures
 from morphloop.sim.bodies.g1 import unitree_g1
 from morphloop.sim.retargeting.rest import human_rest, rest_pose
+from morphloop.sim.retargeting.targets import make_targets
 from morphloop.sim.retargeting.tasks import G1, G1_23, TABLES, tasks_of
 
 STANDING = 0.945
@@ -98,6 +99,24 @@ def test_an_elbow_bends_as_the_person_s(g1: DrivenRobot) -> None:
     for side in ("left", "right"):
         forearm = at(clip, g1, f"{side}_wrist")[-1] - at(clip, g1, f"{side}_elbow")[-1]
         assert forearm[0] > 0.9 * np.linalg.norm(forearm)
+
+
+def test_an_arm_swings_sideways_over_the_head_and_down(g1: DrivenRobot) -> None:
+    """The shoulder's hinges cannot turn all the way so; they change to their other way where the arm is level, in time
+    and within their speeds, and the hand is near its target all along."""
+    angle = 0.1 - 1.3 * np.cos(np.linspace(0.0, 2.0 * np.pi, 91))
+    still = posed(91)
+    rotations = still.rotations.copy()
+    for side, sign in (("left", 1.0), ("right", -1.0)):
+        turns = np.stack([sign * angle, 0.0 * angle, 0.0 * angle], axis=1)
+        rotations[:, DEFAULT_SKELETON.index(f"{side}_shoulder")] = quat_from_rotvec(turns)
+    clip = replace(still, rotations=rotations)
+    result, targets = retarget(clip, g1), make_targets(clip, g1)
+    for side in ("left", "right"):
+        off = np.linalg.norm(at(result, g1, f"{side}_wrist") - targets.place[f"{side}_wrist"], axis=1)
+        assert off.max() < 0.08
+        assert off.mean() < 0.02
+    assert result.provenance.notes["speed_peak_ratio"] < 1.0
 
 
 def test_standing_feet_slide_no_more_than_the_person_s(corpus: list[Clip], made: list[Clip], g1: DrivenRobot) -> None:
