@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 from rich.table import Table
 
-from morphloop.base.terminal import Terminal
+from morphloop.base.terminal import Terminal, complain
 from morphloop.motion.config import ReadingConfig
 
 from .console import (
@@ -27,6 +27,7 @@ from .exports import Exporter, write_rows
 
 if TYPE_CHECKING:
     from morphloop.motion import Clip, JointTrack
+    from morphloop.motion.plausible import Doubt
 
     Motion = Clip | JointTrack
 
@@ -42,6 +43,7 @@ class _Batch:
     clips: list[dict[str, Any]] = field(default_factory=list)
     failed: list[dict[str, str]] = field(default_factory=list)
     written: dict[Path, Path] = field(default_factory=dict)
+    doubts: list[tuple[str, Doubt]] = field(default_factory=list)
     manifests: dict[Path, list[dict[str, Any]]] = field(default_factory=dict)
 
 
@@ -83,6 +85,7 @@ class Convert(ReadingConfig):
         from morphloop.base.names import file_name
         from morphloop.motion import read_motions
         from morphloop.motion.own_outputs import config_of
+        from morphloop.motion.plausible import gathered
         from morphloop.sim import whose_motions
 
         if config_of(self.out) is not None:  # whose manifest is not ours to add to
@@ -99,6 +102,8 @@ class Convert(ReadingConfig):
                 watch("converting", done, len(files))
         for folder, rows in batch.manifests.items():
             write_rows(folder, rows)
+        for line in gathered(batch.doubts):
+            complain(line)
         _print(batch, out, self.to)
         if self.json is not None:
             write_json(self.json, {"schema": 1, "to": self.to, "clips": batch.clips, "failed": batch.failed})
@@ -109,11 +114,13 @@ class Convert(ReadingConfig):
         from morphloop.base import MotionError
         from morphloop.base.opening import reading
         from morphloop.motion import FORMATS
+        from morphloop.motion.plausible import doubts
 
         target = target.with_name(target.name + FORMATS[self.to].suffix)
         try:
             _check_free(target, batch, self.overwrite)
             motion = read()
+            batch.doubts += [(f"{path}", doubt) for doubt in doubts(motion, exporter.robot)]
             with reading(path):
                 made, contact = exporter.made(motion)
             row = exporter.write(target, made, contact)

@@ -38,6 +38,7 @@ class Evaluate(EvaluateConfig):
 
     def run(self) -> int:
         from morphloop.metrics import report
+        from morphloop.motion.plausible import gathered
 
         paths, others = self._sides()
         writable_files(self.json, self.html)
@@ -53,6 +54,8 @@ class Evaluate(EvaluateConfig):
             report.print_evaluation(result)
         else:
             report.print_comparison(comparison)
+        for line in gathered(result.doubts + ([] if comparison is None else comparison.b.doubts)):
+            complain(line)
         failed = result.failed + ([] if comparison is None else comparison.b.failed)
         for row in failed:
             complain(f"{row['path']}: {row['reason']}")

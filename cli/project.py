@@ -187,23 +187,26 @@ def read_all(
     files: Sequence[Path], how: ReadingConfig, body: Body, tick: Callable[[int], None]
 ) -> tuple[list[Clip], dict[str, JointTrack], list[dict[str, str]]]:
     """Clips for a body to track, over the ground of their files, each with a name of its own; by name what was read
-    as joint positions; and what could not be read with reasons."""
+    as joint positions; and what could not be read with reasons. What looks wrong is said."""
     from morphloop.base.names import file_name, free_name
     from morphloop.base.opening import naming, reading
     from morphloop.imitator.projection.rescue import SUFFIX
     from morphloop.motion import JointTrack, read_motions
+    from morphloop.motion.plausible import Doubt, doubts, gathered
     from morphloop.sim import for_tracking, robot_of, whose_motions
 
     clips: list[Clip] = []
     joints: dict[str, JointTrack] = {}
     failed: list[dict[str, str]] = []
     taken: set[str] = set()
+    looks: list[tuple[str, Doubt]] = []
     robot = robot_of(body)
     for done, path in enumerate(files, 1):
         for key, read in read_motions(path, None, whose_motions(body), how):
             try:
                 with reading(path):
                     motion = read()
+                    looks += [(f"{path}", doubt) for doubt in doubts(motion, robot)]
                     clip = for_tracking(motion, body)
             except MotionError as error:
                 failed.append({"path": str(path), "reason": naming(path, error)})
@@ -215,6 +218,8 @@ def read_all(
             if isinstance(motion, JointTrack) and robot is None:
                 joints[name] = motion
         tick(done)
+    for line in gathered(looks):
+        complain(line)
     return clips, joints, failed
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,12 +12,13 @@ from functools import cached_property
 from pathlib import Path
 
 from morphloop.base import MotionError, write_json
-from morphloop.base.names import file_name, free_name
+from morphloop.base.names import file_name, free_name, shown
 from morphloop.base.opening import naming, open_regular, reading
 from morphloop.base.typed import from_dict
 from morphloop.motion import Clip, find_motions, read_motions, to_default
 from morphloop.motion.config import AS_FILES_SAY, ReadingConfig
 from morphloop.motion.own_outputs import pass_over_own
+from morphloop.motion.plausible import Doubt, doubts, gathered
 from morphloop.motion.reading_limits import MAX_ARRAY_BYTES, MAX_TEXT, READ_BYTES
 
 from .config import FinetuneConfig, Seconds
@@ -24,6 +26,7 @@ from .motion_llm import KIND, MotionLLM
 from .protocol import FinetuneReport, Generator
 from .weights import read_config
 
+log = logging.getLogger("morphloop.motion")
 FOLDER_KIND = "morphloop.folder"
 
 
@@ -51,11 +54,14 @@ class FolderGenerator:
     def _read(self) -> dict[str, Clip]:
         clips: dict[str, Clip] = {}
         taken: set[str] = set()
+        looks: list[tuple[str, Doubt]] = []
         motions = ((path, *motion) for path in self.paths for motion in read_motions(path, how=self.how))
         for path, name, read in motions:
             try:
                 with reading(path):
-                    clip = to_default(read(), keep_floor=True)
+                    motion = read()
+                    looks += [(f"{path}", doubt) for doubt in doubts(motion)]
+                    clip = to_default(motion, keep_floor=True)
             except MotionError as error:
                 self.failed[str(path.with_name(name + path.suffix))] = naming(path, error)
                 continue
@@ -69,6 +75,8 @@ class FolderGenerator:
             own = free_name(file_name(name), taken)
             taken.add(own)
             clips[prompt] = replace(clip, name=own, texts=clip.texts or (prompt[:MAX_TEXT],))
+        for line in gathered(looks):
+            log.warning("%s", shown(line))
         return clips
 
     @property

@@ -24,6 +24,8 @@ class ReadingConfig:
     """Order of the quaternions in the files, where it is not the one of their format, or open."""
     units: Units | None = None
     """Units of the files, where they are not those of their format: of lengths, of angles (deg), or of both."""
+    joint_map: str | None = None
+    """File that says which joints a BVH of unknown names has, a line each: `left_knee: LeftLeg`, ours first."""
 
     @property
     def length_unit(self) -> str | None:

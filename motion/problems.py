@@ -21,13 +21,13 @@ from morphloop.base.opening import parse_json, reading
 from .clip import Clip, JointTrack
 from .config import AS_FILES_SAY, ReadingConfig
 from .files import read_npy, read_npz
-from .fitting.skeleton_maps import MAPS, PositionMap, find_map
+from .fitting.skeleton_maps import MAPS
+from .plausible import doubts, known_joints, metres_a_length
 from .readers import read_motions
 from .readers.text import read_text
 from .readers.values import FPS_KEYS
 from .reading_limits import MAX_AMC_LINES, MAX_NUMBERS
 from .robot import Robot, WhoseMotion, is_robot_track
-from .skeleton import DEFAULT_SKELETON, HUMANML3D_JOINTS
 
 MAX_ROOT_SPEED = 15.0
 """Metres a second; a sprinter reaches 12.4. ProtoMotions leaves out motions above the same figure."""
@@ -35,12 +35,6 @@ UNIT_TOLERANCE = 1e-3
 """Quaternions may differ from length one by this much: single precision differs by 1e-6, four decimals by 2e-4."""
 SIGN_TOLERANCE = 1e-5
 """Cosine under which two successive quaternions differ in sign; within it neither sign is nearer."""
-SIZES = (0.3, 3.0)
-"""A body's reach, root to farthest joint, may be this many times the default body's: children to giants."""
-MAX_ROOT_HEIGHT = 5.0
-"""Metres over z = 0 that the median root may have; in centimetres a standing one has 90."""
-UPRIGHT = 0.8
-"""Mean cosine with Y of the line from feet to head, and its largest with Z, that make a body stand along Y."""
 TRIAL_FPS = 30.0
 """Rate that a file without one is read at, only to find what else is wrong with it."""
 
@@ -104,48 +98,15 @@ def find_problems(
 def motion_problems(motion: Clip | JointTrack, where: str, robot: WhoseMotion = None) -> list[Problem]:
     """What can be wrong with a motion that a reader took."""
     found: list[Problem] = []
-    known = _known_names(motion)
-    notes = motion.provenance.notes
-    if known is None and not isinstance(robot, Robot) and "robot" not in notes and not is_robot_track(motion):
+    known, notes = known_joints(motion), motion.provenance.notes
+    robot = robot if isinstance(robot, Robot) else None
+    if known is None and robot is None and "robot" not in notes and not is_robot_track(motion):
         names = ", ".join((motion.skeleton.names if isinstance(motion, Clip) else motion.names)[:4])
         wanted = "; ".join(m.name for m in MAPS) if isinstance(motion, Clip) else "HumanML3D"
         found.append(Problem(where, "joints", f"the joints of one of: {wanted}", f"{names} ..."))
-    reach = float(np.median(np.linalg.norm(motion.positions - motion.positions[:, :1], axis=-1).max(axis=1)))
-    own_unit = notes.get("length_unit") == "unknown"
-    scale = _DEFAULT_REACH / max(reach, 1e-9) if own_unit else 1.0
-    found += _size_problems(motion, where, reach, own_unit)
-    found += _speed_problems(motion, where, scale)
-    return found + _axis_problems(motion, where, known)
-
-
-def _reach(positions: np.ndarray) -> float:
-    return float(np.linalg.norm(positions - positions[0], axis=-1).max())
-
-
-_DEFAULT_REACH = _reach(DEFAULT_SKELETON.rest_positions)
-
-
-def _size_problems(motion: Clip | JointTrack, where: str, reach: float, own_unit: bool) -> list[Problem]:
-    found: list[Problem] = []
-    low, high = SIZES
-    if not own_unit and not low * _DEFAULT_REACH < reach < high * _DEFAULT_REACH:
-        guess = _unit_guess(reach / _DEFAULT_REACH)
-        found.append(
-            Problem(where, "joint positions", f"metres: a reach of about {_DEFAULT_REACH:.1f}", f"{reach:.3g}{guess}")
-        )
-    height = float(np.median(motion.positions[:, 0, 2]))
-    if not own_unit and not found and abs(height) > MAX_ROOT_HEIGHT:
-        guess = _unit_guess(abs(height) / 0.9)
-        found.append(Problem(where, "root height", f"metres, at most {MAX_ROOT_HEIGHT:g}", f"{height:.3g}{guess}"))
-    return found
-
-
-def _unit_guess(times: float) -> str:
-    """A unit in which lengths would be so many times too large."""
-    for unit, factor in (("centimetres", 100.0), ("millimetres", 1000.0), ("inches", 39.37)):
-        if 0.5 < times / factor < 2.0:
-            return f", which looks like {unit}"
-    return ""
+    looks = doubts(motion, robot)
+    found += [Problem(where, doubt.field, doubt.expected, doubt.found) for doubt in looks]
+    return found + _speed_problems(motion, where, metres_a_length(motion))
 
 
 def _speed_problems(motion: Clip | JointTrack, where: str, scale: float) -> list[Problem]:
@@ -155,40 +116,6 @@ def _speed_problems(motion: Clip | JointTrack, where: str, scale: float) -> list
         return []
     words = f"{speed.max():.3g} m/s after frame {int(speed.argmax())}, above it in {len(jumps)} steps"
     return [Problem(where, "root speed", f"at most {MAX_ROOT_SPEED:g} m/s", words)]
-
-
-def _known_names(motion: Clip | JointTrack) -> dict[str, int] | None:
-    """Index of each default joint that the motion has under some known name; None for an unknown skeleton."""
-    names = motion.skeleton.names if isinstance(motion, Clip) else motion.names
-    own = {name: j for j, name in enumerate(names) if name in DEFAULT_SKELETON.names}
-    if isinstance(motion, JointTrack):
-        return own if set(HUMANML3D_JOINTS) <= own.keys() else None
-    if {"pelvis", "head", "left_ankle"} <= own.keys():
-        return own
-    try:
-        known = find_map(motion.skeleton, motion.name)
-    except MotionError:
-        return None
-    pairs = known.joints.items()
-    joints = {joint: name for name, joint in pairs} if isinstance(known, PositionMap) else dict(pairs)
-    return {joint: names.index(name) for joint, name in joints.items()}
-
-
-def _axis_problems(motion: Clip | JointTrack, where: str, known: dict[str, int] | None) -> list[Problem]:
-    """A body that stands along Y with its feet at y = 0: a file with Y up read as one with Z up."""
-    parts = ("head", "left_ankle", "right_ankle")
-    if known is None or not known.keys() >= set(parts):
-        return []
-    head, left, right = (motion.positions[:, known[part]] for part in parts)
-    line = head - 0.5 * (left + right)
-    line /= np.maximum(np.linalg.norm(line, axis=-1, keepdims=True), 1e-9)
-    lowest = float(np.percentile(motion.positions[..., 1].min(axis=1), 5))
-    size = float(np.median(np.abs(motion.positions[..., 1] - motion.positions[:, :1, 1]).max(axis=1)))
-    if line[:, 1].mean() < UPRIGHT or np.abs(line[:, 2]).mean() > 1 - UPRIGHT or abs(lowest) > 0.15 * size:
-        return []
-    return [
-        Problem(where, "up axis", "Z up", f"a body along Y ({line[:, 1].mean():.2f}) with its feet at y = 0: Y up?")
-    ]
 
 
 def _array_problems(path: Path) -> list[Problem]:

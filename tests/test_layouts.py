@@ -9,14 +9,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.transform import Rotation
 
 from morphloop.base import MotionError
 from morphloop.cli import main
-from morphloop.motion import DEFAULT_SKELETON, Clip, JointTrack, find_motions, read_motion, read_motions
+from morphloop.motion import DEFAULT_SKELETON, Clip, JointTrack, find_motions, read_motion, read_motions, to_default
 from morphloop.motion.config import ReadingConfig
+from morphloop.motion.fitting.skeleton_maps import MAPS
+from morphloop.motion.readers.joint_map import read_joint_map
 from morphloop.motion.readers.poselib import SMPL_BODIES
 from morphloop.motion.readers.smpl import SMPL_PELVIS, SMPLX_REST
 from morphloop.motion.skeleton import Y_UP_TO_Z_UP
+
+pytestmark = pytest.mark.filterwarnings("ignore:Gimbal lock")
 
 T = 12
 QUARTER = np.pi / 2
@@ -240,3 +245,187 @@ def test_poselib_with_smpls_bodies_is_the_default_skeleton(tmp_path):
     assert found.skeleton == DEFAULT_SKELETON
     assert found.fps == 30.0
     stands(found, PLACE)
+
+
+# BVH: names, rest poses, texts, positions of joints
+
+
+HIERARCHY = (
+    ("pelvis", None, (0, 0, 0)), ("spine1", "pelvis", (0, 0.10, 0)), ("spine2", "spine1", (0, 0.13, 0)),
+    ("spine3", "spine2", (0, 0.12, 0)), ("neck", "spine3", (0, 0.20, 0)), ("head", "neck", (0, 0.09, 0)),
+    *(
+        row
+        for side, x in (("left", 1.0), ("right", -1.0))
+        for row in (
+            (f"{side}_collar", "spine3", (0.05 * x, 0.15, 0)), (f"{side}_shoulder", f"{side}_collar", (0.13 * x, 0, 0)),
+            (f"{side}_elbow", f"{side}_shoulder", (0.28 * x, 0, 0)),
+            (f"{side}_wrist", f"{side}_elbow", (0.25 * x, 0, 0)),
+            (f"{side}_hip", "pelvis", (0.09 * x, -0.05, 0)), (f"{side}_knee", f"{side}_hip", (0, -0.41, 0)),
+            (f"{side}_ankle", f"{side}_knee", (0, -0.40, 0)), (f"{side}_foot", f"{side}_ankle", (0, -0.06, 0.13)),
+        )
+    ),
+)  # fmt: skip
+"""A person in a T-pose: joint, parent, offset in metres, Y up, looking along Z; toe joints 20 mm over the floor."""
+CMU = dict(MAPS[1].joints)
+
+
+def bvh_text(names: dict[str, str], unit: float = 0.01, along: bool = False, wobble: float = 0.0) -> str:
+    """The person carried ahead at 0.1 m/s, the left forearm waving, frames at 30 fps. names: the file's of our joints;
+    unit: metres of a length; along: every bone lies along its joint's X at rest, the channels make the T-pose; wobble:
+    metres by which six channels of every joint waver."""
+    kids = {n: [m for m, p, _ in HIERARCHY if p == n and m in names] for n, _, _ in HIERARCHY}
+    parent = {n: p for n, p, _ in HIERARCHY}
+    offset = {n: np.array(o, float) for n, _, o in HIERARCHY}
+    own = {n: Rotation.identity() for n, _, _ in HIERARCHY}
+    for name in names if along else ():
+        main = [k for k in kids[name] if not k.endswith(("collar", "hip"))] or kids[name]
+        if name != "pelvis" and main:
+            bone = offset[main[0]] / np.linalg.norm(offset[main[0]])
+            y = np.cross([0, 0, 1.0] if abs(bone[2]) < 0.9 else [1.0, 0, 0], bone)
+            own[name] = Rotation.from_matrix(
+                np.stack([bone, y / np.linalg.norm(y), np.cross(bone, y / np.linalg.norm(y))], 1)
+            )
+    rng, order, lines = np.random.default_rng(0), [], ["HIERARCHY"]
+
+    def local(name: str) -> np.ndarray:
+        above = parent[name]
+        return (own[above].inv().apply(offset[name]) if above else offset[name]) / unit
+
+    def write(name: str, depth: int) -> None:
+        order.append(name)
+        moves = "6 Xposition Yposition Zposition " if depth == 0 or wobble else "3 "
+        place = " ".join(f"{v:.6f}" for v in local(name))
+        lines.extend([f"{'JOINT' if depth else 'ROOT'} {names[name]}", "{", f"OFFSET {place}"])
+        lines.append(f"CHANNELS {moves}Zrotation Yrotation Xrotation")
+        for kid in kids[name]:
+            write(kid, depth + 1)
+        if not kids[name]:
+            lines.extend(["End Site", "{", "OFFSET 0 0.1 0", "}"])
+        lines.append("}")
+
+    write("pelvis", 0)
+    lines += ["MOTION", f"Frames: {3 * T}", f"Frame Time: {1 / 30:.6f}"]
+    for frame in range(3 * T):
+        row: list[float] = []
+        for name in order:
+            if name == "pelvis":
+                row += list(np.array([0.0, 0.94, 0.1 * frame / 30]) / unit)
+            elif wobble:
+                row += list(local(name) + rng.normal(0.0, wobble / unit, 3))
+            wave = -30 * np.sin(2 * np.pi * frame / 30) if name == "left_elbow" else 0.0
+            above = own[parent[name]] if parent[name] else Rotation.identity()
+            turn = above.inv() * Rotation.from_euler("Y", wave, degrees=True) * own[name]
+            row += list(turn.as_euler("ZYX", degrees=True))
+        lines.append(" ".join(f"{v:.6f}" for v in row))
+    return "\n".join(lines) + "\n"
+
+
+def on_default(path: Path, **how) -> Clip:
+    return to_default(read_motion(path, how=ReadingConfig(**how)), keep_floor=True)
+
+
+@pytest.fixture(scope="module")
+def known(tmp_path_factory) -> Clip:
+    path = tmp_path_factory.mktemp("known") / "a.bvh"
+    path.write_text(bvh_text(CMU))
+    return on_default(path)
+
+
+def agrees(found: Clip, wanted: Clip, metres: float) -> None:
+    assert found.num_frames == wanted.num_frames
+    assert np.linalg.norm(found.positions[:, :22] - wanted.positions[:, :22], axis=-1).max() < metres
+    toes = [found.skeleton.index(f"{side}_foot") for side in ("left", "right")]
+    np.testing.assert_allclose(found.positions[:, toes, 2], wanted.positions[:, toes, 2], atol=0.5e-3)
+
+
+@pytest.mark.parametrize("named", MAPS[-8:], ids=lambda named: named.name)
+@pytest.mark.parametrize("along", [False, True])
+def test_skeletons_of_motion_capture_are_known_by_their_names_whatever_their_rest_pose(tmp_path, known, named, along):
+    names = dict(named.joints)
+    if names["spine2"] in (names["spine1"], names["spine3"]):
+        del names["spine2"]  # a skeleton with a spine joint less
+    (tmp_path / "a.bvh").write_text(bvh_text(_chained(names), along=along))
+    found = on_default(tmp_path / "a.bvh")
+    assert found.provenance.notes["map"] == named.name
+    assert ("rest_pose" in found.provenance.notes) is along
+    if set(names) == set(CMU):
+        agrees(found, known, 2e-3)
+
+
+def _chained(names: dict[str, str]) -> dict[str, str]:
+    """Names of all joints that the hierarchy needs to reach the others."""
+    return {joint: names.get(joint, f"between_{joint}") for joint, _, _ in HIERARCHY}
+
+
+@pytest.mark.parametrize("prefix", ["mixamorig:", "mixamorig1:", "Skeleton_"])
+def test_a_prefix_is_no_part_of_a_name(tmp_path, known, prefix):
+    mixamo = next(named for named in MAPS if named.name == "Mixamo")
+    (tmp_path / "a.bvh").write_text(bvh_text({joint: prefix + name for joint, name in mixamo.joints.items()}))  # type: ignore[union-attr]
+    agrees(on_default(tmp_path / "a.bvh"), known, 1e-9)
+
+
+def test_the_error_of_an_unknown_skeleton_names_what_is_missing_and_no_end_site(tmp_path):
+    (tmp_path / "a.bvh").write_text(bvh_text(CMU | {"neck": "Nacken", "left_wrist": "Hand_links"}))
+    with pytest.raises(
+        MotionError, match="joints LeftFingerBase, Neck1 are missing for a skeleton of CMU BVH"
+    ) as error:
+        on_default(tmp_path / "a.bvh")
+    assert "_end" not in str(error.value)
+    assert "--joint-map" in str(error.value)
+
+
+@pytest.mark.parametrize("along", [False, True])
+def test_a_joint_map_names_any_skeleton(tmp_path, known, along):
+    strange = {joint: f"j{k}:{joint[::-1]}" for k, (joint, _, _) in enumerate(HIERARCHY)}
+    (tmp_path / "a.bvh").write_text(bvh_text(strange, along=along))
+    lines = ["# a line a joint", *(f"{joint}: {name}" for joint, name in strange.items())]
+    (tmp_path / "map.yaml").write_text("\n".join(lines))
+    agrees(on_default(tmp_path / "a.bvh", joint_map=str(tmp_path / "map.yaml")), known, 2e-3)
+    for text, match in (
+        ("pelvis Hips", "line 1"),
+        ("elbow: x", "line 1"),
+        ("pelvis: j0:sivlep", "no head"),
+        ("\n".join([*lines, "left_hand: nobody"]), "no joint 'nobody'"),
+    ):
+        (tmp_path / "bad.yaml").write_text(text)
+        read_joint_map.cache_clear()
+        with pytest.raises(MotionError, match=match):
+            on_default(tmp_path / "a.bvh", joint_map=str(tmp_path / "bad.yaml"))
+
+
+def test_joints_that_wobble_are_bones_and_ones_that_stretch_are_refused(tmp_path, known):
+    (tmp_path / "a.bvh").write_text(bvh_text(CMU, wobble=0.0005))
+    found = on_default(tmp_path / "a.bvh")
+    assert "mm off their bones' medians" in found.provenance.notes["wobble"]
+    agrees(found, known, 2e-3)
+    (tmp_path / "b.bvh").write_text(bvh_text(CMU, wobble=0.02))
+    with pytest.raises(MotionError, match=r"moves along its bone by up to \d+\.?\d* mm, expected .* within 10 mm"):
+        read_motion(tmp_path / "b.bvh")
+
+
+def test_encodings_of_a_bvh(tmp_path, known):
+    text = bvh_text(CMU).replace("Hips", "Hüfte左").replace("\n", "\r\n")
+    (tmp_path / "map.yaml").write_text("\n".join(f"{j}: {n}" for j, n in CMU.items()))
+    for name, data in {
+        "mark": b"\xef\xbb\xbf" + bvh_text(CMU).encode(),
+        "utf16": bvh_text(CMU).encode("utf-16"),
+        "latin": bvh_text(CMU).replace("HIERARCHY", "HIERARCHY\n").encode("cp1252"),
+    }.items():
+        (tmp_path / f"{name}.bvh").write_bytes(data)
+        agrees(on_default(tmp_path / f"{name}.bvh"), known, 1e-9)
+    for encoding in ("utf-8", "gb18030"):
+        (tmp_path / f"{encoding}.bvh").write_bytes(text.encode(encoding))
+    one, other = (read_motion(tmp_path / f"{encoding}.bvh") for encoding in ("utf-8", "gb18030"))
+    np.testing.assert_allclose(one.positions, other.positions)
+
+
+def test_a_bad_frame_is_named_with_its_line_and_count(tmp_path):
+    lines = bvh_text(CMU).splitlines()
+    first = next(k for k, line in enumerate(lines) if line.startswith("Frame Time")) + 1
+    numbers = lines[first + 3].split()
+    lines[first + 3] = " ".join([numbers[0] + numbers[1], *numbers[2:]])
+    lines.insert(first, "")
+    (tmp_path / "a.bvh").write_text("\n".join(lines))
+    count = len(numbers)
+    with pytest.raises(MotionError, match=f"line {first + 5}: frame 3: {count - 1} words for {count} numbers"):
+        read_motion(tmp_path / "a.bvh")

@@ -183,7 +183,7 @@ def test_bvh_refused(tmp_path, old, new, match):
 
 def test_bvh_that_is_not_text_is_refused(tmp_path):
     path = tmp_path / "bad.bvh"
-    path.write_bytes(b"\xff\xfe\x00" * 10)
+    path.write_bytes(b"\x01\x00\xff" * 10)
     refused(path, "not a text file")
 
 

@@ -22,6 +22,7 @@ from morphloop.metrics.registry import METRICS
 from morphloop.metrics.summary import Summary, summarise_values
 from morphloop.motion import find_motions
 from morphloop.motion.config import ReadingConfig
+from morphloop.motion.plausible import Doubt
 from morphloop.sim import load_body
 from morphloop.sim.bodies.built_in import DEFAULT_SPEC
 
@@ -43,13 +44,14 @@ FEW_FILES = 8
 @dataclass
 class Evaluation:
     """What a batch scored. paths: as they were given; body_hash: of the compiled body; rows: of all clips, on disk;
-    failed: {"path", "reason"}."""
+    failed: {"path", "reason"}; doubts: what looks wrong with a clip, by its path."""
 
     config: EvaluateConfig
     paths: tuple[str, ...]
     body_hash: str
     rows: Spool = field(default_factory=Spool)
     failed: list[dict[str, str]] = field(default_factory=list)
+    doubts: list[tuple[str, Doubt]] = field(default_factory=list)
     _summaries: dict[tuple[str, str], dict[str, Summary]] = field(default_factory=dict, repr=False)
 
     @property
@@ -125,6 +127,8 @@ def evaluate(
             if watch is not None:
                 watch("measuring", done, len(jobs))
         elif "row" in message:
+            row = message["row"]
+            result.doubts += [(row["path"], Doubt(**doubt)) for doubt in row.get("doubts", [])]
             result.rows.add(number, message["clip"], message["row"], message["frozen"])
         elif "died" in message:
             failures.append((number, 0, jobs[number].path, f"the worker that measured it died: {message['died']}"))

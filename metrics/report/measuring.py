@@ -16,14 +16,17 @@ from morphloop.base.pool import Message
 from morphloop.base.typed import from_dict
 from morphloop.metrics.measurement import Measurement, made, measure
 from morphloop.metrics.tracking import frozen_pose, track_errors
-from morphloop.motion import Clip, JointTrack, Rollout, load_clip, load_rollout
+from morphloop.motion import Clip, JointTrack, Rollout, load_clip, load_rollout, read_motions
 from morphloop.motion.config import AS_FILES_SAY, ReadingConfig
+from morphloop.motion.plausible import Doubt, doubts
 from morphloop.motion.robot import is_robot_track
-from morphloop.sim import Body, body_of_robot, load_body, motions_on_body, worn
+from morphloop.sim import Body, body_of_robot, load_body, on_body, robot_of, whose_motions, worn
 
 Motion = Clip | JointTrack
 Worn = tuple[Motion, Body]
 """A motion and the body that it is measured on, in the motion's shape."""
+Read = tuple[Motion, Body, list[Doubt]]
+"""The same of a file, and what looked wrong with the motion as it was read."""
 Figures = dict[str, float | None]
 CLIPS, SOURCES, REFERENCES, ROLLOUTS = "clips", "sources", "references", "rollouts"
 """Where `morphloop project` puts what physics did, what came in, what was tracked and how to do it again, all under the
@@ -68,8 +71,8 @@ def measure_file(task: Message) -> Iterator[Message]:
 
 def clip_at(path: str, body: str | None, how: ReadingConfig) -> Worn:
     """The clip that a row's "path" or "before_path" names, on its body."""
-    _, read = next(motions_on_body(path, the_body(body), how))
-    return worn(read(), the_body(body))
+    _, read = next(_motions(path, the_body(body), how))
+    return read()[:2]
 
 
 @lru_cache(maxsize=1)
@@ -78,14 +81,22 @@ def the_body(spec: str | None) -> Body:
     return load_body(spec)
 
 
-def _clips(job: Job, path: str) -> Iterator[tuple[str, Callable[[], Worn]]]:
+def _clips(job: Job, path: str) -> Iterator[tuple[str, Callable[[], Read]]]:
     """Every clip of a file as (name, read), the name of an only one that of the file."""
-    body = the_body(job.body)
-    for name, read in motions_on_body(path, body, job.reading):
-        yield name, lambda read=read: worn(read(), body)
+    yield from _motions(path, the_body(job.body), job.reading)
 
 
-def _attempt(job: Job, name: str, read: Callable[[], Worn], reference: Callable[[], Worn] | None) -> Message:
+def _motions(path: str, body: Body, how: ReadingConfig) -> Iterator[tuple[str, Callable[[], Read]]]:
+    for name, read in read_motions(path, None, whose_motions(body), how):
+        yield name, lambda read=read: _on_body(read(), body, path)
+
+
+def _on_body(motion: Motion, body: Body, path: str) -> Read:
+    ours, own = worn(on_body(motion, body, path), body)
+    return ours, own, doubts(motion, robot_of(own))
+
+
+def _attempt(job: Job, name: str, read: Callable[[], Read], reference: Callable[[], Read] | None) -> Message:
     try:
         row, frozen = _row(job, name, read(), reference)
     except Exception as error:
@@ -106,11 +117,11 @@ def _clip_path(path: str, name: str) -> str:
 
 
 def _row(
-    job: Job, name: str, clip: Worn, read_reference: Callable[[], Worn] | None
+    job: Job, name: str, clip: Read, read_reference: Callable[[], Read] | None
 ) -> tuple[dict[str, Any], Figures | None]:
     """A clip's row of the result, and its frozen control's figures."""
-    motion, body = clip
-    found, frozen = _measure(job, clip, *_forces(job.path, clip)), None
+    motion, body, looks = clip
+    found, frozen = _measure(job, (motion, body), *_forces(job.path, (motion, body))), None
     row: dict[str, Any] = {
         "name": name,
         "path": _clip_path(job.path, name),
@@ -122,12 +133,14 @@ def _row(
         "ground": found.ground,
         "metrics": dict(found.values),
     }
+    if looks:
+        row["doubts"] = [asdict(doubt) for doubt in looks]
     if job.frozen:
         frozen = dict(_measure(job, (frozen_pose(motion), body)).values)
     if job.reference is not None:
         if read_reference is None:
             raise MotionError(f"{job.reference}: has no motion '{name}' to compare with")
-        reference = read_reference()
+        reference = read_reference()[:2]
         tracked, control = _track(job, motion, reference[0])
         row["metrics"] |= tracked
         frozen = control if frozen is None else frozen | control

@@ -265,7 +265,7 @@ def _unit(vector: np.ndarray) -> np.ndarray:
     return vector / np.maximum(np.linalg.norm(vector, axis=-1, keepdims=True), 1e-9)
 
 
-def _frame(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+def frame_along(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Quaternion of the frame whose Y is `first` and whose Z is `second` made perpendicular. (..., 3) to (..., 4)."""
     y = _unit(first)
     x = _unit(np.cross(y, second))
@@ -274,8 +274,8 @@ def _frame(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 def _turn(first: np.ndarray, second: np.ndarray, rest_first: np.ndarray, rest_second: np.ndarray) -> np.ndarray:
     """World rotation that takes the rest pair of directions to the posed pair, exact for the first."""
-    rest = np.broadcast_to(quat_conj(_frame(rest_first, rest_second)), (*first.shape[:-1], 4))
-    return quat_mul(_frame(first, second), rest)
+    rest = np.broadcast_to(quat_conj(frame_along(rest_first, rest_second)), (*first.shape[:-1], 4))
+    return quat_mul(frame_along(first, second), rest)
 
 
 def guess_rotations(target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

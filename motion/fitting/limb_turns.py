@@ -69,8 +69,16 @@ def turns_from_positions(at: dict[str, np.ndarray], rest: dict[str, np.ndarray])
     that is missing is where its parent is. Turns about bones are those of hips, shoulders and of the planes in which
     knees and elbows bend.
     """
-    posed, resting = _posed(_all_joints(at)), _posed(_all_joints({name: x[None] for name, x in rest.items()}))
+    posed, resting = rotations_from_positions(at), rotations_from_positions({name: x[None] for name, x in rest.items()})
     return quat_mul(posed, np.broadcast_to(quat_conj(resting), posed.shape))
+
+
+def rotations_from_positions(at: dict[str, np.ndarray]) -> np.ndarray:
+    """(T, 24, 4) world rotations of the default joints by the directions of bones between the joints that they follow.
+
+    at: as in `turns_from_positions`.
+    """
+    return _posed(_all_joints(at))
 
 
 def _all_joints(at: dict[str, np.ndarray]) -> np.ndarray:

@@ -17,7 +17,9 @@ Ground. The floor so found is put at z = 0, which training and tracking want. Me
 (`keep_floor`): the clip is moved back by what its floor is off. How high a subject's toe joints stand is not in a file,
 so a floor within `TOE_OVER_FLOOR` of z = 0 is taken for level and only what is beyond counts.
 
-Skeletons with no T-pose (BVH exports of HumanML3D joints) go through `fit_joints` by their positions.
+Rest pose. A skeleton that does not rest upright (LAFAN1 lays every bone along X) says nothing by its rest pose: C is
+then what takes each joint's rotation to the one that the directions of its bones have, over the clip. Skeletons with no
+rotations to speak of (BVH exports of HumanML3D joints) go through `fit_joints` by their positions.
 """
 
 from __future__ import annotations
@@ -37,11 +39,18 @@ from ..rotations import (
     quat_from_rotvec,
     quat_mul,
     quat_rotate,
+    quat_slerp,
 )
 from ..skeleton import DEFAULT_SKELETON, HUMANML3D_JOINTS, Skeleton, local_rotations
-from .fit import DEFAULT_LEG, TOE_HEIGHT, fit_joints
+from .fit import DEFAULT_LEG, TOE_HEIGHT, fit_joints, frame_along
 from .leg_clearance import LegPaths, make_room
-from .limb_turns import hinge_toes, share_forearm_turns, turn_feet_over, turns_from_positions
+from .limb_turns import (
+    hinge_toes,
+    rotations_from_positions,
+    share_forearm_turns,
+    turn_feet_over,
+    turns_from_positions,
+)
 from .skeleton_maps import SIDES, SkeletonMap, find_map
 
 FLOOR_PERCENTILE = 5.0
@@ -75,6 +84,11 @@ T_POSE_JUMP = 0.6
 """Radians that some joint turns between frame 0 and frame 1 where frame 0 is a T-pose put before the motion."""
 T_POSE_RESIDUE = 0.45
 """Radians that no joint exceeds in such a T-pose; hands are not quite straight in it."""
+
+STANDING_REST = 0.7
+"""Cosine with our axes that trunk, legs and the lines of hips and shoulders have in a rest pose that stands."""
+JUDGED_FRAMES = 500
+"""Frames, spread over the clip, by which the frames of joints are found where the rest pose does not tell them."""
 
 ALIGNED = {"hip": "knee", "knee": "ankle", "shoulder": "elbow", "elbow": "wrist"}
 """Joints whose bone, to the joint named, is laid on the source's."""
@@ -130,7 +144,10 @@ def retarget(clip: Clip, known: SkeletonMap, keep_floor: bool = False) -> Clip:
     if _hips_turn(source, known):
         rest = {joint: source.skeleton.rest_positions[source.skeleton.index(n)] for joint, n in known.joints.items()}
         turns, notes["rotations"] = turns_from_positions(at, rest), "from positions: the hips turn against the pelvis"
-    world = _world_rotations(source, known, turns)
+    constants = _constants(source.skeleton, known)
+    if turns is None and not known.frames and not _rests_standing(source.skeleton, known):
+        constants, notes["rest_pose"] = _constants_by_bones(source, known, at), "none that stands: by bone directions"
+    world = _world_rotations(source, known, turns, constants)
     turn_feet_over(world)
     hinge_toes(world)
     share_forearm_turns(world)
@@ -205,9 +222,9 @@ def _rest_leg(skeleton: Skeleton, known: SkeletonMap) -> float:
     return total
 
 
-def _world_rotations(source: Clip, known: SkeletonMap, turns: np.ndarray | None) -> np.ndarray:
+def _world_rotations(source: Clip, known: SkeletonMap, turns: np.ndarray | None, constants: np.ndarray) -> np.ndarray:
     """(T, 24, 4) world rotations of the default joints; turns: (T, 24, 4) those of the source's joints that they
-    follow, where they are not the file's."""
+    follow, where they are not the file's; constants: (24, 4) C of each."""
     mapped = [j for j, joint in enumerate(DEFAULT_SKELETON.names) if joint in known.joints]
     if turns is None:
         follows = [source.skeleton.index(known.joints[DEFAULT_SKELETON.names[j]]) for j in mapped]
@@ -215,7 +232,7 @@ def _world_rotations(source: Clip, known: SkeletonMap, turns: np.ndarray | None)
     else:
         own = turns[:, mapped]
     world = np.zeros((source.num_frames, DEFAULT_SKELETON.num_joints, 4))
-    world[:, mapped] = quat_mul(own, np.broadcast_to(_constants(source.skeleton, known)[mapped], own.shape))
+    world[:, mapped] = quat_mul(own, np.broadcast_to(constants[mapped], own.shape))
     for j in range(DEFAULT_SKELETON.num_joints):
         if j not in mapped:
             world[:, j] = world[:, DEFAULT_SKELETON.parents[j]]
@@ -235,6 +252,76 @@ def _constants(skeleton: Skeleton, known: SkeletonMap) -> np.ndarray:
                 turns[j] = _constant(joint, skeleton, known)
         _KEPT[key] = turns
     return _KEPT[key]
+
+
+def _rests_standing(skeleton: Skeleton, known: SkeletonMap) -> bool:
+    """Whether a skeleton rests as a T-pose or an A-pose does: upright, looking ahead, left on its left."""
+
+    def at(joint: str) -> np.ndarray:
+        return skeleton.rest_positions[skeleton.index(known.joints[joint])]
+
+    bones = {
+        (2, 1.0): [(at("head") if "head" in known.joints else at("neck")) - at("pelvis")],
+        (2, -1.0): [at(f"{side}_ankle") - at(f"{side}_hip") for side in SIDES],
+        (1, 1.0): [at(f"left_{part}") - at(f"right_{part}") for part in ("hip", "shoulder")],
+    }
+    sides = [sign * (at(f"{side}_wrist") - at(f"{side}_shoulder")) for side, sign in (("left", 1.0), ("right", -1.0))]
+    straight = all(
+        sign * b[axis] > STANDING_REST * np.linalg.norm(b) for (axis, sign), found in bones.items() for b in found
+    )
+    ahead = all((at(f"{side}_foot") - at(f"{side}_ankle"))[0] >= 0 for side in SIDES)
+    return straight and ahead and all(b[1] > -STANDING_REST * np.linalg.norm(b) for b in sides)
+
+
+def _constants_by_bones(source: Clip, known: SkeletonMap, at: dict[str, np.ndarray]) -> np.ndarray:
+    """(24, 4) C of every default joint where the rest pose tells nothing: over the clip, what takes each joint's own
+    rotation to the one that the directions of its bones have. Neck, head and collars are in line with the chest on
+    average, feet are flat where they are down."""
+    some = slice(None, None, 1 + source.num_frames // JUDGED_FRAMES)
+    at = {joint: positions[some] for joint, positions in at.items()}
+    posed = rotations_from_positions(at)
+    for joint, turns in _trunk(at).items():
+        posed[:, DEFAULT_SKELETON.index(joint)] = turns
+    constants = np.tile([1.0, 0.0, 0.0, 0.0], (DEFAULT_SKELETON.num_joints, 1))
+    for j, joint in enumerate(DEFAULT_SKELETON.names):
+        if joint not in known.joints:
+            continue
+        own = source.global_rotations[some, source.skeleton.index(known.joints[joint])]
+        side, _, part = joint.rpartition("_")
+        stands, wanted = slice(None), posed[:, j]
+        if part in ("ankle", "foot"):
+            stands, wanted = _flat(at[f"{side}_ankle"], at[f"{side}_foot"], side)
+        constants[j] = _mean_rotation(quat_mul(quat_conj(own[stands]), wanted))
+    return constants
+
+
+def _trunk(at: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Rotations (T, 4) of the trunk's joints by the lines of hips and shoulders and the spine, which stand along our
+    axes in a T-pose whatever the default body's own spine does."""
+    high = at.get("neck", at.get("head", at["pelvis"]))
+    pelvis = frame_along(at["left_hip"] - at["right_hip"], at.get("spine1", high) - at["pelvis"])
+    chest = frame_along(at["left_shoulder"] - at["right_shoulder"], high - at.get("spine3", at["pelvis"]))
+    third = np.full(len(pelvis), 1.0 / 3.0)
+    return {
+        "pelvis": pelvis,
+        "spine1": quat_slerp(pelvis, chest, third),
+        "spine2": quat_slerp(pelvis, chest, 2.0 * third),
+    } | dict.fromkeys(("spine3", "neck", "head", "left_collar", "right_collar"), chest)
+
+
+def _flat(ankle: np.ndarray, toe: np.ndarray, side: str) -> tuple[np.ndarray, np.ndarray]:
+    """Where a foot with joints (T, 3) is down, (T,) bool, and how the default foot turns there when it lies flat under
+    the same toe, (N, 4)."""
+    low = [z < np.percentile(z, FLOOR_PERCENTILE) + SAME_FLOOR for z in (ankle[:, 2], toe[:, 2])]
+    down = low[0] & low[1] if (low[0] & low[1]).any() else low[1]
+    ahead, ours = (toe - ankle)[down], DEFAULT_SKELETON.offsets[DEFAULT_SKELETON.index(f"{side}_foot")]
+    yaw = np.arctan2(ahead[:, 1], ahead[:, 0]) - np.arctan2(ours[1], ours[0])
+    return down, quat_from_rotvec(yaw[:, None] * np.array([0.0, 0.0, 1.0]))
+
+
+def _mean_rotation(quats: np.ndarray) -> np.ndarray:
+    """(4,) the mean of rotations (N, 4): the eigenvector of sum q q^T (Markley et al. 2007)."""
+    return np.linalg.eigh(quats.T @ quats)[1][:, -1]
 
 
 def _constant(joint: str, skeleton: Skeleton, known: SkeletonMap) -> np.ndarray:

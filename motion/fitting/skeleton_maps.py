@@ -1,9 +1,13 @@
 """Which joint of a foreign skeleton each default joint follows: CMU in three spellings, Bandai Namco, BVH exports, SOMA
-(Kimodo), SMPL-X, the 15-body humanoid of DeepMimic and AMP."""
+(Kimodo), SMPL-X, the 15-body humanoid of DeepMimic and AMP, and the names that motion capture and games use in BVH.
+
+A prefix that all joints of a file share (`mixamorig:Hips`, `Skeleton_Hips`) is no part of their names.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -184,28 +188,120 @@ _EXPORTS = (
         "Right",
     ),
 )
+
+
+def _named(name: str, torso: str, limbs: str, left: str = "Left", right: str = "Right") -> SkeletonMap:
+    """A map from names in the order of `_TORSO` and `_LIMBS`."""
+    rows = dict(zip(_LIMBS, limbs.split(), strict=True))
+    return SkeletonMap(
+        name,
+        dict(zip(_TORSO, torso.split(), strict=True)) | _both_sides(rows, left, right),
+        feet_with_shins=True,
+    )
+
+
+_TORSO = ("pelvis", "spine1", "spine2", "spine3", "neck", "head")
+_LIMBS = ("hip", "knee", "ankle", "foot", "collar", "shoulder", "elbow", "wrist")
+_CAPTURE = (
+    _named(
+        "LAFAN1 (MoMask)", "Hips Spine Spine1 Spine2 Neck Head", "*UpLeg *Leg *Foot *Toe *Shoulder *Arm *ForeArm *Hand"
+    ),
+    _named("Mixamo", "Hips Spine Spine1 Spine2 Neck Head", "*UpLeg *Leg *Foot *ToeBase *Shoulder *Arm *ForeArm *Hand"),
+    _named(
+        "OptiTrack Motive",
+        "Hips Spine Spine1 Spine1 Neck Head",
+        "*UpLeg *Leg *Foot *ToeBase *Shoulder *Arm *ForeArm *Hand",
+    ),
+    _named(
+        "OptiTrack Motive, its own names",
+        "Hip Ab Chest Chest Neck Head",
+        "*Thigh *Shin *Foot *Toe *Shoulder *UArm *FArm *Hand",
+        "L",
+        "R",
+    ),
+    _named("Rokoko", "Hips Spine1 Spine2 Spine4 Neck Head", "*Thigh *Shin *Foot *Toe *Shoulder *Arm *ForeArm *Hand"),
+    _named(
+        "Rokoko, upper and lower arms",
+        "Hips Spine Spine Chest Neck Head",
+        "*Thigh *Shin *Foot *Toe *Shoulder *UpperArm *LowerArm *Hand",
+    ),
+    _named(
+        "Xsens (100STYLE)",
+        "Hips Chest Chest2 Chest4 Neck Head",
+        "*Hip *Knee *Ankle *Toe *Collar *Shoulder *Elbow *Wrist",
+    ),
+    _named(
+        "CMU BVH, hands for fingers",
+        "Hips LowerBack Spine Spine1 Neck1 Head",
+        "*UpLeg *Leg *Foot *ToeBase *Shoulder *Arm *ForeArm *Hand",
+    ),
+)
+"""A skeleton of the first three is one of the first that fits: Motive's has one spine joint less."""
 _SOMA_POSITIONS = _position_map("SOMA (Kimodo), by positions", _SOMA_TORSO, _SOMA_LIMBS, "Left", "Right")
 MAPS: tuple[SkeletonMap | PositionMap, ...] = (
     *(_ASF, _CGSPEED, _CGSPEED_MAX, _BANDAI),
     *_EXPORTS,
     *(_SMPL, _SMPL_X, _SOMA, _SOMA_POSITIONS, _HUMANOID15),
+    *_CAPTURE,
 )
+NEEDED = frozenset(
+    {"pelvis", "head"}
+    | {f"{side}_{part}" for side in SIDES for part in ("hip", "knee", "ankle", "foot", "shoulder", "elbow", "wrist")}
+)
+"""Our names of the joints without which no skeleton can be followed."""
+NAMED_IN_ERRORS = 6
 
 
 def find_map(skeleton: Skeleton, where: str) -> SkeletonMap | PositionMap:
-    """The map whose source joints are all there; MotionError naming joints of no map and the maps that are known."""
+    """The map whose source joints are all there, a prefix that all names share left aside; of a skeleton with our own
+    names (`--joint-map`) those that it has. MotionError naming the joints that are missing from the nearest map."""
+    prefix = _shared_prefix(skeleton.names)
+    names = {name.removeprefix(prefix) for name in skeleton.names}
     for known in MAPS:
-        sources = known.joints.keys() if isinstance(known, PositionMap) else known.joints.values()
-        if not set(sources) <= set(skeleton.names):
+        if not _sources(known) <= names:
             continue
-        if isinstance(known, PositionMap) or not known.upright or _rests_upright(skeleton, known):
-            return known
-    known_names = {n for m in MAPS for n in (*m.joints.keys(), *m.joints.values())}
-    unknown = [name for name in skeleton.names if name not in known_names] or list(skeleton.names)
-    raise MotionError(
-        f"{where}: unknown joints {', '.join(unknown[:4])}{' ...' if len(unknown) > 4 else ''}, "
-        f"expected a skeleton of: {'; '.join(m.name for m in MAPS)}"
-    )
+        named = _with_prefix(known, prefix)
+        if isinstance(named, PositionMap) or not named.upright or _rests_upright(skeleton, named):
+            return named
+    if names >= NEEDED:
+        own = SkeletonMap(
+            "our joint names", {name: name for name in SMPL_JOINTS if name in names}, feet_with_shins=True
+        )
+        return _with_prefix(own, prefix)
+    own = [name.removeprefix(prefix) for name in skeleton.names if not name.endswith("_end")]
+    raise MotionError(f"{where}: {_what_is_missing(own)}")
+
+
+def _sources(known: SkeletonMap | PositionMap) -> set[str]:
+    return set(known.joints.keys() if isinstance(known, PositionMap) else known.joints.values())
+
+
+def _with_prefix(known: SkeletonMap | PositionMap, prefix: str) -> SkeletonMap | PositionMap:
+    if not prefix:
+        return known
+    if isinstance(known, PositionMap):
+        return replace(known, joints={prefix + source: joint for source, joint in known.joints.items()})
+    return replace(known, joints={joint: prefix + source for joint, source in known.joints.items()})
+
+
+def _shared_prefix(names: Sequence[str]) -> str:
+    """What all names begin with, up to a colon or an underscore, nothing where that is no name of its own."""
+    first, last = min(names), max(names)
+    shared = first[: next((k for k, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))]
+    return shared[: max(shared.rfind(":"), shared.rfind("_")) + 1]
+
+
+def _what_is_missing(own: list[str]) -> str:
+    """In words, what a skeleton of these joints lacks of the map that it has most of. own: without end sites."""
+    nearest = max(MAPS, key=lambda known: len(_sources(known).intersection(own)) / len(_sources(known)))
+    missing = sorted(_sources(nearest).difference(own))
+    maps = "; ".join(known.name for known in MAPS)
+    if len(missing) <= len(_sources(nearest)) / 2:
+        shown = ", ".join(missing[:NAMED_IN_ERRORS]) + (" ..." if len(missing) > NAMED_IN_ERRORS else "")
+        what = f"joints {shown} are missing for a skeleton of {nearest.name}"
+    else:
+        what = f"unknown joints {', '.join(own[:NAMED_IN_ERRORS])}{' ...' if len(own) > NAMED_IN_ERRORS else ''}"
+    return f"{what}, expected a skeleton of: {maps}; or --joint-map"
 
 
 def _rests_upright(skeleton: Skeleton, known: SkeletonMap) -> bool:

@@ -15,6 +15,7 @@ from scipy.spatial.transform import Rotation
 
 from morphloop.base.errors import MotionError
 
+from ..axes import AXES
 from ..clip import Clip, Provenance, check_finite, check_timing
 from ..config import AS_FILES_SAY, ReadingConfig
 from ..reading_limits import LARGEST, MAX_AMC_LINES, MAX_FRAMES, MAX_JOINTS, MIN_FPS
@@ -80,11 +81,12 @@ def read_amc(path: Path | str, how: ReadingConfig = AS_FILES_SAY) -> Clip:
             )
             quats = local.as_quat(scalar_first=True)
             rotations[:, j] = np.concatenate([quats[:, :1], quats[:, 1:] @ Y_UP_TO_Z_UP.T], axis=-1)
-    notes = {"format": "amc", "skeleton": str(asf)}
+    notes = {"format": "amc", "skeleton": str(asf), AXES: "Y up"}
+    scale = skeleton.scale if how.length_unit is None else how.metres
     return Clip(
         fps=rate,
-        skeleton=Skeleton(names, parents, skeleton.scale * offsets @ Y_UP_TO_Z_UP.T),
-        root_pos=skeleton.scale * root @ Y_UP_TO_Z_UP.T,
+        skeleton=Skeleton(names, parents, scale * offsets @ Y_UP_TO_Z_UP.T),
+        root_pos=scale * root @ Y_UP_TO_Z_UP.T,
         rotations=rotations,
         name=path.stem,
         provenance=Provenance(stage="import", source=str(path), notes=notes),

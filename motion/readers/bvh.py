@@ -16,12 +16,14 @@ import numpy as np
 
 from morphloop.base.errors import MotionError
 
+from ..axes import AXES
 from ..clip import Clip, Provenance, check_finite, check_timing
 from ..config import AS_FILES_SAY, ReadingConfig
 from ..fitting.skeleton_maps import SIDES, SkeletonMap, find_map
 from ..reading_limits import LARGEST, LINES_A_JOINT, MAX_FRAMES, MAX_JOINTS, MAX_NUMBERS, NUMBER_LETTERS
 from ..rotations import quat_mul, quat_rotate
 from ..skeleton import SMPL_JOINTS, SMPL_PARENTS, Y_UP_TO_Z_UP, Skeleton
+from .joint_map import renamed
 from .text import at_line, check_lines, read_text
 from .timing import resolve_fps
 from .values import bounded
@@ -36,6 +38,9 @@ LEG_RANGE = (0.6, 1.1)
 """Metres of thigh plus shin that a person may have; narrower than the step between any two units."""
 CONSTANT_TOLERANCE = 1e-3
 """Position channels of a joint below the root may vary by this share of the joint's distance and still be an offset."""
+MOST_WOBBLE = 0.01
+"""Metres by which they may waver about their median where captures have six channels a joint; the bone is the median,
+and the note says how much it was."""
 
 _SMPL_TREE = {name: SMPL_JOINTS[parent] for name, parent in zip(SMPL_JOINTS[1:], SMPL_PARENTS[1:], strict=True)}
 
@@ -64,7 +69,7 @@ def read_bvh(path: Path | str, how: ReadingConfig = AS_FILES_SAY) -> Clip:
     table, frame_time = _parse_motion(lines, at, sum(len(j.channels) for j in joints), path)
     rate = resolve_fps(None if frame_time is None else _fps_of(frame_time), how, path)
     check_timing(rate, len(table), str(path), len(joints))
-    return _clip(joints, table, rate, path)
+    return _clip(joints, table, rate, how, path)
 
 
 def _fps_of(frame_time: float) -> float:
@@ -160,13 +165,27 @@ def _parse_motion(lines: list[str], at: int, width: int, path: Path) -> tuple[np
             with suppress(ValueError):
                 part = np.loadtxt(some, comments=None, ndmin=2)
         if part.shape != (len(some), width):
-            raise MotionError(f"{path}: a frame is not {width} numbers, as many as the hierarchy has channels")
+            frame = start + next((k for k, row in enumerate(some) if not _is_frame(row, width)), 0)
+            line = [number for number in range(at, len(lines)) if lines[number].strip()][frame]
+            many = len(rows[frame]) > NUMBER_LETTERS * width
+            count = "far more than" if many else f"{len(rows[frame].split())} words for"
+            raise at_line(line + 1, f"frame {frame}: {count} {width} numbers, as many as there are channels", path)
         table[start : start + ROWS] = part
     check_finite(table, str(path))
     return bounded(table, f"{path}: channels"), frame_time
 
 
-def _clip(joints: list[_Joint], table: np.ndarray, fps: float, path: Path) -> Clip:
+def _is_frame(row: str, width: int) -> bool:
+    """Whether a line is the numbers of a frame; one that is too long for them is not taken apart."""
+    if len(row) > NUMBER_LETTERS * width:
+        return False
+    try:
+        return len([float(word) for word in row.split()]) == width
+    except ValueError:
+        return False
+
+
+def _clip(joints: list[_Joint], table: np.ndarray, fps: float, how: ReadingConfig, path: Path) -> Clip:
     offsets = np.array([joint.offset for joint in joints])
     rotations = np.zeros((len(table), len(joints), 4))
     rotations[..., 0] = 1.0
@@ -200,25 +219,46 @@ def _clip(joints: list[_Joint], table: np.ndarray, fps: float, path: Path) -> Cl
         names, parents, rotations, offsets = names[1:], [p - 1 for p in parents[1:]], rotations[:, 1:], offsets[1:]
         moves = {j - 1: move for j, move in moves.items()}
         parents[0] = -1
+    offsets = offsets.copy()
     for j, move in moves.items():
         offsets[j] = np.median(move, axis=0)
-        if np.abs(move - offsets[j]).max() > CONSTANT_TOLERANCE * max(float(np.linalg.norm(offsets[j])), 1e-9):
-            raise MotionError(f"{path}: joint '{names[j]}' moves along its bone, expected positions at the root only")
     offsets[0] = 0.0
+    if how.joint_map is not None:
+        names = renamed(names, how.joint_map)
     rotations = np.concatenate([rotations[..., :1], rotations[..., 1:] @ Y_UP_TO_Z_UP.T], axis=-1)
-    unit = length_unit(Skeleton(tuple(names), tuple(parents), offsets))
+    unit = how.length_unit or length_unit(Skeleton(tuple(names), tuple(parents), offsets))
     metres = UNITS.get(unit, 1.0)
+    notes = {"format": "bvh", "length_unit": unit, AXES: "Y up"} | _wobble(names, offsets, moves, unit, path)
     clip = Clip(
         fps=fps,
         skeleton=Skeleton(tuple(names), tuple(parents), metres * offsets @ Y_UP_TO_Z_UP.T),
         root_pos=metres * root @ Y_UP_TO_Z_UP.T,
         rotations=rotations,
         name=path.stem,
-        provenance=Provenance(stage="import", source=str(path), notes={"format": "bvh", "length_unit": unit}),
+        provenance=Provenance(stage="import", source=str(path), notes=notes),
     )
     # the format stores joints depth first; SMPL's have an order of their own, and tables go by it
     tree = {name: names[parent] for name, parent in zip(names[1:], parents[1:], strict=True)}
     return clip.reordered(SMPL_JOINTS) if tree == _SMPL_TREE and names[0] == SMPL_JOINTS[0] else clip
+
+
+def _wobble(
+    names: list[str], offsets: np.ndarray, moves: dict[int, np.ndarray], unit: str, path: Path
+) -> dict[str, str]:
+    """A note of how far joints below the root waver about their offsets; MotionError where one moves along its bone."""
+    off = {j: float(np.linalg.norm(move - offsets[j], axis=-1).max()) for j, move in moves.items()}
+    loose = [j for j in off if off[j] > CONSTANT_TOLERANCE * max(float(np.linalg.norm(offsets[j])), 1e-9)]
+    if not loose:
+        return {}
+    worst = max(loose, key=lambda j: off[j])
+    millimetres = 1e3 * UNITS.get(unit, 0.0) * off[worst]
+    if unit not in UNITS or millimetres > 1e3 * MOST_WOBBLE:
+        how_far = f"by up to {millimetres:.3g} mm" if unit in UNITS else f"by up to {off[worst]:.3g} of an unknown unit"
+        raise MotionError(
+            f"{path}: joint '{names[worst]}' moves along its bone {how_far}, expected positions at the root only, "
+            f"others within {1e3 * MOST_WOBBLE:g} mm"
+        )
+    return {"wobble": f"{len(loose)} joints up to {millimetres:.2g} mm off their bones' medians, which were taken"}
 
 
 def length_unit(skeleton: Skeleton) -> str:

@@ -19,6 +19,7 @@ import numpy as np
 from morphloop.base.errors import MotionError
 from morphloop.base.opening import MAX_JSON_BYTES, read_utf8
 
+from ..axes import AXES, FRAMES
 from ..clip import Clip, check_finite, check_timing
 from ..config import AS_FILES_SAY, ReadingConfig
 from ..reading_limits import MAX_FRAMES
@@ -28,7 +29,7 @@ from .timing import resolve_fps
 from .values import Values, bounded, imported, numbers, word
 
 FRAME = 44
-_TO_Z_UP = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
+_TO_Z_UP = FRAMES["Y up, X forward"]
 """DeepMimic's axes (X forward, Y up, Z right) to ours."""
 TOE_OFFSET = (0.0935, 0.0, -0.0254)
 """Ankle to toe joint, metres, ours: the box of the foot reaches from -0.0435 to 0.1335 m ahead and 0.05 m below the
@@ -156,8 +157,8 @@ def deepmimic_clip(frames: np.ndarray, loop: str, how: ReadingConfig, path: Path
     rotations[..., 1:] = rotations[..., 1:] @ _TO_Z_UP.T
     check_unit(rotations, BLENDED, path)
     rotations = quat_normalize(rotations)
-    rate, root, rotations, note = _even(frames[:, 0], frames[:, 1:4] @ _TO_Z_UP.T, rotations, how, path)
-    notes = {"format": "deepmimic", "loop": loop} | note
+    rate, root, rotations, note = _even(frames[:, 0], how.metres * frames[:, 1:4] @ _TO_Z_UP.T, rotations, how, path)
+    notes = {"format": "deepmimic", "loop": loop, AXES: "Y up, X forward"} | note
     return Clip(
         fps=rate,
         skeleton=HUMANOID3D,

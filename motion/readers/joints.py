@@ -12,17 +12,16 @@ import numpy as np
 
 from morphloop.base.errors import MotionError
 
+from ..axes import AXES, FRAMES
 from ..clip import JointTrack, check_finite, check_timing
 from ..config import ReadingConfig
 from ..humanml3d import FEATURES, HUMANML3D_FPS, track_from_features
 from ..reading_limits import MAX_MOTIONS
-from ..skeleton import HUMANML3D_JOINTS, Y_UP_TO_Z_UP
+from ..skeleton import HUMANML3D_JOINTS
 from .timing import resolve_fps
 from .values import Many, Motion, Values, bounded, file_fps, imported, numbers, texts_of
 
 JOINTS = len(HUMANML3D_JOINTS)
-_Y_DOWN_TO_Z_UP = Y_UP_TO_Z_UP @ np.diag([1.0, -1.0, -1.0])
-"""Camera axes (X right, Y down, Z away) to ours."""
 _EXPECTED = "expected (T, 22, 3) in HumanML3D's order, a batch (N, T, 22, 3), or action2motion's (N, T, 24, 3)"
 
 
@@ -42,7 +41,7 @@ def read_joints_or_batch(values: Values, how: ReadingConfig, path: Path) -> Moti
     if joints.shape[1:] != (JOINTS, 3):
         raise MotionError(f"{path}: joints {joints.shape}, {_EXPECTED}")
     positions = numbers({"joints": joints}, "joints", (None, JOINTS, 3), path)
-    return _track(positions, Y_UP_TO_Z_UP, values, how, path, {"format": "humanml3d joints"})
+    return _track(positions, "Y up", values, how, path, {"format": "humanml3d joints"})
 
 
 def _joints_of(values: Values) -> np.ndarray:
@@ -83,7 +82,7 @@ def _one_or_many(
     def read(index: int) -> JointTrack:
         where = path.with_name(f"{path.name}:{index}") if len(batch) > 1 else path
         positions = numbers({"joints": np.asarray(batch[index])}, "joints", (None, JOINTS, 3), where)
-        track = _track(positions, Y_UP_TO_Z_UP, values, how, where, {"format": "humanml3d joints"})
+        track = _track(positions, "Y up", values, how, where, {"format": "humanml3d joints"})
         track = replace(track, name=f"{path.stem}:{index}" if len(batch) > 1 else path.stem)
         if not texts[index]:
             return track
@@ -104,14 +103,14 @@ def _action2motion(joints: np.ndarray, values: Values, how: ReadingConfig, path:
     def read(index: int) -> JointTrack:
         where = path.with_name(f"{path.name}:{index}")
         positions = numbers({"joints": joints[index]}, "joints", (None, 24, 3), where)[:, :JOINTS]
-        track = _track(positions, _Y_DOWN_TO_Z_UP, values, how, where, notes)
+        track = _track(positions, "-Y up", values, how, where, notes)
         return replace(track, name=f"{path.stem}:{index}")
 
     return {str(index): partial(read, index) for index in range(len(joints))}
 
 
 def _track(
-    positions: np.ndarray, to_ours: np.ndarray, values: Values, how: ReadingConfig, path: Path, notes: dict[str, Any]
+    positions: np.ndarray, axes: str, values: Values, how: ReadingConfig, path: Path, notes: dict[str, Any]
 ) -> JointTrack:
     rate = resolve_fps(file_fps(values, path), how, path)
     check_timing(rate, len(positions), str(path), JOINTS)
@@ -120,10 +119,10 @@ def _track(
     return JointTrack(
         fps=rate,
         names=HUMANML3D_JOINTS,
-        positions=bounded(positions, f"{path}: joints") @ to_ours.T,
+        positions=how.metres * bounded(positions, f"{path}: joints") @ FRAMES[axes].T,
         texts=texts,
         name=path.stem,
-        provenance=imported(path, texts, notes),
+        provenance=imported(path, texts, notes | {AXES: axes}),
     )
 
 
@@ -134,5 +133,5 @@ def read_features(array: np.ndarray, how: ReadingConfig, path: Path) -> JointTra
     features = numbers({"features": array}, "features", (None, FEATURES), path)
     check_finite(features, f"{path}: features")
     track, texts = track_from_features(bounded(features, f"{path}: features"), str(path)), texts_of({}, path)
-    notes = {"format": "humanml3d 263"}
+    notes = {"format": "humanml3d 263", AXES: "Y up"}
     return replace(track, fps=rate, name=path.stem, texts=texts, provenance=imported(path, texts, notes))

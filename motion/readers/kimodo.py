@@ -14,6 +14,7 @@ import numpy as np
 
 from morphloop.base.errors import MotionError
 
+from ..axes import AXES
 from ..clip import Clip, check_finite, check_timing
 from ..config import ReadingConfig
 from ..rotations import quat_from_matrix
@@ -80,7 +81,7 @@ def is_kimodo(values: Values) -> bool:
 
 def read_kimodo(values: Values, how: ReadingConfig, path: Path) -> Clip:
     """A Kimodo motion as a Clip on its own skeleton. Raises MotionError where positions and rotations disagree."""
-    positions = bounded(numbers(values, "posed_joints", (None, None, 3), path), f"{path}: posed_joints")
+    positions = how.metres * bounded(numbers(values, "posed_joints", (None, None, 3), path), f"{path}: posed_joints")
     frames, count = positions.shape[:2]
     if count not in TREES:
         hint = ", read the G1's motion from its CSV with --body" if count == 34 else ""
@@ -97,7 +98,9 @@ def read_kimodo(values: Values, how: ReadingConfig, path: Path) -> Clip:
     skeleton = Skeleton(names, parents, _offsets(positions, matrices, parents, path) @ Y_UP_TO_Z_UP.T)
     world = quat_from_matrix(Y_UP_TO_Z_UP @ matrices @ Y_UP_TO_Z_UP.T)
     texts = texts_of(values, path)
-    notes = {"format": f"kimodo, {count} joints"} | ({} if told or how.fps else {"fps": "30, what Kimodo generates"})
+    notes = {"format": f"kimodo, {count} joints", AXES: "Y up"} | (
+        {} if told or how.fps else {"fps": "30, what Kimodo generates"}
+    )
     return Clip(
         fps=rate,
         skeleton=skeleton,

@@ -19,6 +19,7 @@ from ..config import ReadingConfig
 from ..reading_limits import MAX_JOINTS
 from ..skeleton import SMPL_JOINTS, Skeleton, local_rotations
 from .humanoid15 import AMP_NAMES, UNIT, check_unit, with_toes
+from .quaternions import in_order
 from .timing import resolve_fps
 from .values import Values, bounded, file_fps, imported, numbers
 
@@ -48,19 +49,21 @@ def read_poselib(values: Values, how: ReadingConfig, path: Path) -> Clip:
     if not isinstance(bodies, list) or not 1 <= len(bodies) <= MAX_JOINTS:
         raise MotionError(f"{path}: skeleton_tree has no node_names, expected a SkeletonMotion")
     bodies = tuple(str(body) for body in bodies)
-    offsets = bounded(
+    offsets = how.metres * bounded(
         numbers(_tensors(tree), "local_translation", (len(bodies), 3), path), f"{path}: local_translation"
     )
     parents = numbers(_tensors(tree), "parent_indices", (len(bodies),), path)
     offsets[0] = 0.0
-    root = bounded(numbers(_tensors(values), "root_translation", (None, 3), path), f"{path}: root_translation")
+    root = how.metres * bounded(
+        numbers(_tensors(values), "root_translation", (None, 3), path), f"{path}: root_translation"
+    )
     rotation = numbers(_tensors(values), "rotation", (len(root), len(bodies), 4), path)
     rate = resolve_fps(file_fps(values, path), how, path)
     check_timing(rate, len(root), str(path), len(bodies) + 2)
     check_finite(rotation, f"{path}: rotation")
     names = AMP_NAMES if set(AMP_NAMES) == set(bodies) else SMPL_BODIES if set(SMPL_BODIES) == set(bodies) else {}
     skeleton = Skeleton(tuple(names.get(b, b) for b in bodies), tuple(parents.astype(int).tolist()), offsets)
-    rotations = rotation[..., [3, 0, 1, 2]]
+    rotations = in_order(rotation, how.quat or "xyzw")
     check_unit(rotations, UNIT, path)
     if not values.get("is_local"):
         rotations = local_rotations(skeleton, rotations)

@@ -34,6 +34,7 @@ from ..skeleton import (
     local_rotations,
 )
 from .pickled import read_pickle
+from .quaternions import in_order
 from .timing import resolve_fps
 from .values import Values, bounded, file_fps, imported, number, numbers, texts_of, word
 
@@ -60,6 +61,8 @@ KINDS = {22: "smpl body", 24: "smpl", 52: "smpl-h", 55: "smpl-x"}
 """Joints of `poses` and whose they are."""
 UPRIGHT = 0.7
 """Mean cosine with the vertical of a body that stands upright over a clip."""
+LARGEST_TURN = 20.0
+"""Radians of a rotation vector; beyond it the file is taken for degrees."""
 JOINT_TOLERANCE = 0.05
 """Metres that joints in a file may be off those of its poses: the mean body is not the subject's."""
 AIST_FPS = 60.0
@@ -161,11 +164,11 @@ def _read(
 ) -> Clip:
     """Rotation vectors (T, J, 3) and the place of the body under the name `place`. axes: of the file's world
     (`FRAMES`); None where the format leaves them open, and the body's own upright tells."""
-    trans = numbers(values, place, (len(turns), 3), path)
+    trans = how.metres * numbers(values, place, (len(turns), 3), path)
     rate = resolve_fps(file_fps(values, path), how, path)
     check_timing(rate, len(turns), str(path), len(SMPL_JOINTS))
     skeleton, pelvis = (SMPLX_SKELETON, SMPLX_REST[0]) if kind == "smpl-x" else (DEFAULT_SKELETON, SMPL_PELVIS)
-    turns = _body(turns, trans, skeleton, path)
+    turns = _body(how.radians * turns, trans, skeleton, path)
     axes = axes or (frame_of(how.up) if how.up else _upright_axes(turns[:, 0], path))
     notes = {"format": f"{kind} poses, {axes}", AXES: axes}
     return _clip(values, rate, skeleton, *_posed(turns, trans + pelvis, axes), path, notes)
@@ -212,37 +215,35 @@ def _aist(values: Values, how: ReadingConfig, path: Path) -> Clip:
 
 def _dance(values: Values, how: ReadingConfig, path: Path, turns: np.ndarray) -> Clip:
     """What generators trained on AIST++ write under its names (EDGE): metres, and neither axes nor rate are AIST++'s.
-    `full_pose` (T, 24, 3), the joints, proves which axis is up and whether the place is the pelvis's."""
+    The body's upright tells the axes, and `full_pose` (T, 24, 3), the joints, whether the place is the pelvis's."""
     if "full_pose" not in values:
         return _read(values, how, path, turns, "smpl_trans", "smpl", None)
-    trans = numbers(values, "smpl_trans", (len(turns), 3), path)
-    joints = numbers(values, "full_pose", (len(turns), len(SMPL_JOINTS), 3), path)
+    trans = how.metres * numbers(values, "smpl_trans", (len(turns), 3), path)
+    joints = how.metres * numbers(values, "full_pose", (len(turns), len(SMPL_JOINTS), 3), path)
     rate = resolve_fps(file_fps(values, path), how, path)
     check_timing(rate, len(turns), str(path), len(SMPL_JOINTS))
     check_finite(joints, f"{path}: full_pose")
-    turns = _body(turns, trans, DEFAULT_SKELETON, path)
+    turns = _body(how.radians * turns, trans, DEFAULT_SKELETON, path)
+    axes = frame_of(how.up) if how.up else _upright_axes(turns[:, 0], path)
     found = {}
-    for axes in ("Z up", "Y up"):
-        for offset in (np.zeros(3), SMPL_PELVIS):
-            root, rotations = _posed(turns, trans + offset, axes)
-            positions, _ = forward_kinematics(DEFAULT_SKELETON, root, rotations)
-            error = np.linalg.norm(positions - joints @ FRAMES[axes].T, axis=-1).mean()
-            found[float(error)] = axes, root, rotations
+    for offset in (np.zeros(3), SMPL_PELVIS):
+        root, rotations = _posed(turns, trans + offset, axes)
+        positions, _ = forward_kinematics(DEFAULT_SKELETON, root, rotations)
+        found[float(np.linalg.norm(positions - joints @ FRAMES[axes].T, axis=-1).mean())] = root, rotations
     error = min(found)
     if error > JOINT_TOLERANCE:
-        raise MotionError(f"{path}: full_pose is {1e3 * error:.0f} mm off the joints of smpl_poses, Y up and Z up")
-    axes, root, rotations = found[error]
+        raise MotionError(f"{path}: full_pose is {1e3 * error:.0f} mm off the joints of smpl_poses, expected the same")
     notes = {"format": f"smpl poses as EDGE writes them, {axes}", AXES: axes}
-    return _clip(values, rate, DEFAULT_SKELETON, root, rotations, path, notes)
+    return _clip(values, rate, DEFAULT_SKELETON, *found[error], path, notes)
 
 
 def _phc(values: Values, how: ReadingConfig, path: Path) -> Clip:
     """PHC: the pelvis in `root_trans_offset`, global rotations x y z w in its robot's order."""
-    root = bounded(numbers(values, "root_trans_offset", (None, 3), path), f"{path}: root_trans_offset")
+    root = how.metres * bounded(numbers(values, "root_trans_offset", (None, 3), path), f"{path}: root_trans_offset")
     quats = bounded(numbers(values, "pose_quat_global", (len(root), 24, 4), path), f"{path}: pose_quat_global")
     rate = resolve_fps(file_fps(values, path), how, path)
     order = [PHC_ORDER.index(name) for name in SMPL_JOINTS]
-    world = quats[:, order][..., [3, 0, 1, 2]]
+    world = in_order(quats[:, order], how.quat or "xyzw")
     check_timing(rate, len(root), str(path), len(SMPL_JOINTS))
     check_finite(world, f"{path}: pose_quat_global")
     if (np.abs(np.linalg.norm(world, axis=-1) - 1.0) > 0.01).any():
@@ -281,6 +282,8 @@ def _joined(root: np.ndarray, body: np.ndarray, path: Path) -> np.ndarray:
 def _body(turns: np.ndarray, trans: np.ndarray, skeleton: Skeleton, path: Path) -> np.ndarray:
     """(T, J, 3) of the body's joints; fingers and face, which follow the first 22 joints but in SMPL, are left out."""
     check_finite(bounded(turns, f"{path}: poses"), f"{path}: poses")
+    if np.abs(turns).max(initial=0.0) > LARGEST_TURN:
+        raise MotionError(f"{path}: poses up to {np.abs(turns).max():.4g}, expected radians, or --units deg")
     check_finite(bounded(trans, f"{path}: trans"), f"{path}: trans")
     count = len(SMPL_JOINTS) if turns.shape[1] == len(SMPL_JOINTS) else _BODY
     rotvecs = np.zeros((len(turns), skeleton.num_joints, 3))
