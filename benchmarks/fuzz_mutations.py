@@ -273,6 +273,7 @@ BY_SUFFIX = {
     ".npz": (*GENERAL, *[npz_member] * 7),
     ".npy": (*GENERAL, *[npy_header] * 2, *[npy_values] * 4),
     ".pkl": (*GENERAL, *[opcodes] * 5),
+    ".pt": (*GENERAL, *[opcodes] * 5),
     ".json": (*GENERAL, *[numbers] * 4, *[lines] * 2, nesting),
     ".csv": (*GENERAL, *[numbers] * 4, *[lines] * 2),
     ".bvh": (*GENERAL, *[numbers] * 4, *[lines] * 3, nesting),

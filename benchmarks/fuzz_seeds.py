@@ -134,6 +134,22 @@ def make_seeds(folder: Path) -> dict[str, Seed]:
             )
         ),
         "aist++ pkl": seed(pickled({"smpl_poses": flat, "smpl_trans": 90 * trans, "smpl_scaling": np.array([90.0])})),
+        "dance pkl": seed(pickled({"smpl_poses": flat, "smpl_trans": trans}), needs_fps),
+        "smplx names": seed(npz(global_orient=flat[:, :3], body_pose=flat[:, 3:66], transl=trans, fps=30.0)),
+        "wham pkl": seed(pickled({0: {"pose_world": flat, "trans_world": trans}}), needs_fps),
+        "gvhmr pt": seed(torch_saved(folder / "a.pt", flat, trans), needs_fps),
+        "mdm results": seed(results(folder / "a.npy", track), needs_fps),
+        "qpos npz": seed(npz(qpos=rows, frequency=30.0), robotic),
+        "array a joint": seed(
+            npz(
+                q_pelvis_tx=rows[:, 0],
+                q_pelvis_tz=rows[:, 1],
+                q_pelvis_ty=rows[:, 2],
+                q_lift=rows[:, 7],
+                q_roll=rows[:, 8],
+            ),
+            robotic,
+        ),
         "phc pkl": seed(pickled({"0-walk": _phc(clip), "0-run": _phc(clip)})),
         "amp npy": seed(_amp(folder, clip)),
         "deepmimic json": seed(text("a.json", _deepmimic())),
@@ -152,6 +168,23 @@ def make_seeds(folder: Path) -> dict[str, Seed]:
         "asf": Seed(ASF.encode(), ".asf", _beside_amc, {"07_01.amc": amc.encode()}),
         "smpl model pkl": seed(pickled(_smpl_model()), lambda path: read_pickle(path, smpl=True)),
     }
+
+
+def torch_saved(path: Path, poses: np.ndarray, trans: np.ndarray) -> Path:
+    """GVHMR's results."""
+    import torch
+
+    body = {"global_orient": poses[:, :3], "body_pose": poses[:, 3:66], "transl": trans}
+    torch.save({"smpl_params_global": {name: torch.tensor(part) for name, part in body.items()}}, path)
+    return path
+
+
+def results(path: Path, track: JointTrack) -> Path:
+    """A generator's batch of two."""
+    motion = np.stack([track.positions @ Y_UP_TO_Z_UP] * 2).transpose(0, 2, 3, 1)
+    value = {"motion": motion, "text": ["a", "b"], "lengths": np.array([FRAMES, FRAMES - 1])}
+    np.save(path, value, allow_pickle=True)  # type: ignore[arg-type]
+    return path
 
 
 def _beside_amc(asf: Path) -> object:

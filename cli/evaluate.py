@@ -38,6 +38,7 @@ class Evaluate(EvaluateConfig):
 
     def run(self) -> int:
         from morphloop.metrics import report
+        from morphloop.metrics.report.measuring import OF_A_ROBOT
         from morphloop.motion.plausible import gathered
 
         paths, others = self._sides()
@@ -54,6 +55,11 @@ class Evaluate(EvaluateConfig):
             report.print_evaluation(result)
         else:
             report.print_comparison(comparison)
+        without_soles = sum(len(result.rows.variants[name]) for name in result.variants if name.endswith(OF_A_ROBOT))
+        if without_soles:
+            complain(
+                f"{without_soles} clips of a robot's bodies: where its soles are is unknown, give its MJCF with --body"
+            )
         for line in gathered(result.doubts + ([] if comparison is None else comparison.b.doubts)):
             complain(line)
         failed = result.failed + ([] if comparison is None else comparison.b.failed)

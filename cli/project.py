@@ -132,7 +132,7 @@ class Project(ReadingConfig):
             if not clips:
                 return report_failures(failed)
             moved = sum(clip.provenance.stage == RETARGETED for clip in clips)
-            if moved:
+            if moved and isinstance(body, RobotBody):
                 complain(f"{moved} of {len(clips)} clips are people's: retargeted to '{body.name}' first")
             write_json(out / CONFIG, folder.settings() | self._asked())
             rows, faults = folder.project(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,7 @@ class Job:
     @classmethod
     def of(cls, task: Message) -> Job:
         """Inverse of `message`."""
-        return cls(**task | {"reading": from_dict(ReadingConfig, task["reading"], "task")})
+        return replace(cls(**task), reading=from_dict(ReadingConfig, task["reading"], "task"))
 
 
 @lru_cache(maxsize=1)

@@ -46,7 +46,7 @@ FORMATS = (
     *("clip", "joint clip", "rollout", "joints npy", "joints npz", "joints batch", "humanml3d 263", "amass smpl-h"),
     *("smpl 72", "amass smpl-x", "aist++ pkl", "phc pkl", "amp npy", "deepmimic json", "deepmimic npz", "kimodo npz"),
     *("mjlab npz", "mjlab robot npz", "robot arrays npz", "gmr pkl", "asap pkl", "robot csv", "bvh", "amc", "asf"),
-    "smpl model pkl",
+    *("smpl model pkl", "dance pkl", "smplx names", "wham pkl", "gvhmr pt", "mdm results", "qpos npz", "array a joint"),
 )
 
 

@@ -14,10 +14,11 @@ import pytest
 import torch
 
 from morphloop.base import MotionError
+from morphloop.cli import main
 from morphloop.metrics.config import EvaluateConfig
 from morphloop.metrics.points import motion_points
 from morphloop.metrics.report import evaluate
-from morphloop.motion import DEFAULT_SKELETON, Clip, JointTrack, Provenance, Skeleton, read_motion
+from morphloop.motion import DEFAULT_SKELETON, Clip, JointTrack, Provenance, Skeleton, find_motions, read_motion
 from morphloop.motion.config import ReadingConfig
 from morphloop.motion.robot import Hinge, Robot
 from morphloop.motion.rotations import quat_from_rotvec, quat_rotate
@@ -426,6 +427,7 @@ def test_an_array_a_joint(tmp_path: Path) -> None:
     joints = {f"q_{name}": angles[:, k] for k, name in enumerate(ROBOT.hinge_names)}
     np.savez(tmp_path / "a.npz", **joints, **place)
     same(read_motion(tmp_path / "a.npz", FPS, ROBOT), expected(*walk()))
+    assert list(find_motions(tmp_path)) == [tmp_path / "a.npz"]
     yaw = quat_from_rotvec(np.tile([0.0, 0.0, 0.7], (len(angles), 1)))
     np.savez(tmp_path / "b.npz", **joints, **place, q_pelvis_rotation=np.full(len(angles), 0.7))
     same(read_motion(tmp_path / "b.npz", FPS, ROBOT), expected(root_pos, yaw, angles))
@@ -485,10 +487,12 @@ def test_a_known_robot_is_known_by_its_joints_and_measured_on_its_body(tmp_path:
         assert result.clean("surface of g1") == {}
 
 
-def test_a_robot_that_nobody_knows_has_no_figures_that_rest_on_the_ground(tmp_path: Path) -> None:
+def test_a_robot_that_nobody_knows_has_no_figures_that_rest_on_the_ground(tmp_path: Path, capsys) -> None:
     result = evaluate([dump(tmp_path / "a.pkl", gmr())], EvaluateConfig(workers=0, wrench=False))
     (row,) = result.rows.rows("joints of a robot", [0])
     known = {name for name, value in row["metrics"].items() if value is not None}
     assert "jerk_mean_m_s3" in known
     assert not known & {"float_mean_mm", "penetration_max_mm", "slide_mean_mm_s", "unsupported_ratio", "skim_mm_s"}
     assert result.clean("joints of a robot") == {}
+    assert main(["evaluate", str(tmp_path / "a.pkl"), "--no-wrench", "--workers", "0"]) == 0
+    assert "give its MJCF with --body" in capsys.readouterr().err

@@ -6,7 +6,7 @@ This is what a worker process does. Whatever goes wrong with a file becomes a me
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ from morphloop.motion.plausible import Doubt, doubts
 from morphloop.motion.robot import is_robot_track
 from morphloop.sim import Body, body_of_robot, load_body, on_body, robot_of, whose_motions, worn
 
+OF_A_ROBOT = " of a robot"
+"""What the variant of a robot's bodies without the robot ends in."""
 Motion = Clip | JointTrack
 Worn = tuple[Motion, Body]
 """A motion and the body that it is measured on, in the motion's shape."""
@@ -52,7 +54,7 @@ class Job:
     @classmethod
     def of(cls, task: Message) -> Job:
         """Inverse of `message`."""
-        return cls(**task | {"reading": from_dict(ReadingConfig, task["reading"], "task")})
+        return replace(cls(**task), reading=from_dict(ReadingConfig, task["reading"], "task"))
 
 
 def measure_file(task: Message) -> Iterator[Message]:
@@ -154,7 +156,7 @@ def _group(job: Job, found: Measurement, motion: Motion, body: Body) -> str:
     """What a clip's figures stand beside: the variant, but a robot's that was known by its joints, or has no body, has
     one of its own."""
     if is_robot_track(motion):
-        return f"{found.variant} of a robot"
+        return found.variant + OF_A_ROBOT
     own = found.variant == "surface" and body_of_robot(motion) is body and body.name != the_body(job.body).name
     return f"{found.variant} of {body.name}" if own else found.variant
 

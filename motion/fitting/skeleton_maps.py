@@ -192,7 +192,7 @@ _EXPORTS = (
 
 def _named(name: str, torso: str, limbs: str, left: str = "Left", right: str = "Right") -> SkeletonMap:
     """A map from names in the order of `_TORSO` and `_LIMBS`."""
-    rows = dict(zip(_LIMBS, limbs.split(), strict=True))
+    rows: dict[str, str] = dict(zip(_LIMBS, limbs.split(), strict=True))
     return SkeletonMap(
         name,
         dict(zip(_TORSO, torso.split(), strict=True)) | _both_sides(rows, left, right),
@@ -201,7 +201,7 @@ def _named(name: str, torso: str, limbs: str, left: str = "Left", right: str = "
 
 
 _TORSO = ("pelvis", "spine1", "spine2", "spine3", "neck", "head")
-_LIMBS = ("hip", "knee", "ankle", "foot", "collar", "shoulder", "elbow", "wrist")
+_LIMBS: tuple[str, ...] = ("hip", "knee", "ankle", "foot", "collar", "shoulder", "elbow", "wrist")
 _CAPTURE = (
     _named(
         "LAFAN1 (MoMask)", "Hips Spine Spine1 Spine2 Neck Head", "*UpLeg *Leg *Foot *Toe *Shoulder *Arm *ForeArm *Hand"

@@ -52,7 +52,10 @@ LAYOUTS = (
         "a robot's motion",
         is_robot_motion,
         read_robot_values,
-        marks=({"joint_pos", "body_pos_w"}, {"root_pos", "dof"}, {"root_pos", "dof_pos"}, {"qpos", "joint_names"}),
+        marks=(
+            *({"joint_pos", "body_pos_w"}, {"root_pos", "dof"}, {"root_pos", "dof_pos"}, {"qpos", "joint_names"}),
+            {"q_pelvis_tx", "q_pelvis_ty", "q_pelvis_tz"},
+        ),
     ),
     Layout(
         "SMPL poses",

@@ -234,7 +234,8 @@ def _dance(values: Values, how: ReadingConfig, path: Path, turns: np.ndarray) ->
     if error > JOINT_TOLERANCE:
         raise MotionError(f"{path}: full_pose is {1e3 * error:.0f} mm off the joints of smpl_poses, expected the same")
     notes = {"format": f"smpl poses as EDGE writes them, {axes}", AXES: axes}
-    return _clip(values, rate, DEFAULT_SKELETON, *found[error], path, notes)
+    root, rotations = found[error]
+    return _clip(values, rate, DEFAULT_SKELETON, root, rotations, path, notes)
 
 
 def _phc(values: Values, how: ReadingConfig, path: Path) -> Clip:
