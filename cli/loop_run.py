@@ -69,10 +69,11 @@ class LoopRun(LoopRules):
         weights = None if self.clips is not None else (self.generator or shipped(SHIPPED_GENERATOR)).resolve()
         policy = None if self.policy is None else policy_file(self.policy)
         rules: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(LoopRules)}
+        rules["body"] = body_named(self.body)
         return LoopConfig(
             generator=None if weights is None else str(weights),
             clips=None if self.clips is None else str(self.clips.resolve()),
             prompts=read_prompts(self.prompts) if isinstance(self.prompts, Path) else self.prompts,
             policy=None if policy is None else str(policy),
-            **rules | {"body": body_named(self.body)},
+            **rules,
         )

@@ -249,14 +249,14 @@ class Bomb:
         return (setattr, (Bomb, "fired", True))
 
 
-def test_pickles_are_refused_unread(tmp_path):
+def test_pickles_are_not_executed(tmp_path):
+    """An array of objects by itself is refused; beside others it is passed over unread."""
     np.save(tmp_path / "bomb.npy", np.array([Bomb()], dtype=object), allow_pickle=True)
     np.savez(tmp_path / "bomb.npz", meta=np.array([Bomb()], dtype=object))
     (tmp_path / "raw.npz").write_bytes(pickle.dumps(Bomb()))
     with pytest.raises(MotionError, match="pickled"):
         read_npy(tmp_path / "bomb.npy")
-    with pytest.raises(MotionError, match="pickled"):
-        read_npz(tmp_path / "bomb.npz")
+    assert read_npz(tmp_path / "bomb.npz") == {}
     with pytest.raises(MotionError, match="not a readable npz"):
         read_npz(tmp_path / "raw.npz")
     assert not Bomb.fired

@@ -199,7 +199,7 @@ def test_a_policy_is_trained_for_it_and_projects_on_it(file: Path, tall: ShapedB
     assert load_policy(run / "policy.safetensors", tall).spec.body_hash == tall.hash
     save_clip(source, replace(clips["squat"].slice(0, 40), name="squat"))
     policy = str(run / "policy.safetensors")
-    project = Project((source,), out, body=str(file), policy=policy, projection=ProjectionConfig("policy"))
+    project = Project(paths=(source,), out=out, body=str(file), policy=policy, projection=ProjectionConfig("policy"))
     assert project.run() == 0
     (row,) = read_manifest(out)
     assert row["verdict"] == "accepted"

@@ -43,7 +43,12 @@ def compile_robot(path: Path) -> mujoco.MjModel:
 
     MotionError, one line, for what MuJoCo does not compile, and for what takes more than the limits.
     """
-    text = read_text(path)  # names in another encoding would fail much later
+    text = read_text(path)
+    with reading(path):
+        try:
+            path.read_bytes().decode("utf-8")
+        except UnicodeDecodeError:  # names in another encoding would fail much later
+            raise MotionError(f"{path}: not a text file in UTF-8, expected one") from None
     if _is_plain(text):
         with reading(path):
             try:

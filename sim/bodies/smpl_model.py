@@ -111,9 +111,12 @@ def load_smpl_model(path: Path | str) -> SmplModel:
     tree of joints, or a pickle that asks for anything but arrays.
     """
     path = Path(path)
-    values: Any = read_npz(path, KEYS) if path.suffix.lower() == ".npz" else read_pickle(path, smpl=True)
+    objects: dict[str, bytes] = {}
+    values: Any = read_npz(path, KEYS, objects) if path.suffix.lower() == ".npz" else read_pickle(path, smpl=True)
     if not isinstance(values, Mapping):
         raise MotionError(f"{path}: not a dictionary, expected a SMPL model file")
+    for key in objects:
+        raise MotionError(f"{path}: {key} is pickled objects, expected numbers")
     missing = [key for key in KEYS if key not in values]
     if missing:
         raise MotionError(f"{path}: no {missing[0]}, expected a SMPL model file with {', '.join(KEYS)}")
