@@ -323,10 +323,10 @@ def _by_joint(values: Values, how: ReadingConfig, path: Path, robot: WhoseMotion
     turn as tilt, list and rotation about Y, X and Z, where the file has them."""
     joints = [key for key in values if key.startswith("q_") and not key.startswith(_PELVIS)]
     robot = whose(robot, [key.removeprefix("q_") for key in joints], (), len(joints))
-    if robot is None:
+    if robot is None or not joints:
         raise MotionError(f"{path}: an array a joint without its robot, {NEEDS_BODY}")
-    place = [_numbers(values, f"{_PELVIS}{axis}", (None,), path) for axis in ("tx", "tz", "ty")]
-    frames = len(place[0])
+    frames = len(_numbers(values, f"{_PELVIS}tx", (None,), path))
+    place = [_numbers(values, f"{_PELVIS}{axis}", (frames,), path) for axis in ("tx", "tz", "ty")]
     angles = np.stack([_numbers(values, key, (frames,), path) for key in joints], axis=1)
     angles = by_name(how.radians * angles, [key.removeprefix("q_") for key in joints], robot, path)
     turns = {
