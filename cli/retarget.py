@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,10 +11,11 @@ import tyro
 from rich.table import Column, Table
 
 from morphloop.base import MotionError
-from morphloop.base.terminal import Terminal
+from morphloop.base.terminal import Terminal, complain
 from morphloop.motion.config import ReadingConfig
 
 from .console import BAD_INPUT, DONE, files_below, progress_bars, told, writable_files, writable_folder
+from .exports import write_rows
 
 SHOWN = 40
 """Clips that the table shows; the JSON file holds all."""
@@ -37,10 +38,13 @@ class Retarget(ReadingConfig):
     """The robot: g1, g1_23dof, or an MJCF (.xml) with its description beside it or found by rules."""
     out: Path
     """Folder for the files."""
-    to: Literal["clip", "mjlab", "bvh"] = "clip"
-    """Layout to write."""
+    to: Literal["clip", "bvh", "mjlab", "wbt", "holosoma", "unitree-csv", "gmr", "protomotions"] = "clip"
+    """Layout to write (docs/exports.md)."""
     out_fps: float | None = None
-    """Frame rate to follow and to write; the motion's own if left out."""
+    """Frame rate to follow and to write; if left out what the layout's readers take for granted, else the motion's
+    own."""
+    blend: float = 0.0
+    """Seconds of a way from the robot's stand to the motion and back."""
     workers: int | None = None
     """Processes, a file each; one a core if left out, 0 for this process alone."""
     overwrite: bool = False
@@ -51,21 +55,25 @@ class Retarget(ReadingConfig):
     def run(self) -> int:
         from morphloop.base import write_json
         from morphloop.base.pool import run_tasks
+        from morphloop.motion.own_outputs import config_of
+        from morphloop.motion.plausible import Doubt, gathered
 
         from .retarget_files import Job, retarget_files, the_robot
 
+        if config_of(self.out) is not None:  # whose manifest is not ours to add to
+            raise MotionError(f"{self.out}: holds what `project` or `loop` wrote, expected a folder of its own")
         out, failed = writable_folder(self.out), []
         writable_files(self.json)
         the_robot(self.body)
+        how = asdict(ReadingConfig.of(self))
         groups: dict[Path, list[dict[str, Any]]] = {}
         for path, below in files_below(self.paths, failed).items():
-            job = Job(
-                str(path), str(out / below), self.body, self.to, ReadingConfig.of(self), self.out_fps, self.overwrite
-            )
+            folder = str(out / below)
+            job = Job(str(path), folder, self.body, self.to, self.out_fps, self.blend, self.overwrite, how)
             groups.setdefault(below / path.stem, []).append(job.message())
         tasks = [{"jobs": jobs} for jobs in groups.values()]
         workers = min(os.cpu_count() or 1, len(tasks)) if self.workers is None else self.workers
-        rows: dict[int, list[dict[str, Any]]] = {}
+        made: dict[int, list[dict[str, Any]]] = {}
         done = 0
         with progress_bars() as watch:
             for number, message in run_tasks(retarget_files, tasks, workers if len(tasks) > 1 else 0):
@@ -73,12 +81,20 @@ class Retarget(ReadingConfig):
                     done += 1
                     watch("retargeting", done, len(tasks))
                 elif "row" in message:
-                    rows.setdefault(number, []).append(message["row"])
+                    made.setdefault(number, []).append(message)
                 else:
                     path = message.get("path", tasks[number]["jobs"][0]["path"])
                     died = f"the worker that retargeted it died: {message.get('died')}"
                     failed.append(told(Path(path), MotionError(message.get("failed", died))))
-        clips = [row for number in sorted(rows) for row in rows[number]]
+        found = [message for number in sorted(made) for message in made[number]]
+        manifests: dict[Path, list[dict[str, Any]]] = {}
+        for message in found:
+            manifests.setdefault(Path(message["row"]["out"]).parent, []).append(message["manifest"])
+        for place, rows in manifests.items():
+            write_rows(place, rows)
+        for line in gathered((m["row"]["path"], Doubt(**doubt)) for m in found for doubt in m["doubts"]):
+            complain(line)
+        clips = [message["row"] for message in found]
         _print(clips, out, self.body)
         if self.json is not None:
             write_json(self.json, {"schema": 1, "to": self.to, "body": self.body, "clips": clips, "failed": failed})

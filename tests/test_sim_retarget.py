@@ -13,7 +13,7 @@ import pytest
 from morphloop.base import MotionError
 from morphloop.cli import main
 from morphloop.metrics import measure
-from morphloop.motion import DEFAULT_SKELETON, Clip, make_corpus, read_motion, save_clip
+from morphloop.motion import DEFAULT_SKELETON, Clip, make_corpus, read_manifest, read_motion, save_clip
 from morphloop.motion.rotations import quat_angle, quat_from_heading, quat_from_rotvec, quat_mul, quat_rotate
 from morphloop.sim import DrivenRobot, default_body, retarget, retarget_figures
 from morphloop.sim.bodies.g1 import unitree_g1
@@ -294,12 +294,15 @@ def test_the_command_takes_robots_alone(tmp_path: Path, capsys) -> None:
 def test_mjlab_gets_its_rate_and_its_hinges(tmp_path: Path, g1: DrivenRobot) -> None:
     save_clip(tmp_path / "a.npz", posed(31))
     out = tmp_path / "out"
-    options = ["--body", "g1", "--to", "mjlab", "--out-fps", "50", "--workers", "0", "--out", str(out)]
+    options = ["--body", "g1", "--to", "mjlab", "--workers", "0", "--out", str(out)]
     assert main(["retarget", str(tmp_path / "a.npz"), *options]) == 0
     with np.load(out / "a.npz") as written:
         assert written["joint_names"].tolist() == list(g1.robot.hinge_names)
         assert written["joint_pos"].shape == (51, 29)
         assert written["fps"].tolist() == [50.0]
+        assert written["foot_contact"].all()
+    (row,) = read_manifest(out)
+    assert (row["file"], row["fps"], row["frames"]) == ("a.npz", 50.0, 51)
 
 
 def test_tables_name_links_of_their_robots(g1: DrivenRobot) -> None:
