@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import pickle
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 
+import mujoco
 import numpy as np
 import pytest
 
@@ -54,7 +56,7 @@ def posed(frames: int = 8, fps: float = 30.0, **turns: tuple[float, float, float
 
 def at(clip: Clip, body: DrivenRobot, joint: str) -> np.ndarray:
     """(T, 3) where the robot's link for a joint of the default skeleton is."""
-    return clip.positions[:, rest_pose(body).joint[joint]]
+    return rest_pose(body).at(clip, joint)
 
 
 def angles(clip: Clip, body: DrivenRobot) -> np.ndarray:
@@ -223,6 +225,23 @@ def test_a_table_comes_from_the_description_of_a_robot_that_has_none(g1: DrivenR
     monkeypatch.setattr("morphloop.sim.retargeting.tasks.TABLES", {})
     assert tasks_of(g1) == G1
     assert tasks_of(unitree_g1(23)) == G1_23
+
+
+def test_arms_that_end_at_the_elbow_lay_their_forearms(g1: DrivenRobot) -> None:
+    """A G1 without wrists and hands, as older robots are: the end of the forearm stands in for the wrist."""
+    spec = mujoco.MjSpec.from_string((files("morphloop.assets") / "bodies" / "g1.xml").read_text(encoding="utf-8"))
+    for side in ("left", "right"):
+        spec.delete(spec.body(f"{side}_wrist_roll_link"))
+        spec.body(f"{side}_elbow_link").add_geom(
+            type=mujoco.mjtGeom.mjGEOM_CAPSULE, fromto=[0.1, 0.0, -0.01, 0.25, 0.0, -0.01], size=[0.03, 0.0, 0.0]
+        )
+    described = replace(g1.description, preview=("pelvis", "torso_link"))
+    body = DrivenRobot(spec, described, "handless")
+    assert tasks_of(body)["left_wrist"].link == "left_elbow_link"
+    clip = retarget(posed(left_elbow=(0.0, 0.0, -1.4), right_elbow=(0.0, 0.0, 1.4)), body)
+    for side in ("left", "right"):
+        forearm = at(clip, body, f"{side}_wrist")[-1] - at(clip, body, f"{side}_elbow")[-1]
+        assert forearm[0] > 0.9 * np.linalg.norm(forearm)
 
 
 def test_a_robot_without_arms_is_refused(g1: DrivenRobot, monkeypatch) -> None:

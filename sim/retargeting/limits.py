@@ -18,6 +18,8 @@ SPEED_SHARE = 0.999
 UNLIMITED = 1e3
 """Radians; the range of a hinge that has none."""
 NEAR_GROUND_M = 0.05
+POINTS = 4
+"""Of a link that are kept over the ground at a time."""
 NEAR_LINKS_M, LINKS_APART_M = 0.04, 0.002
 """Metres at which the ground and other links begin to count, and that links stay apart."""
 
@@ -86,11 +88,19 @@ class Ground(Obstacle):
         centres = data.xpos[self._body] + np.einsum("pij,pj->pi", data.xmat[self._body].reshape(-1, 3, 3), self._local)
         heights = centres[:, 2] - self._radius
         rows, room = [], []
-        for point in np.flatnonzero(heights < NEAR_GROUND_M):
+        for point in self._lowest(heights):
             mujoco.mj_jac(model, data, self._jacobian, None, centres[point], self._body[point])
             rows.append(-self._jacobian[2])
             room.append(heights[point])
         return rows, room
+
+    def _lowest(self, heights: np.ndarray) -> np.ndarray:
+        """The few points near the ground that tell how each link lies on it: the lowest ones, of which a mesh has many
+        more than are needed."""
+        near = np.flatnonzero(heights < NEAR_GROUND_M)
+        near = near[np.lexsort((heights[near], self._body[near]))]
+        _, first, count = np.unique(self._body[near], return_index=True, return_counts=True)
+        return near[np.arange(len(near)) - np.repeat(first, count) < POINTS]
 
 
 class Links(Obstacle):

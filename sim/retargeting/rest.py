@@ -15,13 +15,13 @@ import numpy as np
 from scipy.optimize import least_squares
 
 from morphloop.base import MotionError
-from morphloop.motion import DEFAULT_SKELETON, Skeleton
+from morphloop.motion import DEFAULT_SKELETON, Clip, Skeleton
 from morphloop.motion.rotations import quat_conj, quat_mul, quat_rotate, quat_to_rotvec
 from morphloop.motion.skeleton import forward_kinematics
 
 from ..bodies.body import FEET
 from ..bodies.mjcf_body import RobotBody
-from .tasks import TaskTable, tasks_of
+from .tasks import LinkTask, TaskTable, tasks_of
 
 BONES = (("hip", "knee"), ("knee", "ankle"), ("shoulder", "elbow"), ("elbow", "wrist"))
 """Joints without side."""
@@ -38,11 +38,12 @@ STEP = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class RestPose:
-    """The robot in the T-pose, its root at the origin and unturned.
+    """The robot in the T-pose, its root unturned and its pelvis at the origin.
 
     tasks: its table; joint: index of the robot's joint by the default skeleton's; offset: (4,) by the default
-    skeleton's joint, rotation of its link; place: (3,) where it is, metres; bends: by index of the hinges of elbows and
-    knees, the angle at which they are straight, radians, and the sign by which they bend; angles: (H,) of all hinges.
+    skeleton's joint, rotation of its link; place: (3,) where the key-point on it is, metres; bends: by index of the
+    hinges of elbows and knees, the angle at which they are straight, radians, and the sign by which they bend; angles:
+    (H,) of all hinges.
     """
 
     tasks: TaskTable
@@ -56,10 +57,18 @@ class RestPose:
         """Of the bone between two joints, metres."""
         return float(np.linalg.norm(self.place[end] - self.place[start]))
 
+    def at(self, clip: Clip, name: str) -> np.ndarray:
+        """(T, 3) where the key-point of a joint is in a clip of the robot, metres."""
+        return _key_point(clip.positions, clip.global_rotations, self.joint[name], self.tasks[name])
+
 
 def human_rest(joint: str) -> np.ndarray:
     """(3,) place of a joint of the default skeleton in its T-pose, metres."""
     return DEFAULT_SKELETON.rest_positions[DEFAULT_SKELETON.index(joint)]
+
+
+def _human_bone(start: str, end: str) -> np.ndarray:
+    return human_rest(end) - human_rest(start)
 
 
 def toe_heading(side: str) -> np.ndarray:
@@ -73,7 +82,7 @@ def rest_pose(body: RobotBody) -> RestPose:
     """The T-pose of a robot, found once a process. MotionError as `tasks_of`, and where its bones do not come near."""
     tasks = tasks_of(body)
     joint = dict(zip(tasks, body.joint_ids([task.link for task in tasks.values()]).tolist(), strict=True))
-    goal = _Goal(body, joint)
+    goal = _Goal(body, tasks, joint)
     built = np.array([hinge.zero for hinge in body.robot.hinges])
 
     def slopes(angles: np.ndarray) -> np.ndarray:
@@ -83,7 +92,7 @@ def rest_pose(body: RobotBody) -> RestPose:
     found = least_squares(lambda angles: goal(angles[None])[0], built, slopes)  # type: ignore[arg-type]  # a function too
     places, turns = goal.pose(found.x[None])
     for start, end in goal.bones:
-        bone, wanted = places[0, joint[end]] - places[0, joint[start]], human_rest(end) - human_rest(start)
+        bone, wanted = (goal.at(end, places, turns) - goal.at(start, places, turns))[0], _human_bone(start, end)
         cosine = bone @ wanted / max(np.linalg.norm(bone) * np.linalg.norm(wanted), 1e-12)
         if cosine < np.cos(WORST_BONE):
             raise MotionError(
@@ -95,7 +104,7 @@ def rest_pose(body: RobotBody) -> RestPose:
         tasks,
         joint,
         {name: turns[0, j] for name, j in joint.items()},
-        {name: places[0, j] for name, j in joint.items()},
+        {name: (goal.at(name, places, turns) - goal.at("pelvis", places, turns))[0] for name in joint},
         {bend.hinge: (bend.straight, bend.sign) for bend in goal.bends},
         found.x,
     )
@@ -117,13 +126,13 @@ class _Bend:
 class _Goal:
     """Residuals of the T-pose for hinge angles, many poses at once."""
 
-    def __init__(self, body: RobotBody, joint: dict[str, int]):
-        self._body, self._joint = body, joint
+    def __init__(self, body: RobotBody, tasks: TaskTable, joint: dict[str, int]):
+        self._body, self._tasks, self._joint = body, tasks, joint
         self._built = np.array([hinge.zero for hinge in body.robot.hinges])
         self.bones = [
             (f"{side}_{start}", f"{side}_{end}") for side in FEET for start, end in BONES if f"{side}_{end}" in joint
         ]
-        self._wanted = {bone: _unit(human_rest(bone[1]) - human_rest(bone[0])) for bone in self.bones}
+        self._wanted = {bone: _unit(_human_bone(*bone)) for bone in self.bones}
         elbows = [joint[f"{side}_elbow"] for side in FEET if f"{side}_wrist" in joint]
         hands = {tip for elbow in elbows for tip in below(body.skeleton, elbow)[1:]}
         self._still = np.array([HAND_WEIGHT if h.joint in hands else BUILT_WEIGHT for h in body.robot.hinges])
@@ -146,6 +155,10 @@ class _Goal:
         local = self._body.robot.rotations(root, angles)
         return forward_kinematics(self._body.skeleton, np.zeros((len(angles), 3)), local)
 
+    def at(self, name: str, places: np.ndarray, turns: np.ndarray) -> np.ndarray:
+        """(N, 3) key-points of a joint in poses as `pose` gives them."""
+        return _key_point(places, turns, self._joint[name], self._tasks[name])
+
     def _bend(
         self, name: str, start: str, end: str, towards: np.ndarray, places: np.ndarray, turns: np.ndarray
     ) -> list[_Bend]:
@@ -160,8 +173,8 @@ class _Goal:
         upper, lower = (
             _unit(bone - (bone @ axis) * axis)
             for bone in (
-                places[0, here] - places[0, self._joint[start]],
-                places[0, self._joint[end]] - places[0, here],
+                (self.at(name, places, turns) - self.at(start, places, turns))[0],
+                (self.at(end, places, turns) - self.at(name, places, turns))[0],
             )
         )
         straight = float(hinge.zero + np.arctan2(axis @ np.cross(lower, upper), lower @ upper))
@@ -176,7 +189,8 @@ class _Goal:
         places, turns = self.pose(angles)
         joint, parts = self._joint, []
         for start, end in self.bones:
-            parts.append(_unit(places[:, joint[end]] - places[:, joint[start]]) - self._wanted[(start, end)])
+            bone = self.at(end, places, turns) - self.at(start, places, turns)
+            parts.append(_unit(bone) - self._wanted[(start, end)])
         parts.append(quat_to_rotvec(quat_mul(quat_conj(self._torso), turns[:, joint["spine3"]])))
         for side, (ahead, up) in zip(FEET, self._soles, strict=True):
             sole = turns[:, joint[f"{side}_ankle"]]
@@ -186,6 +200,11 @@ class _Goal:
             turned = quat_rotate(turns[:, bend.joint], np.broadcast_to(bend.axis, (len(turns), 3)))
             parts.append(BEND_WEIGHT * (turned - bend.wanted))
         return np.concatenate([*parts, self._still * (angles - self._built)], axis=1)
+
+
+def _key_point(places: np.ndarray, turns: np.ndarray, joint: int, task: LinkTask) -> np.ndarray:
+    """(N, 3) of places (N, J, 3) and turns (N, J, 4)."""
+    return places[:, joint] + quat_rotate(turns[:, joint], np.broadcast_to(task.point, places[:, joint].shape))
 
 
 def below(skeleton: Skeleton, joint: int) -> list[int]:

@@ -32,7 +32,7 @@ class RetargetFigures:
     """How well a robot's motion is a person's, and how near to what the robot can.
 
     key_point_error_mm: mean distance of knees, ankles, elbows and wrists from where the person's bones at the robot's
-    lengths put them, from the robot's own root; at_limit_ratio: share of frames in which a hinge stands within half a
+    lengths put them, from the robot's own pelvis; at_limit_ratio: share of frames in which a hinge stands within half a
     degree of the end of its range or beyond; speed_peak_ratio: largest speed of a hinge over its motor's, None where no
     motor's is known.
     """
@@ -74,9 +74,9 @@ def retarget(motion: Clip | JointTrack, body: Body, fps: float | None = None) ->
 def retarget_figures(source: Clip, made: Clip, body: RobotBody) -> RetargetFigures:
     """What became of a clip on the default skeleton; made: on the robot's, frame by frame, however it was made."""
     rest = rest_pose(body)
-    wanted, _ = limbs(source, rest, made.root_pos)
+    wanted, _ = limbs(source, rest, rest.at(made, "pelvis"))
     joints = [f"{side}_{part}" for side in FEET for part in KEY_POINTS if f"{side}_{part}" in rest.joint]
-    error = [np.linalg.norm(made.positions[:, rest.joint[joint]] - wanted[joint], axis=1) for joint in joints]
+    error = [np.linalg.norm(rest.at(made, joint) - wanted[joint], axis=1) for joint in joints]
     hinges = body.robot.hinges
     angles = body.robot.angles(made.rotations)
     room = np.minimum(angles - [h.low for h in hinges], [h.high for h in hinges] - angles)

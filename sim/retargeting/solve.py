@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from itertools import product
 
 import mink
-import mujoco
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
@@ -20,6 +19,7 @@ from ..bodies.body import FEET
 from ..bodies.mjcf_body import RobotBody
 from .feet import FootTarget
 from .limits import Ground, Hinges, Links, Obstacle
+from .point_task import PointTask
 from .rest import rest_pose
 from .shoulders import Shoulder, shoulders
 from .targets import Targets
@@ -77,21 +77,26 @@ class _Solver:
         model, rest = body.model, rest_pose(body)
         self._fps, self._frames = fps, len(targets.place["pelvis"])
         self._configuration = mink.Configuration(model)
-        self._tasks = {
-            joint: mink.FrameTask(int(body.body_ids[rest.joint[joint]]), "body", task.position, task.rotation)
-            for joint, task in rest.tasks.items()
-            if task.position or task.rotation
-        }
-        self._feet = []
+        self._frame_tasks: dict[str, mink.FrameTask] = {}
+        self._point_tasks: dict[str, PointTask] = {}
+        self._goals: dict[str, np.ndarray] = {}
+        for joint, task in rest.tasks.items():
+            link, origin = int(body.body_ids[rest.joint[joint]]), body.origins[rest.joint[joint]]
+            turn, place = targets.turn[joint], targets.place[joint]
+            if any(task.point):
+                points, costs = np.tile(task.point - origin, (self._frames, 1)), np.full(self._frames, task.position)
+                self._point_tasks[joint] = PointTask(link, points, place, costs)
+            elif task.position or task.rotation:
+                self._frame_tasks[joint] = mink.FrameTask(link, "body", task.position, task.rotation)
+                at = place + quat_rotate(turn, np.broadcast_to(origin, place.shape))
+                self._goals[joint] = np.concatenate([turn, at], axis=1)
+        self._turn_costs = {}
         for side, foot in zip(FEET, targets.feet, strict=True):
-            ankle = f"{side}_ankle"
-            origin = body.origins[rest.joint[ankle]]
-            self._feet.append(Foot(self._tasks[ankle], foot, targets.place[ankle], origin))
+            self._stand(body, f"{side}_ankle", foot, targets)
         self._posture = mink.PostureTask(model, POSTURE_COST)
         self._posture.set_target(model.qpos0)
         self._steady = mink.PostureTask(model, SPEED_COST * fps / COST_HZ)
         self._lead = mink.PostureTask(model, LEAD_COST)
-        self._goals = {joint: _goals(body, targets, rest.joint[joint], joint) for joint in self._tasks}
         self.hinges, self._obstacles = Hinges(body), (Ground(body), Links(body))
         self._shoulders = shoulders(body)
         self._starts = np.stack([model.qpos0, model.qpos0])
@@ -99,6 +104,22 @@ class _Solver:
         root = model.jnt_qposadr[model.body_jntadr[body.body_ids[0]]]
         self._starts[:, root : root + 3] = targets.place["pelvis"][0]
         self._starts[:, root + 3 : root + 7] = targets.turn["pelvis"][0]
+
+    def _stand(self, body: RobotBody, ankle: str, foot: FootTarget, targets: Targets) -> None:
+        """Tasks of a foot: the point that carries where it is to be, and how strongly the foot is turned."""
+        joint, task = rest_pose(body).joint[ankle], rest_pose(body).tasks[ankle]
+        costs = task.position + foot.stands * (STANDING[0] - task.position)
+        goals = targets.place[ankle] + quat_rotate(foot.turn, foot.contact)
+        self._point_tasks[ankle] = PointTask(
+            int(body.body_ids[joint]), foot.contact - body.origins[joint], goals, costs
+        )
+        self._frame_tasks[ankle].set_position_cost(0.0)
+        standing = ON_EDGE + foot.flat * (STANDING[1] - ON_EDGE)
+        self._turn_costs[ankle] = task.rotation + foot.stands * (standing - task.rotation)
+
+    @property
+    def _tasks(self) -> list[mink.FrameTask | PointTask]:
+        return [*self._frame_tasks.values(), *self._point_tasks.values()]
 
     def follow(self, lead: np.ndarray | None = None) -> tuple[np.ndarray, bool]:
         """(T, nq) poses of all frames, and whether a shoulder changed its way between two of them.
@@ -115,10 +136,8 @@ class _Solver:
                 self._hold(poses[frame - 1])
                 poses[frame] = self._settle(STEPS, steady=True, led=lead is not None)
                 if frame >= freed and self._cost() > STUCK_COST:
-                    poses[frame], freed = (
-                        self._freed(poses[frame], lead is not None),
-                        frame + round(RETRY_S * self._fps),
-                    )
+                    poses[frame] = self._freed(poses[frame], lead is not None)
+                    freed = frame + round(RETRY_S * self._fps)
             else:
                 poses[0] = self._first(self._starts if lead is None else lead[:1])
             for k, shoulder in enumerate(self._shoulders if lead is None else ()):
@@ -158,16 +177,18 @@ class _Solver:
 
     def _cost(self) -> float:
         """Of what tasks are off in the configuration's pose, and of what is in the ground or in another link."""
-        off = [task.cost * task.compute_error(self._configuration) for task in (*self._tasks.values(), *self._feet)]
+        off = [task.cost * task.compute_error(self._configuration) for task in self._tasks]
         inside = [INSIDE_COST * min(room, 0.0) for one in self._obstacles for room in one.near(self._configuration)[1]]
         return float(sum((error**2).sum() for error in off) + sum(depth**2 for depth in inside))
 
     def _aim(self, frame: int) -> None:
         """Give all tasks the targets of a frame."""
-        for joint, task in self._tasks.items():
+        for joint, task in self._frame_tasks.items():
             task.transform_target_to_world = mink.SE3(self._goals[joint][frame])
-        for foot in self._feet:
-            foot.aim(frame)
+        for joint, costs in self._turn_costs.items():
+            self._frame_tasks[joint].cost[3:] = costs[frame]
+        for task in self._point_tasks.values():
+            task.aim(frame)
 
     def _hold(self, before: np.ndarray | None) -> None:
         """Let hinges move from the pose (nq,) of the frame before, anywhere without one."""
@@ -180,7 +201,7 @@ class _Solver:
     ) -> np.ndarray:
         """(nq,) the pose that the targets at hand come to from the configuration's. obstacles: all if not given."""
         obstacles = self._obstacles if obstacles is None else obstacles
-        tasks = [*self._tasks.values(), *self._feet, self._posture]
+        tasks: list[mink.Task] = [*self._tasks, self._posture]
         tasks += [self._steady] if steady else []
         tasks += [self._lead] if led else []
         for _ in range(steps):
@@ -194,12 +215,13 @@ class _Solver:
 
     def _off(self, shoulder: Shoulder, frame: int) -> float:
         """Metres that the elbow or the wrist of an arm is off its target, the larger, in the configuration's pose."""
-        places = self._configuration.data.xpos
-        return max(
-            float(np.linalg.norm(places[self._tasks[joint].frame_name] - self._goals[joint][frame, 4:]))
+        errors = [
+            self._point_tasks[joint].compute_error(self._configuration)
+            if joint in self._point_tasks
+            else self._configuration.data.xpos[self._frame_tasks[joint].frame_name] - self._goals[joint][frame, 4:]
             for joint in shoulder.arm
-            if joint in self._tasks
-        )
+        ]
+        return max(float(np.linalg.norm(error)) for error in errors)
 
     def _change_way(self, shoulder: Shoulder, frame: int, poses: np.ndarray) -> bool:
         """Put a shoulder's other way into poses (T, nq), in place, if its arm gets nearer so: from the frame before
@@ -234,43 +256,6 @@ class _Solver:
         return True
 
 
-class Foot(mink.Task):
-    """Puts the point of a foot that carries where it is to be, and says how strongly the foot is turned.
-
-    turn: the task of its rotation, whose costs become those of the frame; place: (T, 3) of the link; origin: (3,) of
-    MuJoCo's frame of the link in the link's, metres.
-    """
-
-    def __init__(self, turn: mink.FrameTask, foot: FootTarget, place: np.ndarray, origin: np.ndarray):
-        position, rotation = turn.cost[0], turn.cost[-1]
-        super().__init__(np.full(3, position))
-        turn.set_position_cost(0.0)
-        self._turn, self._body = turn, int(turn.frame_name)
-        self._points = foot.contact - origin
-        self._goals = place + quat_rotate(foot.turn, foot.contact)
-        self._costs = position + foot.stands * (STANDING[0] - position)
-        standing = ON_EDGE + foot.flat * (STANDING[1] - ON_EDGE)
-        self._turn_costs = rotation + foot.stands * (standing - rotation)
-        self._point, self._goal = self._points[0], self._goals[0]
-
-    def aim(self, frame: int) -> None:
-        """Take the targets and the costs of a frame."""
-        self._point, self._goal = self._points[frame], self._goals[frame]
-        self.cost[:], self._turn.cost[3:] = self._costs[frame], self._turn_costs[frame]
-
-    def _at(self, configuration: mink.Configuration) -> np.ndarray:
-        data = configuration.data
-        return data.xpos[self._body] + data.xmat[self._body].reshape(3, 3) @ self._point
-
-    def compute_error(self, configuration: mink.Configuration) -> np.ndarray:
-        return self._at(configuration) - self._goal
-
-    def compute_jacobian(self, configuration: mink.Configuration) -> np.ndarray:
-        rows = np.empty((3, configuration.nv))
-        mujoco.mj_jac(configuration.model, configuration.data, rows, None, self._at(configuration), self._body)
-        return rows
-
-
 def _step(
     configuration: mink.Configuration,
     tasks: Sequence[mink.Task],
@@ -287,9 +272,3 @@ def _step(
         except mink.NoSolutionFound:
             continue
     return np.zeros(configuration.nv)
-
-
-def _goals(body: RobotBody, targets: Targets, link: int, joint: str) -> np.ndarray:
-    """(T, 7) rotation w x y z and place of MuJoCo's frame of a link."""
-    turn, place = targets.turn[joint], targets.place[joint]
-    return np.concatenate([turn, place + quat_rotate(turn, np.broadcast_to(body.origins[link], place.shape))], axis=1)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from morphloop.base import MotionError
+from morphloop.motion.rotations import quat_rotate
 from morphloop.motion.skeleton import forward_kinematics
 
 from ..bodies.body import FEET
@@ -23,24 +24,30 @@ ASIDE_M = 0.02
 WRIST_SHARE = 0.7
 """The wrist is the first link beyond the elbow that is at least this share as far from it as the last one."""
 SAME_PLACE_M = 1e-3
+WITH_WRIST = 6
+"""Hinges of an arm from which its last ones are a wrist's."""
+TIP_SHARE = 0.9
+"""Points of a forearm that are at least this share as far from its elbow as the farthest one are its end."""
 LEG_JOINTS = ("hip", "knee", "ankle")
 
 
 @dataclass(frozen=True)
 class LinkTask:
-    """A link that follows a joint. position: cost of a metre off; rotation: of a radian off.
+    """A link that follows a joint. position: cost of a metre off; rotation: of a radian off; point: what of the link is
+    to be where the joint is, in the frame of the link's joint, metres.
 
-    Both are squared and compete with those of all other links; links without costs tell where bones begin.
+    Costs are squared and compete with those of all other links; links without any tell where bones begin.
     """
 
     link: str
     position: float = 0.0
     rotation: float = 0.0
+    point: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
 
 TaskTable = Mapping[str, LinkTask]
 """By joint of the default skeleton: pelvis, spine3 (the chest), and of each side hip, knee, ankle, shoulder, elbow,
-wrist and hand; an arm that ends at its elbow has no wrist, and one whose wrist does not turn no hand."""
+wrist and hand; an arm whose wrist does not turn has no hand."""
 
 COSTS: Mapping[str, tuple[float, float]] = {
     "pelvis": (8.0, 2.0),
@@ -94,20 +101,42 @@ def tasks_of(body: RobotBody) -> TaskTable:
 
 
 def _derived(body: RobotBody) -> dict[str, LinkTask]:
-    """A table from a robot's description and its arms, the longest chains of hinges that hang on the torso aside."""
+    """A table from a robot's description and its arms, the longest chains of hinges that hang on the torso aside. The
+    pelvis is what both legs hang on."""
     description, names = body.description, body.skeleton.names
+    above = [_up_to_root(body, int(leg[0])) for leg in body.legs]
+    pelvis = next(joint for joint in above[0] if joint in above[1])
     table = {
-        "pelvis": LinkTask(names[0], *COSTS["pelvis"]),
+        "pelvis": LinkTask(names[pelvis], *COSTS["pelvis"]),
         "spine3": LinkTask(description.torso, *COSTS["spine3"]),
     }
     for side, leg in zip(FEET, description.legs, strict=True):
         table |= {f"{side}_{joint}": LinkTask(link, *COSTS[joint]) for joint, link in zip(LEG_JOINTS, leg, strict=True)}
-    places, _ = built_pose(body)
     torso = int(body.joint_ids([description.torso])[0])
     for side, sign in zip(FEET, (1.0, -1.0), strict=True):
-        for joint, link in _arm(body, torso, side, sign, places).items():
+        arm = _arm(body, torso, side, sign)
+        for joint, link in arm.items():
             table[f"{side}_{joint}"] = LinkTask(names[link], *COSTS[joint])
+        if "wrist" not in arm:
+            x, y, z = _tip(body, arm["elbow"]).tolist()
+            table[f"{side}_wrist"] = LinkTask(names[arm["elbow"]], *COSTS["wrist"], point=(x, y, z))
     return table
+
+
+def _up_to_root(body: RobotBody, joint: int) -> list[int]:
+    found = [joint]
+    while found[-1] > 0:
+        found.append(body.skeleton.parents[found[-1]])
+    return found
+
+
+def _tip(body: RobotBody, link: int) -> np.ndarray:
+    """(3,) the middle of a link's far end, in the frame of its joint, metres."""
+    points = body.surface.local[body.surface.joint == link]
+    if not len(points):
+        return np.zeros(3)
+    away = np.linalg.norm(points, axis=1)
+    return points[away >= TIP_SHARE * away.max()].mean(axis=0)
 
 
 def built_pose(body: RobotBody) -> tuple[np.ndarray, np.ndarray]:
@@ -118,8 +147,9 @@ def built_pose(body: RobotBody) -> tuple[np.ndarray, np.ndarray]:
     return places[0], turns[0]
 
 
-def _arm(body: RobotBody, torso: int, side: str, sign: float, places: np.ndarray) -> dict[str, int]:
+def _arm(body: RobotBody, torso: int, side: str, sign: float) -> dict[str, int]:
     """Links at the shoulder, the elbow and, where there are any beyond it, the wrist and the hand of an arm."""
+    places, turns = built_pose(body)
     legs = {link for leg in body.legs for link in leg.tolist()}
     parents, hinged = body.skeleton.parents, np.zeros(body.skeleton.num_joints, int)
     for hinge in body.robot.hinges:
@@ -140,12 +170,15 @@ def _arm(body: RobotBody, torso: int, side: str, sign: float, places: np.ndarray
             "expected one to retarget to"
         )
     arm = max(chains, key=lambda chain: int(hinged[chain].sum()))
+    end = places[arm[-1]]
+    if hinged[arm].sum() < WITH_WRIST:
+        end = end + quat_rotate(turns[arm[-1]], _tip(body, arm[-1]))
     named = [k for k, link in enumerate(arm) if "elbow" in body.skeleton.names[link].lower() and hinged[link]]
     if named:
         elbow = named[0]
     else:
-        ends = [np.linalg.norm(places[link] - places[[arm[0], arm[-1]]], axis=1).min() for link in arm]
-        elbow = int(np.argmax([end if hinged[link] else -1.0 for end, link in zip(ends, arm, strict=True)]))
+        ends = [np.linalg.norm(places[link] - [places[arm[0]], end], axis=1).min() for link in arm]
+        elbow = int(np.argmax([away if hinged[link] else -1.0 for away, link in zip(ends, arm, strict=True)]))
     if elbow == 0:
         raise MotionError(
             f"robot '{body.name}': its {side} arm has no elbow, expected a hinge between shoulder and hand"
