@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
@@ -142,7 +143,9 @@ def omniretargeted(named: dict[str, Clip], body: RobotBody, out: Path) -> dict[s
         subprocess.run(install, check=True)
     script = Path(__file__).with_name("omniretarget.py")
     with open(out / "omniretarget.log", "a") as log:
-        subprocess.run([str(python), str(script), str(joints), str(results)], check=True, stdout=log, stderr=log)
+        one_thread = os.environ | dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+        command = [str(python), str(script), str(joints), str(results)]
+        subprocess.run(command, check=True, stdout=log, stderr=log, env=one_thread)
     times = json.loads((results / "times.json").read_text())
     order = [f"{name}" for name in json.loads((results / "hinges.json").read_text())]
     columns = [7 + order.index(name) for name in body.robot.hinge_names]
