@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import OmitArgPrefixes
 
 from morphloop.base import MotionError, write_json
+from morphloop.base.budget import Budget
 from morphloop.base.threads import THREADS, fixed_threads
 from morphloop.generator.config import (
     LANGUAGE_BUDGET,
     TEXT_SIZE,
     TOKENIZER_BUDGET,
-    Budget,
     LanguageModelConfig,
     TokenizerConfig,
 )

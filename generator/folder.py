@@ -15,6 +15,7 @@ from morphloop.base import MotionError, write_json
 from morphloop.base.names import file_name, free_name, shown
 from morphloop.base.opening import naming, open_regular, reading
 from morphloop.base.typed import from_dict
+from morphloop.base.weights import read_config
 from morphloop.motion import Clip, find_motions, read_motions, to_default
 from morphloop.motion.config import AS_FILES_SAY, ReadingConfig
 from morphloop.motion.own_outputs import pass_over_own
@@ -24,7 +25,6 @@ from morphloop.motion.reading_limits import MAX_ARRAY_BYTES, MAX_TEXT, READ_BYTE
 from .config import FinetuneConfig, Seconds
 from .motion_llm import KIND, MotionLLM
 from .protocol import FinetuneReport, Generator
-from .weights import read_config
 
 log = logging.getLogger("morphloop.motion")
 FOLDER_KIND = "morphloop.folder"

@@ -19,13 +19,16 @@ import numpy as np
 import torch
 
 from morphloop.base import MotionError, write_json
+from morphloop.base.budget import Budget
 from morphloop.base.random_streams import own_streams
 from morphloop.base.threads import fixed_threads
+from morphloop.base.training_run import TrainingRun
+from morphloop.base.weights import content_hash, load_weights, read_config, save_tensors
 from morphloop.motion import Clip, Provenance
 from morphloop.motion.features import FEATURE_FPS
 
 from .backbones import check_backbone
-from .config import SECONDS, Budget, FinetuneConfig, LanguageModelConfig, Seconds, TokenizerConfig
+from .config import SECONDS, FinetuneConfig, LanguageModelConfig, Seconds, TokenizerConfig
 from .language_model import MotionLanguageModel
 from .patterns import PATTERNS
 from .protocol import FinetuneReport
@@ -33,8 +36,7 @@ from .sampling import Sampling, sample_motion, sample_text
 from .sequences import Vocabulary, collate
 from .text import TextTokenizer
 from .tokenizer import MotionTokenizer
-from .training import TO_TEXT, Example, TrainingRun, deal, language_loss, make_examples, make_pairs
-from .weights import content_hash, load_weights, read_config, save_tensors
+from .training import CODE, TO_TEXT, Example, deal, language_loss, make_examples, make_pairs
 
 KIND = "morphloop.motion_llm"
 CHUNK = 32
@@ -203,7 +205,7 @@ class MotionLLM:
     ) -> tuple[MotionLanguageModel, TrainingRun]:
         model = copy.deepcopy(self.model).train()
         budget = Budget(config.steps, config.minutes, config.batch, config.learning_rate, warmup=10, seed=config.seed)
-        run = TrainingRun(model, budget)
+        run = TrainingRun(model, budget, CODE)
         from_old = config.from_replay if old else 0
         sets = [(good, config.batch - from_old, 0), (old, from_old, 1)]
         for step in run:

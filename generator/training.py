@@ -1,42 +1,34 @@
 """Training of the motion tokenizer and of the language model, each a loop of a few lines over a shared run.
 
-Batches are drawn by (seed, step), so that a resumed run sees what an unbroken one would have seen. A run ends at its
-steps, towards which the learning rate falls along a half cosine; minutes, if there are any, cut it short.
+Batches are drawn by (seed, step), so that a resumed run sees what an unbroken one would have seen.
 """
 
 from __future__ import annotations
 
-import json
-import logging
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from morphloop.base import MotionError
+from morphloop.base.budget import Budget
 from morphloop.base.random_streams import own_streams
-from morphloop.base.still_valid import basis, check_same, hash_json
-from morphloop.base.threads import fixed_threads, held_threads
-from morphloop.base.time_limit import TimeLimit
+from morphloop.base.still_valid import hash_json
+from morphloop.base.threads import fixed_threads
+from morphloop.base.training_run import OnStop, TrainingRun, no_stop
+from morphloop.base.weights import content_hash
 from morphloop.motion import Clip
 from morphloop.motion.features import CONTACT_INDEX, CONTACTS, FEATURE_FPS, clip_to_features, features_to_positions
 
-from .config import LANGUAGE_BUDGET, TOKENIZER_BUDGET, Budget, LanguageModelConfig, TokenizerConfig
+from .config import LANGUAGE_BUDGET, TOKENIZER_BUDGET, LanguageModelConfig, TokenizerConfig
 from .language_model import MotionLanguageModel
 from .patterns import PATTERNS, Pattern
 from .sequences import Vocabulary, collate, motion_to_text, text_to_motion
 from .text import TextTokenizer
 from .tokenizer import MotionTokenizer
-from .weights import content_hash, load_tensors, save_tensors
-
-log = logging.getLogger("morphloop.training")
-
 
 TO_TEXT = 0.2
 """Share of language model training that is motion to text."""
@@ -48,86 +40,6 @@ TOKEN_DROP = 0.2
 
 CODE = ("motion", "generator")
 """What a training's result rests on."""
-FREE = ("config.budget.minutes", "config.budget.log_every", "config.budget.save_every")
-"""What may differ when a training is taken up."""
-OnStop = Callable[[str], None]
-"""Told in words what a time limit cut short."""
-
-
-def no_stop(why: str) -> None:
-    """Tells nobody."""
-
-
-class TrainingRun:
-    """Optimiser, schedule, log and checkpoint around a loop: `for step in run: run.update(loss, figures)`.
-
-    checkpoint: file that is gone on from and written to; made: what the training is made of, beside model and budget.
-    MotionError if the checkpoint is of another training.
-    """
-
-    def __init__(
-        self, model: nn.Module, budget: Budget, checkpoint: Path | None = None, made: Mapping[str, Any] | None = None
-    ) -> None:
-        self.model, self.budget, self.checkpoint = model, budget, checkpoint
-        self.basis = basis(CODE, made or {}, {"budget": asdict(budget), "threads": held_threads()})
-        self.optimizer = torch.optim.AdamW(model.parameters(), budget.learning_rate, weight_decay=budget.weight_decay)
-        self.step, self.figures = 0, {}
-        self.limit = TimeLimit(None if budget.minutes is None else 60 * budget.minutes)
-        if checkpoint is not None and checkpoint.exists():
-            self._resume(checkpoint)
-
-    def __iter__(self) -> Iterator[int]:
-        while (progress := self.step / self.budget.steps) < 1 and self.limit.go_on():
-            rising = min(1.0, (self.step + 1) / max(self.budget.warmup, 1))
-            for group in self.optimizer.param_groups:
-                group["lr"] = (
-                    self.budget.learning_rate * rising * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
-                )
-            yield self.step
-            self.step += 1
-            if self.step % self.budget.log_every == 0:
-                shown = " ".join(f"{name} {value:.4g}" for name, value in self.figures.items())
-                log.info("step %d  %.0f s  %s", self.step, self.limit.spent, shown)
-            if self.checkpoint is not None and self.step % self.budget.save_every == 0:
-                self._save(self.checkpoint)
-
-    @property
-    def stopped(self) -> str | None:
-        """What the time limit cut short in words, None if it did not."""
-        return self.limit.told(self.step, self.budget.steps, "steps")
-
-    def update(self, loss: torch.Tensor, **figures: float) -> None:
-        """One optimiser step. Raises MotionError if the loss is no number any more."""
-        if not bool(torch.isfinite(loss)):
-            raise MotionError(f"training: the loss is {float(loss)} at step {self.step}, lower the learning rate")
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        self.optimizer.step()
-        self.figures = {"loss": float(loss.detach()), **figures}
-
-    def _save(self, path: Path) -> None:
-        tensors = {f"model/{name}": value for name, value in self.model.state_dict().items()}
-        for name, parameter in self.model.named_parameters():
-            tensors |= {f"adam/{name}/{key}": value for key, value in self.optimizer.state[parameter].items()}
-        meta = {"step": str(self.step), "spent_s": str(self.limit.spent), "basis": json.dumps(self.basis)}
-        save_tensors(path, tensors, meta)
-
-    def _resume(self, path: Path) -> None:
-        tensors, meta = load_tensors(path)
-        try:
-            check_same(path, json.loads(meta.get("basis", "null")), self.basis, "a training", FREE)
-            weights = {n.removeprefix("model/"): t for n, t in tensors.items() if n.startswith("model/")}
-            self.model.load_state_dict(weights)
-            for name, parameter in self.model.named_parameters():
-                state = {key: tensors[f"adam/{name}/{key}"] for key in ("step", "exp_avg", "exp_avg_sq")}
-                self.optimizer.state[parameter] = state
-            self.step, self.limit = int(meta["step"]), TimeLimit(self.limit.seconds, float(meta["spent_s"]))
-        except MotionError:
-            raise
-        except (KeyError, TypeError, RuntimeError, ValueError):
-            raise MotionError(f"{path}: not a checkpoint of this model, remove it or choose another folder") from None
-        log.info("resumed at step %d from %s", self.step, path)
 
 
 def training_features(clips: Sequence[Clip]) -> list[np.ndarray]:
@@ -204,7 +116,7 @@ def train_tokenizer(
     model = MotionTokenizer(config)
     model.set_normaliser(np.concatenate(features))
     made = {"clips": [clip.id for clip in clips], "model": asdict(config), "loss": asdict(weights), "window": window}
-    run = TrainingRun(model, budget, checkpoint, {name: hash_json(value) for name, value in made.items()})
+    run = TrainingRun(model, budget, CODE, checkpoint, {name: hash_json(value) for name, value in made.items()})
     for step in run:
         wanted = draw_windows(features, budget.batch, window, np.random.default_rng([budget.seed, step]))
         follow = torch.Generator().manual_seed(budget.seed * 1_000_003 + step)
@@ -304,7 +216,7 @@ def train_language_model(
     tokens = [[example.codes.tolist(), example.captions] for example in examples]
     made = {"examples": tokens, "model": asdict(config), "to_text": to_text_share}
     made["start"] = None if start is None else content_hash([], start)
-    run = TrainingRun(model, budget, checkpoint, {name: hash_json(value) for name, value in made.items()})
+    run = TrainingRun(model, budget, CODE, checkpoint, {name: hash_json(value) for name, value in made.items()})
     for step in run:
         rng = np.random.default_rng([budget.seed, step])
         torch.manual_seed(budget.seed * 1_000_003 + step)  # dropout

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from morphloop.base import MotionError
+from morphloop.base.weights import load_tensors
 from morphloop.generator import (
     Budget,
     MotionTokenizer,
@@ -19,7 +20,6 @@ from morphloop.generator import (
 )
 from morphloop.generator.tokenizer import Quantizer
 from morphloop.generator.training import LossWeights, kinematic_loss
-from morphloop.generator.weights import load_tensors
 from morphloop.motion import Clip, make_corpus
 from morphloop.motion.features import CONTACTS, FEATURE_SIZE, VELOCITY, clip_to_features
 

@@ -11,10 +11,11 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from morphloop.base import MotionError, write_atomic
-from morphloop.base.opening import read_json
-from morphloop.base.random_streams import own_streams
-from morphloop.base.tensors import MAX_MODEL, check_shapes, read_header, read_tensors
+from .errors import MotionError
+from .opening import read_json
+from .random_streams import own_streams
+from .tensors import MAX_MODEL, check_shapes, read_header, read_tensors
+from .writing import write_atomic
 
 Module = TypeVar("Module", bound=nn.Module)
 
