@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import tyro
 
-from morphloop.base import MotionError
-from morphloop.base.terminal import complain
-from morphloop.metrics.config import EvaluateConfig
+from morphloop.base import MotionError, write_atomic
+from morphloop.base.names import shown
+from morphloop.base.terminal import complain, say
+from morphloop.metrics.config import EvaluateConfig, RankingConfig
 
 from .config import CONFIG, body_named, resolved
 from .console import BAD_INPUT, DONE, progress_bars, writable_files
@@ -35,6 +36,12 @@ class Evaluate(EvaluateConfig):
     """Write a page with plots, pictures and timelines here."""
     json: Path | None = None
     """Write every figure here."""
+    drop: Path | None = None
+    """File for the names of what --rank says to drop, one a line, worst first; `drop.txt` here if left out."""
+    ranking: RankingConfig = field(default_factory=RankingConfig)
+    """How --rank orders, and what of it to drop."""
+
+    SHORT: ClassVar[dict[str, str]] = {name: f"ranking.{name}" for name in ("rank_by", "drop_share", "drop_under")}
 
     def run(self) -> int:
         from morphloop.metrics import report
@@ -42,19 +49,29 @@ class Evaluate(EvaluateConfig):
         from morphloop.motion.plausible import gathered
 
         paths, others = self._sides()
-        writable_files(self.json, self.html)
+        if self.rank and others:
+            raise MotionError("--rank: orders one data set, expected no --compare")
+        drop = (self.drop or Path("drop.txt")) if self.rank else None
+        writable_files(self.json, self.html, drop)
         config = EvaluateConfig(**{field.name: getattr(self, field.name) for field in fields(EvaluateConfig)})
         with progress_bars() as watch:
             result = report.evaluate(paths, config, watch)
             comparison = report.compare(result, report.evaluate(others, config, watch)) if others else None
             if self.html is not None:
                 report.write_evaluation_page(self.html, result, comparison, watch)
+        ranked = report.rank_clips(result, self.ranking) if self.rank else None
+        more: dict[str, Any] = {} if ranked is None else {"ranking": report.ranking_facts(ranked, self.ranking)}
         if self.json is not None:
-            self._write_json(result, comparison)
+            self._write_json(result, comparison, more)
         if comparison is None:
             report.print_evaluation(result)
         else:
             report.print_comparison(comparison)
+        if ranked is not None and drop is not None:
+            report.print_ranking(ranked, self.ranking)
+            names = report.dropped(ranked)
+            write_atomic(drop, lambda stream: stream.write("".join(f"{shown(name)}\n" for name in names).encode()))
+            say(f"{drop}: {len(names)} of {len(result.rows)} clips")
         without_soles = sum(len(result.rows.variants[name]) for name in result.variants if name.endswith(OF_A_ROBOT))
         if without_soles:
             complain(
@@ -78,13 +95,12 @@ class Evaluate(EvaluateConfig):
             raise MotionError("--compare: expected `evaluate A --compare B` or `evaluate --compare A B`")
         return self.paths, self.compare
 
-    def _write_json(self, result: Evaluation, comparison: Comparison | None) -> None:
+    def _write_json(self, result: Evaluation, comparison: Comparison | None, more: dict[str, Any]) -> None:
         from morphloop.metrics import report
 
         if self.json is None:
             return
-        if comparison is None:
-            report.write_evaluation(self.json, result, {CONFIG: resolved(self, body=body_named(self.body))})
-        else:
-            more = {"compare": report.comparison_facts(comparison), CONFIG: resolved(self, body=body_named(self.body))}
-            report.write_evaluation(self.json, result, more, comparison.b)
+        if comparison is not None:
+            more = {"compare": report.comparison_facts(comparison)} | more
+        more = more | {CONFIG: resolved(self, body=body_named(self.body))}
+        report.write_evaluation(self.json, result, more, None if comparison is None else comparison.b)

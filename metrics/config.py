@@ -21,5 +21,19 @@ class EvaluateConfig(ReadingConfig):
     """Folder of references; each clip is compared with the one of its file name, which is its `before`."""
     wrench: bool = True
     """Measure the residual wrench, which takes half of the time."""
+    rank: bool = False
+    """Order the clips by quality, best first, by a formula that is printed with it, and write which to drop."""
     workers: int | None = None
     """Worker processes; one a core if left out (a handful of files: none), 0 for none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankingConfig:
+    """How a data set is ordered, and what of it to drop."""
+
+    rank_by: Literal["quality", "limmt"] = "quality"
+    """What --rank orders by: our quality, or the score that LIMMT published; both are told."""
+    drop_share: float = 0.1
+    """Share of the clips to drop, lowest first, 0 to 1."""
+    drop_under: float | None = None
+    """Drop the clips under this score in its place; LIMMT keeps its own from 90 up."""

@@ -13,7 +13,20 @@ from morphloop.motion import Clip
 from morphloop.sim.bodies.description import CONTACT_SHARE
 from morphloop.sim.bodies.smpl_description import SMPL_DESCRIPTION
 
-from . import contact, joint_limits, legacy, loaded, margins, plausibility, points, signals, tracking, vertices, wrench
+from . import (
+    contact,
+    joint_limits,
+    legacy,
+    limmt,
+    loaded,
+    margins,
+    plausibility,
+    points,
+    signals,
+    tracking,
+    vertices,
+    wrench,
+)
 from .clip_context import Context
 from .self_penetration import self_penetration
 
@@ -23,9 +36,9 @@ Values = dict[str, float | None]
 @dataclass(frozen=True)
 class Metric:
     """unit: "" for a ratio; of: what `measure` computes it by, its value under its name; metrics that one pass finds
-    share it; None for what `measure_rollout` and `track_errors` find; better: which way is good, "lower", "higher", or
-    "" where neither is; thresholds: value and unit by name; needs: "motion" alone, or a "rollout" or a "reference" too;
-    variants: which it is defined for."""
+    share it; None for what `measure_rollout`, `track_errors` and a ranking find; better: which way is good, "lower",
+    "higher", or "" where neither is; thresholds: value and unit by name; needs: "motion" alone, or a "rollout" or a
+    "reference" too; variants: which it is defined for."""
 
     name: str
     unit: str
@@ -445,6 +458,21 @@ _ALL = (
         "EDGE (arXiv 2211.10658)",
         _edge_pfc,
         thresholds={"rate": f"{legacy.PFC_HZ:g} fps"},
+    ),
+    Metric(
+        "limmt_score",
+        "points",
+        "100 less the sum of weight x defect, 0 at worst; of `evaluate --rank` alone. "
+        + ". ".join(f"{name}: {definition}" for name, definition in limmt.DEFINITIONS.items()),
+        "LIMMT as published (github.com/EGalahad/any4hdmi, physical_filter.py)",
+        better="higher",
+        thresholds={f"weight of {name}": f"{weight:g}" for name, weight in limmt.WEIGHTS.items()}
+        | {
+            "foot near the ground": f"under {_mm(limmt.FOOT_LIFT_M)} more than on a flat sole",
+            "speed limit": f"the motor's, else {limmt.SPEED_LIMIT:g} rad/s",
+            "kept there": f"from {limmt.KEPT:g}",
+        },
+        variants=("surface",),
     ),
     Metric(
         "sim_contact_ratio",

@@ -4,7 +4,8 @@ from ..config import EvaluateConfig
 from .compare import Comparison, compare, comparison_facts
 from .evaluate import Evaluation, evaluate, write_evaluation
 from .page import write_evaluation_page
-from .terminal import print_comparison, print_evaluation
+from .quality import dropped, rank_clips, ranking_facts
+from .terminal import print_comparison, print_evaluation, print_ranking
 
 __all__ = [
     "Comparison",
@@ -12,9 +13,13 @@ __all__ = [
     "Evaluation",
     "compare",
     "comparison_facts",
+    "dropped",
     "evaluate",
     "print_comparison",
     "print_evaluation",
+    "print_ranking",
+    "rank_clips",
+    "ranking_facts",
     "write_evaluation",
     "write_evaluation_page",
 ]

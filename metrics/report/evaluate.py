@@ -192,6 +192,7 @@ def _jobs(
                 reference=None if reference is None else str(reference),
                 frozen=number % stride == 0,
                 wrench=config.wrench,
+                rank=config.rank,
             )
         )
     return jobs

@@ -14,6 +14,8 @@ from typing import Any
 from morphloop.base import MotionError
 from morphloop.base.pool import Message
 from morphloop.base.typed import from_dict
+from morphloop.metrics.clip_context import context
+from morphloop.metrics.limmt import limmt_score
 from morphloop.metrics.measurement import Measurement, made, measure
 from morphloop.metrics.tracking import frozen_pose, track_errors
 from morphloop.motion import Clip, JointTrack, Rollout, load_clip, load_rollout, read_motions
@@ -38,7 +40,8 @@ same file names."""
 @dataclass(frozen=True)
 class Job:
     """A file to measure and how. reading: what is said about the file; reference: the file to compare with, clip by
-    clip; frozen: also measure the control that holds each clip's first pose; wrench: also the residual wrench."""
+    clip; frozen: also measure the control that holds each clip's first pose; wrench: also the residual wrench;
+    rank: also what clips are ranked by."""
 
     path: str
     reading: ReadingConfig = AS_FILES_SAY
@@ -47,6 +50,7 @@ class Job:
     reference: str | None = None
     frozen: bool = False
     wrench: bool = True
+    rank: bool = False
 
     def message(self) -> Message:
         return asdict(self)
@@ -135,6 +139,8 @@ def _row(
         "ground": found.ground,
         "metrics": dict(found.values),
     }
+    if job.rank:
+        row["metrics"] |= limmt_score(context(motion, body, job.ground))
     if looks:
         row["doubts"] = [asdict(doubt) for doubt in looks]
     if job.frozen:

@@ -10,10 +10,12 @@ from morphloop.base.terminal import Terminal
 from morphloop.metrics.registry import METRICS
 from morphloop.metrics.summary import Summary
 
+from ..config import RankingConfig
 from .compare import Comparison, not_paired
 from .evaluate import Evaluation
 from .look import tone
 from .names import distinct
+from .quality import SCORES, Ranked, drop_rule, formulas
 from .worst import HEADLINES, KEY_METRICS, rank
 
 WORST = 10
@@ -55,6 +57,38 @@ def print_comparison(comparison: Comparison, console: Terminal | None = None) ->
     for why, names in not_paired(comparison):
         more = f" and {len(names) - WORST} more" if len(names) > WORST else ""
         console.print(f"{len(names)} {why}: {', '.join(names[:WORST])}{more}", highlight=False)
+
+
+def print_ranking(ranked: dict[str, Ranked], config: RankingConfig, console: Terminal | None = None) -> None:
+    """The clips of every variant, best first, where many the first and the last, and the formulas of the scores."""
+    console = console or Terminal()
+    for variant, found in ranked.items():
+        count = len(found.names)
+        title = f"variant {variant}, {count} clips by {SCORES[config.rank_by]}, best first"
+        table = _table(title, "clip")
+        for name in (*SCORES.values(), ""):
+            table.add_column(name, justify="right")
+        room = console.width - 32
+        table.columns[0].max_width = room
+        names = distinct(found.names, room)
+        for place in range(count):
+            if place == WORST and count > 2 * WORST:
+                table.add_row(f"... {count - 2 * WORST} more", "", "", "")
+            if WORST <= place < count - WORST:
+                continue
+            scores = (figure(_known(values[place])) for values in (found.quality, found.limmt))
+            table.add_row(names[place], *scores, "drop" if found.drop[place] else "")
+        console.print(table)
+        if found.unknown:
+            first = ", ".join(found.unknown[:WORST])
+            console.print(f"{len(found.unknown)} without this score, first of them {first}", highlight=False)
+    for name, formula in formulas().items():
+        console.print(f"{name} = {formula}", style="dim", highlight=False)
+    console.print(f"drop: {drop_rule(config)}", highlight=False)
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
 
 
 def _table(title: str, first: str) -> Table:
