@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,30 +17,13 @@ from torch import nn
 from transformers import AutoConfig, AutoModel, PreTrainedModel
 
 from morphloop.base import MotionError
-from morphloop.base.opening import in_one_line, read_json
-from morphloop.base.random_streams import own_streams
+from morphloop.base.opening import in_one_line
+from morphloop.language.backbones import check_backbone, pretrained_backbone
 
-from .backbones import check_backbone
 from .config import LanguageModelConfig
 from .sequences import IGNORE, Batch
 
-
-@own_streams()
-def pretrained_backbone(folder: Path | str) -> PreTrainedModel:
-    """Backbone from a local folder in the layout of `transformers` (config.json, *.safetensors).
-
-    Raises MotionError if the folder holds none. Code in the folder is never run and pickled weights are not read.
-    """
-    folder = Path(folder)
-    if not (folder / "config.json").is_file():
-        raise MotionError(f"{folder}: has no config.json, expected a local folder of a `transformers` model")
-    check_backbone(read_json(folder / "config.json"), folder / "config.json")
-    try:
-        return AutoModel.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
-        )
-    except Exception as error:  # what a folder makes an architecture raise has no common base
-        raise MotionError(f"{folder}: not a usable backbone ({in_one_line(error)})") from None
+__all__ = ["MotionLanguageModel", "pretrained_backbone"]
 
 
 def _new_backbone(config: dict[str, Any]) -> PreTrainedModel:

@@ -24,10 +24,10 @@ from morphloop.base.random_streams import own_streams
 from morphloop.base.threads import fixed_threads
 from morphloop.base.training_run import TrainingRun
 from morphloop.base.weights import content_hash, load_weights, read_config, save_tensors
+from morphloop.language.backbones import check_backbone
 from morphloop.motion import Clip, Provenance
 from morphloop.motion.features import FEATURE_FPS
 
-from .backbones import check_backbone
 from .config import SECONDS, FinetuneConfig, LanguageModelConfig, Seconds, TokenizerConfig
 from .language_model import MotionLanguageModel
 from .patterns import PATTERNS

@@ -38,7 +38,7 @@ TOKEN_DROP = 0.2
 """Share of the tokens that these lose."""
 
 
-CODE = ("motion", "generator")
+CODE = ("language", "motion", "generator")
 """What a training's result rests on."""
 
 

@@ -52,7 +52,7 @@ PHYSICS = ("motion", "sim", "metrics")
 STAGES = {
     stage.name: stage
     for stage in (
-        Stage("generate", ("motion", "metrics", "generator"), takes=("generator",)),
+        Stage("generate", ("language", "motion", "metrics", "generator"), takes=("generator",)),
         Stage("imitate", (*PHYSICS, "envs", "imitator"), {"clips": "generate"}, ("policy",), gives="policy"),
         Stage("project", (*PHYSICS, "envs", "imitator"), {"clips": "generate"}, ("policy",)),
         Stage("measure", PHYSICS, {"projected": "project"}),
@@ -60,7 +60,7 @@ STAGES = {
         Stage("robot", (*PHYSICS, "envs", "imitator"), {"selected": "select", "projected": "project"}),
         Stage(
             "finetune",
-            (*PHYSICS, "generator"),
+            (*PHYSICS, "language", "generator"),
             {"selected": "select", "projected": "project", "robot": "robot"},
             ("generator", "start"),
             gives="generator",

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = ("base", "motion", "sim", "metrics", "envs", "imitator", "generator", "refinement_loop", "cli", "benchmarks")
+FOLDERS = ("base", "language", "motion", "sim", "metrics", "envs", "imitator", "generator", "refinement_loop")
+FOLDERS += ("cli", "benchmarks")
 PLACES = ("*.md", "docs/*.md", "assets/**/*.md", "notebooks/*.ipynb", "tests/*.py")
 KINDS = ("py", "html", "md")
 FORMER = {
