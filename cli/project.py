@@ -246,6 +246,8 @@ def _finish(rows: list[dict[str, Any]], failed: list[dict[str, str]], out: Path)
     for row in rows:
         if row["reason"] is not None:
             terminal.print(f"{row['name']}: {row['reason']}, {row['detail']}", style="dim", highlight=False)
+        elif row.get("margins"):
+            terminal.print(f"{row['name']}: hard on a robot, {row['margins']}", style="dim", highlight=False)
     if failed:
         return report_failures(failed)
     return DONE if any(row["verdict"] in ("accepted", "rescued") for row in rows) else FAILED

@@ -70,6 +70,17 @@ class SelectionConfig:
     max_residual: float = 0.08
     """A reference that, around where tracking failed, needs more than this from elsewhere than the ground leans on what
     is not there, in body weights (`residual_wrench_ratio`); sitting still on no chair is 0.1."""
+    max_torque_peak_ratio: float | None = None
+    """Most of this metric that is accepted. Where it and the four below are left out nothing is rejected for them: the
+    verdict of a robot's clip warns from `metrics.margins.HARD` on."""
+    max_torque_limit_ratio: float | None = None
+    """The same of `torque_limit_ratio`."""
+    max_ankle_torque_peak_ratio: float | None = None
+    """The same of `ankle_torque_peak_ratio`."""
+    max_speed_peak_ratio: float | None = None
+    """The same of `speed_peak_ratio`."""
+    max_impact_peak_bw: float | None = None
+    """The same of `impact_peak_bw`, body weights."""
 
 
 @dataclass(frozen=True, kw_only=True)

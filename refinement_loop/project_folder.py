@@ -21,7 +21,7 @@ from morphloop.imitator.projection.config import RescueConfig
 from morphloop.imitator.projection.rescue import SUFFIX, rescue
 from morphloop.metrics import measure
 from morphloop.motion import Clip, JointTrack, save_clip
-from morphloop.sim import Body
+from morphloop.sim import Body, RobotBody
 
 from .config import SelectionConfig
 from .records import (
@@ -172,7 +172,7 @@ class ProjectFolder:
         """Write a projection's files; its row with figures and verdict."""
         record = save_projection(self.folder, projection, self.body, self.number)
         row = record | measured(self.folder, record["name"], self.body)
-        row |= asdict(judge(evidence(row), self.selection))
+        row |= asdict(judge(evidence(row), self.selection, isinstance(self.body, RobotBody)))
         row["settings"] = hash_json(json.loads(json.dumps(self.settings())))
         return row
 

@@ -6,6 +6,8 @@ carried along the reference root on most clips, and by a body that folds at the 
 share of the frozen pose's error that tracking took away, is asked for as well wherever the reference moves enough to
 tell the two apart, and no part of the body may be far from the reference for longer than a moment. Feet are judged by
 their slide under load; where forces are unknown, by contact read from height, and the verdict says so.
+
+What comes near the limits of a robot's motors is accepted with a warning, and rejected where the user set a bound.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from typing import Any, Literal
 import numpy as np
 
 from morphloop.metrics.joint_limits import hinge_excess
+from morphloop.metrics.margins import HARD
 from morphloop.motion import Clip
 from morphloop.motion.rotations import quat_to_rotvec
 from morphloop.sim import Body
@@ -38,23 +41,26 @@ TOO_SHORT = "too short"
 LOST_POSE = "lost the pose"
 OUT_OF_REACH = "out of the body's reach"
 NOTHING = "nothing simulated"
+TOO_HARD = "too hard on the motors"
 
 LOADED_SLIDE = "slide_loaded_mm_s"
 BY_HEIGHT = "slide judged by height, no load on the feet is known"
 
 RANGE_SLACK = np.radians(10.0)
 """By how much a joint may leave its range before it counts: a servo's spring reaches a little past its target."""
-REASONS = (FELL, DRIFTED, LOST_POSE, SLID, AIRBORNE, TOO_SHORT, NO_REPLAY, OUT_OF_REACH, NOTHING)
+REASONS = (FELL, DRIFTED, LOST_POSE, SLID, AIRBORNE, TOO_SHORT, NO_REPLAY, OUT_OF_REACH, NOTHING, TOO_HARD)
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a clip, why in a fixed word, and the figure that decided."""
+    """What became of a clip, why in a fixed word, and the figure that decided. margins: what of it is hard on a robot,
+    with figures, nothing for a person's body and where there is a margin."""
 
     name: str
     verdict: Outcome
     reason: str | None = None
     detail: str = ""
+    margins: str = ""
 
 
 @dataclass(frozen=True)
@@ -102,14 +108,25 @@ def out_of_range_ratio(clip: Clip, body: Body) -> float:
     return float((beyond | (hinge_excess(body, clip) > RANGE_SLACK).any(axis=1)).mean())
 
 
-def judge(evidence: Evidence, config: SelectionConfig) -> Verdict:
-    """The verdict on one clip: the first check that it fails gives the reason."""
+def judge(evidence: Evidence, config: SelectionConfig, robot: bool = False) -> Verdict:
+    """The verdict on one clip: the first check that it fails gives the reason. robot: warn of what is hard on one."""
     failed = _fault(evidence, config)
+    margins = "; ".join(_over(evidence.after, HARD)) if robot else ""
     if failed is not None:
-        return Verdict(evidence.name, "rejected", *failed)
+        return Verdict(evidence.name, "rejected", *failed, margins=margins)
     name, value = _slide(evidence.after)
     by_height = value is not None and name != LOADED_SLIDE
-    return Verdict(evidence.name, "accepted", detail=BY_HEIGHT if by_height else "")
+    return Verdict(evidence.name, "accepted", detail=BY_HEIGHT if by_height else "", margins=margins)
+
+
+def _over(after: Mapping[str, float | None], bounds: Mapping[str, float | None]) -> list[str]:
+    """Every margin over its bound, with both figures."""
+    found = ((name, after.get(name), bound) for name, bound in bounds.items())
+    return [
+        f"{name} {value:.2f} over {bound:g}"
+        for name, value, bound in found
+        if value is not None and bound is not None and value > bound
+    ]
 
 
 def _fault(evidence: Evidence, config: SelectionConfig) -> tuple[str, str] | None:
@@ -124,7 +141,12 @@ def _fault(evidence: Evidence, config: SelectionConfig) -> tuple[str, str] | Non
         return _failed(evidence, config)
     if shortest < config.min_seconds:
         return TOO_SHORT, f"{shortest:.2f} s, expected at least {config.min_seconds:g} s"
-    return _strayed(evidence, config) or _unskilled(evidence.tracking, config) or _implausible(evidence.after, config)
+    return (
+        _strayed(evidence, config)
+        or _unskilled(evidence.tracking, config)
+        or _implausible(evidence.after, config)
+        or _too_hard(evidence.after, config)
+    )
 
 
 def _strayed(evidence: Evidence, config: SelectionConfig) -> tuple[str, str] | None:
@@ -160,6 +182,12 @@ def _implausible(after: Mapping[str, float | None], config: SelectionConfig) -> 
     if unsupported is not None and unsupported > config.max_unsupported_ratio:
         return AIRBORNE, f"unsupported in {unsupported:.0%} of frames, over {config.max_unsupported_ratio:.0%}"
     return None
+
+
+def _too_hard(after: Mapping[str, float | None], config: SelectionConfig) -> tuple[str, str] | None:
+    """What is over a bound that the user set on the margins of the hardware."""
+    over = _over(after, {name: getattr(config, f"max_{name}") for name in HARD})
+    return (TOO_HARD, "; ".join(over)) if over else None
 
 
 def _slide(after: Mapping[str, float | None]) -> tuple[str, float | None]:

@@ -22,7 +22,7 @@ from morphloop.envs import prepare
 from morphloop.metrics import measure_rollout, track_errors
 from morphloop.metrics.measurement import made
 from morphloop.motion import Clip, load_rollout, read_manifest
-from morphloop.sim import Body, Certificate, certify, default_body, driven_body
+from morphloop.sim import Body, Certificate, RobotBody, certify, default_body, driven_body
 from morphloop.sim.bodies.built_in import built_in_of
 
 from .config import SelectionConfig, read_config
@@ -274,7 +274,7 @@ def _walk(
         yield _figure_faults(record, row, measured(folder, name, body), FIGURE_TOLERANCE)
     if "verdict" in row:
         said = row if row["id"] is not None else row | {"reason": row["detail"]}  # the projector's words stand there
-        found = asdict(judge(evidence(said), selection))
+        found = asdict(judge(evidence(said), selection, isinstance(body, RobotBody)))
         if row["verdict"] == "rescued" and found["verdict"] == "accepted":
             found["verdict"] = "rescued"
         if judged_otherwise(row, found):
@@ -284,8 +284,8 @@ def _walk(
 
 def judged_otherwise(row: Record, found: Mapping[str, Any]) -> bool:
     """Whether a row's verdict is not the one found; until 2026-11-27 the detail of a clip that failed began with
-    "lost"."""
-    told = row | {"detail": re.sub(r"^lost\b", "failed", row["detail"])}
+    "lost", and until 2026-11-28 nothing was said of margins."""
+    told = {"margins": found["margins"]} | row | {"detail": re.sub(r"^lost\b", "failed", row["detail"])}
     return any(told[key] != value for key, value in found.items())
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from morphloop.cli import main
+from morphloop.metrics.margins import HARD
 from morphloop.motion import load_clip, make_corpus, read_manifest, save_clip
 from morphloop.sim import standing
 from morphloop.sim.bodies.built_in import built_in
@@ -34,6 +35,8 @@ def test_a_persons_clip_becomes_a_robots_that_stands_and_moves(
     (row,) = [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
     assert row["verdict"] == "accepted"
     assert row["certificate"]["bit_equal"]
+    over = [name for name, bound in HARD.items() if (row["after"][name] or 0.0) > bound]
+    assert [word.split()[0] for word in row["margins"].split("; ") if word] == over
     body, done = built_in("g1"), load_clip(out / "clips" / "wave.npz")
     assert done.skeleton == body.skeleton
     hands = done.positions[:, [body.skeleton.index(f"{side}_wrist_yaw_link") for side in ("left", "right")]]

@@ -7,6 +7,7 @@ import pytest
 
 from morphloop.envs import prepare
 from morphloop.metrics import measure, track_errors
+from morphloop.metrics.margins import HARD
 from morphloop.motion import DEFAULT_SKELETON, Clip
 from morphloop.refinement_loop import REASONS, Evidence, SelectionConfig, evidence, judge, tally
 from morphloop.refinement_loop.departure import Departure, departure
@@ -32,6 +33,7 @@ GOOD = Evidence(
 )
 FAILED = replace(GOOD, tracking={"success": 0.0, "skill": -2.0}, seconds=1.2)
 
+BOUNDED = SelectionConfig(max_impact_peak_bw=10.0)
 CASES = [
     ("nothing simulated", replace(GOOD, simulated=False, why_not="not finite after 3 steps")),
     ("out of the body's reach", replace(GOOD, simulated=False, why_not="out of the body's reach: knee bends back")),
@@ -49,6 +51,7 @@ CASES = [
     ("slid", replace(GOOD, after={"slide_loaded_mm_s": 400.0, "unsupported_ratio": 0.0})),
     ("slid", replace(GOOD, after={"slide_loaded_mm_s": None, "slide_mean_mm_s": 400.0})),
     ("off the ground too long", replace(GOOD, after={"slide_loaded_mm_s": 40.0, "unsupported_ratio": 0.5})),
+    ("too hard on the motors", replace(GOOD, after={"impact_peak_bw": 20.0})),
 ]
 
 
@@ -59,7 +62,7 @@ def test_a_good_clip_is_accepted_without_a_reason():
 
 @pytest.mark.parametrize(("reason", "found"), CASES)
 def test_each_fault_has_its_reason_and_says_the_figure(reason, found):
-    verdict = judge(found, SelectionConfig())
+    verdict = judge(found, BOUNDED)
     assert (verdict.verdict, verdict.reason) == ("rejected", reason)
     assert verdict.detail
 
@@ -97,6 +100,47 @@ def test_thresholds_come_from_the_config():
     evidence = replace(GOOD, after={"slide_loaded_mm_s": 41.0})
     assert judge(evidence, SelectionConfig(max_slide_mm_s=40.0)).reason == "slid"
     assert judge(evidence, SelectionConfig(max_slide_mm_s=42.0)).verdict == "accepted"
+
+
+HARD_AFTER = {
+    "torque_peak_ratio": 1.0,
+    "torque_limit_ratio": 0.3,
+    "ankle_torque_peak_ratio": 0.95,
+    "speed_peak_ratio": 0.97,
+    "impact_peak_bw": 5.0,
+}
+
+
+def test_margins_warn_of_a_robot_and_reject_nothing():
+    found = replace(GOOD, after=HARD_AFTER)
+    verdict = judge(found, SelectionConfig(), robot=True)
+    assert (verdict.verdict, verdict.reason, verdict.detail) == ("accepted", None, "")
+    assert verdict.margins.split("; ") == [
+        "torque_peak_ratio 1.00 over 0.9",
+        "torque_limit_ratio 0.30 over 0.05",
+        "ankle_torque_peak_ratio 0.95 over 0.9",
+        "speed_peak_ratio 0.97 over 0.9",
+        "impact_peak_bw 5.00 over 3",
+    ]
+    assert judge(found, SelectionConfig()).margins == "", "a person has no motors"
+    assert judge(replace(GOOD, after=dict.fromkeys(HARD, 0.04)), SelectionConfig(), robot=True).margins == ""
+    assert judge(replace(GOOD, after=dict.fromkeys(HARD)), SelectionConfig(), robot=True).margins == ""
+
+
+@pytest.mark.parametrize("name", HARD)
+def test_a_bound_that_the_user_sets_rejects(name):
+    found, just = replace(GOOD, after=HARD_AFTER), HARD_AFTER[name]
+    verdict = judge(found, SelectionConfig(**{f"max_{name}": just - 0.01}))
+    assert (verdict.verdict, verdict.reason) == ("rejected", "too hard on the motors")
+    assert verdict.detail.startswith(f"{name} ")
+    assert judge(found, SelectionConfig(**{f"max_{name}": just})).verdict == "accepted"
+
+
+def test_a_row_of_before_margins_were_told_is_judged_as_it_was():
+    found = asdict(judge(replace(GOOD, after=HARD_AFTER), SelectionConfig(), robot=True))
+    row = {name: value for name, value in found.items() if name != "margins"}
+    assert not judged_otherwise(row, found)
+    assert judged_otherwise(row | {"margins": ""}, found)
 
 
 def test_slide_that_touches_nothing_rejects_no_dance():
@@ -144,7 +188,7 @@ def test_a_reference_that_leans_on_a_chair_is_told():
 
 
 def test_tally_counts_every_clip_once():
-    verdicts = [judge(evidence, SelectionConfig()) for evidence in (GOOD, *(e for _, e in CASES))]
+    verdicts = [judge(evidence, BOUNDED) for evidence in (GOOD, *(e for _, e in CASES))]
     counts = tally(verdicts)
     assert counts["clips"] == len(CASES) + 1 == counts["accepted"] + counts["rejected"]
     assert sum(counts["reasons"].values()) == counts["rejected"] == len(CASES)
