@@ -84,6 +84,7 @@ COMMANDS: Tree = {
         "tokenizer": OnDemand("train_generator", "TrainTokenizer"),
         "generator": OnDemand("train_generator", "TrainGenerator"),
         "imitator": OnDemand("train_imitator", "TrainImitator"),
+        "evaluator": OnDemand("train_evaluator", "TrainEvaluator"),
     },
     "loop": {"run": OnDemand("loop_run", "LoopRun"), "resume": LoopResume, "status": LoopStatus, "report": LoopReport},
     "export": OnDemand("export_policy", "Export"),

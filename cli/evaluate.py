@@ -18,6 +18,8 @@ from .console import BAD_INPUT, DONE, progress_bars, writable_files
 
 if TYPE_CHECKING:
     from morphloop.metrics.report import Comparison, Evaluation
+    from morphloop.metrics.report.evaluate import Watch
+    from morphloop.metrics.report.text import TextScores
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,16 +59,23 @@ class Evaluate(EvaluateConfig):
         with progress_bars() as watch:
             result = report.evaluate(paths, config, watch)
             comparison = report.compare(result, report.evaluate(others, config, watch)) if others else None
+            text = self._text_scores(paths, others, config, watch)
             if self.html is not None:
                 report.write_evaluation_page(self.html, result, comparison, watch)
         ranked = report.rank_clips(result, self.ranking) if self.rank else None
         more: dict[str, Any] = {} if ranked is None else {"ranking": report.ranking_facts(ranked, self.ranking)}
+        if text is not None:
+            more |= {"text": text.facts()}
         if self.json is not None:
             self._write_json(result, comparison, more)
         if comparison is None:
             report.print_evaluation(result)
         else:
             report.print_comparison(comparison)
+        if text is not None:
+            from morphloop.metrics.report.text import print_text_scores
+
+            print_text_scores(text)
         if ranked is not None and drop is not None:
             report.print_ranking(ranked, self.ranking)
             names = report.dropped(ranked)
@@ -94,6 +103,18 @@ class Evaluate(EvaluateConfig):
         if len(self.compare) > 1 or (self.compare and not self.paths):
             raise MotionError("--compare: expected `evaluate A --compare B` or `evaluate --compare A B`")
         return self.paths, self.compare
+
+    def _text_scores(
+        self, paths: tuple[Path, ...], others: tuple[Path, ...], config: EvaluateConfig, watch: Watch
+    ) -> TextScores | None:
+        """Scores against captions, where they were asked for."""
+        if not self.text:
+            if self.evaluator is not None or self.real is not None:
+                raise MotionError("--evaluator and --real are for --text, which was not given")
+            return None
+        from morphloop.metrics.report.text import text_scores  # loads torch
+
+        return text_scores({"A": paths, "B": others} if others else {"clips": paths}, config, watch)
 
     def _write_json(self, result: Evaluation, comparison: Comparison | None, more: dict[str, Any]) -> None:
         from morphloop.metrics import report

@@ -66,10 +66,10 @@ class TrainTokenizer:
         from morphloop.generator import save_tokenizer, train_tokenizer
 
         out = writable_folder(self.out)
-        _log_to_stderr()
+        log_to_stderr()
         clips = training_clips(self.source)
         checkpoint = out / "tokenizer.checkpoint.safetensors"
-        stopped = _Stopped()
+        stopped = Stopped()
         tokenizer = train_tokenizer(clips, self.model, self.budget, checkpoint=checkpoint, on_stop=stopped)
         save_tokenizer(out, tokenizer)
         write_json(out / "train_tokenizer.json", resolved(self) | stopped.told)
@@ -118,7 +118,7 @@ class TrainGenerator:
         if self.pattern not in PATTERNS:
             raise MotionError(f"--pattern: '{self.pattern}' is unknown, expected one of {', '.join(PATTERNS)}")
         out = writable_folder(self.out)
-        _log_to_stderr()
+        log_to_stderr()
         tokenizer = load_tokenizer(self.tokenizer)
         clips = training_clips(self.source)
         model = None
@@ -133,7 +133,7 @@ class TrainGenerator:
             config = model.config
         checkpoint = out / "lm.checkpoint.safetensors"
         examples = make_examples(clips, tokenizer, text)
-        stopped = _Stopped()
+        stopped = Stopped()
         trained = train_language_model(
             examples, config, self.budget, checkpoint=checkpoint, model=model, on_stop=stopped
         )
@@ -161,7 +161,7 @@ def training_clips(source: TrainingData) -> list[Clip]:
     return clean + make_corpus(spoilt, source.data_seed + 1, split="train", defects=True)
 
 
-class _Stopped:
+class Stopped:
     """What a time limit cut short: said on stderr, and kept for the JSON file."""
 
     def __init__(self) -> None:
@@ -172,5 +172,6 @@ class _Stopped:
         print(f"morphloop: training: {why}", file=sys.stderr)
 
 
-def _log_to_stderr() -> None:
+def log_to_stderr() -> None:
+    """Progress of a training, a line each, on stderr."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")

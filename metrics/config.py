@@ -23,6 +23,12 @@ class EvaluateConfig(ReadingConfig):
     """Measure the residual wrench, which takes half of the time."""
     rank: bool = False
     """Order the clips by quality, best first, by a formula that is printed with it, and write which to drop."""
+    text: bool = False
+    """Score the clips against their captions too: R-precision, MM-Dist, FID, diversity, multimodality."""
+    evaluator: Path | None = None
+    """Folder of the text-motion evaluator for --text; the shipped one if left out."""
+    real: Path | None = None
+    """Real motion that --text compares with, files or a folder; the corpus's held-out split if left out."""
     workers: int | None = None
     """Worker processes; one a core if left out (a handful of files: none), 0 for none."""
 

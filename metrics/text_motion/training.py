@@ -1,0 +1,181 @@
+"""Training of the evaluator: a contrast over a batch (InfoNCE), with motions that are wrong in one known way.
+
+In a batch every caption is to be nearest to its own motion and every motion to its own caption. Beside the other
+motions each caption is shown its own motion mirrored, reversed, twice as fast or frozen, where it names what that
+changes (`changes.wrong_changes`). A motion that a caption fits as well (`captions.Meaning`) is no counter-example: such
+pairs are left out of the contrast. Foot slide, float, drift and jitter of a generator's size are put on half of the
+motions: they are for the physics metrics, and the evaluator is to see past them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from morphloop.base import MotionError
+from morphloop.base.budget import Budget
+from morphloop.base.random_streams import own_streams
+from morphloop.base.still_valid import hash_json
+from morphloop.base.threads import fixed_threads
+from morphloop.base.training_run import OnStop, TrainingRun, no_stop
+from morphloop.language import EncodedTexts, TextEncoder
+from morphloop.motion import Clip
+
+from .captions import Meaning, meaning, names
+from .changes import CHANGES, wrong_changes
+from .config import EVALUATOR_BUDGET, EvaluatorConfig
+from .model import TextMotionModel
+from .motion_input import MOTION_FPS, motion_features, motion_joints
+from .padding import padded
+
+CODE = ("language", "metrics/text_motion", "motion")
+"""What a training's result rests on."""
+LENGTH_GROUPS = 3
+SPOILT_COPIES = 2
+"""Copies of each motion with defects, beside the clean one."""
+SPOILT_SHARE = 0.5
+"""Share of the motions of a batch that have defects."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """A captioned motion as the training sees it. seen: features (T, SIZE) in half precision, the clean ones first,
+    then with defects; changed: by the name of the change; wrong: of each caption, the changes that make the motion
+    wrong."""
+
+    texts: tuple[str, ...]
+    meaning: Meaning
+    seen: tuple[np.ndarray, ...]
+    changed: dict[str, np.ndarray]
+    wrong: tuple[tuple[str, ...], ...]
+
+
+def spoilt(joints: np.ndarray, rng: np.random.Generator, keep_pace: bool) -> np.ndarray:
+    """Joints (T, 22, 3) with slide, drift, float and jitter of a generator's size. keep_pace: leave the root's
+    speed."""
+    time = np.arange(len(joints))[:, None] / MOTION_FPS
+    flat = joints[:, :1] * [1.0, 1.0, 0.0]
+    scale = 1.0 if keep_pace else rng.uniform(0.75, 1.3)
+    way, speed = rng.uniform(0.0, 2.0 * np.pi), rng.uniform(0.0, 0.15)
+    drift = time * speed * np.array([[np.cos(way), np.sin(way), 0.0]]) + [0.0, 0.0, rng.uniform(-0.05, 0.05)]
+    jitter = rng.uniform(0.0, 0.006)
+    return joints + (scale - 1.0) * (flat - flat[:1]) + drift[:, None] + jitter * rng.standard_normal(joints.shape)
+
+
+def make_example(clip: Clip, seed: int) -> Example:
+    """What the training sees of a clip. MotionError names one without a caption."""
+    if not clip.texts:
+        raise MotionError(f"{clip.name}: has no caption, expected at least one text")
+    joints = motion_joints(clip)
+    keep_pace = any("speed" in names(text) for text in clip.texts)
+    rng = np.random.default_rng([seed, int(clip.id, 16)])
+    copies = (joints, *(spoilt(joints, rng, keep_pace) for _ in range(SPOILT_COPIES)))
+    wrong = tuple(tuple(wrong_changes(text, joints)) for text in clip.texts)
+    needed = sorted({change for changes in wrong for change in changes})
+    changed = {change: motion_features(CHANGES[change](joints)).astype(np.float16) for change in needed}
+    seen = tuple(motion_features(copy).astype(np.float16) for copy in copies)
+    return Example(clip.texts, meaning(clip), seen, changed, wrong)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Motions with a caption each. seen: features of B motions; texts: (B,); fits: (B, B) whether caption i fits motion
+    j, true on the diagonal; changed: features of motions that are wrong for a caption; of: which caption, of B."""
+
+    seen: list[np.ndarray]
+    texts: list[str]
+    fits: np.ndarray
+    changed: list[np.ndarray]
+    of: list[int]
+
+
+def draw_batch(examples: Sequence[Example], batch: int, rng: np.random.Generator) -> Batch:
+    """`batch` examples, or all where there are fewer, each with a random caption and one of its wrong changes."""
+    drawn = [examples[index] for index in rng.permutation(len(examples))[:batch]]
+    said = [int(rng.integers(len(example.texts))) for example in drawn]
+    fits = np.array([[a.meaning.fits(place, b.meaning) for b in drawn] for a, place in zip(drawn, said, strict=True)])
+    seen = [
+        example.seen[int(rng.integers(1, len(example.seen))) if rng.random() < SPOILT_SHARE else 0] for example in drawn
+    ]
+    changed, of = [], []
+    for number, (example, place) in enumerate(zip(drawn, said, strict=True)):
+        if wrong := example.wrong[place]:
+            changed.append(example.changed[wrong[int(rng.integers(len(wrong)))]])
+            of.append(number)
+    texts = [example.texts[place] for example, place in zip(drawn, said, strict=True)]
+    return Batch(seen, texts, fits | np.eye(len(drawn), dtype=bool), changed, of)
+
+
+def embed_by_length(model: TextMotionModel, features: Sequence[np.ndarray]) -> torch.Tensor:
+    """(B, embedding) of motions, which go in `LENGTH_GROUPS` of like length, so that less of them is padding."""
+    order = np.argsort([len(one) for one in features], kind="stable")
+    groups = [group for group in np.array_split(order, LENGTH_GROUPS) if len(group)]
+    found = torch.cat([model.embed_motions(*padded([features[index] for index in group])) for group in groups])
+    return found[torch.from_numpy(np.argsort(order))]
+
+
+def contrast(
+    texts: torch.Tensor, motions: torch.Tensor, fits: torch.Tensor, changed: torch.Tensor, of: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Loss of captions that look for their motion, and of motions that look for their caption, nats.
+
+    texts: (B, D) embeddings times the inverse temperature; motions: (B, D) embeddings; fits: (B, B) pairs that
+    are left out, but for the diagonal; changed: (C, D) wrong motions, each shown to caption `of` (C,) alone.
+    """
+    count = len(texts)
+    logits = (texts @ motions.T).masked_fill(fits & ~torch.eye(count, dtype=torch.bool), -torch.inf)
+    wrong = torch.full((count, 1), -torch.inf)
+    if len(changed):
+        wrong = wrong.index_put((of, torch.zeros_like(of)), (texts[of] * changed).sum(-1))
+    right = torch.arange(count)
+    return F.cross_entropy(torch.cat([logits, wrong], dim=1), right), F.cross_entropy(logits.T, right)
+
+
+@own_streams()
+@fixed_threads()
+def train_evaluator(
+    clips: Sequence[Clip],
+    encoder: TextEncoder,
+    config: EvaluatorConfig | None = None,
+    budget: Budget = EVALUATOR_BUDGET,
+    checkpoint: Path | None = None,
+    on_stop: OnStop = no_stop,
+) -> TextMotionModel:
+    """A model trained on captioned clips; an existing checkpoint is gone on from. MotionError for fewer than two clips.
+
+    on_stop: told if the budget's minutes cut it short.
+    """
+    config = config or EvaluatorConfig()
+    if len(clips) < 2 or budget.batch < 2:
+        raise MotionError(f"training: {len(clips)} clips in batches of {budget.batch}, expected two or more of both")
+    examples = [make_example(clip, budget.seed) for clip in clips]
+    encoded = EncodedTexts(encoder)
+    torch.manual_seed(budget.seed)
+    model = TextMotionModel(config, encoder.width)
+    frames = np.concatenate([example.seen[0] for example in examples]).astype(np.float64)
+    model.set_normaliser(torch.from_numpy(frames.mean(axis=0)), torch.from_numpy(frames.std(axis=0)))
+    made = {"clips": [[clip.id, clip.texts] for clip in clips], "model": asdict(config), "texts": encoder.hash}
+    run = TrainingRun(model.train(), budget, CODE, checkpoint, {name: hash_json(value) for name, value in made.items()})
+    for step in run:
+        batch = draw_batch(examples, budget.batch, np.random.default_rng([budget.seed, step]))
+        torch.manual_seed(budget.seed * 1_000_003 + step)  # dropout
+        states = encoded.encode(batch.texts)
+        texts = model.embed_texts(states.states, states.mask)
+        motions = embed_by_length(model, batch.seen + batch.changed)
+        scale, count = model.inverse_temperature, len(texts)
+        to_motion, to_text = contrast(
+            scale * texts,
+            motions[:count],
+            torch.from_numpy(batch.fits),
+            motions[count:],
+            torch.tensor(batch.of, dtype=torch.long),
+        )
+        run.update(to_motion + to_text, to_motion=float(to_motion.detach()), to_text=float(to_text.detach()))
+    if run.stopped is not None:
+        on_stop(run.stopped)
+    return model.eval()
