@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import tyro
 from rich.table import Column, Table
@@ -68,6 +68,9 @@ class Project(ReadingConfig):
     body: str | None = None
     """Body to project on: a built-in one (`smpl`, `g1`, `g1_23dof`), a robot's MJCF (.xml, see `morphloop body check`),
     or a SMPL or SMPL-X model file, in its mean shape; `smpl` if left out."""
+    source: Literal["robot"] | None = None
+    """Whose motions the files hold: --from robot takes the robot's own alone, and refuses what it would have to
+    retarget; if left out people's motions are retargeted, and that is said."""
     policy: str = "shipped"
     """File of the imitator, `shipped`, or `none`. None ships for a robot: there `shipped` means none, and says so."""
     workers: int | None = None
@@ -87,6 +90,7 @@ class Project(ReadingConfig):
     """What is kept of a clip that is rejected."""
 
     SHORT: ClassVar[dict[str, str]] = {
+        "from": "source",
         "projector": "projection.projector",
         "smooth": "projection.conditioning.smooth",
         "hold_feet": "projection.conditioning.hold_feet",
@@ -103,6 +107,8 @@ class Project(ReadingConfig):
         from morphloop.sim import RobotBody, driven_body
 
         body = driven_body(self.body)
+        if self.source == "robot" and not isinstance(body, RobotBody):
+            raise MotionError(f"--from robot: body '{body.name}' is no robot, expected --body of the robot")
         policy_path = None if self.projection.projector == "optimiser" else policy_file(self.policy)
         if policy_path is not None and self.policy == "shipped" and isinstance(body, RobotBody):
             if self.projection.projector == "policy":
@@ -127,7 +133,11 @@ class Project(ReadingConfig):
         folder.sweep()
         with progress_bars() as watch:
             clips, joints, failed = read_all(
-                files, ReadingConfig.of(self), body, lambda done: watch("read", done, len(files))
+                files,
+                ReadingConfig.of(self),
+                body,
+                lambda done: watch("read", done, len(files)),
+                self.source == "robot",
             )
             if not clips:
                 return report_failures(failed)
@@ -158,6 +168,7 @@ class Project(ReadingConfig):
         return {
             "policy": policy_named(self.policy),
             "body": body_named(self.body),
+            "source": self.source,
             "fps": self.fps,
             "to": self.to,
             "blend": self.blend,
@@ -184,14 +195,15 @@ def project_place(out: Path) -> Path:
 
 
 def read_all(
-    files: Sequence[Path], how: ReadingConfig, body: Body, tick: Callable[[int], None]
+    files: Sequence[Path], how: ReadingConfig, body: Body, tick: Callable[[int], None], robots_own: bool = False
 ) -> tuple[list[Clip], dict[str, JointTrack], list[dict[str, str]]]:
     """Clips for a body to track, over the ground of their files, each with a name of its own; by name what was read
-    as joint positions; and what could not be read with reasons. What looks wrong is said."""
+    as joint positions; and what could not be read with reasons. What looks wrong is said. robots_own: nothing is
+    retargeted, what is not the robot's own motion could not be read."""
     from morphloop.base.names import file_name, free_name
     from morphloop.base.opening import naming, reading
     from morphloop.imitator.projection.rescue import SUFFIX
-    from morphloop.motion import JointTrack, read_motions
+    from morphloop.motion import Clip, JointTrack, read_motions
     from morphloop.motion.plausible import Doubt, doubts, gathered
     from morphloop.sim import for_tracking, robot_of, whose_motions
 
@@ -207,6 +219,8 @@ def read_all(
                 with reading(path):
                     motion = read()
                     looks += [(f"{path}", doubt) for doubt in doubts(motion, robot)]
+                    if robots_own and not (isinstance(motion, Clip) and motion.skeleton == body.skeleton):
+                        raise MotionError(f"not a motion of robot '{body.name}', leave out --from robot to retarget it")
                     clip = for_tracking(motion, body)
             except MotionError as error:
                 failed.append({"path": str(path), "reason": naming(path, error)})

@@ -60,6 +60,24 @@ def test_a_robots_clip_stays_what_it_is_and_another_robots_is_refused(
     assert "stand.npz" in capsys.readouterr().err
 
 
+def test_from_robot_takes_the_robots_own_clips_and_refuses_a_persons(
+    wave: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "in"
+    save_clip(folder / "stand.npz", standing(built_in("g1"), 0.6, 50.0))
+    wave.rename(folder / "wave.npz")
+    words = ["project", str(folder), "--from", "robot", "--out", str(tmp_path / "out"), "--workers", "0"]
+    assert main([*words, "--body", "g1"]) == 2
+    said = [line for line in capsys.readouterr().err.splitlines() if "wave.npz" in line]
+    assert said == [
+        f"morphloop: {folder / 'wave.npz'}: not a motion of robot 'g1', leave out --from robot to retarget it"
+    ]
+    assert [row["name"] for row in read_manifest(tmp_path / "out")] == ["stand"], "the rest goes on"
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["source"] == "robot"
+    assert main(words) == 2
+    assert "--from robot: body 'smpl24' is no robot" in capsys.readouterr().err
+
+
 def test_asking_for_a_policy_that_does_not_ship_is_one_line(wave: Path, tmp_path: Path, capsys) -> None:
     words = ["project", str(wave), "--body", "g1", "--out", str(tmp_path / "o"), "--projector", "policy"]
     assert main(words) == 2
