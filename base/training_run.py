@@ -40,7 +40,8 @@ class TrainingRun:
     """Optimiser, schedule, log and checkpoint around a loop: `for step in run: run.update(loss, figures)`.
 
     code: folders of morphloop that it rests on; checkpoint: file that is gone on from and written to; made: what the
-    training is made of, beside model and budget. MotionError if the checkpoint is of another training.
+    training is made of, beside model and budget; kept: parameters that weight decay leaves alone. What needs no
+    gradient is not trained. MotionError if the checkpoint is of another training.
     """
 
     def __init__(
@@ -50,10 +51,15 @@ class TrainingRun:
         code: Sequence[str],
         checkpoint: Path | None = None,
         made: Mapping[str, Any] | None = None,
+        kept: Sequence[torch.Tensor] = (),
     ) -> None:
         self.model, self.budget, self.checkpoint = model, budget, checkpoint
         self.basis = basis(code, made or {}, {"budget": asdict(budget), "threads": held_threads()})
-        self.optimizer = torch.optim.AdamW(model.parameters(), budget.learning_rate, weight_decay=budget.weight_decay)
+        self.trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        undecayed = [p for p in self.trained.values() if any(p is one for one in kept)]
+        decayed = [p for p in self.trained.values() if not any(p is one for one in kept)]
+        groups = [{"params": decayed}] + ([{"params": undecayed, "weight_decay": 0.0}] if undecayed else [])
+        self.optimizer = torch.optim.AdamW(groups, budget.learning_rate, weight_decay=budget.weight_decay)
         self.step, self.figures = 0, {}
         self.limit = TimeLimit(None if budget.minutes is None else 60 * budget.minutes)
         if checkpoint is not None and checkpoint.exists():
@@ -85,13 +91,13 @@ class TrainingRun:
             raise MotionError(f"training: the loss is {float(loss)} at step {self.step}, lower the learning rate")
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        nn.utils.clip_grad_norm_(self.trained.values(), 1.0)
         self.optimizer.step()
         self.figures = {"loss": float(loss.detach()), **figures}
 
     def _save(self, path: Path) -> None:
         tensors = {f"model/{name}": value for name, value in self.model.state_dict().items()}
-        for name, parameter in self.model.named_parameters():
+        for name, parameter in self.trained.items():
             tensors |= {f"adam/{name}/{key}": value for key, value in self.optimizer.state[parameter].items()}
         meta = {"step": str(self.step), "spent_s": str(self.limit.spent), "basis": json.dumps(self.basis)}
         save_tensors(path, tensors, meta)
@@ -102,7 +108,7 @@ class TrainingRun:
             check_same(path, json.loads(meta.get("basis", "null")), self.basis, "a training", FREE)
             weights = {n.removeprefix("model/"): t for n, t in tensors.items() if n.startswith("model/")}
             self.model.load_state_dict(weights)
-            for name, parameter in self.model.named_parameters():
+            for name, parameter in self.trained.items():
                 state = {key: tensors[f"adam/{name}/{key}"] for key in ("step", "exp_avg", "exp_avg_sq")}
                 self.optimizer.state[parameter] = state
             self.step, self.limit = int(meta["step"]), TimeLimit(self.limit.seconds, float(meta["spent_s"]))

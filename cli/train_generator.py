@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import OmitArgPrefixes
 
@@ -17,6 +17,7 @@ from morphloop.generator.config import (
     LANGUAGE_BUDGET,
     TEXT_SIZE,
     TOKENIZER_BUDGET,
+    BackboneSize,
     LanguageModelConfig,
     TokenizerConfig,
 )
@@ -89,6 +90,12 @@ class TrainGenerator:
     """What to train on."""
     backbone: Path | None = None
     """Local folder of a causal model of `transformers` to start from; without it a small Llama is built."""
+    adapt: Literal["full", "lora", "frozen"] = "full"
+    """How much of a backbone is trained: all, low-rank adapters (needs peft), or only what is new beside it."""
+    size: Annotated[BackboneSize, OmitArgPrefixes] = field(default_factory=BackboneSize)
+    """Of that small Llama."""
+    text_encoder: str | None = None
+    """Frozen model that reads the prompts: shipped (MiniLM, 8 bits), minilm, smollm2 or a folder; none reads ids."""
     text_size: int = TEXT_SIZE
     """Ids of the text tokenizer, where no backbone brings its own."""
     pattern: str = LanguageModelConfig.pattern
@@ -108,15 +115,19 @@ class TrainGenerator:
             PATTERNS,
             MotionLanguageModel,
             MotionLLM,
+            StatesOf,
             TextTokenizer,
             load_tokenizer,
             make_examples,
             pretrained_backbone,
             train_language_model,
         )
+        from morphloop.language import load_text_encoder
 
         if self.pattern not in PATTERNS:
             raise MotionError(f"--pattern: '{self.pattern}' is unknown, expected one of {', '.join(PATTERNS)}")
+        if self.adapt != "full" and self.backbone is None:
+            raise MotionError(f"--adapt {self.adapt}: without --backbone there are no weights to keep, expected full")
         out = writable_folder(self.out)
         log_to_stderr()
         tokenizer = load_tokenizer(self.tokenizer)
@@ -127,17 +138,22 @@ class TrainGenerator:
         else:
             text = TextTokenizer.load(self.backbone / "tokenizer.json")
         sizes = tokenizer.config
-        config = LanguageModelConfig(text.size, sizes.streams, sizes.codebook, self.pattern)
+        config = LanguageModelConfig(text.size, sizes.streams, sizes.codebook, self.pattern, self.size.backbone)
+        encoder = None if self.text_encoder is None else load_text_encoder(self.text_encoder)
+        if encoder is not None:
+            config = replace(
+                config, text_encoder=self.text_encoder, text_encoder_hash=encoder.hash, text_width=encoder.width
+            )
         if self.backbone is not None:
             model = MotionLanguageModel.from_backbone(config, pretrained_backbone(self.backbone))
             config = model.config
         checkpoint = out / "lm.checkpoint.safetensors"
-        examples = make_examples(clips, tokenizer, text)
+        examples = make_examples(clips, tokenizer, text, None if encoder is None else StatesOf(encoder))
         stopped = Stopped()
         trained = train_language_model(
-            examples, config, self.budget, checkpoint=checkpoint, model=model, on_stop=stopped
+            examples, config, self.budget, checkpoint=checkpoint, model=model, on_stop=stopped, adapt=self.adapt
         )
-        MotionLLM(text, tokenizer, trained).save(out)
+        MotionLLM(text, tokenizer, trained, encoder=encoder).save(out)
         write_json(out / "train_generator.json", resolved(self) | stopped.told)
         checkpoint.unlink(missing_ok=True)
         return DONE

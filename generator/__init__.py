@@ -6,7 +6,7 @@ from morphloop.base.on_demand import names_of
 
 if TYPE_CHECKING:
     from .adherence import Fact, adheres, named_facts, prompt_class
-    from .config import Budget, FinetuneConfig, LanguageModelConfig, Seconds, TokenizerConfig
+    from .config import BackboneSize, Budget, FinetuneConfig, LanguageModelConfig, Seconds, TokenizerConfig
     from .folder import FolderGenerator, load_generator
     from .language_model import MotionLanguageModel, pretrained_backbone
     from .liveliness import diversity, joint_speed, root_travel
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .patterns import PATTERNS, Pattern, delay_pattern, parallel_pattern
     from .protocol import FinetuneReport, Generator
     from .sampling import Sampling
-    from .text import TextTokenizer
+    from .text import StatesOf, TextTokenizer
     from .tokenizer import MotionTokenizer
     from .training import make_examples, train_language_model, train_tokenizer
 else:
@@ -28,6 +28,7 @@ else:
                 "prompt_class",
             ),
             "config": (
+                "BackboneSize",
                 "Budget",
                 "FinetuneConfig",
                 "LanguageModelConfig",
@@ -63,7 +64,10 @@ else:
                 "Generator",
             ),
             "sampling": ("Sampling",),
-            "text": ("TextTokenizer",),
+            "text": (
+                "StatesOf",
+                "TextTokenizer",
+            ),
             "tokenizer": ("MotionTokenizer",),
             "training": (
                 "make_examples",
@@ -75,6 +79,7 @@ else:
 
 __all__ = [
     "PATTERNS",
+    "BackboneSize",
     "Budget",
     "Fact",
     "FinetuneConfig",
@@ -88,6 +93,7 @@ __all__ = [
     "Pattern",
     "Sampling",
     "Seconds",
+    "StatesOf",
     "TextTokenizer",
     "TokenizerConfig",
     "adheres",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from morphloop.base import MotionError
@@ -100,6 +100,34 @@ DEFAULT_BACKBONE: dict[str, Any] = {
 """A small Llama; 2 million parameters with the default vocabulary."""
 
 
+TEXT_FIELDS = ("text_encoder", "text_encoder_hash", "text_width")
+"""Of a language model that reads a text encoder's states."""
+
+
+@dataclass(frozen=True)
+class BackboneSize:
+    """Of the built-in Llama."""
+
+    layers: int = 4
+    """Transformer blocks."""
+    width: int = 192
+    """Numbers in a hidden state, a multiple of the 48 of a head."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.layers <= 64 or not 48 <= self.width <= 4096 or self.width % 48:
+            raise MotionError(
+                f"backbone of {self.layers} layers, width {self.width}: expected 1 to 64, and a multiple of 48 of at "
+                "most 4096"
+            )
+
+    @property
+    def backbone(self) -> dict[str, Any]:
+        """Configuration for `LanguageModelConfig`; a head has 48 numbers."""
+        heads = self.width // 48
+        sizes = {"hidden_size": self.width, "intermediate_size": 8 * self.width // 3, "num_hidden_layers": self.layers}
+        return DEFAULT_BACKBONE | sizes | {"num_attention_heads": heads, "num_key_value_heads": heads}
+
+
 @dataclass(frozen=True)
 class LanguageModelConfig:
     """What a language model is made of."""
@@ -114,6 +142,16 @@ class LanguageModelConfig:
     """Name of the interleaving, of patterns.PATTERNS."""
     backbone: dict[str, Any] = field(default_factory=lambda: dict(DEFAULT_BACKBONE))
     """Configuration of the backbone as `transformers` writes it; `model_type` names the architecture."""
+    text_encoder: str | None = None
+    """Text encoder that reads the prompts, as `load_text_encoder` names it; None reads them as ids."""
+    text_encoder_hash: str | None = None
+    """Its content hash."""
+    text_width: int = 0
+    """Numbers in one of its states (W)."""
+
+    def written(self) -> dict[str, Any]:
+        """As a file holds it: what is said of a text encoder only where there is one."""
+        return {name: value for name, value in asdict(self).items() if self.text_width or name not in TEXT_FIELDS}
 
     @property
     def vocabulary(self) -> Vocabulary:

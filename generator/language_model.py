@@ -2,7 +2,8 @@
 
 A step's L ids are embedded by one table and summed (MusicGen, MotionVerse); a small head a stream turns the hidden
 state before the same table scores the ids. The backbone is any causal architecture that `transformers` builds from a
-configuration, or a local folder of pretrained weights; nothing is downloaded.
+configuration, or a local folder of pretrained weights; nothing is downloaded. With a text encoder (`text_width`) the
+states that it reads out of a prompt stand where the prompt's ids would, projected to the backbone's width.
 """
 
 from __future__ import annotations
@@ -56,6 +57,8 @@ class MotionLanguageModel(nn.Module):
             backbone.resize_token_embeddings(vocabulary.size)
         self.backbone = backbone
         width = self.table.shape[1]
+        # without a bias, so that a step without a state adds nothing
+        self.reader = nn.Linear(config.text_width, width, bias=False) if config.text_width else None
         # the identity, so that pretrained text scores are what they were
         self.heads = nn.ParameterList(nn.Parameter(torch.eye(width)) for _ in range(config.streams))
 
@@ -78,28 +81,34 @@ class MotionLanguageModel(nn.Module):
         assert isinstance(weight, torch.Tensor)
         return weight
 
-    def embed(self, ids: torch.Tensor) -> torch.Tensor:
-        """(B, L, S) ids to (B, S, d): the sum over streams; a blank adds nothing."""
+    def embed(self, ids: torch.Tensor, states: torch.Tensor | None = None) -> torch.Tensor:
+        """(B, L, S) ids to (B, S, d): the sum over streams; a blank adds nothing, a text's state (B, S, W) does."""
         vectors = F.embedding(ids, self.table)
-        return (vectors * (ids != self.blank)[..., None]).sum(1)
+        summed = (vectors * (ids != self.blank)[..., None]).sum(1)
+        if states is None or self.reader is None:
+            return summed
+        return summed + self.reader(F.layer_norm(states, states.shape[-1:]))
 
     def scores(self, hidden: torch.Tensor) -> torch.Tensor:
         """Hidden states (B, S, d) to logits (B, L, S, V)."""
         return torch.stack([hidden @ head @ self.table.T for head in self.heads], dim=1)
 
-    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+    def forward(self, ids: torch.Tensor, states: torch.Tensor | None = None) -> torch.Tensor:
         """Logits (B, L, S, V); padding must stand on the right, where no earlier step sees it."""
-        hidden = self.backbone(inputs_embeds=self.embed(ids), use_cache=False).last_hidden_state
+        hidden = self.backbone(inputs_embeds=self.embed(ids, states), use_cache=False).last_hidden_state
         return self.scores(hidden)
 
-    def step(self, ids: torch.Tensor, mask: torch.Tensor, cache: Any) -> tuple[torch.Tensor, Any]:
+    def step(
+        self, ids: torch.Tensor, mask: torch.Tensor, cache: Any, states: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, Any]:
         """Logits (B, L, V) after the last of ids (B, L, S), and the key-value cache to go on from.
 
         mask: (B, all steps so far) 1 where a step counts; prompts of different length are padded on the left.
+        states: (B, S, W) of a text encoder, for the prompt's steps.
         """
         positions = (mask.cumsum(1) - 1).clamp(min=0)[:, -ids.shape[-1] :]
         out = self.backbone(
-            inputs_embeds=self.embed(ids),
+            inputs_embeds=self.embed(ids, states),
             attention_mask=mask,
             position_ids=positions,
             past_key_values=cache,
@@ -109,7 +118,8 @@ class MotionLanguageModel(nn.Module):
 
     def loss(self, batch: Batch) -> torch.Tensor:
         """Mean cross-entropy over trained places, nats a token; only those are scored."""
-        hidden = self.backbone(inputs_embeds=self.embed(batch.ids), use_cache=False).last_hidden_state
+        embedded = self.embed(batch.ids, batch.states)
+        hidden = self.backbone(inputs_embeds=embedded, use_cache=False).last_hidden_state
         total = hidden.new_zeros(())
         for stream, head in enumerate(self.heads):
             targets = batch.targets[:, stream]

@@ -24,17 +24,18 @@ from morphloop.base.random_streams import own_streams
 from morphloop.base.threads import fixed_threads
 from morphloop.base.training_run import TrainingRun
 from morphloop.base.weights import content_hash, load_weights, read_config, save_tensors
+from morphloop.language import TextEncoder, load_text_encoder
 from morphloop.language.backbones import check_backbone
 from morphloop.motion import Clip, Provenance
 from morphloop.motion.features import FEATURE_FPS
 
-from .config import SECONDS, FinetuneConfig, LanguageModelConfig, Seconds, TokenizerConfig
+from .config import SECONDS, TEXT_FIELDS, FinetuneConfig, LanguageModelConfig, Seconds, TokenizerConfig
 from .language_model import MotionLanguageModel
 from .patterns import PATTERNS
 from .protocol import FinetuneReport
 from .sampling import Sampling, sample_motion, sample_text
-from .sequences import Vocabulary, collate
-from .text import TextTokenizer
+from .sequences import Text, Vocabulary, collate
+from .text import StatesOf, TextTokenizer
 from .tokenizer import MotionTokenizer
 from .training import CODE, TO_TEXT, Example, deal, language_loss, make_examples, make_pairs
 
@@ -71,13 +72,19 @@ def load_tokenizer(folder: Path | str) -> MotionTokenizer:
 
 def checked_config(values: Any, path: Path) -> LanguageModelConfig:
     """The sizes of a language model from a file; MotionError naming the field that is none of its kind or range."""
-    if not isinstance(values, dict) or set(values) != set(LanguageModelConfig.__dataclass_fields__):
-        raise MotionError(f"{path}: expected the fields {', '.join(LanguageModelConfig.__dataclass_fields__)}")
+    fields = LanguageModelConfig.__dataclass_fields__
+    if not isinstance(values, dict) or not set(fields) - set(TEXT_FIELDS) <= set(values) <= set(fields):
+        raise MotionError(f"{path}: expected the fields {', '.join(fields)}")
     for name, most in (("text_size", 1 << 20), ("streams", 16), ("codebook", 1 << 16)):
         if type(values[name]) is not int or not 1 <= values[name] <= most:
             raise MotionError(f"{path}: {name} is {str(values[name])[:40]}, expected 1 to {most}")
     if values["pattern"] not in sorted(PATTERNS):
         raise MotionError(f"{path}: pattern '{str(values['pattern'])[:40]}', expected {sorted(PATTERNS)}")
+    if type(values.get("text_width", 0)) is not int or not 0 <= values.get("text_width", 0) <= 1 << 16:
+        raise MotionError(f"{path}: text_width is {str(values['text_width'])[:40]}, expected 0 to {1 << 16}")
+    for name in ("text_encoder", "text_encoder_hash"):
+        if not isinstance(values.get(name), str | None):
+            raise MotionError(f"{path}: {name} is {str(values[name])[:40]}, expected a name or null")
     check_backbone(values["backbone"], path)
     return LanguageModelConfig(**values)
 
@@ -97,6 +104,7 @@ class MotionLLM:
         model: MotionLanguageModel,
         sampling: Sampling | None = None,
         report: FinetuneReport | None = None,
+        encoder: TextEncoder | None = None,
     ) -> None:
         config, sizes = model.config, tokenizer.config
         if (config.text_size, config.streams, config.codebook) != (text.size, sizes.streams, sizes.codebook):
@@ -104,7 +112,9 @@ class MotionLLM:
                 f"language model reads {config.text_size} text ids and {config.streams} x {config.codebook} codes, "
                 f"its tokenizers make {text.size} and {sizes.streams} x {sizes.codebook}"
             )
+        _check_encoder(config, encoder)
         self.text, self.tokenizer, self.model = text, tokenizer.eval(), model.eval()
+        self.encoder, self.read = encoder, text if encoder is None else StatesOf(encoder)
         self.sampling, self.report = sampling or Sampling(), report
         self.vocabulary: Vocabulary = config.vocabulary
         self.pattern = PATTERNS[config.pattern](config.streams)
@@ -113,7 +123,7 @@ class MotionLLM:
         """This generator with other sampling; None keeps what it has."""
         temperature = self.sampling.temperature if temperature is None else temperature
         top_p = self.sampling.top_p if top_p is None else top_p
-        return MotionLLM(self.text, self.tokenizer, self.model, Sampling(temperature, top_p), self.report)
+        return MotionLLM(self.text, self.tokenizer, self.model, Sampling(temperature, top_p), self.report, self.encoder)
 
     @fixed_threads()
     def generate(self, prompts: Sequence[str], seed: int, seconds: Seconds = SECONDS) -> list[Clip]:
@@ -122,7 +132,7 @@ class MotionLLM:
         Each prompt's sample depends on seed, its place in the list and its text. Raises MotionError on an empty prompt.
         """
         shortest, longest = self._bounds(seconds)
-        texts = [self._prompt(prompt) for prompt in prompts]
+        texts = self._read(prompts)
         codes: list[torch.Tensor] = []
         for start in range(0, len(texts), CHUNK):
             part = texts[start : start + CHUNK]
@@ -140,11 +150,12 @@ class MotionLLM:
         origin = Provenance(stage="generate", prompt=prompt, seed=seed, models={"generator": self.hash()})
         return Clip(clip.fps, clip.skeleton, clip.root_pos, clip.rotations, (prompt,), clip.name, origin)
 
-    def _prompt(self, prompt: str) -> list[int]:
-        ids = self.text.encode(prompt)
-        if len(ids) > MAX_PROMPT:
-            raise MotionError(f"prompt '{prompt[:40]}...' has {len(ids)} tokens, expected at most {MAX_PROMPT}")
-        return ids
+    def _read(self, prompts: Sequence[str]) -> list[Text]:
+        texts = self.read(prompts)
+        for prompt, text in zip(prompts, texts, strict=True):
+            if len(text) > MAX_PROMPT:
+                raise MotionError(f"prompt '{prompt[:40]}...' has {len(text)} tokens, expected at most {MAX_PROMPT}")
+        return texts
 
     def _bounds(self, seconds: Seconds) -> tuple[int, int]:
         if not 0 < seconds[0] <= seconds[1] <= MAX_SECONDS:
@@ -185,8 +196,8 @@ class MotionLLM:
         config = config or FinetuneConfig()
         if not accepted:
             raise MotionError("fine-tuning: no accepted clips, expected at least one")
-        good = make_examples(accepted, self.tokenizer, self.text)
-        old = make_examples(replay, self.tokenizer, self.text)
+        good = make_examples(accepted, self.tokenizer, self.text, self.read)
+        old = make_examples(replay, self.tokenizer, self.text, self.read)
         model, run = self._tuned(good, old, config)
         report = FinetuneReport(
             accepted=len(good),
@@ -198,7 +209,7 @@ class MotionLLM:
             replay_loss_before=language_loss(self.model, old[:REPORTED]) if old else None,
             replay_loss_after=language_loss(model, old[:REPORTED]) if old else None,
         )
-        return MotionLLM(self.text, self.tokenizer, model, self.sampling, report)
+        return MotionLLM(self.text, self.tokenizer, model, self.sampling, report, self.encoder)
 
     def _tuned(
         self, good: list[Example], old: list[Example], config: FinetuneConfig
@@ -222,9 +233,8 @@ class MotionLLM:
 
     @cached_property
     def _hash(self) -> str:
-        texts = [
-            json.dumps(asdict(c), sort_keys=True) for c in (self.model.config, self.tokenizer.config, self.sampling)
-        ]
+        parts = (self.model.config.written(), asdict(self.tokenizer.config), asdict(self.sampling))
+        texts = [json.dumps(part, sort_keys=True) for part in parts]
         return content_hash([*texts, self.text.to_json()], self.tokenizer, self.model)
 
     def save(self, folder: Path | str) -> Path:
@@ -236,7 +246,7 @@ class MotionLLM:
         config = {
             "kind": KIND,
             "schema": 1,
-            "language_model": asdict(self.model.config),
+            "language_model": self.model.config.written(),
             "sampling": asdict(self.sampling),
             "report": asdict(self.report) if self.report else None,
         }
@@ -257,7 +267,23 @@ class MotionLLM:
             raise MotionError(f"{folder / 'config.json'}: malformed ({error})") from None
         text, tokenizer = TextTokenizer.load(folder / "text_tokenizer.json"), load_tokenizer(folder)
         model = load_weights(folder / "lm.safetensors", lambda: MotionLanguageModel(config))
-        return cls(text, tokenizer, model, sampling, report)
+        encoder = None if config.text_encoder is None else load_text_encoder(config.text_encoder)
+        return cls(text, tokenizer, model, sampling, report, encoder)
+
+
+def _check_encoder(config: LanguageModelConfig, encoder: TextEncoder | None) -> None:
+    """MotionError if the model does not read what the encoder makes."""
+    if (config.text_width > 0) != (encoder is not None):
+        raise MotionError(
+            f"language model reads {'states of a text encoder' if config.text_width else 'ids'}, "
+            f"it was given {'no text encoder' if encoder is None else 'a text encoder'}"
+        )
+    if encoder is not None and (encoder.width, encoder.hash) != (config.text_width, config.text_encoder_hash):
+        raise MotionError(
+            f"language model was trained on the text encoder {config.text_encoder} with hash "
+            f"{config.text_encoder_hash} and {config.text_width} numbers a state, this one has {encoder.hash} and "
+            f"{encoder.width}: train the generator again, or get that encoder"
+        )
 
 
 def _report(values: dict[str, Any]) -> FinetuneReport:

@@ -14,7 +14,7 @@ from morphloop.base import MotionError
 
 from .language_model import MotionLanguageModel
 from .patterns import Pattern
-from .sequences import Vocabulary
+from .sequences import Text, Vocabulary, pad, pad_states
 
 
 @dataclass(frozen=True)
@@ -44,17 +44,6 @@ def draw(logits: torch.Tensor, uniform: torch.Tensor, sampling: Sampling) -> tor
     return ids.gather(-1, place.clamp(max=ids.shape[-1] - 1)[..., None])[..., 0]
 
 
-def pad_left(prompts: Sequence[torch.Tensor], blank: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Prompts (L, S_i) as ids (B, L, S) and mask (B, S)."""
-    longest = max(prompt.shape[1] for prompt in prompts)
-    ids = torch.full((len(prompts), prompts[0].shape[0], longest), blank)
-    mask = torch.zeros(len(prompts), longest, dtype=torch.long)
-    for row, prompt in enumerate(prompts):
-        ids[row, :, longest - prompt.shape[1] :] = prompt
-        mask[row, longest - prompt.shape[1] :] = 1
-    return ids, mask
-
-
 def uniforms(generators: Sequence[torch.Generator], streams: int) -> torch.Tensor:
     """(B, L) numbers in [0, 1), a row from each generator."""
     return torch.stack([torch.rand(streams, generator=generator) for generator in generators])
@@ -65,24 +54,27 @@ def sample_motion(
     model: MotionLanguageModel,
     vocabulary: Vocabulary,
     pattern: Pattern,
-    texts: Sequence[Sequence[int]],
+    texts: Sequence[Text],
     lengths: tuple[int, int],
     generators: Sequence[torch.Generator],
     sampling: Sampling,
 ) -> list[torch.Tensor]:
-    """Codes (L, n_i) for each text's ids, lengths[0] <= n_i <= lengths[1], one generator a text.
+    """Codes (L, n_i) for each text, lengths[0] <= n_i <= lengths[1], one generator a text.
 
     Stream 0 decides the length by its END, which is closed before the lower bound and forced at the upper one.
     """
     low, high = lengths
     times = pattern.times(pattern.num_steps(high + 1))
-    ids, mask = pad_left([vocabulary.motion_prompt(text) for text in texts], vocabulary.blank)
+    prompts = [vocabulary.motion_prompt(text) for text in texts]
+    ids, mask = pad(prompts, vocabulary.blank, left=True)
+    states = pad_states(prompts, left=True)
     allowed = vocabulary.allowed_codes()
     ends = torch.full((len(texts),), high)
     steps: list[torch.Tensor] = []
     cache = None
     for step in range(times.shape[1]):
-        logits, cache = model.step(ids, mask, cache)
+        logits, cache = model.step(ids, mask, cache, states)
+        states = None
         now = times[:, step]
         open_ids = allowed.clone()
         open_ids[0, vocabulary.end] = bool(low <= now[0])
@@ -111,7 +103,7 @@ def sample_text(
     sampling: Sampling,
 ) -> list[list[int]]:
     """Text ids, 1 to `longest`, that describe each codes (L, n_i)."""
-    ids, mask = pad_left([vocabulary.text_prompt(c, pattern) for c in codes], vocabulary.blank)
+    ids, mask = pad([vocabulary.text_prompt(c, pattern) for c in codes], vocabulary.blank, left=True)
     closed = torch.ones(vocabulary.size, dtype=torch.bool)
     closed[: vocabulary.text_size] = False
     texts: list[list[int]] = [[] for _ in codes]

@@ -5,6 +5,9 @@ streams as the pattern says. A stream's last token is END, so that length is lea
 
     text to motion:  TO_MOTION text ... MOTION codes ... END
     motion to text:  TO_TEXT codes ... END TEXT text ... END
+
+A text is either ids of this vocabulary or the states of a text encoder, one a step (`Steps.states`): such a step has no
+id, its vector is projected into the model.
 """
 
 from __future__ import annotations
@@ -13,11 +16,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 
 from .patterns import Pattern
 
 IGNORE = -100
 """Target of a place that is not trained (PyTorch's default)."""
+
+
+@dataclass(frozen=True)
+class Steps:
+    """ids: (L, S), blank where nothing stands; states: (S, W) of a text encoder, zero where an id stands, or None."""
+
+    ids: torch.Tensor
+    states: torch.Tensor | None = None
+
+
+Text = Sequence[int] | torch.Tensor
+"""A prompt's text: ids, or states (n, W) of a text encoder."""
 
 
 @dataclass(frozen=True)
@@ -74,55 +90,84 @@ class Vocabulary:
         ids = torch.cat([self.code_ids(codes), torch.full((self.streams, 1), self.end)], dim=1)
         return pattern.interleave(ids, self.blank)
 
-    def motion_prompt(self, text: Sequence[int]) -> torch.Tensor:
-        """(L, S) steps that ask for motion."""
-        return self.text_steps([self.mark("to_motion"), *text, self.mark("motion")])
+    def motion_prompt(self, text: Text) -> Steps:
+        """Steps that ask for motion."""
+        first, last = self.mark("to_motion"), self.mark("motion")
+        if not isinstance(text, torch.Tensor):
+            return Steps(self.text_steps([first, *text, last]))
+        return Steps(self.text_steps([first, *[self.blank] * len(text), last]), F.pad(text, (0, 0, 1, 1)))
 
-    def text_prompt(self, codes: torch.Tensor, pattern: Pattern) -> torch.Tensor:
-        """(L, S) steps that ask for a caption of codes (L, n)."""
-        middle = self.motion_steps(codes, pattern)
-        return torch.cat([self.text_steps([self.mark("to_text")]), middle, self.text_steps([self.mark("text")])], dim=1)
+    def text_prompt(self, codes: torch.Tensor, pattern: Pattern) -> Steps:
+        """Steps that ask for a caption of codes (L, n)."""
+        first, last = (self.text_steps([self.mark(name)]) for name in ("to_text", "text"))
+        return Steps(torch.cat([first, self.motion_steps(codes, pattern), last], dim=1))
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A prompt with its answer: steps (L, S), and targets (L, S), the ids of the next step, IGNORE where untrained."""
+
+    steps: Steps
+    targets: torch.Tensor
 
 
 @dataclass(frozen=True)
 class Batch:
-    """ids: (B, L, S) steps, blank on the right; targets: (B, L, S) ids of the next step, IGNORE where untrained."""
+    """ids: (B, L, S), blank on the right; states: (B, S, W) or None; targets: (B, L, S)."""
 
     ids: torch.Tensor
+    states: torch.Tensor | None
     targets: torch.Tensor
 
 
-def training_pair(prompt: torch.Tensor, answer: torch.Tensor, blank: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Inputs and targets, both (L, S), of a prompt and its answer; only the answer's tokens are trained."""
-    whole = torch.cat([prompt, answer], dim=1)
+def training_pair(prompt: Steps, answer: torch.Tensor, blank: int) -> Pair:
+    """Inputs and targets of a prompt and its answer (L, n); only the answer's tokens are trained."""
+    whole = torch.cat([prompt.ids, answer], dim=1)
     targets = torch.where(whole == blank, IGNORE, whole)
-    targets[:, : prompt.shape[1]] = IGNORE
-    return whole[:, :-1], targets[:, 1:]
+    targets[:, : prompt.ids.shape[1]] = IGNORE
+    states = None if prompt.states is None else F.pad(prompt.states, (0, 0, 0, answer.shape[1] - 1))
+    return Pair(Steps(whole[:, :-1], states), targets[:, 1:])
 
 
-def text_to_motion(
-    vocabulary: Vocabulary, pattern: Pattern, text: Sequence[int], codes: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Training pair of one caption's ids and codes (L, n)."""
+def text_to_motion(vocabulary: Vocabulary, pattern: Pattern, text: Text, codes: torch.Tensor) -> Pair:
+    """Training pair of one caption and codes (L, n)."""
     answer = vocabulary.motion_steps(codes, pattern)
     return training_pair(vocabulary.motion_prompt(text), answer, vocabulary.blank)
 
 
-def motion_to_text(
-    vocabulary: Vocabulary, pattern: Pattern, text: Sequence[int], codes: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
+def motion_to_text(vocabulary: Vocabulary, pattern: Pattern, text: Sequence[int], codes: torch.Tensor) -> Pair:
     """Training pair of the other direction."""
     answer = vocabulary.text_steps([*text, vocabulary.end])
     return training_pair(vocabulary.text_prompt(codes, pattern), answer, vocabulary.blank)
 
 
-def collate(pairs: Sequence[tuple[torch.Tensor, torch.Tensor]], blank: int) -> Batch:
+def collate(pairs: Sequence[Pair], blank: int) -> Batch:
     """Training pairs of different lengths as one batch, filled up on the right."""
-    longest = max(ids.shape[1] for ids, _ in pairs)
-    streams = pairs[0][0].shape[0]
-    all_ids = torch.full((len(pairs), streams, longest), blank)
-    all_targets = torch.full((len(pairs), streams, longest), IGNORE)
-    for row, (ids, targets) in enumerate(pairs):
-        all_ids[row, :, : ids.shape[1]] = ids
-        all_targets[row, :, : ids.shape[1]] = targets
-    return Batch(all_ids, all_targets)
+    steps = [pair.steps for pair in pairs]
+    ids, _ = pad(steps, blank, left=False)
+    targets, _ = pad([Steps(pair.targets) for pair in pairs], IGNORE, left=False)
+    return Batch(ids, pad_states(steps, left=False), targets)
+
+
+def pad(steps: Sequence[Steps], blank: int, left: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ids (B, L, S) of steps of different lengths and the mask (B, S), 1 where a step counts."""
+    longest = max(one.ids.shape[1] for one in steps)
+    missing = [longest - one.ids.shape[1] for one in steps]
+    sides = [(n, 0) if left else (0, n) for n in missing]
+    ids = torch.stack([F.pad(one.ids, side, value=blank) for one, side in zip(steps, sides, strict=True)])
+    mask = torch.stack([F.pad(torch.ones(longest - sum(side), dtype=torch.long), side) for side in sides])
+    return ids, mask
+
+
+def pad_states(steps: Sequence[Steps], left: bool) -> torch.Tensor | None:
+    """States (B, S, W), zero where a sequence has none; None if none has any."""
+    widths = {one.states.shape[1] for one in steps if one.states is not None}
+    if not widths:
+        return None
+    longest = max(one.ids.shape[1] for one in steps)
+    whole = torch.zeros(len(steps), longest, widths.pop())
+    for row, one in zip(whole, steps, strict=True):
+        if one.states is not None:
+            count = len(one.states)
+            (row[longest - count :] if left else row[:count])[:] = one.states
+    return whole

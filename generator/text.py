@@ -1,12 +1,15 @@
-"""Text in and out of the language model: a byte-level byte-pair tokenizer trained on captions.
+"""Text in and out of the language model.
 
-Byte-level, so every prompt in any script encodes and decodes back; a local folder's own `tokenizer.json` is read too.
+Captions are written, and without a text encoder read, by a byte-level byte-pair tokenizer trained on captions:
+byte-level, so every prompt in any script encodes and decodes back; a local folder's own `tokenizer.json` is read too.
+With a text encoder prompts are read as its states.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
@@ -15,8 +18,17 @@ from morphloop.base.opening import read_utf8
 
 from .config import TEXT_SIZE
 
+if TYPE_CHECKING:
+    import torch
+
+    from morphloop.language import TextEncoder
+
+    from .sequences import Text
+
 MAX_BYTES = 64 << 20
 """Largest tokenizer file that is read: 64 MiB."""
+AT_ONCE = 64
+"""Texts that an encoder reads at once."""
 
 
 class TextTokenizer:
@@ -36,6 +48,10 @@ class TextTokenizer:
         trainer = trainers.BpeTrainer(vocab_size=size, initial_alphabet=alphabet, show_progress=False)
         tokenizer.train_from_iterator(sorted(captions), trainer)
         return cls(tokenizer)
+
+    def __call__(self, texts: Sequence[str]) -> list[Text]:
+        """The texts as a prompt's ids."""
+        return [self.encode(text) for text in texts]
 
     @property
     def size(self) -> int:
@@ -68,3 +84,21 @@ class TextTokenizer:
             return cls(Tokenizer.from_str(text))
         except Exception:  # the library raises bare Exception for every malformed file
             raise MotionError(f"{path}: not a text tokenizer of the `tokenizers` library") from None
+
+
+class StatesOf:
+    """Texts as states of a text encoder: the whole sentence's first, then its tokens'. Each text is read once."""
+
+    def __init__(self, encoder: TextEncoder) -> None:
+        self.encoder = encoder
+        self._read: dict[str, torch.Tensor] = {}
+
+    def __call__(self, texts: Sequence[str]) -> list[Text]:
+        """States (n, W) of each text; MotionError if one is empty."""
+        missing = [text for text in dict.fromkeys(texts) if text not in self._read]
+        for start in range(0, len(missing), AT_ONCE):
+            part = missing[start : start + AT_ONCE]
+            states = self.encoder.encode(part)
+            for text, whole, tokens, mask in zip(part, states.pooled(), states.states, states.mask, strict=True):
+                self._read[text] = torch.cat([whole[None], tokens[mask]])
+        return [self._read[text] for text in texts]

@@ -5,7 +5,7 @@ Batches are drawn by (seed, step), so that a resumed run sees what an unbroken o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -23,10 +23,11 @@ from morphloop.base.weights import content_hash
 from morphloop.motion import Clip
 from morphloop.motion.features import CONTACT_INDEX, CONTACTS, FEATURE_FPS, clip_to_features, features_to_positions
 
+from .adapters import Adapt, adapted, merged
 from .config import LANGUAGE_BUDGET, TOKENIZER_BUDGET, LanguageModelConfig, TokenizerConfig
 from .language_model import MotionLanguageModel
 from .patterns import PATTERNS, Pattern
-from .sequences import Vocabulary, collate, motion_to_text, text_to_motion
+from .sequences import Pair, Text, Vocabulary, collate, motion_to_text, text_to_motion
 from .text import TextTokenizer
 from .tokenizer import MotionTokenizer
 
@@ -40,6 +41,8 @@ TOKEN_DROP = 0.2
 
 CODE = ("language", "motion", "generator")
 """What a training's result rests on."""
+ReadTexts = Callable[[Sequence[str]], list[Text]]
+"""Captions as prompts."""
 
 
 def training_features(clips: Sequence[Clip]) -> list[np.ndarray]:
@@ -145,27 +148,37 @@ def _depth(step: int, seed: int, streams: int) -> int:
 
 @dataclass(frozen=True)
 class Example:
-    """A clip as tokens: codes (L, n) and the ids of each of its captions."""
+    """A clip as tokens: codes (L, n), and each of its captions as ids to write and as a prompt to read."""
 
     codes: torch.Tensor
     captions: tuple[list[int], ...]
+    prompts: tuple[Text, ...]
 
 
-def make_examples(clips: Sequence[Clip], tokenizer: MotionTokenizer, text: TextTokenizer) -> list[Example]:
-    """Tokens of the clips; MotionError names the first clip without a caption."""
-    examples = []
+def make_examples(
+    clips: Sequence[Clip], tokenizer: MotionTokenizer, text: TextTokenizer, read: ReadTexts | None = None
+) -> list[Example]:
+    """Tokens of the clips; `read` turns captions into prompts, without it they are `text`'s ids.
+
+    MotionError names the first clip without a caption.
+    """
     for clip in clips:
         if not clip.texts:
             raise MotionError(f"{clip.name}: has no caption, expected at least one text")
-        examples.append(Example(tokenizer.encode_clip(clip), tuple(text.encode(t) for t in clip.texts)))
-    return examples
+    read = read or text
+    ids = [tuple(text.encode(caption) for caption in clip.texts) for clip in clips]
+    codes = [tokenizer.encode_clip(clip) for clip in clips]
+    return [Example(c, i, tuple(read(clip.texts))) for clip, c, i in zip(clips, codes, ids, strict=True)]
 
 
-def _thinned(caption: list[int], rng: np.random.Generator) -> list[int]:
-    """The caption, a share THINNED of the time with tokens left out: a prompt need not be a template's words."""
+def _thinned(text: Text, rng: np.random.Generator) -> Text:
+    """The text, a share THINNED of the time with tokens left out: a prompt need not be a template's words."""
     if rng.random() >= THINNED:
-        return caption
-    return [token for token in caption if rng.random() >= TOKEN_DROP] or caption
+        return text
+    kept = [place for place in range(len(text)) if rng.random() >= TOKEN_DROP]
+    if not kept:
+        return text
+    return text[kept] if isinstance(text, torch.Tensor) else [text[place] for place in kept]
 
 
 def deal(count: int, batch: int, step: int, seed: int) -> list[int]:
@@ -181,15 +194,16 @@ def make_pairs(
     vocabulary: Vocabulary,
     pattern: Pattern,
     rng: np.random.Generator,
-) -> list[tuple[torch.Tensor, torch.Tensor]]:
+) -> list[Pair]:
     """A training pair of each example, of a random caption and direction."""
     pairs = []
     for example in examples:
-        caption = example.captions[rng.integers(len(example.captions))]
+        chosen = rng.integers(len(example.captions))
         if rng.random() < to_text_share:
-            pairs.append(motion_to_text(vocabulary, pattern, caption, example.codes))
+            pairs.append(motion_to_text(vocabulary, pattern, example.captions[chosen], example.codes))
         else:
-            pairs.append(text_to_motion(vocabulary, pattern, _thinned(caption, rng), example.codes))
+            prompt = _thinned(example.prompts[chosen], rng)
+            pairs.append(text_to_motion(vocabulary, pattern, prompt, example.codes))
     return pairs
 
 
@@ -203,10 +217,12 @@ def train_language_model(
     checkpoint: Path | None = None,
     model: MotionLanguageModel | None = None,
     on_stop: OnStop = no_stop,
+    adapt: Adapt = "full",
 ) -> MotionLanguageModel:
     """A language model trained by teacher forcing on both directions; `model` is gone on from in place if given.
 
-    on_stop: told if the budget's minutes cut it short.
+    on_stop: told if the budget's minutes cut it short; adapt: how much of the backbone changes. Raises MotionError
+    without examples, and where adapters are asked for without `peft`.
     """
     if not examples:
         raise MotionError("training: no examples, expected at least one clip with a caption")
@@ -214,9 +230,13 @@ def train_language_model(
     start, model = model, (model or MotionLanguageModel(config)).train()
     vocabulary, pattern = config.vocabulary, PATTERNS[config.pattern](config.streams)
     tokens = [[example.codes.tolist(), example.captions] for example in examples]
-    made = {"examples": tokens, "model": asdict(config), "to_text": to_text_share}
+    made = {"examples": tokens, "model": config.written(), "to_text": to_text_share}
     made["start"] = None if start is None else content_hash([], start)
-    run = TrainingRun(model, budget, CODE, checkpoint, {name: hash_json(value) for name, value in made.items()})
+    made |= {} if adapt == "full" else {"adapt": adapt}
+    adapted(model, adapt)
+    kept = [] if adapt == "full" else [model.table]
+    hashed = {name: hash_json(value) for name, value in made.items()}
+    run = TrainingRun(model, budget, CODE, checkpoint, hashed, kept)
     for step in run:
         rng = np.random.default_rng([budget.seed, step])
         torch.manual_seed(budget.seed * 1_000_003 + step)  # dropout
@@ -225,14 +245,16 @@ def train_language_model(
         run.update(model.loss(collate(pairs, vocabulary.blank)))
     if run.stopped is not None:
         on_stop(run.stopped)
-    return model.eval()
+    return merged(model).eval()
 
 
 @torch.no_grad()
 def language_loss(model: MotionLanguageModel, examples: Sequence[Example], to_text: bool = False) -> float:
     """Mean loss, nats a token, on each example's first caption in one direction."""
     vocabulary, pattern = model.config.vocabulary, PATTERNS[model.config.pattern](model.config.streams)
-    task = motion_to_text if to_text else text_to_motion
-    pairs = [task(vocabulary, pattern, e.captions[0], e.codes) for e in examples]
+    if to_text:
+        pairs = [motion_to_text(vocabulary, pattern, e.captions[0], e.codes) for e in examples]
+    else:
+        pairs = [text_to_motion(vocabulary, pattern, e.prompts[0], e.codes) for e in examples]
     losses = [float(model.loss(collate(pairs[i : i + 32], vocabulary.blank))) for i in range(0, len(pairs), 32)]
     return float(np.average(losses, weights=[len(pairs[i : i + 32]) for i in range(0, len(pairs), 32)]))

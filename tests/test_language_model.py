@@ -19,8 +19,18 @@ from morphloop.generator import (
     pretrained_backbone,
     train_language_model,
 )
-from morphloop.generator.sampling import draw, pad_left, sample_motion, sample_text
-from morphloop.generator.sequences import IGNORE, Vocabulary, collate, motion_to_text, text_to_motion
+from morphloop.generator.adapters import Adapt
+from morphloop.generator.sampling import draw, sample_motion, sample_text
+from morphloop.generator.sequences import (
+    IGNORE,
+    Steps,
+    Vocabulary,
+    collate,
+    motion_to_text,
+    pad,
+    pad_states,
+    text_to_motion,
+)
 from morphloop.generator.training import Example, language_loss
 
 torch.set_num_threads(1)
@@ -79,12 +89,13 @@ def test_vocabulary_has_no_overlap() -> None:
 def test_only_the_answer_is_trained() -> None:
     vocabulary, pattern = Vocabulary(10, 2, 5), delay_pattern(2)
     codes = torch.tensor([[0, 1, 2], [3, 4, 0]])
-    ids, targets = text_to_motion(vocabulary, pattern, [7, 8], codes)
+    pair = text_to_motion(vocabulary, pattern, [7, 8], codes)
+    ids, targets = pair.steps.ids, pair.targets
     end, a, b = vocabulary.end, vocabulary.first_code, vocabulary.first_code + 5
     no = IGNORE
     assert ids[0, :4].tolist() == [vocabulary.mark("to_motion"), 7, 8, vocabulary.mark("motion")]
     assert targets.tolist() == [[no, no, no, a, a + 1, a + 2, end, no], [no, no, no, no, b + 3, b + 4, b, end]]
-    ids, targets = motion_to_text(vocabulary, pattern, [7, 8], codes)
+    targets = motion_to_text(vocabulary, pattern, [7, 8], codes).targets
     assert targets[0, -3:].tolist() == [7, 8, end]
     assert (targets[0, :-3] == no).all()
     assert (targets[1] == no).all()
@@ -134,7 +145,7 @@ def test_cache_and_left_padding_agree_with_one_pass() -> None:
     model = tiny_model()
     short, long = torch.randint(0, 10, (2, 3)), torch.randint(0, 10, (2, 7))
     then = torch.randint(10, 20, (2, 2, 4))
-    ids, mask = pad_left([short, long], model.blank)
+    ids, mask = pad([Steps(short), Steps(long)], model.blank, left=True)
     logits, cache = model.step(ids, mask, None)
     for step in range(4):
         wanted = [
@@ -144,6 +155,43 @@ def test_cache_and_left_padding_agree_with_one_pass() -> None:
         assert torch.allclose(logits, torch.stack(wanted), atol=1e-4)
         mask = torch.cat([mask, torch.ones(2, 1, dtype=torch.long)], dim=1)
         logits, cache = model.step(then[..., step : step + 1], mask, cache)
+
+
+def reading_model() -> MotionLanguageModel:
+    torch.manual_seed(0)
+    config = LanguageModelConfig(10, 2, 5, "delay", BACKBONE, "fake", "0", text_width=6)
+    return MotionLanguageModel(config).eval()
+
+
+def test_states_stand_where_ids_would_and_padding_changes_nothing() -> None:
+    model = reading_model()
+    vocabulary, codes = model.config.vocabulary, torch.randint(0, 5, (2, 4))
+    short, long = (text_to_motion(vocabulary, delay_pattern(2), torch.randn(n, 6), codes) for n in (2, 5))
+    batch = collate([short, long], vocabulary.blank)
+    assert batch.states is not None
+    assert batch.states.shape == (2, batch.ids.shape[2], 6)
+    together = model(batch.ids, batch.states)
+    for row, pair in enumerate((short, long)):
+        assert pair.steps.states is not None
+        alone = model(pair.steps.ids[None], pair.steps.states[None])
+        assert torch.allclose(together[row, :, : pair.steps.ids.shape[1]], alone[0], atol=1e-5)
+    other = model(batch.ids, batch.states.roll(1, dims=0))
+    assert not torch.allclose(other, together, atol=1e-2), "what was read does not matter"
+
+
+def test_the_cache_agrees_with_one_pass_over_states() -> None:
+    model = reading_model()
+    prompts = [model.config.vocabulary.motion_prompt(torch.randn(n, 6)) for n in (2, 5)]
+    ids, mask = pad(prompts, model.blank, left=True)
+    logits, cache = model.step(ids, mask, None, pad_states(prompts, left=True))
+    then = torch.randint(10, 20, (2, 2, 1))
+    after, _ = model.step(then, torch.cat([mask, torch.ones(2, 1, dtype=torch.long)], dim=1), cache)
+    for row, prompt in enumerate(prompts):
+        assert prompt.states is not None
+        whole = torch.cat([prompt.ids, then[row]], dim=1)[None]
+        scores = model(whole, torch.nn.functional.pad(prompt.states, (0, 0, 0, 1))[None])[0]
+        assert torch.allclose(logits[row], scores[:, -2], atol=1e-4)
+        assert torch.allclose(after[row], scores[:, -1], atol=1e-4)
 
 
 def test_draw_follows_probability_and_nucleus() -> None:
@@ -201,7 +249,11 @@ def test_both_tasks_are_learnt(pattern: str, text: TextTokenizer) -> None:
     """Each caption has codes that carry stream and time; greedy sampling must give them back, and their length."""
     lengths = {CAPTIONS[0]: 4, CAPTIONS[1]: 7}
     examples = [
-        Example((torch.arange(n)[None] + torch.tensor([[i], [i + 3]])) % 12, (text.encode(caption),))
+        Example(
+            (torch.arange(n)[None] + torch.tensor([[i], [i + 3]])) % 12,
+            (text.encode(caption),),
+            (text.encode(caption),),
+        )
         for i, (caption, n) in enumerate(lengths.items())
     ]
     config = LanguageModelConfig(text.size, 2, 12, pattern, BACKBONE)
@@ -210,19 +262,38 @@ def test_both_tasks_are_learnt(pattern: str, text: TextTokenizer) -> None:
     assert language_loss(model, examples) < 0.2
     shared = (model, config.vocabulary, PATTERNS[pattern](2))
     greedy = Sampling(temperature=0.0)
-    made = sample_motion(*shared, [e.captions[0] for e in examples], (2, 10), generators(2), greedy)
+    made = sample_motion(*shared, [e.prompts[0] for e in examples], (2, 10), generators(2), greedy)
     assert all(torch.equal(codes, e.codes) for codes, e in zip(made, examples, strict=True))
     said = sample_text(*shared, [e.codes for e in examples], 40, generators(2), greedy)
     assert [text.decode(ids) for ids in said] == list(lengths)
+
+
+def test_a_word_that_no_caption_used_is_understood_by_its_state(text: TextTokenizer) -> None:
+    """The encoder's states of the unseen word lie near those of a known one; ids of an unseen word lie nowhere."""
+    known = {"walks": torch.tensor([4.0, 0, 0, 1, 0, 0]), "jumps": torch.tensor([0, 4.0, 0, 0, 1, 0])}
+    codes = {word: (torch.arange(5)[None] + torch.tensor([[i], [i + 3]])) % 12 for i, word in enumerate(known)}
+    examples = [Example(codes[word], (text.encode(word),), (known[word][None],)) for word in known]
+    config = LanguageModelConfig(text.size, 2, 12, "delay", BACKBONE, "fake", "0", text_width=6)
+    budget = Budget(steps=120, minutes=10, batch=8, learning_rate=3e-3, warmup=10)
+    model = train_language_model(examples, config, budget, to_text_share=0.4)
+    strolls, hops = known["walks"] + 0.3 * torch.ones(6), known["jumps"] + 0.3 * torch.ones(6)
+    shared = (model, config.vocabulary, PATTERNS["delay"](2))
+    made = sample_motion(*shared, [strolls[None], hops[None]], (2, 10), generators(2), Sampling(temperature=0.0))
+    assert torch.equal(made[0], codes["walks"])
+    assert torch.equal(made[1], codes["jumps"])
+    said = sample_text(*shared, [e.codes for e in examples], 40, generators(2), Sampling(temperature=0.0))
+    assert [text.decode(ids) for ids in said] == list(known)
 
 
 def test_collate_fills_with_blanks() -> None:
     vocabulary, pattern = Vocabulary(10, 2, 5), delay_pattern(2)
     pairs = [text_to_motion(vocabulary, pattern, [1], torch.zeros(2, n, dtype=torch.long)) for n in (2, 5)]
     batch = collate(pairs, vocabulary.blank)
-    assert torch.equal(batch.ids[0, :, : pairs[0][0].shape[1]], pairs[0][0])
-    assert (batch.ids[0, :, pairs[0][0].shape[1] :] == vocabulary.blank).all()
-    assert (batch.targets[0, :, pairs[0][0].shape[1] :] == IGNORE).all()
+    count = pairs[0].steps.ids.shape[1]
+    assert torch.equal(batch.ids[0, :, :count], pairs[0].steps.ids)
+    assert (batch.ids[0, :, count:] == vocabulary.blank).all()
+    assert (batch.targets[0, :, count:] == IGNORE).all()
+    assert batch.states is None
 
 
 @pytest.mark.parametrize(
@@ -246,6 +317,32 @@ def test_a_local_folder_is_a_backbone(backbone: torch.nn.Module, tmp_path: Path)
     assert torch.equal(again(ids), model(ids))
     codes = sample_motion(model, model.config.vocabulary, delay_pattern(2), [[1, 2]], (2, 4), generators(1), Sampling())
     assert 2 <= codes[0].shape[1] <= 4
+
+
+@pytest.mark.parametrize("how", ["lora", "frozen"])
+def test_adaptation_keeps_what_the_backbone_knows(how: Adapt, text: TextTokenizer, tmp_path: Path) -> None:
+    """Text embeddings stay to the bit, only what is new learns; the result is a plain model that a file holds."""
+    if how == "lora":
+        pytest.importorskip("peft")
+    torch.manual_seed(1)
+    LlamaModel(LlamaConfig(vocab_size=text.size, **TINY)).save_pretrained(tmp_path)
+    start = MotionLanguageModel.from_backbone(LanguageModelConfig(text.size, 2, 12), pretrained_backbone(tmp_path))
+    known = {name: value.clone() for name, value in start.state_dict().items()}
+    codes = (torch.arange(5)[None] + torch.tensor([[0], [3]])) % 12
+    example = Example(codes, (text.encode(CAPTIONS[0]),), (text.encode(CAPTIONS[0]),))
+    before = language_loss(start, [example])
+    budget = Budget(steps=60, minutes=None, batch=4, learning_rate=1e-2, warmup=5)
+    model = train_language_model([example], start.config, budget, model=start, adapt=how)
+    assert language_loss(model, [example]) < 0.5 * before
+    after = model.state_dict()
+    assert after.keys() == known.keys()
+    table = next(name for name in known if name.endswith("embed_tokens.weight"))
+    assert torch.equal(after[table][: text.size], known[table][: text.size])
+    assert not torch.equal(after[table][text.size :], known[table][text.size :])
+    moved = [n for n in known if "layers" in n and not torch.equal(after[n], known[n])]
+    assert bool(moved) == (how == "lora")
+    again = MotionLanguageModel(model.config).eval()
+    again.load_state_dict(after)
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
