@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from morphloop.base import MotionError, write_atomic
@@ -19,8 +20,6 @@ from morphloop.base.opening import read_utf8
 from .config import TEXT_SIZE
 
 if TYPE_CHECKING:
-    import torch
-
     from morphloop.language import TextEncoder
 
     from .sequences import Text

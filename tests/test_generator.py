@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from morphloop.base import MotionError
 from morphloop.cli.generate import Generate
 from morphloop.cli.train_generator import TrainGenerator, TrainingData, TrainTokenizer, training_clips
 from morphloop.generator import (
+    BackboneSize,
     Budget,
     FinetuneConfig,
     FolderGenerator,
@@ -307,6 +309,39 @@ def test_training_commands(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("*checkpoint*"))
     with pytest.raises(MotionError, match="pattern"):
         replace(train, pattern="zigzag").run()
+
+
+def test_a_generator_that_reads_by_a_text_encoder(
+    clips: list[Clip], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, budget = TrainingData(clips=6, spoilt=0.5), Budget(steps=2, minutes=None, batch=2, learning_rate=1e-3)
+    small = TrainTokenizer(tmp_path / "tok", source, TokenizerConfig(streams=2, codebook=16, width=16), budget)
+    assert small.run() == 0
+    size = BackboneSize(layers=1, width=48)
+    train = TrainGenerator(tmp_path / "tok", tmp_path / "llm", source, size=size, text_encoder="shipped", budget=budget)
+    assert train.run() == 0
+    generator = MotionLLM.load(tmp_path / "llm")
+    assert generator.encoder is not None
+    made = generator.generate(["she saunters", "she saunters", "he salutes"], 0)
+    assert all(np.isfinite(clip.positions).all() for clip in made)
+    tuned = generator.finetune(clips[:2], [], FinetuneConfig(steps=2)).with_sampling(0.7)
+    loaded = load_generator(tuned.save(tmp_path / "tuned"))
+    assert loaded.hash() == tuned.hash()
+    assert same(loaded.generate(PROMPTS, seed=1), tuned.generate(PROMPTS, seed=1))
+    with pytest.raises(MotionError, match="tokens"):
+        generator.generate(["walks " * 10_000], 0)
+    with pytest.raises(MotionError, match="no text encoder"):
+        MotionLLM(generator.text, generator.tokenizer, generator.model)
+    other = replace(generator.model.config, text_encoder_hash="0" * 16)
+    monkeypatch.setattr(generator.model, "config", other)
+    with pytest.raises(MotionError, match="train the generator again, or get that encoder"):
+        MotionLLM.load(generator.save(tmp_path / "other"))
+
+
+def test_what_ships_is_known_by_the_hash_of_its_card() -> None:
+    """Nothing that a configuration has gained since changes it."""
+    folder = Path(str(resources.files("morphloop.assets"))) / "generator"
+    assert load_generator(folder).hash() in (folder / "MODEL_CARD.md").read_text()
 
 
 def test_training_never_sees_the_test_split(tmp_path: Path) -> None:
