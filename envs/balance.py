@@ -3,7 +3,9 @@
 A position servo that only follows a clip has no reason to put a foot where the body falls. In the line of SIMBICON (Yin
 et al. 2007) a linear law of the errors of the centre of mass and of the root, against the clip, moves the targets of
 legs and lower spine; gains depend on what the clip means a leg to do: carry alone, carry with the other, or swing.
-The gains were found by CMA-ES on corpus clips of the training split (`benchmarks/tune_balance.py`) and ship as a file.
+The gains were found by CMA-ES on corpus clips of the training split (`benchmarks/tune_balance.py`) and ship as files,
+one for people's bodies and one for the G1. They are meant for servos as soft as the built-in body's: what comes of them
+is multiplied by `Body.softness`, for softer servos give the same torque further off.
 Everything it does goes through the same servos and torque limits: no force acts from outside.
 """
 
@@ -32,14 +34,14 @@ FEATURE_SCALE = (5.0, 1.5, 5.0, 0.5)
 """Of com (per m), com velocity (per m/s), tilt (per rad) and spin (per rad/s): about one at what nearly fails."""
 FEATURE_LIMIT = 3.0
 OFFSET_LIMIT = 0.8
-"""Radians that the law may move a target at most."""
+"""Radians that the law may move a target at most, of servos as soft as the built-in body's."""
 MIRROR_FEATURES = (1, -1, 1, 1, -1, 1, -1, 1, -1, -1, 1, -1)
 """Signs of the features for the right leg, so that one set of gains serves both."""
 
 
 @dataclass(frozen=True)
 class BalanceGains:
-    """Gains of the law, radians per scaled feature; E is 1, or one set for every environment.
+    """Gains of the law, radians (at a softness of 1) per scaled feature; E is 1, or one set for every environment.
 
     leg: (E, 3 K, 12) by phase x degree of freedom of a leg, feature; spine: (E, S, 12) by degree of freedom of the
     spine, feature; both in the order of the body's `BalanceServos`.
@@ -104,7 +106,7 @@ class Balance:
             return torch.tensor([body.servo_names.index(name) for name in names], dtype=torch.long, device=device)
 
         self.legs, self.spine = [places(leg) for leg in servos.legs], places(servos.spine)
-        self.size = int(body.model.nu)
+        self.size, self.softness = int(body.model.nu), body.softness
         self.masses = torch.as_tensor(body.joint_masses / body.mass, dtype=torch.float32, device=device)
         self.scale = torch.tensor(FEATURE_SCALE, device=device)[:, None]
         self.mirror_features = torch.tensor(MIRROR_FEATURES, dtype=torch.float32, device=device)
@@ -134,7 +136,7 @@ class Balance:
             moved = (phase[..., None] * _apply(self.gains.leg, seen).unflatten(1, (len(PHASES), len(leg)))).sum(1)
             out[:, leg] = moved if side == 0 else moved * self.mirror_dofs
         out[:, self.spine] = _apply(self.gains.spine, features)
-        return out.clamp(-OFFSET_LIMIT, OFFSET_LIMIT)
+        return self.softness * out.clamp(-OFFSET_LIMIT, OFFSET_LIMIT)
 
 
 def _apply(gains: torch.Tensor, features: torch.Tensor) -> torch.Tensor:

@@ -44,7 +44,7 @@ class BalanceServos:
 
     names: what the gains call the degrees of freedom of a leg; legs: the servos of each leg, in that order; mirror: the
     sign of each in the right leg where the left one has plus; spine: servos of the spine, which the gains call so;
-    gains: file in the package's assets, None for a body without any.
+    gains: file in the package's assets, or a whole path; None for a body without any.
     """
 
     names: tuple[str, ...]

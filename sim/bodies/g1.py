@@ -30,6 +30,7 @@ SIDES = ("left", "right")
 LEG = ("hip_pitch", "hip_roll", "hip_yaw", "knee", "ankle_pitch", "ankle_roll")
 MIRRORED = {"hip_roll", "hip_yaw", "ankle_roll"}
 """Hinges of a leg whose angle has the other sign in the right leg."""
+WAIST = ("waist_yaw", "waist_roll", "waist_pitch")
 WRIST = ("wrist_roll", "wrist_pitch", "wrist_yaw")
 
 
@@ -129,7 +130,8 @@ def describe(dofs: int) -> BodyDescription:
                 tuple(f"right_{part}_joint" for part in LEG),
             ),
             mirror=tuple(-1 if part in MIRRORED else 1 for part in LEG),
-            spine=(),
+            spine=tuple(f"{part}_joint" for part in WAIST),
+            gains="balance/g1.json",
         ),
         standing_height=0.4,
         control_hz=CONTROL_HZ,

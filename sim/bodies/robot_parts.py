@@ -92,7 +92,7 @@ def describe(robot: RobotBody) -> Found:
             lower=tuple(names[j] for j in lower),
             preview=tuple(dict.fromkeys(names[j] for j in preview)),
             dofs=dofs,
-            balance=_balance(robot, chains, shared, place, missing),
+            balance=_balance(robot, chains, shared, torso, missing),
             control_hz=CONTROL_HZ,
             substeps=SUBSTEPS,
             standing_height=round(0.6 * float(place[0, 2] - ankle), 3),
@@ -228,9 +228,9 @@ def _gains(inertia: float, frequency: float, ratio: float) -> tuple[float, float
 
 
 def _balance(
-    robot: RobotBody, chains: list[list[int]], shared: set[int], place: np.ndarray, missing: list[str]
+    robot: RobotBody, chains: list[list[int]], shared: set[int], torso: int, missing: list[str]
 ) -> BalanceServos | None:
-    """The servos of both legs and how they mirror; None where they do not pair."""
+    """The servos of both legs and how they mirror, and those of the waist; None where legs do not pair."""
     own = [[h for j in chain if j not in shared for h in robot.hinges if h.joint == j] for chain in chains]
     if len(own[0]) != len(own[1]):
         missing.append(
@@ -242,7 +242,9 @@ def _balance(
         axis, other = _axis(robot, left.joint, left.axis), _axis(robot, right.joint, right.axis)
         mirror.append(1 if other @ (axis * [-1.0, 1.0, -1.0]) > 0.0 else -1)
     names = [tuple(hinge.name for hinge in side) for side in own]
-    return BalanceServos(names=names[0], legs=(names[0], names[1]), mirror=tuple(mirror))
+    waist = shared | set(_chain(robot.skeleton.parents, torso))
+    spine = tuple(hinge.name for hinge in robot.hinges if hinge.joint in waist)
+    return BalanceServos(names=names[0], legs=(names[0], names[1]), mirror=tuple(mirror), spine=spine)
 
 
 def _stand(robot: RobotBody, said: list[str]) -> dict[str, float]:
