@@ -8,14 +8,26 @@ from dataclasses import replace
 import mujoco
 import numpy as np
 import pytest
+import torch
 
-from morphloop.envs import prepare
+from morphloop.envs import (
+    Balance,
+    BalanceGains,
+    Observer,
+    Simulation,
+    build_library,
+    default_gains,
+    follow,
+    make_reference,
+    prepare,
+)
+from morphloop.envs.balance import gains_from_terms
 from morphloop.envs.conditioning import zero_moment_point
 from morphloop.envs.config import PREPROCESSING
 from morphloop.envs.leg_reach import leg_lengths, reach
 from morphloop.envs.reference import preprocessed
-from morphloop.motion import Clip
-from morphloop.sim import DrivenRobot, default_body
+from morphloop.motion import Clip, make_corpus
+from morphloop.sim import CpuPhysics, DrivenRobot, default_body, for_tracking
 from morphloop.sim.bodies.built_in import built_in
 from morphloop.sim.bodies.g1 import FAST, SMALL, STRONG, TINY
 
@@ -138,3 +150,25 @@ def test_a_persons_bow_keeps_the_robots_weight_over_its_feet(g1: DrivenRobot) ->
     assert over["retargeted"] < 0.122
     off = replace(PREPROCESSING, balance_retargeted=False)
     assert np.array_equal(preprocessed(person, g1, off).root_pos, preprocessed(lean, g1, off).root_pos)
+
+
+def test_a_pushed_g1_stays_up_by_its_balance_gains_and_not_without(g1: DrivenRobot) -> None:
+    """A wave of the corpus that gains were not found on, pushed four ways, is carried to its end with them; pushed
+    forwards or backwards without them it falls before its middle."""
+    wave = next(c for c in make_corpus(40, 17, "test") if c.provenance.notes["action"] == "wave")
+    library = build_library([make_reference(for_tracking(wave, g1), g1)], g1)
+    observer, shipped, none = Observer(g1, library), default_gains(g1), gains_from_terms([], g1)
+    observer.balance = Balance(
+        g1,
+        gains=BalanceGains(
+            *(torch.cat([getattr(g, name).repeat(4, 1, 1) for g in (shipped, none)]) for name in ("leg", "spine"))
+        ),
+    )
+    bodies, clip = Simulation(CpuPhysics(g1, 8), observer), torch.zeros(8, dtype=torch.long)
+    qpos, qvel = bodies.start_states(clip, clip)
+    pushes = torch.tensor([[0.2, 0.0], [-0.2, 0.0], [0.0, 0.2], [0.0, -0.2]])
+    qvel[:, :2] += pushes.repeat(2, 1)
+    bodies.place(torch.arange(8), clip, clip, qpos, qvel)
+    length = follow(bodies, lambda _: None, 0.3).length
+    assert (length[:4] == library.length[0]).all()
+    assert (length[4:6] < library.length[0] / 2).all()

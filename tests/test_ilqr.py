@@ -27,6 +27,8 @@ from morphloop.imitator.optimal_control.segments import Segment
 from morphloop.motion import Clip, make_corpus
 from morphloop.motion.rotations import quat_from_rotvec
 from morphloop.sim import Body, certify, default_body
+from morphloop.sim import standing as stand
+from morphloop.sim.bodies.built_in import built_in
 
 QUICK = IlqrConfig(horizon=10, iterations=1, hard_iterations=1, dampings=(0.0,))
 
@@ -90,6 +92,25 @@ def test_a_linear_model_foretells_a_control_step(body: Body, height: float, tole
     true = difference(model, *np.split(still, [model.nq]), *np.split(there, [model.nq]))
     told = line.a[0] @ change + line.b[0] @ more
     assert np.linalg.norm(told - true) < tolerance * np.linalg.norm(true)
+
+
+def test_the_linear_model_of_a_standing_robot_is_its_physics() -> None:
+    """A G1 of 33 kg on eight points sinks in by 0.05 mm: every column of a control step, to three per cent."""
+    body = built_in("g1")
+    model, data = body.model, mujoco.MjData(body.model)
+    data.qpos[:] = body.qpos_from_clip(stand(body, 0.0, body.control_hz))[0]
+    ctrl = data.qpos[model.jnt_qposadr[model.actuator_trnid[:, 0]]].copy()
+    for step in range(60):  # sways, so that the solver has work
+        data.ctrl[:] = ctrl + 0.05 * np.sin(step / 5)
+        mujoco.mj_step(model, data, 1)
+    ctrl, state = data.ctrl.copy(), state_of(model, data)
+    line = Lineariser(body, 1)(np.array([state, state]), ctrl[None])
+    true = np.empty_like(line.a[0])
+    for column in range(2 * model.nv):
+        change = 1e-6 * np.eye(2 * model.nv)[column]
+        ends = [np.split(moved(body, state, ctrl, sign * change, 0 * ctrl), [model.nq]) for sign in (1.0, -1.0)]
+        true[:, column] = difference(model, *ends[1], *ends[0]) / 2e-6
+    assert np.linalg.norm(line.a[0] - true) < 0.03 * np.linalg.norm(true)
 
 
 def test_feet_move_with_the_body(body: Body) -> None:
