@@ -82,9 +82,9 @@ class Lineariser:
     """Makes linear models of a body's control steps, each about its middle.
 
     body: the body; threads: that share the work, each with an MjData of its own; the result does not depend on them.
-    Robots' are exact to a hundredth in standing. Bodies of people keep the coarser model that their policies and figures
-    were made with: longer differences, and contacts that carry as MuJoCo 3.17's `efc_state` tells, which is not in step
-    with the forces where it solves islands apart (a tenth of the rows).
+    Robots' are exact to a hundredth in standing. Bodies of people keep the coarser model that policies and figures of
+    theirs were made with: longer differences, and contacts that carry as `efc_state` tells. Where MuJoCo 3.17 solves
+    islands apart that is not in step with the forces, in a tenth of the rows.
     """
 
     def __init__(self, body: Body, threads: int = 2):
