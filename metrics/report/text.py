@@ -13,7 +13,7 @@ from rich.table import Table
 from morphloop.base import MotionError
 from morphloop.base.terminal import Terminal, complain
 from morphloop.metrics.text_motion.evaluator import SCALES, Evaluator, load_evaluator
-from morphloop.metrics.text_motion.scores import FID_SAMPLES, Score
+from morphloop.metrics.text_motion.scores import FID_SAMPLES, Score, fid
 from morphloop.metrics.text_motion.scoring import NAMES, EmbeddedSet, embed_set, score_set
 from morphloop.motion import Clip, JointTrack, make_corpus, read_motions
 from morphloop.motion.config import ReadingConfig
@@ -73,9 +73,7 @@ def text_scores(batches: dict[str, Sequence[Path]], config: EvaluateConfig, watc
 
 def _of_real(real: EmbeddedSet) -> dict[str, Score]:
     """Scores of real motion itself; its FID is that of its two halves, every second motion."""
-    scores = score_set(real)
-    halves = [EmbeddedSet(real.motions[start::2]) for start in (0, 1)]
-    return scores | {"fid": score_set(*halves)["fid"]}
+    return score_set(real) | {"fid": fid(real.motions[::2], real.motions[1::2])}
 
 
 def _corpus(evaluator: Evaluator) -> EmbeddedSet:
@@ -117,8 +115,10 @@ def print_text_scores(found: TextScores, console: Terminal | None = None) -> Non
         for why in dict.fromkeys(score.why for score in scores.values() if score.why):
             names = ", ".join(name for name, score in scores.items() if score.why == why)
             console.print(f"{label}: no {names}: {why}", style="dim", highlight=False)
-    for row in found.failed:
-        complain(f"{row['name']}: not against captions: {row['reason']}")
+    for reason in dict.fromkeys(row["reason"] for row in found.failed):
+        names = list(dict.fromkeys(row["name"] for row in found.failed if row["reason"] == reason))
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        complain(f"{names[0]}{more}: not against captions: {reason}")
 
 
 def _cell(score: Score) -> str:

@@ -28,6 +28,8 @@ from .config import EvaluatorConfig
 from .model import TextMotionModel
 from .motion_input import motion_features, motion_joints
 from .padding import padded
+from .t2m import WEIGHTS as T2M_WEIGHTS
+from .t2m import T2MEvaluator
 
 KIND = "morphloop"
 """Of the evaluators that are trained here."""
@@ -113,8 +115,11 @@ def save_evaluator(folder: Path, model: TextMotionModel, encoder: TextEncoder) -
 
 
 def load_evaluator(path: Path | None = None) -> Evaluator:
-    """The shipped evaluator, or that of a folder. MotionError, one line, if it cannot be used."""
-    return shipped_evaluator() if path is None else _from_folder(path)
+    """The shipped evaluator, that of a folder, or T2M's of a folder with its `finest.tar`. MotionError, one line, if it
+    cannot be used."""
+    if path is None:
+        return shipped_evaluator()
+    return T2MEvaluator(path) if (path / T2M_WEIGHTS).exists() else _from_folder(path)
 
 
 @cache

@@ -63,6 +63,9 @@ class Table:
     persistent: Callable[[Any], Any] | None = None
 
 
+DROPPED = {"_metadata"}
+"""Attributes that a dictionary may have and that are dropped: torch's versions of a network's layers."""
+
 _MARK = object()
 
 
@@ -205,7 +208,9 @@ class Machine:
             self.stack[-1] = value
             for key in target.keys:
                 self.memo[key] = value
-        elif not (isinstance(target, dict) and state in (None, {})):
+            return
+        attributes = {} if state is None else state
+        if not (isinstance(target, dict) and isinstance(attributes, dict) and attributes.keys() <= DROPPED):
             raise self.refuse(f"sets the state of a {type(target).__name__}, expected arrays and plain containers")
 
     def integer(self, size: int) -> int:

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from tokenize import TokenError
 from typing import Any
+from zipfile import ZipFile, ZipInfo
 
 import numpy as np
 
@@ -25,10 +26,12 @@ from morphloop.base.opening import read_bytes, tree_size
 
 from ..files import open_archive
 from ..reading_limits import (
+    BYTES_A_BYTE,
     FREE_BYTES,
     FREE_UNPACKED,
     MAX_PICKLE,
     MAX_PICKLE_UNPACKED,
+    READ_BYTES,
     UNFOLDED_A_BYTE,
     UNPACKED_RATIO,
 )
@@ -93,14 +96,28 @@ def read_torch(path: Path | str) -> Any:
             name = str(key[2])
             if name not in stored:
                 dtype = np.dtype(TORCH_STORAGES[key[1].name]).newbyteorder(">" if big else "<")
-                stored[name] = np.frombuffer(archive.read(members[f"data/{name}"]), dtype)
+                stored[name] = np.frombuffer(_member(archive, members[f"data/{name}"]), dtype)
             return stored[name]
 
-        return unpickle(archive.read(members["data.pkl"]), str(path), storage=storage)
+        data, beside = _member(archive, members["data.pkl"]), path.stat().st_size
+        return unpickle(data, str(path), storage=storage, beside=beside)
 
 
-def unpickle(data: bytes, where: str, smpl: bool = False, storage: Callable[[Any], np.ndarray] | None = None) -> Any:
-    """`read_pickle` of bytes at hand. storage: makes the array that a persistent id of torch stands for."""
+def _member(archive: ZipFile, info: ZipInfo) -> bytes:
+    """A member of an archive, read in pieces: `open_archive` refuses single reads that are large."""
+    with archive.open(info) as stream:
+        return b"".join(iter(lambda: stream.read(READ_BYTES), b""))
+
+
+def unpickle(
+    data: bytes,
+    where: str,
+    smpl: bool = False,
+    storage: Callable[[Any], np.ndarray] | None = None,
+    beside: int = 0,
+) -> Any:
+    """`read_pickle` of bytes at hand. storage: makes the array that a persistent id of torch stands for; beside: bytes
+    of the file that such arrays are made from."""
     table = Table(CALLS | SMPL_CALLS if smpl else CALLS, NAMES, storage)
     at = 0
     try:
@@ -109,8 +126,9 @@ def unpickle(data: bytes, where: str, smpl: bool = False, storage: Callable[[Any
         else:
             data = _unpacked(data, where)
         machine = Machine(data, table, where, at)
+        machine.left += BYTES_A_BYTE * beside
         value = machine.run()
-        tree_size(value, FREE_BYTES + UNFOLDED_A_BYTE * len(data), where)
+        tree_size(value, FREE_BYTES + UNFOLDED_A_BYTE * (len(data) + beside), where)
     except MotionError:
         raise
     except (*_MALFORMED, *_BAD_HEADER) as error:
