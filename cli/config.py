@@ -26,7 +26,7 @@ MAX_YAML, MAX_NODES = 1 << 18, 10_000
 """Bytes of a configuration, and its values with every alias followed."""
 SIDE_BY_SIDE = ("models", "body", "threads", "code", "versions")
 """What the config.json of `project` told beside its rules, until `made_with` held it."""
-MADE_WITH, STOPPED, CONFIG = "made_with", "stopped", "config"
+MADE_WITH, STOPPED, DATA_SET, CONFIG = "made_with", "stopped", "data_set", "config"
 """Of files that a command wrote: what a result rests on besides, what a time limit cut short, and in a table of results
 the configuration that they were made by."""
 
@@ -193,7 +193,7 @@ def read_values(path: Path) -> dict[str, Any]:
         values = {name: value for name, value in values.items() if name not in SIDE_BY_SIDE}
         if values.get("rescue", {}) is None:
             values["rescue"] = {"keep": False}
-    return {name: value for name, value in values.items() if name not in (MADE_WITH, STOPPED)}
+    return {name: value for name, value in values.items() if name not in (MADE_WITH, STOPPED, DATA_SET)}
 
 
 def overlay(command: type, path: Path) -> Any:

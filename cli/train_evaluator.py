@@ -14,7 +14,8 @@ from morphloop.base.threads import THREADS, fixed_threads
 from morphloop.metrics.text_motion.config import EVALUATOR_BUDGET, EvaluatorConfig
 
 from .config import resolved
-from .console import DONE, writable_folder
+from .console import writable_folder
+from .data_sets import data_exit_code, told_of
 from .train_generator import Stopped, TrainingData, log_to_stderr, training_clips
 
 
@@ -55,6 +56,6 @@ class TrainEvaluator:
         checkpoint, stopped = out / "evaluator.checkpoint.safetensors", Stopped()
         model = train_evaluator(clips, encoder, self.model, self.budget, checkpoint, stopped)
         save_evaluator(out, model, encoder)
-        write_json(out / "train_evaluator.json", resolved(self) | stopped.told)
+        write_json(out / "train_evaluator.json", resolved(self) | stopped.told | told_of(clips))
         checkpoint.unlink(missing_ok=True)
-        return DONE
+        return data_exit_code(clips)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -21,9 +22,11 @@ from morphloop.generator.config import (
     LanguageModelConfig,
     TokenizerConfig,
 )
+from morphloop.motion.config import AS_FILES_SAY, ReadingConfig
 
 from .config import resolved
-from .console import DONE, writable_folder
+from .console import writable_folder
+from .data_sets import data_exit_code, open_data_set, told_of
 
 if TYPE_CHECKING:
     from morphloop.motion import Clip
@@ -31,10 +34,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What to train on: a folder of captioned clips, or else the built-in corpus."""
+    """What to train on: a data set (docs/data_sets.md), or else the built-in corpus."""
 
     data: Path | None = None
-    """Folder of motion files with captions; without it the built-in corpus is made."""
+    """Folder of motion files with captions, or HumanML3D as published; without it the built-in corpus is made."""
+    split: tuple[Literal["train", "val"], ...] = ("train",)
+    """Of the data set; test motions never train."""
+    captions: Path | None = None
+    """Table of captions (JSON lines) that lies elsewhere than in the data set."""
+    reading: ReadingConfig = AS_FILES_SAY
+    """How the data set's files are read."""
+    workers: int | None = None
+    """Processes that prepare what of the data set the cache has not; if left out one a core."""
     clips: int = 2400
     """Clips of the built-in corpus."""
     spoilt: float = 0.5
@@ -68,14 +79,14 @@ class TrainTokenizer:
 
         out = writable_folder(self.out)
         log_to_stderr()
-        clips = training_clips(self.source)
+        clips = training_clips(self.source, captioned=False)
         checkpoint = out / "tokenizer.checkpoint.safetensors"
         stopped = Stopped()
         tokenizer = train_tokenizer(clips, self.model, self.budget, checkpoint=checkpoint, on_stop=stopped)
         save_tokenizer(out, tokenizer)
-        write_json(out / "train_tokenizer.json", resolved(self) | stopped.told)
+        write_json(out / "train_tokenizer.json", resolved(self) | stopped.told | told_of(clips))
         checkpoint.unlink(missing_ok=True)
-        return DONE
+        return data_exit_code(clips)
 
 
 @dataclass(frozen=True)
@@ -123,6 +134,7 @@ class TrainGenerator:
             train_language_model,
         )
         from morphloop.language import load_text_encoder
+        from morphloop.motion.datasets import texts_of
 
         if self.pattern not in PATTERNS:
             raise MotionError(f"--pattern: '{self.pattern}' is unknown, expected one of {', '.join(PATTERNS)}")
@@ -134,7 +146,7 @@ class TrainGenerator:
         clips = training_clips(self.source)
         model = None
         if self.backbone is None:
-            text = TextTokenizer.train([caption for clip in clips for caption in clip.texts], self.text_size)
+            text = TextTokenizer.train([caption for texts in texts_of(clips) for caption in texts], self.text_size)
         else:
             text = TextTokenizer.load(self.backbone / "tokenizer.json")
         sizes = tokenizer.config
@@ -154,22 +166,20 @@ class TrainGenerator:
             examples, config, self.budget, checkpoint=checkpoint, model=model, on_stop=stopped, adapt=self.adapt
         )
         MotionLLM(text, tokenizer, trained, encoder=encoder).save(out)
-        write_json(out / "train_generator.json", resolved(self) | stopped.told)
+        write_json(out / "train_generator.json", resolved(self) | stopped.told | told_of(clips))
         checkpoint.unlink(missing_ok=True)
-        return DONE
+        return data_exit_code(clips)
 
 
-def training_clips(source: TrainingData) -> list[Clip]:
-    """Captioned clips of a folder or of the corpus's training split. MotionError names a file that cannot be used."""
-    from morphloop.motion import find_motions, make_corpus, read_motions, to_default
+def training_clips(source: TrainingData, captioned: bool = True) -> Sequence[Clip]:
+    """Clips of a data set, those with captions alone if `captioned`, or of the corpus's training split.
+
+    MotionError where there is none.
+    """
+    from morphloop.motion import make_corpus
 
     if source.data is not None:
-        motions = (read for path in find_motions(source.data) for _, read in read_motions(path))
-        clips = [to_default(read()) for read in motions]
-        for clip in clips:
-            if not clip.texts:
-                raise MotionError(f"{source.data}: clip '{clip.name}' has no caption, expected at least one text")
-        return clips
+        return open_data_set(source.data, source.split, source.captions, source.reading, source.workers, captioned)
     if not 0 <= source.spoilt <= 1 or source.clips < 1:
         raise MotionError(f"corpus: {source.clips} clips with share {source.spoilt}, expected 1 or more and 0 to 1")
     spoilt = round(source.clips * source.spoilt)

@@ -8,6 +8,8 @@ that nobody uses is moved onto a sample (Jukebox). The decoder is also trained t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -15,6 +17,7 @@ from torch import nn
 
 from morphloop.base import MotionError
 from morphloop.motion import Clip
+from morphloop.motion.datasets import mean_and_std
 from morphloop.motion.features import (
     CONTACTS,
     FEATURE_SIZE,
@@ -97,16 +100,16 @@ class MotionTokenizer(nn.Module):
         self.encoder, self.decoder = nn.Sequential(*encoder), nn.Sequential(*decoder)
         self.quantizers = nn.ModuleList(Quantizer(config.codebook, config.code_size) for _ in range(config.streams))
 
-    def set_normaliser(self, features: np.ndarray) -> None:
-        """Mean and scale from all training frames (N, FEATURE_SIZE).
+    def set_normaliser(self, features: Sequence[np.ndarray]) -> None:
+        """Mean and scale from all frames of all training motions, (T, FEATURE_SIZE) each.
 
         Rotations share a scale, so that a joint that hardly moves is not blown up to the weight of a leg.
         """
-        std = features.std(0)
+        mean, std = mean_and_std(features)
         for group in (TILT_6D, JOINTS_6D, CONTACTS):
             std[group] = std[group].mean()
         std = np.maximum(std, 1e-3)
-        self.mean.copy_(torch.from_numpy(features.mean(0)))
+        self.mean.copy_(torch.from_numpy(mean))
         self.std.copy_(torch.from_numpy(std))
 
     def latents(self, features: torch.Tensor) -> torch.Tensor:

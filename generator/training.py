@@ -21,7 +21,8 @@ from morphloop.base.threads import fixed_threads
 from morphloop.base.training_run import OnStop, TrainingRun, no_stop
 from morphloop.base.weights import content_hash
 from morphloop.motion import Clip
-from morphloop.motion.features import CONTACT_INDEX, CONTACTS, FEATURE_FPS, clip_to_features, features_to_positions
+from morphloop.motion.datasets import features_of, ids_of, lengths_of
+from morphloop.motion.features import CONTACT_INDEX, CONTACTS, FEATURE_FPS, features_to_positions
 
 from .adapters import Adapt, adapted, merged
 from .config import LANGUAGE_BUDGET, TOKENIZER_BUDGET, LanguageModelConfig, TokenizerConfig
@@ -45,16 +46,16 @@ ReadTexts = Callable[[Sequence[str]], list[Text]]
 """Captions as prompts."""
 
 
-def training_features(clips: Sequence[Clip]) -> list[np.ndarray]:
-    """Features of each clip in single precision; MotionError if there is no clip."""
+def training_features(clips: Sequence[Clip]) -> Sequence[np.ndarray]:
+    """Features of each clip in single precision, those of a data set on the disk; MotionError if there is no clip."""
     if not clips:
         raise MotionError("training: no clips, expected at least one")
-    return [clip_to_features(clip).astype(np.float32) for clip in clips]
+    return features_of(clips)
 
 
 def draw_windows(features: Sequence[np.ndarray], batch: int, window: int, rng: np.random.Generator) -> torch.Tensor:
     """(batch, window, D) windows, clips drawn by length; a shorter clip stands still at its end."""
-    frames = np.array([len(f) for f in features])
+    frames = lengths_of(features)
     windows = []
     for index in rng.choice(len(features), size=batch, p=frames / frames.sum()):
         start = rng.integers(max(frames[index] - window, 0) + 1)
@@ -117,8 +118,8 @@ def train_tokenizer(
     features = training_features(clips)
     torch.manual_seed(budget.seed)
     model = MotionTokenizer(config)
-    model.set_normaliser(np.concatenate(features))
-    made = {"clips": [clip.id for clip in clips], "model": asdict(config), "loss": asdict(weights), "window": window}
+    model.set_normaliser(features)
+    made = {"clips": ids_of(clips), "model": asdict(config), "loss": asdict(weights), "window": window}
     run = TrainingRun(model, budget, CODE, checkpoint, {name: hash_json(value) for name, value in made.items()})
     for step in run:
         wanted = draw_windows(features, budget.batch, window, np.random.default_rng([budget.seed, step]))

@@ -344,16 +344,21 @@ def test_what_ships_is_known_by_the_hash_of_its_card() -> None:
     assert load_generator(folder).hash() in (folder / "MODEL_CARD.md").read_text()
 
 
-def test_training_never_sees_the_test_split(tmp_path: Path) -> None:
+def test_training_never_sees_the_test_split(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MORPHLOOP_CACHE", str(tmp_path / "cache"))
     used = training_clips(TrainingData(clips=10, spoilt=0.5))
     assert len(used) == 10
     assert {clip.provenance.notes["split"] for clip in used} == {"train"}
     save_clip(tmp_path / "a.npz", used[0])
     (read,) = training_clips(TrainingData(data=tmp_path))
+    assert read.texts == used[0].texts
     assert np.abs(read.positions - used[0].positions).max() < 1e-5
     save_clip(tmp_path / "b.npz", replace(used[1], texts=()))
-    with pytest.raises(MotionError, match="no caption"):
-        training_clips(TrainingData(data=tmp_path))
+    (read,) = training_clips(TrainingData(data=tmp_path))
+    assert read.texts == used[0].texts
+    assert "b.npz: has no caption" in capsys.readouterr().err
     with pytest.raises(MotionError, match="share"):
         training_clips(TrainingData(clips=4, spoilt=2))
 

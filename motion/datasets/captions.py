@@ -82,6 +82,8 @@ def read_caption_lines(path: Path, report: Report) -> tuple[Caption, ...]:
 
 def _caption_of(line: str) -> Caption:
     parts = line.strip().split("#")
+    if not parts[0].strip():
+        raise ValueError("its caption is empty, expected words")
     if len(parts) != 4:
         return Caption(line)
     try:

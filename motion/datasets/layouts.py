@@ -197,8 +197,9 @@ class ClipFolder:
         for folder, rows in self._rows.items():
             wanted = [name for name, said in rows.items() if said.split in splits or not (said.split or self._lists)]
             missing = [name for name in wanted if (folder, name) not in self._used]
+            more = f" (and {len(missing) - 1} others)" if len(missing) > 1 else ""
             if missing:
-                report(self._tables[folder], f"{len(missing)} rows name no motion of {folder}, such as '{missing[0]}'")
+                report(self._tables[folder], f"'{missing[0]}'{more} is no motion of {folder}")
 
     def _split_of(self, path: Path, key: str) -> str | None:
         """The split of a motion; `train` in a set that is not split."""
@@ -225,7 +226,7 @@ class ClipFolder:
         """What a motion may be called in a folder: by its path there, or by its file's name where that is the only."""
         inside = path.relative_to(folder)
         names = [inside.as_posix(), inside.with_suffix("").as_posix()]
-        names += [path.stem] if self._stems[path.stem] == 1 else []
+        names += [path.name, path.stem] if self._stems[path.stem] == 1 else []
         for suffix in dict.fromkeys((f":{key}" if key else "", "")):
             yield from (f"{name}{suffix}" for name in names)
 

@@ -14,7 +14,7 @@ from morphloop.base.errors import MotionError
 
 from ..clip import Clip, Provenance
 from ..config import AS_FILES_SAY, ReadingConfig
-from ..features import FEATURE_FPS, features_to_clip
+from ..features import FEATURE_FPS, clip_to_features, features_to_clip
 from .captions import Caption, Report, usable
 from .layouts import TRAIN, Layout, layout_of
 from .prepared import Motion, Rows, Watch, prepare_files
@@ -99,6 +99,41 @@ class MotionSet(Sequence[Clip]):
     def hours(self) -> float:
         """Length of all clips together."""
         return float(self.features.lengths.sum()) / FEATURE_FPS / 3600.0
+
+
+def features_of(clips: Sequence[Clip]) -> Sequence[np.ndarray]:
+    """Features (T, FEATURE_SIZE) of each clip in single precision; those of a set stay on the disk."""
+    return clips.features if isinstance(clips, MotionSet) else [clip_to_features(c).astype(np.float32) for c in clips]
+
+
+def lengths_of(features: Sequence[np.ndarray]) -> np.ndarray:
+    """(N,) frames of each."""
+    return features.lengths if isinstance(features, FeatureRows) else np.array([len(rows) for rows in features])
+
+
+def ids_of(clips: Sequence[Clip]) -> list[str]:
+    """What a training's basis knows each clip by."""
+    return clips.ids if isinstance(clips, MotionSet) else [clip.id for clip in clips]
+
+
+def texts_of(clips: Sequence[Clip]) -> list[tuple[str, ...]]:
+    """Captions of each clip."""
+    return clips.texts if isinstance(clips, MotionSet) else [clip.texts for clip in clips]
+
+
+def mean_and_std(features: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """(D,) mean and standard deviation over all frames of (T, D) each, one motion in memory at a time.
+
+    Chan, Golub and LeVeque 1983: means and sums of squares of parts are joined, in double precision.
+    """
+    count, mean, squares = 0, np.zeros(features[0].shape[1]), np.zeros(features[0].shape[1])
+    for rows in features:
+        rows = np.asarray(rows, dtype=float)
+        ahead = rows.mean(axis=0) - mean
+        total = count + len(rows)
+        squares += np.square(rows - rows.mean(axis=0)).sum(axis=0) + np.square(ahead) * count * len(rows) / total
+        count, mean = total, mean + ahead * len(rows) / total
+    return mean, np.sqrt(squares / count)
 
 
 def no_watch(label: str, done: int, total: int) -> None:

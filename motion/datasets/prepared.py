@@ -31,7 +31,7 @@ from ..features import FEATURE_SIZE, clip_to_features
 from ..fitting.retarget import to_default
 from ..readers import read_motions
 from ..readers.acclaim import find_asf
-from ..reading_limits import MAX_PICKLE
+from ..reading_limits import MAX_PICKLE, READ_BYTES
 
 CODE = (
     *("motion/readers", "motion/fitting", "motion/features.py", "motion/humanml3d.py", "motion/clip.py"),
@@ -123,7 +123,7 @@ def prepare_files(
 def _make(missing: dict[Path, Path], how: ReadingConfig, workers: int | None, watch: Watch) -> dict[Path, MotionError]:
     """Make entries of files; why those that could not be made were not."""
     tasks = [{"entry": str(entry), "path": str(path), "how": asdict(how)} for entry, path in missing.items()]
-    most = (os.cpu_count() or 1) if workers is None else workers
+    most = (os.cpu_count() or 0) if workers is None else workers
     reasons: dict[Path, MotionError] = {}
     done = 0
     for number, message in run_tasks(prepare_file, tasks, 0 if len(tasks) <= FEW else min(most, len(tasks))):
@@ -197,8 +197,11 @@ def _beside(path: Path) -> list[str]:
 
 
 def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
     with open_regular(path, MAX_PICKLE) as stream, reading(path):
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        while block := stream.read(READ_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _rows_of(entry: Path) -> Path:
