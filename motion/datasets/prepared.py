@@ -9,6 +9,7 @@ prepare one set, whoever is interrupted leaves what is finished.
 from __future__ import annotations
 
 import hashlib
+import mmap
 import os
 import platform
 from collections.abc import Callable, Iterator, Sequence
@@ -62,8 +63,11 @@ class Rows:
 
     def read(self) -> np.ndarray:
         """(frames, FEATURE_SIZE) mapped from the disk; MotionError if the cache lost it."""
-        with reading(self.file):
-            return np.memmap(self.file, "<f4", "r", BYTES * self.start, (self.frames, FEATURE_SIZE))
+        # np.memmap, which resolves names and makes views, doubled the time of a batch of windows
+        with reading(self.file), self.file.open("rb") as stream:
+            mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+            flat = np.frombuffer(mapped, "<f4", FEATURE_SIZE * self.frames, BYTES * self.start)
+        return flat.reshape(self.frames, FEATURE_SIZE)
 
     def cut(self, start: int, stop: int) -> Rows:
         """Frames start to stop - 1 as a motion of their own."""
