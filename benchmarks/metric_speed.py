@@ -1,12 +1,13 @@
 """Frames a second of the metrics, against baselines in the same run, and a folder from file to figures.
 
-    python benchmarks/metric_speed.py [--folder FOLDER [--profile N]] [--seconds S] [--json FILE]
+    python benchmarks/metric_speed.py [--robot FILE.xml] [--folder FOLDER [--profile N]] [--seconds S] [--json FILE]
 
 Rates are frames of motion over processor seconds of one core, times two: what two cores do that have nothing else to
 do. Ratios compare with baselines that take turns with what is measured: the same clips through the plain loop that one
-would write first (`mj_forward` frame by frame, no metric computed), and through forward kinematics alone. `--folder`
-runs `morphloop evaluate` on a folder with a worker a core and takes its time and memory; `--profile` says where the
-time of N of its files goes.
+would write first (`mj_forward` frame by frame, no metric computed), and through forward kinematics alone. A robot of
+meshes, the G1 with an ellipsoid of 300 vertices on every link or the one of `--robot`, is measured beside a low-pass of
+each of its surface points, which took most of its time once. `--folder` runs `morphloop evaluate` on a folder with a
+worker a core and takes its time and memory; `--profile` says where the time of N of its files goes.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +34,19 @@ from morphloop.base import write_json
 from morphloop.metrics import measure
 from morphloop.metrics.clip_context import context
 from morphloop.metrics.report import EvaluateConfig, evaluate
+from morphloop.metrics.signals import on_grid
 from morphloop.metrics.wrench import residual_wrench
 from morphloop.motion import HUMANML3D_JOINTS, Clip, JointTrack, find_motions, forward_kinematics, make_corpus
-from morphloop.sim import default_body
+from morphloop.motion.rotations import quat_from_rotvec, quat_mul, quat_to_matrix
+from morphloop.sim import Body, RobotBody, default_body, load_body
+from morphloop.sim.bodies.support import sphere_directions
 
 CLIPS = 24
 CORES = 2
+ROBOT_SECONDS, ROBOT_HZ = 60.0, 50.0
+"""Length and rate of the robot's motion."""
+VERTICES, MIN_RADIUS = 300, 0.02
+"""Of the mesh of each of its links, metres."""
 PROFILED = 40
 """Functions that a profile names."""
 AIMS = {"joints variant": 40_000, "surface variant, without the wrench": 6_000, "residual wrench alone": 500}
@@ -106,6 +115,67 @@ def rates(seconds: float) -> dict[str, float]:
                 spent[task.name] += time.process_time() - began
                 frames[task.name] += clip.num_frames
     return {task.name: CORES * frames[task.name] / spent[task.name] for task in TASKS}
+
+
+def meshed_g1() -> RobotBody:
+    """The G1 with an ellipsoid mesh about the centre of every link, as large as its inertia says."""
+    text = (files("morphloop.assets") / "bodies" / "g1.xml").read_text(encoding="utf-8")
+    spec, plain = mujoco.MjSpec.from_string(text), mujoco.MjSpec.from_string(text).compile()
+    for body in spec.bodies[1:]:
+        for geom in body.geoms:
+            spec.delete(geom)
+        link = plain.body(body.name).id
+        moments, mass = plain.body_inertia[link], plain.body_mass[link]
+        radii = np.sqrt(np.maximum(2.5 * (moments.sum() - 2.0 * moments) / mass, MIN_RADIUS**2))
+        mesh = spec.add_mesh(name=f"{body.name}_mesh", uservert=(radii * sphere_directions(VERTICES)).ravel())
+        body.add_geom(
+            type=mujoco.mjtGeom.mjGEOM_MESH,
+            meshname=mesh.name,
+            pos=plain.body_ipos[link],
+            quat=plain.body_iquat[link],
+        )
+    return RobotBody.of_model(spec.compile(), "g1_meshes", "g1.xml")
+
+
+def swinging(body: Body, seconds: float, fps: float, wide: float = 0.3) -> Clip:
+    """A body whose joints swing by `wide` radians, each at a rate of its own, while it drifts forward."""
+    rng, times = np.random.default_rng(0), np.arange(round(seconds * fps)) / fps
+    joints = body.skeleton.num_joints
+    clip = body.clip_from_qpos(np.tile(body.model.qpos0, (len(times), 1)), fps, "swinging")
+    root = clip.root_pos + np.stack([0.3 * times, 0 * times, 0.01 * np.sin(4.0 * times)], axis=1)
+    axes = np.zeros((joints, 3))
+    for hinge in body.hinges:
+        axes[hinge.joint] = hinge.axis
+    if not body.hinges:
+        axes[1:, 0] = 1.0
+    angle = wide * np.sin(rng.uniform(2.0, 9.0, joints) * times[:, None] + rng.uniform(0.0, 6.0, joints))
+    return replace(clip, root_pos=root, rotations=quat_mul(clip.rotations, quat_from_rotvec(angle[..., None] * axes)))
+
+
+def robot_rates(robot: Path | None, seconds: float) -> dict[str, Any]:
+    """Frames a processor second of a robot of meshes: every metric, and the baseline."""
+    body = meshed_g1() if robot is None else load_body(robot)
+    clip = swinging(body, ROBOT_SECONDS, ROBOT_HZ)
+    tasks = {
+        "every metric": lambda: measure(fresh(clip), body),
+        "baseline: low-pass of every surface point": lambda: on_grid(surface_track(fresh(clip), body), clip.fps),
+    }
+    measure(clip.slice(0, 20), body)  # what is made once a process is not counted
+    spent, rounds = dict.fromkeys(tasks, 0.0), 0
+    while min(spent.values()) < seconds:
+        for name, task in tasks.items():
+            began = time.process_time()
+            task()
+            spent[name] += time.process_time() - began
+        rounds += 1
+    rates = {name: rounds * clip.num_frames / took for name, took in spent.items()}
+    return {"body": body.name, "surface points": len(body.surface.joint), "frames a processor second": rates}
+
+
+def surface_track(clip: Clip, body: Body) -> np.ndarray:
+    """(T, P, 3) every surface point in the world, metres."""
+    turned, joint = quat_to_matrix(clip.global_rotations), body.surface.joint
+    return clip.positions[:, joint] + np.einsum("tpij,pj->tpi", turned[:, joint], body.surface.local)
 
 
 def end_to_end(folder: Path) -> dict[str, float]:
@@ -181,6 +251,7 @@ def _short(file: str) -> str:
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--robot", type=Path)
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--profile", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=3.0)
@@ -193,6 +264,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     for name, rate in found.items():
         aim = f"aim {AIMS[name]}" if name in AIMS else ""
         print(f"  {name:40s} {rate:9.0f}   {rate / loop:6.2f} x mj_forward   {rate / kinematics:5.2f} x FK   {aim}")
+    result["robot"] = robot_rates(args.robot, args.seconds)
+    ours, baseline = result["robot"]["frames a processor second"].values()
+    print(f"{result['robot']['body']}, {result['robot']['surface points']} surface points; frames a processor second")
+    print(f"  every metric {ours:.0f}, low-pass of every surface point alone {baseline:.0f}: {ours / baseline:.2f} x")
     if args.folder:
         result["folder"] = end_to_end(args.folder)
         print("  ".join(f"{name} {value:.1f}" for name, value in result["folder"].items()))

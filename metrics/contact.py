@@ -16,7 +16,7 @@ from morphloop.base.runs import keep_long, latch, shrink
 
 from .plausibility import GRAVITY
 from .points import ANKLES, TOES, Points
-from .signals import GRID_HZ, on_grid, velocity
+from .signals import GRID_HZ, velocity
 
 ENTER_M = 0.010
 LEAVE_M = 0.025
@@ -89,8 +89,7 @@ class Contacts:
 
 def find_contacts(points: Points) -> Contacts:
     """Contact of points whose ground is at z = 0. Under two frames on the 30 Hz grid nothing touches."""
-    clear = points.heights - points.rest_height
-    near = np.unique(points.joint[clear.min(axis=0) < NEAR_M])
+    near = np.unique(points.joint[points.heights.min(axis=0) - points.rest_height < NEAR_M])
     height, speed = _segments(points, near)
     touching, settled = np.zeros(height.shape, bool), np.zeros(height.shape, bool)
     for s, joint in enumerate(near):
@@ -142,24 +141,23 @@ def _segments(points: Points, near: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     """Of the segments carried by the joints `near` (S,): height (T', S) of the lowest point, and horizontal speed
     (T', S) of the mean of the material points near the ground."""
     own = np.flatnonzero(np.isin(points.joint, near))
-    centres = points.grid_track(own)
-    heights = centres[..., 2] - points.radius[own] - points.rest_height[own]
-    flow = velocity(centres)[..., :2] if len(centres) > 1 else np.zeros((*heights.shape, 2))
+    heights, flow = points.grid_motion(own)
+    heights = heights - points.radius[own] - points.rest_height[own]
     round_ = np.unique(points.joint[own][points.radius[own] > 0])
-    if points.matrices is not None and len(round_) and len(centres) > 1:
+    if points.grid_matrices is not None and len(round_) and len(heights) > 1:
         # The point that touches lies a radius under the centre: d/dt (R l) with l = R^T (0, 0, -radius) held.
-        turn = on_grid(points.matrices[:, round_], points.fps)
+        turn = points.grid_matrices[:, round_]
         spin = np.einsum("tjik,tjk->tji", velocity(turn)[:, :, :2], turn[:, :, 2])
         for k, joint in enumerate(round_):
             mine = points.joint[own] == joint
-            flow[:, mine] -= points.radius[own][mine, None] * spin[:, k, None]
-    lowest, speed = np.zeros((len(centres), len(near))), np.zeros((len(centres), len(near)))
+            flow[:, :, mine] -= points.radius[own][mine] * spin[:, k].T[..., None]
+    lowest, speed = np.zeros((len(heights), len(near))), np.zeros((len(heights), len(near)))
     for s, joint in enumerate(near):
         mine = points.joint[own] == joint
         lowest[:, s] = heights[:, mine].min(axis=1)
         low = heights[:, mine] <= np.maximum(lowest[:, s], LEAVE_M)[:, None]
-        mean = (flow[:, mine] * low[..., None]).sum(axis=1) / low.sum(axis=1)[:, None]
-        speed[:, s] = np.linalg.norm(mean, axis=-1)
+        mean = (flow[:, :, mine] * low).sum(axis=-1) / low.sum(axis=-1)
+        speed[:, s] = np.linalg.norm(mean, axis=0)
     return lowest, speed
 
 

@@ -7,6 +7,7 @@ A joint lies inside the flesh, so what counts as ground contact for it starts at
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
@@ -18,8 +19,9 @@ from morphloop.motion import Clip, JointTrack
 from morphloop.motion.rotations import quat_to_matrix
 from morphloop.sim.bodies.body import Body
 from morphloop.sim.bodies.built_in import default_body
+from morphloop.sim.bodies.support import SurfacePoints
 
-from .signals import between_frames, on_grid, resample_linear, smooth_and_grid
+from .signals import between_frames, on_grid, resample_linear, smooth_and_grid, velocity
 
 Variant = Literal["surface", "joints"]
 GROUNDS = ("as-is", "lowest", "robust")
@@ -27,6 +29,11 @@ ROBUST_PERCENTILE = 5.0
 """Percentile of the lowest point's height that `robust` takes for the ground: one bad frame in twenty may dig in."""
 NEAR_LOWEST = 0.020
 """Metres; a point that in no frame is this near to the lowest one is not asked for between frames."""
+
+MANY, KEPT_M = 500, 0.25
+"""Surface points over which those that stay high are left out, and how near the others come to the ground, metres."""
+BLOCK = 512
+"""Frames at a time where an intermediate result has a figure for every point."""
 
 ANKLES, TOES = ("left_ankle", "right_ankle"), ("left_foot", "right_foot")
 TOE_CLEARANCE = 0.030
@@ -70,9 +77,12 @@ class Points:
     @cached_property
     def heights(self) -> np.ndarray:
         """(T, P) height of each point's lowest surface over z = 0, metres."""
-        z = self.positions[:, self.joint, 2] - self.radius
-        if self.matrices is not None:
-            z = z + np.einsum("tpi,pi->tp", self.matrices[:, self.joint, 2], self.local)
+        if self.matrices is None:
+            return self.positions[:, self.joint, 2] - self.radius
+        z = np.empty((self.num_frames, len(self.joint)))
+        for joint, own in self._by_joint(np.arange(len(self.joint))):
+            z[:, own] = self.positions[:, joint, 2, None] - self.radius[own]
+            z[:, own] += np.einsum("ti,pi->tp", self.matrices[:, joint, 2], self.local[own])
         return z
 
     @cached_property
@@ -93,12 +103,18 @@ class Points:
     @cached_property
     def clear(self) -> np.ndarray:
         """(T,) height of the lowest point over the ground, each less its rest height, metres; h(t) on a surface."""
-        return (self.heights - self.rest_height).min(axis=1)
+        return (self.heights - self.rest_height).min(axis=1) if self.clearance.any() else self.lowest
 
     @cached_property
     def smooth_and_grid(self) -> tuple[np.ndarray, np.ndarray]:
         """(T, J, 3) and (T', J, 3) joints after the 6 Hz low-pass, at their own rate and on the 30 Hz grid, metres."""
         return smooth_and_grid(self.positions, self.fps)
+
+    @cached_property
+    def grid_matrices(self) -> np.ndarray | None:
+        """(T', J, 3, 3) world rotations after the 6 Hz low-pass on the 30 Hz grid, no rotations any more; None in the
+        joints variant."""
+        return None if self.matrices is None else on_grid(self.matrices, self.fps)
 
     @cached_property
     def dense_lowest(self) -> np.ndarray:
@@ -124,10 +140,44 @@ class Points:
         return centres
 
     def grid_track(self, points: np.ndarray) -> np.ndarray:
-        """(T', K, 3) `track` after the 6 Hz low-pass on the 30 Hz grid."""
-        if self.matrices is None and self.variant == "joints":
-            return self.smooth_and_grid[1][:, self.joint[points]]
-        return on_grid(self.track(points), self.fps)
+        """(T', K, 3) `track` after the 6 Hz low-pass on the 30 Hz grid.
+
+        The low-pass is linear, so that of a point fixed in a segment is the point in the low-passed frame: a filter for
+        each of a body's segments, and none for each of the thousands of points that meshes have.
+        """
+        centres = self.smooth_and_grid[1][:, self.joint[points]]
+        if self.grid_matrices is not None:
+            for joint, own in self._by_joint(points):
+                centres[:, own] += np.einsum("tij,pj->tpi", self.grid_matrices[:, joint], self.local[points[own]])
+        return centres
+
+    def grid_motion(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Of the centres of points (K,) after the low-pass on the 30 Hz grid: heights (T', K), metres, and horizontal
+        velocity (2, T', K), m/s, 0 for a single frame; see `grid_track`."""
+        centres = self.smooth_and_grid[1]
+        joint, flow = self.joint[points], np.zeros((2, len(centres), len(points)))
+        heights = centres[:, joint, 2]
+        if self.grid_matrices is not None:
+            for own_joint, own in self._by_joint(points):
+                heights[:, own] += self.grid_matrices[:, own_joint, 2] @ self.local[points[own]].T
+        if len(centres) < 2:
+            return heights, flow
+        speeds = velocity(centres)
+        turns = None if self.grid_matrices is None else velocity(self.grid_matrices)
+        for axis in (0, 1):
+            flow[axis] = speeds[:, joint, axis]
+            if turns is not None:
+                for own_joint, own in self._by_joint(points):
+                    flow[axis][:, own] += turns[:, own_joint, axis] @ self.local[points[own]].T
+        return heights, flow
+
+    def _by_joint(self, points: np.ndarray) -> Iterator[tuple[int, np.ndarray | slice]]:
+        """Every joint that carries some of these points (K,), with which of them it does."""
+        joints = self.joint[points]
+        for joint in np.unique(joints):
+            own = np.flatnonzero(joints == joint)
+            first, end = int(own[0]), int(own[-1]) + 1
+            yield int(joint), slice(first, end) if end - first == len(own) else own
 
     def at(self, fps: float) -> Points:
         """Linearly resampled, for legacy metrics whose definition assumes a frame rate."""
@@ -149,7 +199,9 @@ class Points:
 
 def lowest_between(heights: np.ndarray, fps: float) -> np.ndarray:
     """(T',) height of the lowest of points (T, P) at frames and between them; see `between_frames`."""
-    low = (heights - heights.min(axis=1, keepdims=True)).min(axis=0) < NEAR_LOWEST
+    lowest = heights.min(axis=1, keepdims=True)
+    blocks = (slice(start, start + BLOCK) for start in range(0, len(heights), BLOCK))
+    low = np.min([(heights[own] - lowest[own]).min(axis=0) for own in blocks], axis=0) < NEAR_LOWEST
     return between_frames(heights[:, low], fps).min(axis=1)
 
 
@@ -161,20 +213,43 @@ def surface_points(clip: Clip, body: Body) -> Points:
     com = np.einsum("j,tji->ti", share, positions)
     com += np.einsum("tjik,jk->ti", matrices, share[:, None] * body.joint_coms)
     surface = body.surface
+    kept = near_ground(surface, positions, matrices) if len(surface.joint) > MANY else np.arange(len(surface.joint))
     return Points(
         variant="surface",
         fps=clip.fps,
         names=clip.skeleton.names,
         positions=positions,
         matrices=matrices,
-        joint=surface.joint,
-        local=surface.local,
-        radius=surface.radius,
-        foot=surface.foot,
-        clearance=np.zeros(len(surface.joint)),
+        joint=surface.joint[kept],
+        local=surface.local[kept],
+        radius=surface.radius[kept],
+        foot=surface.foot[kept],
+        clearance=np.zeros(len(kept)),
         standing=_standing_feet(body),
         com=com,
     )
+
+
+def near_ground(surface: SurfacePoints, positions: np.ndarray, matrices: np.ndarray) -> np.ndarray:
+    """(K,) indices of the points of all segments that ever come within `KEPT_M` of the ground, wherever it is put, or
+    of the lowest point of that frame: no metric looks at those of the others.
+
+    positions: (T, J, 3) joints, metres; matrices: (T, J, 3, 3) their world rotations. A segment's lowest point is over
+    the bottom of its box, and under its points' mean.
+    """
+    bottoms, means = {}, []
+    for joint in np.unique(surface.joint):
+        own = surface.joint == joint
+        local, height = surface.local[own], positions[:, joint, 2]
+        low, high = local.min(axis=0), local.max(axis=0)
+        up = matrices[:, joint, 2]
+        reach = np.abs(up) @ (0.5 * (high - low)) + surface.radius[own].max()
+        bottoms[joint] = height + up @ (0.5 * (low + high)) - reach
+        means.append(height + up @ local.mean(axis=0))
+    lowest = np.min(means, axis=0)
+    ground = np.maximum(lowest, max(0.0, float(np.percentile(lowest, ROBUST_PERCENTILE))))
+    near = [joint for joint, bottom in bottoms.items() if (bottom < ground + KEPT_M).any()]
+    return np.flatnonzero(np.isin(surface.joint, near))
 
 
 def _standing_feet(body: Body) -> np.ndarray:

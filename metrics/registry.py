@@ -37,8 +37,8 @@ Values = dict[str, float | None]
 class Metric:
     """unit: "" for a ratio; of: what `measure` computes it by, its value under its name; metrics that one pass finds
     share it; None for what `measure_rollout`, `track_errors` and a ranking find; better: which way is good, "lower",
-    "higher", or "" where neither is; thresholds: value and unit by name; needs: "motion" alone, or a "rollout" or a
-    "reference" too; variants: which it is defined for."""
+    "higher", or "" where neither is; thresholds: value and unit by name; needs: "motion" alone, a "rollout" or a
+    "reference" too, or to be asked for by a "ranking"; variants: which it is defined for."""
 
     name: str
     unit: str
@@ -473,6 +473,7 @@ _ALL = (
             "speed limit": f"the motor's, else {limmt.SPEED_LIMIT:g} rad/s",
             "kept there": f"from {limmt.KEPT:g}",
         },
+        needs="ranking",
         variants=("surface",),
     ),
     Metric(

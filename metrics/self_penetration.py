@@ -23,6 +23,10 @@ from .signals import GRID_HZ, between_frames, resample_linear
 
 CHUNK = 2048
 """Poses at a time: every pair of geoms takes 24 bytes a pose."""
+FAR_M = 1.0
+"""Metres up to which MuJoCo tells how far apart two geoms are."""
+SLACK_M = 1e-5
+"""Metres by which what MuJoCo finds may be off: ten times its tolerance."""
 
 CAPSULE, SPHERE = mujoco.mjtGeom.mjGEOM_CAPSULE, mujoco.mjtGeom.mjGEOM_SPHERE
 Values = dict[str, float | None]
@@ -59,7 +63,7 @@ def self_penetration(seen: Context) -> Values:
     depth = 0.0
     for start in range(0, len(positions), CHUNK):
         poses = slice(start, start + CHUNK)
-        depth = max(depth, float(deepest(seen.body.model, pairs, positions[poses], matrices[poses]).max()))
+        depth = float(deepest(seen.body.model, pairs, positions[poses], matrices[poses], depth).max(initial=depth))
     return {"self_penetration_max_mm": 1e3 * depth}
 
 
@@ -73,10 +77,17 @@ def _on_grid(x: np.ndarray, fps: float) -> np.ndarray:
     return resample_linear(dense, fine * fps, GRID_HZ).reshape(-1, *x.shape[1:])
 
 
-def deepest(model: mujoco.MjModel, pairs: GeomPairs, positions: np.ndarray, matrices: np.ndarray) -> np.ndarray:
+def deepest(
+    model: mujoco.MjModel,
+    pairs: GeomPairs,
+    positions: np.ndarray,
+    matrices: np.ndarray,
+    least: float | None = None,
+) -> np.ndarray:
     """(P,) largest depth of every pair over time, metres, 0 where it never meets.
 
-    positions: (T, J, 3) joints, metres; matrices: (T, J, 3, 3) their world rotations.
+    positions: (T, J, 3) joints, metres; matrices: (T, J, 3, 3) their world rotations; least: metres, where only the
+    deepest of all pairs is asked for, and only if it is over this: others may be told less deep than they are.
     """
     centres = positions[:, pairs.joint] + np.einsum("tgij,gj->tgi", matrices[:, pairs.joint], pairs.centre)
     halves = np.einsum("tgij,gj->tgi", matrices[:, pairs.joint], pairs.half)
@@ -91,7 +102,9 @@ def deepest(model: mujoco.MjModel, pairs: GeomPairs, positions: np.ndarray, matr
     exact = (pairs.exact[pairs.first] & pairs.exact[pairs.second])[pair]
     found = np.zeros(len(pairs.first))
     np.maximum.at(found, pair[exact], depth[exact])
-    _ask_mujoco(model, pairs, (frame[~exact], pair[~exact], depth[~exact]), positions, matrices, found)
+    if least is not None:
+        least = max(least, float(found.max(initial=0.0)))
+    _ask_mujoco(model, pairs, (frame[~exact], pair[~exact], depth[~exact]), positions, matrices, found, least)
     return found
 
 
@@ -114,20 +127,57 @@ def _ask_mujoco(
     positions: np.ndarray,
     matrices: np.ndarray,
     found: np.ndarray,
+    least: float | None,
 ) -> None:
-    """Raise `found` (P,) to the true depths where the enclosing capsules meet, deepest bound first: a bound that is no
-    deeper than what is found already cannot change it. bounds: frame, pair and depth (N,) of those capsules."""
+    """Raise `found` (P,) to the true depths where the enclosing capsules meet, deepest bound first; `least` as for
+    `deepest`. bounds: frame, pair and depth (N,) of those capsules.
+
+    What MuJoCo says of one frame bounds the pair's other ones too: two convex shapes are no deeper in each other than
+    by how far one has moved against the other since (conservative advancement, Mirtich 1996, "Impulse-based Dynamic
+    Simulation of Rigid Body Systems", chapter 2). A bound that is no deeper than what is found cannot change it.
+    """
+    if not len(bounds[0]):
+        return
     data, fromto = mujoco.MjData(model), np.zeros(6)
-    for k in np.argsort(-bounds[2]):
-        frame, pair, depth = bounds[0][k], bounds[1][k], bounds[2][k]
-        if depth <= found[pair]:
-            continue
-        for g in (pairs.first[pair], pairs.second[pair]):
-            joint = pairs.joint[g]
-            data.geom_xpos[pairs.ids[g]] = positions[frame, joint] + matrices[frame, joint] @ pairs.origin[g]
-            data.geom_xmat[pairs.ids[g]] = (matrices[frame, joint] @ pairs.turn[g]).ravel()
-        ends = int(pairs.ids[pairs.first[pair]]), int(pairs.ids[pairs.second[pair]])
-        found[pair] = max(found[pair], -mujoco.mj_geomDistance(model, data, *ends, 0.0, fromto))
+    order = np.lexsort((-bounds[2], bounds[1]))
+    frames, pair, deep = (bound[order] for bound in bounds)
+    starts = np.flatnonzero(np.diff(pair, prepend=-1))
+    for start, end in sorted(zip(starts, [*starts[1:], len(pair)], strict=True), key=lambda run: -deep[run[0]]):
+        p = int(pair[start])
+        a, b = int(pairs.first[p]), int(pairs.second[p])
+        frame, bound = frames[start:end], deep[start:end]
+        place, turn = _relative(pairs, a, b, positions[frame], matrices[frame])
+        reach = float(np.linalg.norm(pairs.half[b]) + pairs.radius[b])
+        while len(bound):
+            best = found[p] if least is None else max(least, found[p])
+            left = bound > best
+            if not left.all():
+                frame, bound, place, turn = frame[left], bound[left], place[left], turn[left]
+            if not len(bound):
+                break
+            k = int(bound.argmax())
+            for g in (a, b):
+                joint = pairs.joint[g]
+                data.geom_xpos[pairs.ids[g]] = positions[frame[k], joint] + matrices[frame[k], joint] @ pairs.origin[g]
+                data.geom_xmat[pairs.ids[g]] = (matrices[frame[k], joint] @ pairs.turn[g]).ravel()
+            depth = -mujoco.mj_geomDistance(model, data, int(pairs.ids[a]), int(pairs.ids[b]), FAR_M, fromto)
+            found[p] = max(found[p], depth)
+            moved = np.linalg.norm(place - place[k], axis=1) + reach * np.linalg.norm(turn - turn[k], axis=(1, 2))
+            bound = np.minimum(bound, depth + moved + SLACK_M)
+            bound[k] = -np.inf
+        if least is not None:
+            least = max(least, found[p])
+
+
+def _relative(
+    pairs: GeomPairs, a: int, b: int, positions: np.ndarray, matrices: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """(N, 3) centre of geom b in the frame of geom a's joint, metres, and (N, 3, 3) how b's joint is turned there. The
+    turn's norm is at least that of what it does to a unit vector."""
+    one, other = pairs.joint[a], pairs.joint[b]
+    back = matrices[:, one].transpose(0, 2, 1)
+    centre = positions[:, other] + matrices[:, other] @ pairs.centre[b]
+    return np.einsum("nij,nj->ni", back, centre - positions[:, one]), back @ matrices[:, other]
 
 
 @lru_cache(maxsize=4)

@@ -18,7 +18,7 @@ from morphloop.motion import Clip
 from morphloop.sim.bodies.smpl_body import SmplBody
 
 from .points import Points, lowest_between, surface_points
-from .signals import resample_linear
+from .signals import on_grid, resample_linear, velocity
 
 BLOCK = 256
 """Frames that are posed at a time."""
@@ -74,6 +74,16 @@ class VertexPoints(Points):
     def track(self, points: np.ndarray) -> np.ndarray:
         """(T, K, 3) the vertices with these (K,) indices."""
         return self.vertices[:, points].astype(float)
+
+    def grid_track(self, points: np.ndarray) -> np.ndarray:
+        """(T', K, 3) the same after the low-pass on the 30 Hz grid: skin follows no one segment."""
+        return on_grid(self.track(points), self.fps)
+
+    def grid_motion(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """As for points on rigid segments."""
+        centres = self.grid_track(points)
+        flow = velocity(centres) if len(centres) > 1 else np.zeros(centres.shape)
+        return centres[..., 2], np.moveaxis(flow[..., :2], -1, 0)
 
     def at(self, fps: float) -> VertexPoints:
         """Linearly resampled."""

@@ -22,7 +22,7 @@ from morphloop.sim.bodies.body import Body
 from .clip_context import Context
 from .dynamics import Segments, built_pose, external_wrench, segments
 from .plausibility import AIRBORNE_M, GRAVITY
-from .signals import GRID_HZ, on_grid
+from .signals import GRID_HZ
 
 FRICTION = 1.0
 """Coefficient of Coulomb friction, rubber on a dry floor."""
@@ -90,14 +90,14 @@ def residual_wrench(seen: Context) -> Values:
 def fit_wrench(seen: Context) -> WrenchFit | None:
     """The wrench of a motion and its best explanation, sample by sample; None where it cannot be known."""
     points = seen.points
-    if points.matrices is None or len(seen.grid_joints) <= 2 * INNER:
+    if points.grid_matrices is None or len(seen.grid_joints) <= 2 * INNER:
         return None
-    parts, turned = segments(seen.body), on_grid(points.matrices, points.fps)
+    parts, turned = segments(seen.body), points.grid_matrices
     com, force, moment = external_wrench(parts, seen.grid_joints, turned, GRID_HZ)
     near = np.flatnonzero(points.heights.min(axis=0) < PATCH_M)
     patches = np.zeros((len(turned), 0, 3))
     if len(near):
-        patches = on_grid(points.track(near), points.fps) - points.radius[near, None] * [0.0, 0.0, 1.0]
+        patches = points.grid_track(near) - points.radius[near, None] * [0.0, 0.0, 1.0]
     place, usable = _held(patches)
     read, inner = slice(INNER - 1, 1 - INNER), slice(INNER, -INNER)
     return explain(com[read], force[read], moment[read], place[inner], usable[inner], _scales(parts, seen.body))
