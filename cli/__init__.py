@@ -87,6 +87,7 @@ COMMANDS: Tree = {
         "evaluator": OnDemand("train_evaluator", "TrainEvaluator"),
     },
     "loop": {"run": OnDemand("loop_run", "LoopRun"), "resume": LoopResume, "status": LoopStatus, "report": LoopReport},
+    "models": {"fetch": OnDemand("models", "ModelsFetch"), "list": OnDemand("models", "ModelsList")},
     "export": OnDemand("export_policy", "Export"),
     "body": {"check": OnDemand("body", "BodyCheck")},
     "lineage": Lineage,

@@ -99,8 +99,9 @@ class TrainGenerator:
     """Folder to write the generator to; a checkpoint in it is gone on from."""
     source: TrainingData = TrainingData()
     """What to train on."""
-    backbone: Path | None = None
-    """Local folder of a causal model of `transformers` to start from; without it a small Llama is built."""
+    backbone: str | None = None
+    """Causal model to start from: a fetched one (smollm2), a folder in the layout of `transformers`, or a hub name;
+    without it a small Llama is built."""
     adapt: Literal["full", "lora", "frozen"] = "full"
     """How much of a backbone is trained: all, low-rank adapters (needs peft), or only what is new beside it."""
     size: Annotated[BackboneSize, OmitArgPrefixes] = field(default_factory=BackboneSize)
@@ -133,22 +134,23 @@ class TrainGenerator:
             pretrained_backbone,
             train_language_model,
         )
-        from morphloop.language import load_text_encoder
+        from morphloop.language import find_pretrained, load_text_encoder
         from morphloop.motion.datasets import texts_of
 
         if self.pattern not in PATTERNS:
             raise MotionError(f"--pattern: '{self.pattern}' is unknown, expected one of {', '.join(PATTERNS)}")
         if self.adapt != "full" and self.backbone is None:
             raise MotionError(f"--adapt {self.adapt}: without --backbone there are no weights to keep, expected full")
+        backbone = None if self.backbone is None else find_pretrained(self.backbone, "backbone")
         out = writable_folder(self.out)
         log_to_stderr()
         tokenizer = load_tokenizer(self.tokenizer)
         clips = training_clips(self.source)
         model = None
-        if self.backbone is None:
+        if backbone is None:
             text = TextTokenizer.train([caption for texts in texts_of(clips) for caption in texts], self.text_size)
         else:
-            text = TextTokenizer.load(self.backbone / "tokenizer.json")
+            text = TextTokenizer.load(backbone / "tokenizer.json")
         sizes = tokenizer.config
         config = LanguageModelConfig(text.size, sizes.streams, sizes.codebook, self.pattern, self.size.backbone)
         encoder = None if self.text_encoder is None else load_text_encoder(self.text_encoder)
@@ -156,8 +158,8 @@ class TrainGenerator:
             config = replace(
                 config, text_encoder=self.text_encoder, text_encoder_hash=encoder.hash, text_width=encoder.width
             )
-        if self.backbone is not None:
-            model = MotionLanguageModel.from_backbone(config, pretrained_backbone(self.backbone))
+        if backbone is not None:
+            model = MotionLanguageModel.from_backbone(config, pretrained_backbone(backbone))
             config = model.config
         checkpoint = out / "lm.checkpoint.safetensors"
         examples = make_examples(clips, tokenizer, text, None if encoder is None else StatesOf(encoder))

@@ -26,6 +26,7 @@ from morphloop.base.tensors import MAX_MODEL, check_shapes, read_tensors
 from morphloop.base.threads import fixed_threads
 
 from .backbones import DECODERS, ENCODERS, load_pretrained, read_pretrained_config
+from .fetched import find_pretrained
 from .quantized import dequantize
 
 SHIPPED = "shipped"
@@ -143,13 +144,13 @@ class EncodedTexts:
 
 
 def load_text_encoder(name_or_folder: str | Path = SHIPPED) -> TextEncoder:
-    """The text encoder "shipped", or that of a local folder in the layout of `transformers`.
+    """The text encoder "shipped", a fetched one ("minilm", "smollm2"), or that of a folder or a hub name.
 
     A folder holds config.json, safetensors and tokenizer.json, of an encoder or a decoder. MotionError, one line, if it
     cannot be used; code in it is never run and pickled weights are not read.
     """
     name = str(name_or_folder)
-    return _shipped() if name == SHIPPED else _from_folder(name, Path(name))
+    return _shipped() if name == SHIPPED else _from_folder(name, find_pretrained(name, "text encoder"))
 
 
 @cache
