@@ -2,7 +2,7 @@
 
 The layout (ggml-org/ggml, docs/gguf.md): magic, version, counts, fields by name, where each tensor lies, then the
 tensors, each at a multiple of the alignment. Weights are blocks of 32 numbers: Q4_1 a scale, a minimum and 32 times
-four bits, Q8_0 a scale and 32 times eight. Read with NumPy alone: the `gguf` package takes half a minute for the same.
+four bits, Q8_0 a scale and 32 times eight. Read with NumPy alone: no package is needed for one file.
 """
 
 from __future__ import annotations
