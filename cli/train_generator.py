@@ -135,6 +135,7 @@ class TrainGenerator:
             train_language_model,
         )
         from morphloop.language import find_pretrained, load_text_encoder
+        from morphloop.language.fetched import named_from_anywhere
         from morphloop.motion.datasets import texts_of
 
         if self.pattern not in PATTERNS:
@@ -168,7 +169,8 @@ class TrainGenerator:
             examples, config, self.budget, checkpoint=checkpoint, model=model, on_stop=stopped, adapt=self.adapt
         )
         MotionLLM(text, tokenizer, trained, encoder=encoder).save(out)
-        write_json(out / "train_generator.json", resolved(self) | stopped.told | told_of(clips))
+        named = None if self.backbone is None else named_from_anywhere(self.backbone)
+        write_json(out / "train_generator.json", resolved(self, backbone=named) | stopped.told | told_of(clips))
         checkpoint.unlink(missing_ok=True)
         return data_exit_code(clips)
 

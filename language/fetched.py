@@ -187,6 +187,11 @@ def find_pretrained(name_or_folder: str | Path, what: str = "model") -> Path:
     raise MotionError(f"{what} '{name[:80]}': no such folder, expected one, {names}, or a hub name as owner/model")
 
 
+def named_from_anywhere(name: str) -> str:
+    """What `find_pretrained` was told, for whoever reads it in another folder: a path as an absolute one."""
+    return str(Path(name).resolve()) if name not in MODELS and Path(name).is_dir() else name
+
+
 def _from_hub(name: str, what: str) -> Path:
     from huggingface_hub import snapshot_download
 
