@@ -71,8 +71,11 @@ def obtain(wheel: Wheel, folder: Path, local: Path | None = None) -> Path:
 
 
 def _checked(path: Path, wanted: str) -> Path:
-    with open_regular(path, 1 << 40) as stream:
-        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    digest = hashlib.sha256()
+    with open_regular(path, 1 << 40) as stream, reading(path):
+        while piece := stream.read(PIECE):
+            digest.update(piece)
+    found = digest.hexdigest()
     if found != wanted:
         raise MotionError(f"{path.name}: sha256 {found[:16]}..., expected {wanted[:16]}...; nothing of it was kept")
     return path

@@ -97,11 +97,13 @@ class _Cursor:
         """Sizes of a tensor; the file names the innermost first."""
         return tuple(self.number("Q") for _ in range(self.number("I")))[::-1]
 
-    def value(self, kind: int | None = None) -> Any:
-        kind = self.number("I") if kind is None else kind
+    def value(self) -> Any:
+        return self.of_kind(self.number("I"))
+
+    def of_kind(self, kind: int) -> Any:
         if kind == TEXT:
             return self.text()
         if kind == LIST:
             inside, count = self.number("I"), self.number("Q")
-            return [self.value(inside) for _ in range(count)]
+            return [self.of_kind(inside) for _ in range(count)]
         return self.number(NUMBERS[kind])
