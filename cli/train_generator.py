@@ -37,7 +37,7 @@ class TrainingData:
     """What to train on: a data set (docs/data_sets.md), or else the built-in corpus."""
 
     data: Path | None = None
-    """Folder of motion files with captions, or HumanML3D as published; without it the built-in corpus is made."""
+    """Folder of motion files with captions, or HumanML3D as published; without it a built-in corpus is made."""
     split: tuple[Literal["train", "val"], ...] = ("train",)
     """Of the data set; test motions never train."""
     captions: Path | None = None
@@ -46,6 +46,9 @@ class TrainingData:
     """How the data set's files are read."""
     workers: int | None = None
     """Processes that prepare what of the data set the cache has not; if left out one a core."""
+    corpus: Literal["plain", "described"] = "plain"
+    """Built-in corpus: plain (single actions of up to 5 s) or described (composed actions, styles, counts, of up to
+    10 s, in several grammars)."""
     clips: int = 2400
     """Clips of the built-in corpus."""
     spoilt: float = 0.5
@@ -180,15 +183,16 @@ def training_clips(source: TrainingData, captioned: bool = True) -> Sequence[Cli
 
     MotionError where there is none.
     """
-    from morphloop.motion import make_corpus
+    from morphloop.motion import make_corpus, make_described
 
     if source.data is not None:
         return open_data_set(source.data, source.split, source.captions, source.reading, source.workers, captioned)
     if not 0 <= source.spoilt <= 1 or source.clips < 1:
         raise MotionError(f"corpus: {source.clips} clips with share {source.spoilt}, expected 1 or more and 0 to 1")
     spoilt = round(source.clips * source.spoilt)
-    clean = make_corpus(source.clips - spoilt, source.data_seed, split="train")
-    return clean + make_corpus(spoilt, source.data_seed + 1, split="train", defects=True)
+    make = {"plain": make_corpus, "described": make_described}[source.corpus]
+    clean = make(source.clips - spoilt, source.data_seed, split="train")
+    return clean + make(spoilt, source.data_seed + 1, split="train", defects=True)
 
 
 class Stopped:

@@ -7,6 +7,7 @@ from morphloop.base.on_demand import names_of
 if TYPE_CHECKING:
     from .adherence import Fact, adheres, named_facts, prompt_class
     from .config import BackboneSize, Budget, FinetuneConfig, LanguageModelConfig, Seconds, TokenizerConfig
+    from .facts import fact, holds
     from .folder import FolderGenerator, load_generator
     from .language_model import MotionLanguageModel, pretrained_backbone
     from .liveliness import diversity, joint_speed, root_travel
@@ -35,6 +36,7 @@ else:
                 "Seconds",
                 "TokenizerConfig",
             ),
+            "facts": ("fact", "holds"),
             "folder": (
                 "FolderGenerator",
                 "load_generator",
@@ -99,6 +101,8 @@ __all__ = [
     "adheres",
     "delay_pattern",
     "diversity",
+    "fact",
+    "holds",
     "joint_speed",
     "load_generator",
     "load_tokenizer",

@@ -6,6 +6,8 @@ from morphloop.base.on_demand import names_of
 
 if TYPE_CHECKING:
     from .clip import Clip, JointTrack, Provenance, Rollout
+    from .corpus.described import described_captions, make_described, paraphrases
+    from .corpus.grammar import Prompt
     from .corpus.make import action_names, corpus_captions, make_corpus
     from .files import load_clip, load_rollout, read_manifest, save_clip, save_rollout, write_manifest
     from .fitting.fit import TOE_HEIGHT, fit_joints
@@ -19,6 +21,8 @@ else:
         __name__,
         {
             "clip": ("Clip", "JointTrack", "Provenance", "Rollout"),
+            "corpus.described": ("described_captions", "make_described", "paraphrases"),
+            "corpus.grammar": ("Prompt",),
             "corpus.make": ("action_names", "corpus_captions", "make_corpus"),
             "files": (
                 "load_clip",
@@ -45,6 +49,7 @@ __all__ = [
     "TOE_HEIGHT",
     "Clip",
     "JointTrack",
+    "Prompt",
     "Provenance",
     "Rollout",
     "Skeleton",
@@ -52,6 +57,7 @@ __all__ = [
     "as_format",
     "check_layout",
     "corpus_captions",
+    "described_captions",
     "find_motions",
     "fit_joints",
     "forward_kinematics",
@@ -60,6 +66,8 @@ __all__ = [
     "load_clip",
     "load_rollout",
     "make_corpus",
+    "make_described",
+    "paraphrases",
     "read_manifest",
     "read_motion",
     "read_motions",

@@ -160,7 +160,10 @@ class Clip:
 
     def slice(self, start: int, stop: int) -> Clip:
         """Frames start to stop - 1 as a clip of their own."""
-        return replace(self, root_pos=self.root_pos[start:stop], rotations=self.rotations[start:stop])
+        part = replace(self, root_pos=self.root_pos[start:stop], rotations=self.rotations[start:stop])
+        if "_world" in self.__dict__:
+            part.__dict__["_world"] = tuple(pose[start:stop] for pose in self._world)
+        return part
 
     def moved(self, offset: np.ndarray) -> Clip:
         """The clip shifted by `offset` (3,), metres."""

@@ -82,7 +82,8 @@ class Plan:
     feet: both feet; cop: (T, 2) wanted zero-moment point on the ground, metres; heading: (T,) of the pelvis;
     tilt: (T, 3) rotation vector of the pelvis in its heading frame; crouch: (T,) metres the pelvis goes below what the
     legs allow; upper: local rotations (T, 4) by joint name above the pelvis; rise: (T,) height of the centre of mass
-    over standing, given only by jumps, where it replaces the legs' reach.
+    over standing, given only by jumps, where it replaces the legs' reach; jumps: first frame, first frame after, of
+    each stretch that `rise` rules, none for the whole clip. A stretch begins and ends standing.
     """
 
     feet: FootTrack
@@ -92,6 +93,7 @@ class Plan:
     crouch: np.ndarray
     upper: dict[str, np.ndarray]
     rise: np.ndarray | None = None
+    jumps: tuple[tuple[int, int], ...] = ()
 
 
 def trunk_centres(rotations: np.ndarray) -> np.ndarray:
@@ -169,24 +171,50 @@ def solve_plan(plan: Plan) -> tuple[np.ndarray, np.ndarray]:
     for name, turn in plan.upper.items():
         rotations[:, DEFAULT_SKELETON.index(name)] = turn
     ankles, foot_rot = ankle_poses(plan.feet)
-    height = COM_HEIGHT + (-plan.crouch if plan.rise is None else plan.rise)
+    height = COM_HEIGHT - plan.crouch + (0.0 if plan.rise is None else plan.rise)
     target = cart_table(plan.cop, height)
     root = np.concatenate([target, np.full((frames, 1), COM_HEIGHT)], axis=1)
     trunk, hips = trunk_centres(rotations), _hip_offsets(rotations[:, 0])
     standing = _reach_height(root[:, :2], hips, ankles)[0]
+    lifted = np.zeros(frames)
     for turn in range(ROUNDS):
-        if plan.rise is None:
-            root[:, 2] = _reach_height(root[:, :2], hips, ankles) - plan.crouch
+        if plan.rise is None or plan.jumps:
+            root[:, 2] = _reach_height(root[:, :2], hips, ankles) - plan.crouch + lifted
         segments = segment_centres(trunk, root, solve_legs(root, rotations[:, 0], ankles, foot_rot, plan.feet.toe))
         if turn in CORRECTED:
             target = target + cart_table(_missing_moment(plan.cop, segments), height)
         centre = centre_of_mass(segments)
         root[:, :2] += target - centre[:, :2]
-        if plan.rise is not None:
+        if plan.jumps:
+            more = _still_to_lift(plan, centre[:, 2])
+            lifted += more
+            root[:, 2] += more
+        elif plan.rise is not None:
             root[:, 2] += standing + centre[0, 2] - root[0, 2] + plan.rise - centre[:, 2]
     legs = _apart(plan, root, rotations[:, 0], ankles, foot_rot)
     rotations[:, LEG_JOINTS] = leg_rotations(legs, rotations[:, 0])
     return root, rotations
+
+
+TAKE_OVER_S = 0.2
+"""Seconds of standing at either end of a jump in which its height takes over from what the legs reach."""
+
+
+def _still_to_lift(plan: Plan, centre_z: np.ndarray) -> np.ndarray:
+    """(T,) metres that the pelvis is from where the jumps want it; centre_z: (T,) height of the centre of mass.
+
+    A jump counts its height from the centre of mass as it stands in the jump's first frame and, towards its end, as it
+    stands in the last: arms may hang otherwise.
+    """
+    assert plan.rise is not None
+    missing = np.zeros(len(centre_z))
+    for first, stop in plan.jumps:
+        u = np.linspace(0.0, 1.0, stop - first)
+        ground = centre_z[first] + (centre_z[stop - 1] - centre_z[first]) * u
+        time = np.arange(stop - first) / FPS
+        share = np.clip(np.minimum(time, time[::-1]) / TAKE_OVER_S, 0.0, 1.0)
+        missing[first:stop] = share**2 * (3 - 2 * share) * (ground + plan.rise[first:stop] - centre_z[first:stop])
+    return missing
 
 
 def _apart(plan: Plan, root: np.ndarray, root_rot: np.ndarray, ankles: np.ndarray, foot_rot: np.ndarray) -> Legs:

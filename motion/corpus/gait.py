@@ -153,15 +153,24 @@ def zero_moment_point(
 
 
 def walk_steps(
-    speed: float, turn_rate: float, width: float, begin: float, stop: float, first: int, backward: bool = False
+    speed: float,
+    turn_rate: float,
+    width: float,
+    begin: float,
+    stop: float,
+    first: int,
+    backward: bool = False,
+    stride: float = 1.0,
+    lift: float = 0.042,
 ) -> tuple[list[tuple[float, float, float]], list[Step]]:
     """Footsteps along an arc from `begin` to `stop` seconds, from standing to standing.
 
-    speed: m/s, of the pelvis; turn_rate: rad/s, left positive; width: between the ankles, metres; first: foot.
+    speed: m/s, of the pelvis; turn_rate: rad/s, left positive; width: between the ankles, metres; first: foot;
+    stride: share of the usual step length; lift: of the sole at mid-swing of a slow walk, metres.
     Step length and rate share the speed as in human walking: length grows with its square root (Grieve 1968).
     Returns where the feet stand before, and the steps.
     """
-    length = (0.44 if backward else 0.55) * np.sqrt(speed)
+    length = stride * (0.44 if backward else 0.55) * np.sqrt(speed)
     period = length / speed
     share = 0.4 if backward else 0.46 - 0.19 * speed
     double = share * period
@@ -180,15 +189,18 @@ def walk_steps(
         out = 0.5 * width * (1 if foot == LEFT else -1)
         return float(x - out * np.sin(yaw)), float(y + out * np.cos(yaw)), float(yaw)
 
+    off, strike = min(stride, 1.0) * off, min(stride, 1.0) * strike
     first_gain = 0.8 - 0.25 * brisk  # nobody starts or stops at full stride
     steps, distance = [], 0.0
     for k in range(count):
         foot, last = (first + k) % 2, k == count - 1
         gain = min(1.0, first_gain + 0.25 * k, first_gain + 0.25 * (count - 2 - k))
         distance += 0.0 if last else sign * gain * length
-        lift, land = begin + k * period + double, begin + (k + 1) * period
+        off_ground, land = begin + k * period + double, begin + (k + 1) * period
         end = place(distance, foot)
-        steps.append(Step(foot, lift, land, end, 0.042 + 0.012 * brisk, off * max(gain, 0.4), strike * max(gain, 0.4)))
+        steps.append(
+            Step(foot, off_ground, land, end, lift + 0.012 * brisk, off * max(gain, 0.4), strike * max(gain, 0.4))
+        )
     return [place(0.0, LEFT), place(0.0, RIGHT)], steps
 
 

@@ -93,10 +93,10 @@ def _draw(action: str, seed: int, split: str, number: int) -> tuple[Score, tuple
 def _make_clip(action: str, seed: int, split: str, number: int, defects: bool) -> Clip:
     score, texts, rng = _draw(action, seed, split, number)
     root, rotations = solve_plan(score.plan)
-    root, rotations = _at_origin(root[score.keep], rotations[score.keep])
+    root, rotations = at_origin(root[score.keep], rotations[score.keep])
     faults: dict[str, Any] = {}
     if defects and rng.random() < DEFECT_SHARE:
-        root, rotations, faults = _spoil(root, rotations, rng)
+        root, rotations, faults = spoil(root, rotations, rng)
     notes = {"action": action, "split": split, "parameters": score.params, "defects": faults}
     return Clip(
         fps=FPS,
@@ -111,7 +111,7 @@ def _make_clip(action: str, seed: int, split: str, number: int, defects: bool) -
     )
 
 
-def _at_origin(root: np.ndarray, rotations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def at_origin(root: np.ndarray, rotations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Turned and moved in the plane so that the first frame stands at the origin and faces X."""
     turn = np.broadcast_to(quat_from_heading(-heading(rotations[0, 0])), (len(root), 4))
     moved = quat_rotate(turn, root - root[0] * [1.0, 1.0, 0.0])
@@ -123,7 +123,7 @@ def _at_origin(root: np.ndarray, rotations: np.ndarray) -> tuple[np.ndarray, np.
 FAULTS = ("slide", "drift", "float", "penetration", "vertical_drift", "jitter")
 
 
-def _spoil(
+def spoil(
     root: np.ndarray, rotations: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
     """One or two of a generator's faults and what was done."""

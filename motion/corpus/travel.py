@@ -135,7 +135,7 @@ def turn(draw: Draw) -> Score:
     return Score(make_plan(t, feet, cop, quiet_upper_body(len(t))), {"side": SIDES[side], "degrees": degrees}, words)
 
 
-def _quintic(t: np.ndarray, t0: float, t1: float, start: Sequence[float], stop: Sequence[float]) -> np.ndarray:
+def quintic(t: np.ndarray, t0: float, t1: float, start: Sequence[float], stop: Sequence[float]) -> np.ndarray:
     """Polynomial with position, velocity and acceleration given at both ends."""
     span = t1 - t0
     rows = []
@@ -162,11 +162,11 @@ def _jump(draw: Draw, distance: float) -> Score:
     absorb = 2.1 * (soft + TIPTOE) / speed
     t = frame_times(land + absorb + 1.1)
     rise = through(t, [low - 0.6, low], [0.0, -dip])
-    rise = np.where(t > low, _quintic(t, low, off, (-dip, 0, 0), (TIPTOE, speed, -GRAVITY)), rise)
+    rise = np.where(t > low, quintic(t, low, off, (-dip, 0, 0), (TIPTOE, speed, -GRAVITY)), rise)
     air = np.clip(t - off, 0, None)
     rise = np.where(t > off, TIPTOE + speed * air - 0.5 * GRAVITY * air**2, rise)
     bottom = land + absorb
-    rise = np.where(t > land, _quintic(t, land, bottom, (TIPTOE, -speed, -GRAVITY), (-soft, 0, 0)), rise)
+    rise = np.where(t > land, quintic(t, land, bottom, (TIPTOE, -speed, -GRAVITY), (-soft, 0, 0)), rise)
     rise = np.where(t > bottom, -soft + soft * ease(t, bottom, bottom + 0.75), rise)
     feet = sample_feet(t, stand(draw), [])
     flying = (t > off) & (t < land)

@@ -1,0 +1,787 @@
+"""Words for what described clips do: one table that captions draw from, one that is kept from them.
+
+A phrase is a verb phrase. `<walk>` is a verb that the grammar inflects, `{their}` a pronoun, `{side}` a setting that
+the phrase tells, `{mods}` the place of adverbs for the settings that are left. `when` are settings that a phrase needs
+and thereby tells. `HELD_OUT` has the same meanings in words that no caption uses (`HELD_OUT_WORDS`): what `paraphrases`
+is made of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """text: a verb phrase; when: settings that it needs and tells; terse: whether it fits a label of a few words."""
+
+    text: str
+    when: Mapping[str, Any] = field(default_factory=dict)
+    terse: bool = False
+
+
+def _some(*texts: str, **when: Any) -> list[Phrase]:
+    return [Phrase(text, when) for text in texts]
+
+
+def _terse(*texts: str, **when: Any) -> list[Phrase]:
+    return [Phrase(text, when, True) for text in texts]
+
+
+CAPTIONS: dict[str, list[Phrase]] = {
+    "walk": [
+        *_some(
+            "<walk> forward{mods}",
+            "<walk>{mods}",
+            "<go> forward{mods}",
+            "<move> forward on foot{mods}",
+            "<take> several steps forward{mods}",
+            "<walk> ahead{mods}",
+            "<advance>{mods}",
+            "<proceed> ahead{mods}",
+            "<walk> onward{mods}",
+            "<cover> some ground on foot{mods}",
+            way="forward",
+        ),
+        *_some(
+            "<walk> in a circle to the {side}{mods}",
+            "<go> around in a circle to the {side}{mods}",
+            "<walk> around in a big circle, turning {side}{mods}",
+            "<circle> around to the {side}{mods}",
+            way="forward",
+            curve="circle",
+        ),
+        *_some(
+            "<walk> a curve to the {side}{mods}",
+            "<follow> a curved path to the {side}{mods}",
+            way="forward",
+            curve="curve",
+        ),
+        *_some(
+            "<walk> straight ahead{mods}",
+            "<walk> in a straight line{mods}",
+            "<go> straight forward{mods}",
+            way="forward",
+            curve="straight",
+        ),
+        *_some(
+            "<sneak> forward{mods}",
+            "<creep> ahead{mods}",
+            "<sneak> ahead in a low crouch{mods}",
+            "<walk> forward with bent knees, keeping low{mods}",
+            way="forward",
+            style="sneaking",
+        ),
+        *_some(
+            "<march> forward{mods}",
+            "<march> ahead with knees lifted high{mods}",
+            "<walk> forward and <lift> {their} knees high{mods}",
+            way="forward",
+            style="high knees",
+        ),
+        *_some(
+            "<drag> {their} tired body forward{mods}",
+            "<walk> forward with a bent back and a hanging head{mods}",
+            way="forward",
+            style="tired",
+        ),
+        *_some(
+            "<walk> forward with big swings of the arms{mods}",
+            "<walk> along in a good mood{mods}",
+            way="forward",
+            style="cheerful",
+        ),
+        *_some("<walk> like a robot{mods}", "<walk> forward with still arms{mods}", way="forward", style="stiff"),
+        *_some(
+            "<walk> with tiny steps{mods}", "<take> many short steps forward{mods}", way="forward", style="small steps"
+        ),
+        *_some(
+            "<walk> with long steps{mods}", "<take> very long steps forward{mods}", way="forward", style="big steps"
+        ),
+        *_some(
+            "<walk> backward{mods}",
+            "<walk> backwards{mods}",
+            "<go> backward{mods}",
+            "<move> back on foot{mods}",
+            "<back> up{mods}",
+            "<take> several steps backward{mods}",
+            "<retreat>{mods}",
+            way="backward",
+        ),
+        *_some("<sneak> backward{mods}", "<creep> backwards{mods}", way="backward", style="sneaking"),
+        *_terse("walk forward{mods}", "walk{mods}", "forward walk{mods}", "walking ahead{mods}", way="forward"),
+        *_terse("walk backward{mods}", "backward walk{mods}", "walking back{mods}", way="backward"),
+    ],
+    "side step": [
+        *_some(
+            "<step> sideways to the {side}{mods}",
+            "<take> side steps to the {side}{mods}",
+            "<side-step> {side}{mods}",
+            "<move> sideways to the {side}{mods}",
+            "<go> to {their} {side} sideways{mods}",
+            "<shuffle> to the {side}{mods}",
+            "<take> {count} side steps to the {side}{mods}",
+            "<make> {count} steps to {their} {side} side{mods}",
+        ),
+        *_some("<sneak> sideways to the {side}{mods}", "<creep> to the {side} side{mods}", style="sneaking"),
+        *_terse("side step {side}{mods}", "{count} side steps {side}{mods}", "sideways to the {side}{mods}"),
+    ],
+    "turn": [
+        *_some(
+            "<turn> to the {side}{mods}",
+            "<turn> {side} in place{mods}",
+            "<rotate> to {their} {side}{mods}",
+            "<turn> {their} whole body to the {side}{mods}",
+            "<rotate> {side} with small steps{mods}",
+        ),
+        *_some(
+            "<turn> ninety degrees to the {side}{mods}",
+            "<make> a quarter turn to the {side}{mods}",
+            "<turn> to face {their} {side}{mods}",
+            amount="quarter",
+        ),
+        *_some(
+            "<turn> around to the {side}{mods}",
+            "<make> a half turn to the {side}{mods}",
+            "<turn> to the {side} to face the other way{mods}",
+            "<turn> around over the {side}{mods}",
+            amount="half",
+        ),
+        *_some(
+            "<turn> all the way around to the {side}{mods}",
+            "<make> a full turn to the {side}{mods}",
+            "<turn> in a complete circle to the {side}{mods}",
+            amount="full",
+        ),
+        *_some("<turn> slightly to the {side}{mods}", "<turn> a little to the {side}{mods}", amount="a little"),
+        *_terse("turn {side}{mods}", "turn to the {side}{mods}", "rotate {side}{mods}"),
+        *_terse("half turn {side}{mods}", "turn around {side}{mods}", amount="half"),
+        *_terse("quarter turn {side}{mods}", amount="quarter"),
+        *_terse("full turn {side}{mods}", amount="full"),
+    ],
+    "step": [
+        *_some(
+            "<take> {count_steps} forward{mods}",
+            "<make> {count_steps} forward and <stop>{mods}",
+            "<come> forward by {count_steps}{mods}",
+            way="forward",
+        ),
+        *_some(
+            "<take> {count_steps} back{mods}",
+            "<make> {count_steps} backward and <stop>{mods}",
+            "<move> back by {count_steps}{mods}",
+            way="backward",
+        ),
+        *_terse("{count_steps} forward", way="forward"),
+        *_terse("{count_steps} back", way="backward"),
+    ],
+    "march": [
+        *_some(
+            "<march> in place{mods}",
+            "<walk> in place{mods}",
+            "<step> in place{mods}",
+            "<lift> one foot after the other without moving ahead{mods}",
+            "<walk> without leaving the place{mods}",
+        ),
+        *_some(
+            "<march> in place with high knees{mods}",
+            "<lift> {their} knees high one after the other in place{mods}",
+            style="high knees",
+        ),
+        *_terse("march in place{mods}", "walk in place{mods}", "stepping in place{mods}"),
+    ],
+    "stand": [
+        *_some(
+            "<stand> still{mods}", "<stand> in place{mods}", "<keep> standing{mods}", "<do> nothing but stand{mods}"
+        ),
+        *_some(
+            "<stand> and <shift> {their} weight from side to side{mods}",
+            "<sway> slightly while standing{mods}",
+            "<stand> and <shift> from one foot to the other{mods}",
+            sway=True,
+        ),
+        *_terse("stand still", "standing", "stand"),
+    ],
+    "squat": [
+        *_some(
+            "<squat>{mods}",
+            "<squat> down{mods} and <stand> up again",
+            "<bend> {their} knees into a squat{mods}",
+            "<lower> {their} body into a squat{mods}",
+            "<go> down into a squat{mods}",
+            "<do> {count} squats{mods}",
+            "<sit> down into the air{mods} and <get> up",
+        ),
+        *_some(
+            "<squat> down{mods} and <stay> there for a moment",
+            "<hold> a squat{mods}",
+            "<sit> down as if on a chair{mods} and <stay> seated for a while",
+            hold=True,
+        ),
+        *_terse("squat{mods}", "{count} squats{mods}", "squatting{mods}"),
+        *_terse("squat and hold{mods}", hold=True),
+    ],
+    "kick": [
+        *_some(
+            "<kick> with {their} {side} leg{mods}",
+            "<kick> forward with the {side} foot{mods}",
+            "<swing> {their} {side} leg forward in a kick{mods}",
+            "<throw> a {side} kick{mods}",
+            "<kick> something in front of {them} with the {side} foot{mods}",
+            "<do> {count} kicks with the {side} leg",
+        ),
+        *_terse("kick {side}{mods}", "{side} kick{mods}", "kick with the {side} leg{mods}"),
+    ],
+    "raise knee": [
+        *_some(
+            "<lift> {their} {side} knee{mods}",
+            "<raise> {their} {side} knee to hip height{mods}",
+            "<pull> up the {side} knee{mods}",
+            "<bring> the {side} knee up{mods}",
+        ),
+        *_some(
+            "<stand> on one leg with the {side} knee lifted{mods}",
+            "<balance> on one leg, {side} knee up{mods}",
+            hold=True,
+        ),
+        *_terse("raise {side} knee{mods}", "{side} knee up{mods}"),
+        *_terse("balance on one leg, {side} knee up", hold=True),
+    ],
+    "lunge": [
+        *_some(
+            "<lunge> forward with the {side} leg{mods}",
+            "<do> a lunge with {their} {side} foot in front{mods}",
+            "<step> far forward with the {side} foot and <sink> down{mods}, then <step> back",
+            "<take> a long step with the {side} leg and <lower> {their} hips{mods}",
+        ),
+        *_terse("lunge {side}{mods}", "{side} leg lunge{mods}"),
+    ],
+    "bow": [
+        *_some(
+            "<bow>{mods}",
+            "<bend> forward at the waist{mods} and <straighten> up",
+            "<bow> {their} upper body{mods}",
+            "<bend> {their} upper body forward{mods}",
+            "<bow> politely{mods}",
+            "<lean> forward into a bow{mods}",
+        ),
+        *_terse("bow{mods}", "bowing{mods}", "bend forward{mods}"),
+    ],
+    "lean": [
+        *_some(
+            "<lean> to the {side}{mods}",
+            "<bend> sideways to the {side}{mods}",
+            "<bend> {their} upper body to the {side}{mods}",
+            "<stretch> sideways to {their} {side}{mods}",
+        ),
+        *_terse("lean {side}{mods}", "side bend {side}{mods}"),
+    ],
+    "punch": [
+        *_some(
+            "<punch> with {their} {side} hand{mods}",
+            "<throw> a {side} punch{mods}",
+            "<punch> forward with the {side} fist{mods}",
+            "<box> with the {side} hand{mods}",
+            "<throw> {count_punches} with the {side} arm",
+        ),
+        *_terse("punch {side}{mods}", "{side} punch{mods}", "{side} hand punch{mods}"),
+    ],
+    "jump": [
+        *_some(
+            "<jump> up{mods}",
+            "<jump> straight up{mods}",
+            "<jump> in place{mods}",
+            "<bend> the knees and <jump> up{mods}",
+            "<jump> off the ground with both feet{mods}",
+            "<make> {count_jumps} upward",
+            way="up",
+        ),
+        *_some(
+            "<jump> forward{mods}",
+            "<jump> ahead with both feet{mods}",
+            "<make> {count_jumps} forward",
+            "<bend> the knees and <jump> forward{mods}",
+            way="forward",
+        ),
+        *_some(
+            "<make> small jumps in place{mods}",
+            "<jump> lightly up and down{mods}",
+            "<do> little jumps in place{mods}",
+            "<jump> up and down a little{mods}",
+            way="small",
+        ),
+        *_terse("jump{mods}", "jump up{mods}", "jumping{mods}", way="up"),
+        *_terse("jump forward{mods}", "forward jump{mods}", way="forward"),
+        *_terse("small jumps{mods}", way="small"),
+    ],
+    "wave": [
+        *_some(
+            "<wave> with {their} {side} hand{mods}",
+            "<wave> {their} {side} arm{mods}",
+            "<raise> the {side} hand and <wave>{mods}",
+            "<wave> hello with the {side} hand{mods}",
+            "<wave> at somebody with {their} {side} hand{mods}",
+            "<lift> {their} {side} hand and <move> it from side to side{mods}",
+            "<greet> with the {side} hand{mods}",
+        ),
+        *_terse("wave {side}{mods}", "{side} hand wave{mods}", "wave with the {side} hand{mods}"),
+    ],
+    "raise arm": [
+        *_some(
+            "<raise> {their} {side} arm{mods}",
+            "<lift> the {side} arm{mods}",
+            "<bring> {their} {side} arm up{mods}",
+            "<raise> {their} {side} hand{mods} and <lower> it again",
+            "<hold> {their} {side} arm up{mods}",
+            "<put> the {side} hand up{mods}",
+        ),
+        *_terse("raise {side} arm{mods}", "{side} arm up{mods}", "lift {side} arm{mods}"),
+    ],
+    "raise arms": [
+        *_some(
+            "<raise> both arms{mods}",
+            "<lift> both arms{mods}",
+            "<bring> {their} arms up{mods}",
+            "<raise> both hands{mods} and <lower> them again",
+            "<hold> up both arms{mods}",
+            "<lift> {their} arms{mods}",
+        ),
+        *_terse("raise both arms{mods}", "both arms up{mods}", "lift arms{mods}"),
+    ],
+    "point": [
+        *_some(
+            "<point> forward with {their} {side} hand{mods}",
+            "<point> ahead with the {side} arm{mods}",
+            "<point> at something in front of {them} with the {side} hand{mods}",
+            way="ahead",
+        ),
+        *_some(
+            "<point> to the side with {their} {side} hand{mods}",
+            "<point> to {their} {side} with the {side} arm{mods}",
+            way="to the side",
+        ),
+        *_some(
+            "<point> up with {their} {side} hand{mods}",
+            "<point> at the sky with the {side} hand{mods}",
+            "<point> upward with {their} {side} arm{mods}",
+            way="up",
+        ),
+        *_terse("point {side} hand ahead", way="ahead"),
+        *_terse("point {side} hand to the side", way="to the side"),
+        *_terse("point {side} hand up", way="up"),
+    ],
+    "salute": [
+        *_some(
+            "<bring> the {side} hand to {their} forehead like a soldier{mods}",
+            "<touch> {their} forehead with {their} {side} hand{mods}",
+            "<give> a military greeting with the {side} hand{mods}",
+            "<put> {their} {side} hand to {their} brow{mods} as soldiers do",
+        ),
+        *_terse("{side} hand to forehead{mods}", "military greeting {side} hand{mods}"),
+    ],
+    "clap": [
+        *_some(
+            "<clap> {their} hands{mods}",
+            "<clap>{mods}",
+            "<hit> {their} palms together{mods}",
+            "<bring> both hands together in front of {their} chest again and again{mods}",
+        ),
+        *_terse("clap{mods}", "clap hands{mods}", "clapping{mods}"),
+    ],
+    "hands on hips": [
+        *_some(
+            "<put> both hands on {their} hips{mods}",
+            "<place> {their} hands on {their} hips{mods}",
+            "<rest> {their} hands on {their} hips{mods}",
+        ),
+        *_terse("hands on hips{mods}", "hands to hips{mods}"),
+    ],
+    "reach": [
+        *_some(
+            "<reach> forward with {their} {side} hand{mods}",
+            "<reach> out with the {side} arm{mods}",
+            "<reach> for something in front of {them} with the {side} hand{mods}",
+            "<extend> {their} {side} arm to take something{mods}",
+        ),
+        *_terse("reach {side}{mods}", "{side} hand reach{mods}"),
+    ],
+    "nod": [
+        *_some("<nod>{mods}", "<nod> {their} head{mods}", "<move> {their} head up and down{mods}"),
+        *_terse("nod{mods}", "nodding{mods}"),
+    ],
+    "shake head": [
+        *_some(
+            "<shake> {their} head{mods}",
+            "<turn> {their} head from side to side{mods}",
+            "<move> {their} head left and right{mods}",
+        ),
+        *_terse("shake head{mods}", "head shaking{mods}"),
+    ],
+    "look": [
+        *_some(
+            "<look> to the {side}{mods}",
+            "<turn> {their} head to the {side}{mods}",
+            "<look> {side}{mods}",
+            "<look> over to {their} {side}{mods}",
+        ),
+        *_terse("look {side}{mods}", "head {side}{mods}"),
+    ],
+    "look around": [
+        *_some(
+            "<look> around{mods}", "<look> to both sides{mods}", "<turn> {their} head one way and then the other{mods}"
+        ),
+        *_terse("look around{mods}"),
+    ],
+}
+"""Verb phrases of captions by kind (`grammar.kind`: an action, with raised arms and looks told apart)."""
+
+TIMES = {
+    1: ("once", "one time"),
+    2: ("twice", "two times"),
+    3: ("three times",),
+    4: ("four times",),
+    5: ("five times",),
+}
+MODIFIERS: dict[tuple[str, Any], tuple[str, ...]] = {
+    ("pace", "slow"): ("slowly", "at a slow pace", "in no hurry", "taking {their} time"),
+    ("pace", "normal"): ("at a normal pace", "at a steady pace", "at an ordinary speed"),
+    ("pace", "fast"): ("quickly", "fast", "at a fast pace", "briskly", "at a quick pace"),
+    ("tempo", "slow"): ("slowly", "in slow motion", "very slowly", "in a slow way"),
+    ("tempo", "fast"): ("quickly", "fast", "in a quick motion", "in a fast way"),
+    ("curve", "curve"): (
+        "in a curve to the {side}",
+        "curving to the {side}",
+        "along a bend to the {side}",
+        "while curving {side}",
+    ),
+    ("curve", "circle"): ("in a circle to the {side}", "around a circle, turning {side}"),
+    ("curve", "straight"): ("in a straight line", "straight ahead"),
+    ("style", "sneaking"): ("in a crouch", "with bent knees", "stealthily", "keeping low", "as if sneaking"),
+    ("style", "tired"): (
+        "tiredly",
+        "with a bent back",
+        "as if very tired",
+        "with the head hanging down",
+        "with a hunched back",
+    ),
+    ("style", "cheerful"): (
+        "cheerfully",
+        "happily",
+        "with wide arm swings",
+        "in a happy way",
+        "swinging {their} arms a lot",
+    ),
+    ("style", "stiff"): ("stiffly", "like a robot", "without swinging {their} arms", "with a rigid body"),
+    ("style", "high knees"): ("with high knees", "lifting {their} knees high", "with knees lifted up high"),
+    ("style", "small steps"): ("with small steps", "with short steps", "in tiny steps"),
+    ("style", "big steps"): ("with big steps", "with very long steps", "taking long steps"),
+    ("depth", "low"): ("low", "deeply", "all the way down"),
+    ("depth", "slight"): ("slightly", "a little", "not very far"),
+    ("depth", "deep"): ("deeply", "low", "far down"),
+    ("level", "high"): ("high", "up high", "at waist height"),
+    ("level", "low"): ("low", "near the ground"),
+    ("hold", True): ("and <hold> it", "and <stay> like that for a moment"),
+    ("amount", "quarter"): ("by ninety degrees", "by a quarter turn"),
+    ("amount", "half"): ("by one hundred eighty degrees", "until facing the other way", "by half a turn"),
+    ("amount", "full"): ("by a full circle", "through a complete turn"),
+    ("amount", "a little"): ("a little", "slightly", "by about forty-five degrees"),
+    ("way", "to the side"): ("to the side", "out to the side", "sideways"),
+    ("way", "in front"): ("to the front", "in front of {them}", "forward"),
+    ("way", "overhead"): ("above {their} head", "overhead", "high up"),
+}
+"""Adverbs of captions, by what they tell."""
+
+JOINTS = {
+    "while": ("{a} while {ing}", "{a} and {b} at the same time", "{a}, {ing} all along", "{a} as {they} {b}"),
+    "imperative while": ("{a} while {ing}", "{a} and {b} at the same time", "{a}, {ing} all along"),
+    "terse while": ("{a}, {b}", "{a} + {b}", "{a} with {b}"),
+    "then": (
+        "{a}, then {b}",
+        "{a} and then {b}",
+        "{a}, and after that {they} {b}",
+        "{a} before {ing}",
+        "first {a}, then {b}",
+        "{a}; next, {they} {b}",
+        "{a}, then {they} {b}",
+    ),
+    "imperative then": ("{a}, then {b}", "{a} and then {b}", "first {a}, then {b}", "{a}, and after that {b}"),
+    "terse then": ("{a}, then {b}", "{a} then {b}", "{a}; {b}"),
+}
+"""How two verb phrases are joined, at the same time or one after the other."""
+
+SUBJECTS = (
+    ("a person", "they"),
+    ("a person", "they"),
+    ("someone", "they"),
+    ("the person", "they"),
+    ("a man", "he"),
+    ("a woman", "she"),
+    ("the man", "he"),
+    ("a figure", "they"),
+    ("somebody", "they"),
+)
+
+LONG_OPENINGS = (
+    "on level ground {who} {s}",
+    "in this motion {who} {s}",
+    "what we see is that {who} {s}",
+    "here {who} {s}",
+    "{who} is in an open space and {s}",
+    "the clip shows how {who} {s}",
+)
+LONG_THEN = (
+    "{a}, and once that is done {they} {b}",
+    "{a}; when this is over, {they} {b}",
+    "{a}, and as the next thing {they} {b}",
+    "to begin with {a}, and afterwards {they} {b}",
+)
+LONG_WHILE = ("{a}, and during all of this {they} {b}", "{a}, and at the very same time {they} {b}")
+
+HELD_OUT: dict[str, list[Phrase]] = {
+    "walk": [
+        *_some(
+            "<saunter>{mods}",
+            "<stroll> along{mods}",
+            "<stride> forward{mods}",
+            "<amble> ahead{mods}",
+            "<wander> forward{mods}",
+            "<roam> ahead{mods}",
+            "<trek> forward{mods}",
+            way="forward",
+        ),
+        *_some(
+            "<trudge> along{mods}",
+            "<plod> forward{mods}",
+            "<slouch> along{mods}",
+            "<shamble> forward{mods}",
+            way="forward",
+            style="tired",
+        ),
+        *_some("<prowl> forward{mods}", "<slink> ahead{mods}", "<skulk> along{mods}", way="forward", style="sneaking"),
+        *_some(
+            "<parade> forward with lofty knees{mods}", "<goose-step> ahead{mods}", way="forward", style="high knees"
+        ),
+        *_some("<strut> merrily ahead{mods}", "<swagger> forward{mods}", way="forward", style="cheerful"),
+        *_some(
+            "<stroll> along an arc to the {side}{mods}",
+            "<veer> to the {side} on {their} stroll{mods}",
+            way="forward",
+            curve="curve",
+        ),
+        *_some(
+            "<backpedal>{mods}",
+            "<withdraw> on foot{mods}",
+            "<reverse> on foot{mods}",
+            "<stroll> rearward{mods}",
+            way="backward",
+        ),
+        *_terse("saunter{mods}", "stroll{mods}", "striding{mods}", way="forward"),
+        *_terse("backpedal{mods}", way="backward"),
+    ],
+    "side step": [
+        *_some(
+            "<sidle> to the {side}{mods}",
+            "<edge> over to the {side}{mods}",
+            "<scoot> to {their} {side}{mods}",
+            "<strafe> {side}{mods}",
+        ),
+        *_terse("sidle {side}{mods}", "strafe {side}{mods}"),
+    ],
+    "turn": [
+        *_some(
+            "<pivot> to the {side}{mods}",
+            "<swivel> {side}{mods}",
+            "<spin> to the {side}{mods}",
+            "<revolve> to {their} {side}{mods}",
+        ),
+        *_some("<twirl> once about the vertical to the {side}{mods}", amount="full"),
+        *_some("<pivot> to the {side} to reverse {their} facing{mods}", amount="half"),
+        *_terse("pivot {side}{mods}", "spin {side}{mods}"),
+    ],
+    "march": [
+        *_some("<stamp> on the spot{mods}", "<tread> on the spot{mods}", "<trample> on the spot{mods}"),
+        *_terse("tread on the spot{mods}"),
+    ],
+    "stand": [
+        *_some(
+            "<remain> motionless{mods}", "<wait> without any movement{mods}", "<linger> quietly{mods}", "<loiter>{mods}"
+        ),
+        *_terse("remain motionless", "idle waiting"),
+    ],
+    "squat": [
+        *_some(
+            "<hunker> down{mods} and <rise> again",
+            "<duck> down{mods}",
+            "<drop> into a knee bend{mods}",
+            "<perform> a deep knee bend{mods}",
+        ),
+        *_some("<hunker> down{mods} and <remain> there", hold=True),
+        *_terse("knee bend{mods}", "duck down{mods}"),
+    ],
+    "kick": [
+        *_some(
+            "<boot> a ball with {their} {side} foot{mods}",
+            "<punt> with the {side} leg{mods}",
+            "<lash> out with the {side} leg{mods}",
+            "<fling> {their} {side} foot forward{mods}",
+        ),
+        *_terse("punt {side}{mods}"),
+    ],
+    "raise knee": [
+        *_some("<hike> up {their} {side} knee{mods}", "<hoist> the {side} knee{mods}"),
+        *_some("<pose> like a flamingo with {their} {side} leg drawn in{mods}", hold=True),
+    ],
+    "lunge": [
+        *_some(
+            "<dip> into a split stance with the {side} leg leading{mods}",
+            "<plunge> ahead onto the {side} leg{mods} and <return>",
+        )
+    ],
+    "bow": [
+        *_some(
+            "<stoop>{mods}",
+            "<incline> {their} torso{mods}",
+            "<hinge> at the hips{mods}",
+            "<fold> {their} torso forward{mods}",
+        ),
+        *_terse("stoop{mods}"),
+    ],
+    "lean": [
+        *_some(
+            "<tilt> {their} torso to the {side}{mods}",
+            "<list> to the {side}{mods}",
+            "<sag> sideways toward the {side}{mods}",
+        )
+    ],
+    "punch": [
+        *_some(
+            "<jab> with {their} {side} fist{mods}",
+            "<strike> with the {side} knuckles{mods}",
+            "<thump> the air with {their} {side} fist{mods}",
+        ),
+        *_terse("{side} jab{mods}", "jab {side}{mods}"),
+    ],
+    "jump": [
+        *_some(
+            "<leap> up{mods}",
+            "<spring> off the ground{mods}",
+            "<hop> on the spot{mods}",
+            "<vault> upward{mods}",
+            way="up",
+        ),
+        *_some("<leap> forward{mods}", "<bound> forward{mods}", "<spring> ahead{mods}", way="forward"),
+        *_some(
+            "<hop> on the spot{mods}", "<bounce> on the spot{mods}", "<skip> lightly on the spot{mods}", way="small"
+        ),
+        *_terse("leap up{mods}", "hop on the spot{mods}", way="up"),
+        *_terse("leap forward{mods}", way="forward"),
+    ],
+    "wave": [
+        *_some(
+            "<flap> {their} {side} hand in greeting{mods}",
+            "<signal> goodbye with the {side} hand{mods}",
+            "<hail> a friend with {their} {side} arm{mods}",
+            "<waggle> {their} uplifted {side} hand{mods}",
+        ),
+        *_terse("goodbye {side} hand{mods}"),
+    ],
+    "raise arm": [
+        *_some(
+            "<hoist> {their} {side} arm{mods}",
+            "<elevate> the {side} arm{mods}",
+            "<thrust> {their} {side} hand{mods}",
+            "<swing> {their} {side} arm aloft",
+        ),
+        *_terse("elevate {side} arm{mods}"),
+    ],
+    "raise arms": [
+        *_some("<hoist> both arms{mods}", "<elevate> both arms{mods}", "<thrust> both hands{mods}"),
+        *_terse("elevate both arms{mods}"),
+    ],
+    "point": [
+        *_some(
+            "<indicate> something ahead with {their} {side} hand{mods}",
+            "<aim> {their} {side} finger forward{mods}",
+            way="ahead",
+        ),
+        *_some(
+            "<indicate> the ceiling with {their} {side} finger{mods}",
+            "<aim> {their} {side} finger skyward{mods}",
+            way="up",
+        ),
+        *_some("<indicate> something beside {them} with {their} {side} finger{mods}", way="to the side"),
+    ],
+    "salute": [
+        *_some("<salute> with the {side} hand{mods}", "<salute> an officer with {their} {side} hand{mods}"),
+        *_terse("salute {side}{mods}", "{side} hand salute{mods}"),
+    ],
+    "clap": [
+        *_some("<applaud>{mods}", "<slap> {their} palms against each other{mods}", "<give> a round of applause{mods}"),
+        *_terse("applaud{mods}", "applause{mods}"),
+    ],
+    "hands on hips": [
+        *_some("<stand> with arms akimbo{mods}", "<plant> {their} fists on {their} waist{mods}"),
+        *_terse("arms akimbo{mods}"),
+    ],
+    "reach": [
+        *_some(
+            "<grope> ahead with {their} {side} hand{mods}",
+            "<grab> for an object with the {side} hand{mods}",
+            "<stretch> {their} {side} arm toward an object{mods}",
+        )
+    ],
+    "nod": [*_some("<bob> {their} head{mods}", "<agree> with the head{mods}", "<gesture> yes with {their} head{mods}")],
+    "shake head": [
+        *_some(
+            "<wag> {their} head in denial{mods}",
+            "<gesture> no with {their} head{mods}",
+            "<refuse> with a swing of the head{mods}",
+        )
+    ],
+    "look": [
+        *_some("<glance> {side}{mods}", "<peer> to the {side}{mods}", "<gaze> toward {their} {side}{mods}"),
+        *_terse("glance {side}{mods}"),
+    ],
+    "look around": [*_some("<scan> the surroundings{mods}", "<glance> about{mods}", "<survey> the room{mods}")],
+}
+"""The same by words that are kept from captions; a kind that is not here has no paraphrase."""
+
+HELD_OUT_MODIFIERS: dict[tuple[str, Any], tuple[str, ...]] = {
+    ("pace", "slow"): ("leisurely", "sluggishly", "unhurriedly"),
+    ("pace", "fast"): ("swiftly", "rapidly", "speedily", "hastily"),
+    ("tempo", "slow"): ("sluggishly", "gradually", "unhurriedly"),
+    ("tempo", "fast"): ("swiftly", "rapidly", "hastily"),
+    ("style", "sneaking"): ("furtively", "like a burglar"),
+    ("style", "tired"): ("wearily", "exhaustedly", "droopingly"),
+    ("style", "cheerful"): ("merrily", "joyfully", "gleefully"),
+    ("style", "stiff"): ("woodenly", "mechanically", "like a tin soldier"),
+    ("depth", "low"): ("profoundly",),
+    ("depth", "deep"): ("profoundly",),
+    ("curve", "curve"): ("veering {side}", "swerving to the {side}"),
+    ("way", "overhead"): ("aloft", "skyward"),
+    ("way", "in front"): ("toward the fore",),
+    ("way", "to the side"): ("laterally",),
+}
+HELD_OUT_JOINTS = {
+    "while": ("{a}, simultaneously {ing}", "{a} whilst {ing}"),
+    "imperative while": ("{a} whilst {ing}",),
+    "terse while": ("{a} plus {b}",),
+    "then": ("{a}, subsequently {they} {b}", "{a}, whereupon {they} {b}"),
+    "imperative then": ("{a}, thereafter {b}",),
+    "terse then": ("{a} followed by {b}",),
+}
+_HELD_OUT = """
+    saunter stroll stride amble wander roam trek trudge plod slouch shamble prowl slink skulk parade lofty
+    goose-step strut swagger veer backpedal withdraw reverse rearward sidle edge scoot strafe pivot swivel spin
+    revolve twirl stamp tread trample spot remain motionless linger loiter wait hunker duck boot punt lash fling
+    hike hoist flamingo dip plunge stoop incline hinge fold torso tilt list sag jab strike knuckle thump leap spring
+    hop vault bound bounce skip flap goodbye hail waggle uplift elevate thrust aloft indicate aim finger skyward
+    ceiling salute applaud applause slap akimbo plant grope grab object bob agree gesture wag denial refuse glance
+    peer gaze scan survey swiftly rapidly speedily hastily leisurely sluggishly unhurriedly gradually furtively
+    burglar wearily exhaustedly droopingly merrily joyfully gleefully woodenly mechanically tin profoundly swerve
+    toward laterally simultaneously whilst subsequently whereupon thereafter followed plus
+"""
+HELD_OUT_WORDS = frozenset(_HELD_OUT.split())
+"""Words, by their plain form, that occur in no caption of a described clip."""
