@@ -43,7 +43,8 @@ def open_data_set(
     if len(found.failed) > SHOWN:
         complain(f"{data}: and {len(found.failed) - SHOWN} more, which the training's JSON file names")
     if found.failed:
-        complain(f"{data}: {len(found.failed)} faults; {len(found)} clips, {found.hours:.2f} h, are used")
+        plural = "" if len(found.failed) == 1 else "s"
+        complain(f"{data}: {len(found.failed)} fault{plural}; {len(found)} clips, {found.hours:.2f} h, are used")
     return found
 
 

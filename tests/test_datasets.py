@@ -297,6 +297,10 @@ def test_training_on_a_set_with_faults(tmp_path: Path, capsys: pytest.CaptureFix
     assert TrainGenerator(tmp_path / "tok", tmp_path / "llm", source, budget=budget).run() == 2
     made = json.loads((tmp_path / "llm" / "train_generator.json").read_text())
     assert made["data_set"]["clips"] == 5
+    (root / "a.txt").write_text("")
+    assert TrainTokenizer(tmp_path / "again", source, sizes, budget).run() == 2
+    made = json.loads((tmp_path / "again" / "train_tokenizer.json").read_text())
+    assert [Path(row["path"]).name for row in made["data_set"]["failed"]] == ["broken.npz"]
     told = capsys.readouterr().err
     assert "mute.npz: has no caption" in told
     assert "2 faults; 5 clips, 0.01 h, are used" in told

@@ -184,11 +184,15 @@ def open_motion_set(
     return MotionSet(samples, failed)
 
 
+def _unsaid(path: Path, reason: str) -> None:
+    """Faults of captions that nobody reads."""
+
+
 def _samples_of(
     layout: Layout, path: Path, motion: Motion, splits: Sequence[str], captioned: bool, report: Report
 ) -> Iterator[Sample]:
     """A motion of the splits as a whole, and each stretch of it that has captions of its own."""
-    said = layout.said_of(path, motion.key, report)
+    said = layout.said_of(path, motion.key, report if captioned else _unsaid)
     name = f"{path.stem}:{motion.key}" if motion.key else path.stem
     if said.split not in splits:
         return
