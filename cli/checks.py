@@ -28,7 +28,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "rounds": (1, 1000),
     "finetune_steps": (1, LARGEST),
     "guard_prompts": (0, 100_000),
-    **dict.fromkeys(("clips", "generated", "held_out", "envs"), (0, 1_000_000)),
+    **dict.fromkeys(("clips", "plain", "generated", "held_out", "envs"), (0, 1_000_000)),
     **dict.fromkeys(("streams", "codebook", "width", "batch", "text_size"), (1, 1 << 16)),
     "seconds": (0.0, 86_400.0),
     "speed": (0.01, 100.0),

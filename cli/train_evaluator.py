@@ -28,8 +28,10 @@ class TrainEvaluator:
 
     out: Path
     """Folder to write to; a checkpoint in it is gone on from."""
-    source: TrainingData = field(default_factory=lambda: TrainingData(clips=4000, spoilt=0.0))
+    source: TrainingData = field(default_factory=lambda: TrainingData(corpus="described", clips=1200, spoilt=0.0))
     """What to train on."""
+    plain: int = 400
+    """Clips of the plain corpus beside those, where no data set is named."""
     text_encoder: str = "shipped"
     """The frozen text encoder: the one that ships, or a local folder in the layout of `transformers`."""
     model: Annotated[EvaluatorConfig, OmitArgPrefixes] = field(default_factory=EvaluatorConfig)
@@ -48,13 +50,15 @@ class TrainEvaluator:
         from morphloop.language import load_text_encoder
         from morphloop.metrics.text_motion.evaluator import save_evaluator
         from morphloop.metrics.text_motion.training import train_evaluator
+        from morphloop.motion import make_corpus
 
         out = writable_folder(self.out)
         log_to_stderr()
         encoder = load_text_encoder(self.text_encoder)
         clips = training_clips(self.source)
+        beside = make_corpus(self.plain, self.source.data_seed) if self.source.data is None else []
         checkpoint, stopped = out / "evaluator.checkpoint.safetensors", Stopped()
-        model = train_evaluator(clips, encoder, self.model, self.budget, checkpoint, stopped)
+        model = train_evaluator([*clips, *beside], encoder, self.model, self.budget, checkpoint, stopped)
         save_evaluator(out, model, encoder)
         write_json(out / "train_evaluator.json", resolved(self) | stopped.told | told_of(clips))
         checkpoint.unlink(missing_ok=True)

@@ -14,7 +14,7 @@ import torch
 from morphloop.base import MotionError
 from morphloop.base.budget import Budget
 from morphloop.language import TextStates
-from morphloop.metrics.text_motion.captions import meaning, names, other_side, rests
+from morphloop.metrics.text_motion.captions import Meaning, meaning, names, other_side, rests
 from morphloop.metrics.text_motion.changes import CHANGES, mirrored, reverse, twice_as_fast, wrong_changes
 from morphloop.metrics.text_motion.config import EvaluatorConfig
 from morphloop.metrics.text_motion.evaluator import TextMotionEvaluator, load_evaluator, save_evaluator
@@ -23,7 +23,7 @@ from morphloop.metrics.text_motion.motion_input import SIZE, motion_features, mo
 from morphloop.metrics.text_motion.padding import padded
 from morphloop.metrics.text_motion.scoring import embed_set, score_set
 from morphloop.metrics.text_motion.training import contrast, draw_batch, embed_by_length, make_example, train_evaluator
-from morphloop.motion import DEFAULT_SKELETON, HUMANML3D_JOINTS, Clip, JointTrack, make_corpus
+from morphloop.motion import DEFAULT_SKELETON, HUMANML3D_JOINTS, Clip, JointTrack, make_corpus, make_described
 from morphloop.motion.rotations import quat_from_heading, quat_from_rotvec, quat_rotate
 
 TINY = EvaluatorConfig(embedding=8, width=32, heads=2, motion_layers=1, dropout=0.0)
@@ -110,6 +110,30 @@ def test_a_caption_of_the_corpus_fits_every_clip_that_has_what_it_names(corpus: 
                 fits = wanted["pace"] == has["pace"] or not any(w in text for w in ("slow", "fast", "quick", "normal"))
                 fits &= wanted["curve"] == has["curve"] or not any(w in text for w in ("straight", "curv"))
                 assert told.fits(place, theirs) == fits, (text, other.texts)
+
+
+def test_captions_of_described_clips_fit_what_has_their_facts_in_their_order() -> None:
+    def clip(script: list[list[dict[str, object]]], *facts: str) -> Meaning:
+        notes = {"script": script, "facts": [list(facts)]}
+        return meaning(replace(glides(1, 0)[0], texts=("a caption",)).with_provenance(notes=notes))
+
+    walk = {"action": "walk", "way": "forward", "pace": "slow", "curve": "straight"}
+    wave, other = ({"action": "wave", "side": side, "count": 2, "tempo": "normal"} for side in ("left", "right"))
+    slow, vague = clip([[walk]], "walk forward", "walk slowly"), clip([[walk | {"pace": "fast"}]], "walk forward")
+    assert slow.fits(0, slow)
+    assert vague.fits(0, slow), "a walk of no pace that is named"
+    assert not slow.fits(0, vague)
+    left, right = clip([[wave]], "wave left"), clip([[other]], "wave")
+    assert right.fits(0, left), "a wave of no side that is named"
+    assert not left.fits(0, right)
+    then = clip([[walk], [wave]], "walk forward, then wave left and wave twice")
+    assert then.fits(0, then)
+    for another in (clip([[wave], [walk]], "wave"), clip([[walk, wave]], "wave"), vague, left):
+        assert not then.fits(0, another)
+        assert not another.fits(0, then), "a caption tells of the whole clip"
+    for made in make_described(12, 5):
+        own = meaning(made)
+        assert all(own.fits(place, own) for place in range(len(made.texts)))
 
 
 def test_captions_of_elsewhere_fit_where_they_are_the_same_but_for_the_subject() -> None:

@@ -8,12 +8,14 @@ a caption fits the clips that have the same one, whoever is its subject.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from morphloop.motion import Clip, JointTrack
+from morphloop.motion.corpus.compose import Deed
+from morphloop.motion.corpus.grammar import facts as facts_of
 
 SUBJECT = re.compile(
     r"^(?:an?|the|this|some)? ?(?:person|man|woman|human|figure|character|someone|somebody|he|she|they)\b"
@@ -81,6 +83,8 @@ class Meaning:
 def meaning(motion: Clip | JointTrack) -> Meaning:
     """Facts of a motion and of its captions."""
     notes = motion.provenance.notes
+    if "script" in notes and len(notes.get("facts", ())) == len(motion.texts):
+        return _of_script(notes["script"], notes["facts"])
     facts = corpus_facts(notes)
     if facts is None:
         said = tuple(frozenset({plain(text)}) for text in motion.texts)
@@ -91,6 +95,24 @@ def meaning(motion: Clip | JointTrack) -> Meaning:
         for text in motion.texts
     )
     return Meaning(frozenset(_fact(*fact) for fact in facts.items()), named)
+
+
+def _of_script(script: Sequence[Sequence[Mapping[str, Any]]], stated: Sequence[Sequence[str]]) -> Meaning:
+    """Meaning of a clip of `make_described`: facts part by part, in their order, with how many deeds a part has, so
+    that a caption of a walk does not fit a walk with a wave. stated: the facts of each caption, as its notes have them.
+    """
+    counts = {f"{number} of {len(script)}: {len(part)} deeds" for number, part in enumerate(script)}
+    known = set(counts)
+    for number, part in enumerate(script):
+        for deed in part:
+            does = Deed(deed["action"], {name: value for name, value in deed.items() if name != "action"})
+            for told in (set(does.says), set(does.says) - {"side"}):
+                known |= {f"{number}: {fact}" for fact in facts_of(does, told)}
+    named = []
+    for facts in stated:
+        parts = [part.split(" and ") for part in facts[0].split(", then ")] if len(script) > 1 else [facts]
+        named.append(frozenset(counts | {f"{place}: {fact}" for place, part in enumerate(parts) for fact in part}))
+    return Meaning(frozenset(known), tuple(named))
 
 
 def _fact(name: str, value: Any) -> str:

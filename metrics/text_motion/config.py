@@ -36,4 +36,4 @@ class EvaluatorConfig:
             )
 
 
-EVALUATOR_BUDGET = Budget(steps=3000, minutes=None, batch=48, learning_rate=1e-3, weight_decay=0.05, warmup=100)
+EVALUATOR_BUDGET = Budget(steps=500, minutes=None, batch=48, learning_rate=1.5e-3, weight_decay=0.05)

@@ -36,6 +36,9 @@ from .padding import padded
 CODE = ("language", "metrics/text_motion", "motion")
 """What a training's result rests on."""
 LENGTH_GROUPS = 3
+"""Parts of a batch that go through the model one after the other."""
+TEXTS_TOGETHER = 512
+"""Captions of like length that the text encoder reads together before the training begins."""
 SPOILT_COPIES = 2
 """Copies of each motion with defects, beside the clean one."""
 SPOILT_SHARE = 0.5
@@ -153,23 +156,29 @@ def train_evaluator(
     config = config or EvaluatorConfig()
     if len(clips) < 2 or budget.batch < 2:
         raise MotionError(f"training: {len(clips)} clips in batches of {budget.batch}, expected two or more of both")
-    examples = [make_example(clip, budget.seed) for clip in clips]
+    examples, told = [], []
+    for clip in clips:
+        examples.append(make_example(clip, budget.seed))
+        told.append([clip.id, clip.texts])
     encoded = EncodedTexts(encoder)
+    texts = sorted({text for example in examples for text in example.texts}, key=lambda text: (len(text), text))
+    for start in range(0, len(texts), TEXTS_TOGETHER):
+        encoded.encode(texts[start : start + TEXTS_TOGETHER])
     torch.manual_seed(budget.seed)
     model = TextMotionModel(config, encoder.width)
     frames = np.concatenate([example.seen[0] for example in examples]).astype(np.float64)
     model.set_normaliser(torch.from_numpy(frames.mean(axis=0)), torch.from_numpy(frames.std(axis=0)))
-    made = {"clips": [[clip.id, clip.texts] for clip in clips], "model": asdict(config), "texts": encoder.hash}
+    made = {"clips": told, "model": asdict(config), "texts": encoder.hash}
     run = TrainingRun(model.train(), budget, CODE, checkpoint, {name: hash_json(value) for name, value in made.items()})
     for step in run:
         batch = draw_batch(examples, budget.batch, np.random.default_rng([budget.seed, step]))
         torch.manual_seed(budget.seed * 1_000_003 + step)  # dropout
         states = encoded.encode(batch.texts)
-        texts = model.embed_texts(states.states, states.mask)
+        captions = model.embed_texts(states.states, states.mask)
         motions = embed_by_length(model, batch.seen + batch.changed)
-        scale, count = model.inverse_temperature, len(texts)
+        scale, count = model.inverse_temperature, len(captions)
         to_motion, to_text = contrast(
-            scale * texts,
+            scale * captions,
             motions[:count],
             torch.from_numpy(batch.fits),
             motions[count:],
