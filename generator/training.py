@@ -21,7 +21,7 @@ from morphloop.base.threads import fixed_threads
 from morphloop.base.training_run import OnStop, TrainingRun, no_stop
 from morphloop.base.weights import content_hash
 from morphloop.motion import Clip
-from morphloop.motion.datasets import features_of, ids_of, lengths_of
+from morphloop.motion.datasets import features_of, ids_of, lengths_of, texts_of
 from morphloop.motion.features import CONTACT_INDEX, CONTACTS, FEATURE_FPS, features_to_positions
 
 from .adapters import Adapt, adapted, merged
@@ -163,13 +163,13 @@ def make_examples(
 
     MotionError names the first clip without a caption.
     """
-    for clip in clips:
-        if not clip.texts:
-            raise MotionError(f"{clip.name}: has no caption, expected at least one text")
+    texts = texts_of(clips)
+    if () in texts:
+        raise MotionError(f"{clips[texts.index(())].name}: has no caption, expected at least one text")
     read = read or text
-    ids = [tuple(text.encode(caption) for caption in clip.texts) for clip in clips]
+    ids = [tuple(text.encode(caption) for caption in captions) for captions in texts]
     codes = [tokenizer.encode_clip(clip) for clip in clips]
-    return [Example(c, i, tuple(read(clip.texts))) for clip, c, i in zip(clips, codes, ids, strict=True)]
+    return [Example(c, i, tuple(read(captions))) for c, i, captions in zip(codes, ids, texts, strict=True)]
 
 
 def _thinned(text: Text, rng: np.random.Generator) -> Text:
