@@ -73,6 +73,9 @@ def open_robot(path: Path) -> RobotFile:
         count = model.nbody - 1 - len(largest_tree(model))
         raise MotionError(f"{path}: {count} bodies beside the robot, expected the robot alone")
     found = describe(RobotBody.of_model(model, path.stem, path))
+    besides = _not_on_hinges(model)
+    if besides:
+        log.warning("%s: %d actuators drive no hinge and are left out (%s)", path, len(besides), ", ".join(besides[:3]))
     given = _given(description_path(path))
     described = from_dict(BodyDescription, plain(found.description) | given, description_path(path))
     hinges = {model.joint(j).name for j in range(model.njnt)}
@@ -86,6 +89,14 @@ def open_robot(path: Path) -> RobotFile:
                 f"{description_path(path)}: no body '{name}' in {path.name}, or one that is part of its parent"
             )
     return RobotFile(path, spec, found, given, described, left_out, _let_pass(spec, model, described))
+
+
+def _not_on_hinges(model: mujoco.MjModel) -> list[str]:
+    """Names of actuators that a robot has not in the world: on the root, at a site, on a body."""
+    kind, joint = model.actuator_trntype, model.actuator_trnid[:, 0]
+    on_joint = (kind == mujoco.mjtTrn.mjTRN_JOINT) | (kind == mujoco.mjtTrn.mjTRN_JOINTINPARENT)
+    on_hinge = on_joint & (model.jnt_type[np.where(on_joint, joint, 0)] == mujoco.mjtJoint.mjJNT_HINGE)
+    return [model.actuator(int(k)).name or f"number {k}" for k in np.flatnonzero(~on_hinge)]
 
 
 def _let_pass(spec: mujoco.MjSpec, model: mujoco.MjModel, described: BodyDescription) -> tuple[tuple[str, str], ...]:
