@@ -12,6 +12,7 @@ import yaml
 
 from morphloop.base import MotionError
 from morphloop.cli import main
+from morphloop.motion import save_clip
 from morphloop.sim import DrivenRobot, driven_body, load_body, open_robot, standing
 from morphloop.sim.bodies.built_in import built_in
 from morphloop.sim.bodies.robot_parts import plain
@@ -175,6 +176,9 @@ def test_a_missing_mesh_leaves_boxes_and_a_word(tmp_path: Path, caplog: pytest.L
     kinds = [body.model.geom_type[g] for g in np.flatnonzero(body.model.geom_bodyid == skull)]
     assert kinds == [mujoco.mjtGeom.mjGEOM_BOX]
     assert isinstance(body, DrivenRobot)
+    clip = save_clip(tmp_path / "stand.npz", standing(body, 0.3, 50.0))
+    assert main(["evaluate", str(clip), "--body", str(path), "--no-wrench"]) == 0
+    assert load_body(path).skeleton == body.skeleton
 
 
 def test_what_touches_where_it_stands_may_pass(tmp_path: Path) -> None:

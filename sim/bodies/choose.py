@@ -13,7 +13,7 @@ from morphloop.motion.robot import Robot, WhoseMotion
 from .body import Body
 from .built_in import BUILT_IN, DEFAULT_SPEC, ROBOTS, built_in, known_robot
 from .mjcf_body import RobotBody
-from .robot_file import open_robot
+from .robot_file import measured_robot, open_robot
 from .shaped_body import ShapedBody
 from .smpl_body import SmplBody
 from .smpl_model import load_smpl_model
@@ -34,7 +34,7 @@ def load_body(spec: str | Path | None = None) -> Body:
         raise MotionError(f"{path}: no such body, expected {_known()}")
     suffix = path.suffix.lower()
     if suffix == ".xml":
-        return RobotBody(path)
+        return measured_robot(path)
     if suffix in (".npz", ".pkl"):
         return SmplBody(load_smpl_model(path))
     raise MotionError(f"{path}: unknown extension '{path.suffix}', expected {_known()}")

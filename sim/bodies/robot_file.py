@@ -63,11 +63,7 @@ def description_path(path: Path) -> Path:
 def open_robot(path: Path) -> RobotFile:
     """Read a robot's MJCF and its description. MotionError, one line, for what does not compile, is no robot on two
     legs, or a YAML that is wrong or names what is not there."""
-    spec, left_out = _spec(path)
-    try:
-        stand_alone(spec)
-    except ValueError as error:
-        raise MotionError(f"{path}: MuJoCo does not compile it ({in_one_line(error, 200)})") from None
+    spec, left_out = _alone(path)
     model = _compiled(spec, path)
     if len(largest_tree(model)) != model.nbody - 1:
         count = model.nbody - 1 - len(largest_tree(model))
@@ -89,6 +85,24 @@ def open_robot(path: Path) -> RobotFile:
                 f"{description_path(path)}: no body '{name}' in {path.name}, or one that is part of its parent"
             )
     return RobotFile(path, spec, found, given, described, left_out, _let_pass(spec, model, described))
+
+
+def measured_robot(path: Path) -> RobotBody:
+    """A robot for measuring: boxes stand in for meshes where files of theirs are missing. Errors as `RobotBody` has."""
+    if not _missing_meshes(path):
+        return RobotBody(path)
+    spec, _ = _alone(path)
+    return RobotBody.of_model(_compiled(spec, path), path.stem, path)
+
+
+def _alone(path: Path) -> tuple[mujoco.MjSpec, tuple[str, ...]]:
+    """The specification of a file, its robot with a free root, and the names of mesh files that it goes without."""
+    spec, left_out = _spec(path)
+    try:
+        stand_alone(spec)
+    except ValueError as error:
+        raise MotionError(f"{path}: MuJoCo does not compile it ({in_one_line(error, 200)})") from None
+    return spec, left_out
 
 
 def _not_on_hinges(model: mujoco.MjModel) -> list[str]:
