@@ -133,6 +133,14 @@ def shipped(name: str) -> Path:
     return path
 
 
+def generator_named(spec: str | None) -> str:
+    """What `--generator` says, from anywhere: the shipped weights' folder for None, a folder by its absolute path, a
+    command or a package's name as it is."""
+    if spec is None:
+        return str(shipped(SHIPPED_GENERATOR))
+    return str(Path(spec).resolve()) if Path(spec).exists() else spec
+
+
 def policy_file(choice: str) -> Path | None:
     """What `--policy` names: a file, `shipped`, or `none` for projection by the trajectory optimiser alone."""
     if choice == "none":

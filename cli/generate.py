@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,11 +11,11 @@ import tyro
 
 from morphloop.base import MotionError, write_json
 from morphloop.base.terminal import complain, say
-from morphloop.generator.config import SECONDS
+from morphloop.generator.config import SECONDS, OutsideConfig
 from morphloop.motion.config import ReadingConfig
 
 from .config import resolved
-from .console import DONE, SHIPPED_GENERATOR, shipped, writable_folder
+from .console import BAD_INPUT, DONE, generator_named, writable_folder
 
 if TYPE_CHECKING:
     from morphloop.motion import Clip
@@ -26,7 +26,10 @@ WRITTEN = "generate.json"
 
 @dataclass(frozen=True)
 class Generate:
-    """Generate a clip for every prompt; writes the clips, a manifest.jsonl and generate.json, which --config takes."""
+    """Generate a clip for every prompt; writes the clips, a manifest.jsonl and generate.json, which --config takes.
+
+    Exit code 2 if a generator from outside left prompts without a clip; the others are there.
+    """
 
     prompts: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
     """Descriptions of motion, each in quotes."""
@@ -34,8 +37,11 @@ class Generate:
     """Text file with a prompt a line, but for lines that begin with #; they follow those of the command line."""
     out: Path = Path("generated")
     """Folder to write the clips to."""
-    generator: Path | None = None
-    """Folder of a generator, or of somebody else's motion files; without it the shipped weights."""
+    generator: str | None = None
+    """Folder of a generator or of somebody else's motion files, a command with {prompts} and {out} among its words, or
+    the name of an installed package's; without it the shipped weights."""
+    outside: OutsideConfig = field(default_factory=OutsideConfig)
+    """How a generator that is a command is run."""
     fps: float | None = None
     """Frame rate of files that cannot tell theirs, where the generator is a folder of files."""
     seconds: tuple[float, float] = SECONDS
@@ -53,36 +59,41 @@ class Generate:
 
     def run(self) -> int:
         """Do the work; returns the exit code."""
-        from morphloop.generator import FolderGenerator, MotionLLM, load_generator
+        from morphloop.generator import CommandGenerator, FolderGenerator, MotionLLM, PackageGenerator, load_generator
         from morphloop.refinement_loop import read_prompts
 
         if self.seed < 0:
             raise MotionError(f"--seed: {self.seed}, expected 0 or more")
-        generator = load_generator(self.generator or shipped(SHIPPED_GENERATOR), ReadingConfig(self.fps))
+        generator = load_generator(generator_named(self.generator), ReadingConfig(self.fps), self.outside)
         prompts = [*self.prompts, *(read_prompts(self.prompts_file) if self.prompts_file else [])]
+        if isinstance(generator, MotionLLM):
+            if self.temperature is not None or self.top_p is not None:
+                generator = generator.with_sampling(self.temperature, self.top_p)
+        elif self.describe or self.temperature is not None or self.top_p is not None:
+            raise MotionError(f"{self.generator}: is not sampled and describes nothing, only weights of our own do")
         if isinstance(generator, FolderGenerator):
-            if self.describe or self.temperature is not None or self.top_p is not None:
-                raise MotionError(f"{self.generator}: a folder of files is not sampled and describes nothing")
             prompts = prompts or generator.prompts
             for reason in generator.failed.values():
                 complain(reason)
-        elif self.temperature is not None or self.top_p is not None:
-            generator = generator.with_sampling(self.temperature, self.top_p)
         if not prompts:
             raise MotionError("generate: no prompt, expected one in quotes or --prompts-file FILE")
         out = writable_folder(self.out)
         begun = time.monotonic()
         clips = generator.generate(prompts, self.seed, self.seconds)
         wall = time.monotonic() - begun
+        missing = generator.failed if isinstance(generator, CommandGenerator | PackageGenerator) else {}
+        for reason in missing.values():
+            complain(reason)
         captions = generator.describe(clips) if self.describe and isinstance(generator, MotionLLM) else None
         rows = _write(out, clips, captions)
-        write_json(out / WRITTEN, resolved(self, prompts=prompts, prompts_file=None))
+        named = {} if self.generator is None else {"generator": generator_named(self.generator)}
+        write_json(out / WRITTEN, resolved(self, prompts=prompts, prompts_file=None, **named))
         for row in rows:
             said = f"  says: {row['description']}" if captions else ""
             say(f"{row['file']}  {row['seconds']:.2f} s  {row['prompt']}{said}")
         if self.json is not None:
             write_json(self.json, {"schema": 1, "generator": generator.hash(), "wall_s": wall, "clips": rows})
-        return DONE
+        return BAD_INPUT if missing else DONE
 
 
 def _write(out: Path, clips: list[Clip], captions: list[str] | None) -> list[dict[str, Any]]:

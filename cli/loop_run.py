@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -11,8 +11,8 @@ import tyro
 from morphloop.base import MotionError
 from morphloop.refinement_loop.config import LoopConfig, LoopRules
 
-from .config import body_named
-from .console import SHIPPED_GENERATOR, policy_file, progress_bars, shipped, writable_folder
+from .config import absolute, body_named
+from .console import generator_named, policy_file, progress_bars, writable_folder
 from .loop import finish
 
 
@@ -29,8 +29,9 @@ class LoopRun(LoopRules):
     prompts: Annotated[Path | tuple[str, ...], tyro.conf.arg(metavar="FILE")] = ()
     """Text file with one prompt a line; in a file of --config also the prompts themselves. Required unless --clips is
     given."""
-    generator: Path | None = None
-    """Folder of generator weights; the shipped one if left out."""
+    generator: str | None = None
+    """Folder of generator weights, a command with {prompts} and {out} among its words, or the name of an installed
+    package's; the shipped one if left out."""
     clips: Path | None = None
     """Instead of a generator: a folder of another model's outputs. They are projected, measured and selected."""
     policy: str | None = "shipped"
@@ -40,6 +41,7 @@ class LoopRun(LoopRules):
 
     SHORT: ClassVar[dict[str, str]] = {
         "finetune_steps": "finetune.steps",
+        "finetune_command": "outside.finetune_command",
         "replay_share": "finetune.replay_share",
         "rescue": "rescue.keep",
     }
@@ -58,6 +60,7 @@ class LoopRun(LoopRules):
 
     def config(self) -> LoopConfig:
         """The run that is asked for, with its prompts read and its paths absolute."""
+        from morphloop.generator.outside import is_command
         from morphloop.refinement_loop import read_prompts
 
         if self.clips is None and not self.prompts:
@@ -66,12 +69,15 @@ class LoopRun(LoopRules):
             raise MotionError("--finetune.seed: is the round's, give --seed")
         if self.imitate.distil.seed:
             raise MotionError("--imitate.distil.seed: is the round's, give --seed")
-        weights = None if self.clips is not None else (self.generator or shipped(SHIPPED_GENERATOR)).resolve()
+        generator = None if self.clips is not None else generator_named(self.generator)
         policy = None if self.policy is None else policy_file(self.policy)
         rules: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(LoopRules)}
         rules["body"] = body_named(self.body)
+        if generator is not None and is_command(generator):
+            where = {"folder": absolute(self.outside.folder or "."), "state": absolute(self.outside.state)}
+            rules["outside"] = replace(self.outside, **where)
         return LoopConfig(
-            generator=None if weights is None else str(weights),
+            generator=generator,
             clips=None if self.clips is None else str(self.clips.resolve()),
             prompts=read_prompts(self.prompts) if isinstance(self.prompts, Path) else self.prompts,
             policy=None if policy is None else str(policy),

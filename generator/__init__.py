@@ -6,12 +6,21 @@ from morphloop.base.on_demand import names_of
 
 if TYPE_CHECKING:
     from .adherence import Fact, adheres, named_facts, prompt_class
-    from .config import BackboneSize, Budget, FinetuneConfig, LanguageModelConfig, Seconds, TokenizerConfig
+    from .config import (
+        BackboneSize,
+        Budget,
+        FinetuneConfig,
+        LanguageModelConfig,
+        OutsideConfig,
+        Seconds,
+        TokenizerConfig,
+    )
     from .facts import fact, holds
-    from .folder import FolderGenerator, load_generator
+    from .folder import FolderGenerator, load_generator, load_tuned
     from .language_model import MotionLanguageModel, pretrained_backbone
     from .liveliness import diversity, joint_speed, root_travel
     from .motion_llm import MotionLLM, load_tokenizer, save_tokenizer
+    from .outside import CommandFailed, CommandGenerator, PackageGenerator
     from .patterns import PATTERNS, Pattern, delay_pattern, parallel_pattern
     from .protocol import FinetuneReport, Generator
     from .sampling import Sampling
@@ -33,6 +42,7 @@ else:
                 "Budget",
                 "FinetuneConfig",
                 "LanguageModelConfig",
+                "OutsideConfig",
                 "Seconds",
                 "TokenizerConfig",
             ),
@@ -40,6 +50,7 @@ else:
             "folder": (
                 "FolderGenerator",
                 "load_generator",
+                "load_tuned",
             ),
             "language_model": (
                 "MotionLanguageModel",
@@ -54,6 +65,11 @@ else:
                 "MotionLLM",
                 "load_tokenizer",
                 "save_tokenizer",
+            ),
+            "outside": (
+                "CommandFailed",
+                "CommandGenerator",
+                "PackageGenerator",
             ),
             "patterns": (
                 "PATTERNS",
@@ -83,6 +99,8 @@ __all__ = [
     "PATTERNS",
     "BackboneSize",
     "Budget",
+    "CommandFailed",
+    "CommandGenerator",
     "Fact",
     "FinetuneConfig",
     "FinetuneReport",
@@ -92,6 +110,8 @@ __all__ = [
     "MotionLLM",
     "MotionLanguageModel",
     "MotionTokenizer",
+    "OutsideConfig",
+    "PackageGenerator",
     "Pattern",
     "Sampling",
     "Seconds",
@@ -106,6 +126,7 @@ __all__ = [
     "joint_speed",
     "load_generator",
     "load_tokenizer",
+    "load_tuned",
     "make_examples",
     "named_facts",
     "parallel_pattern",

@@ -17,6 +17,8 @@ Seconds = tuple[float, float]
 SECONDS: Seconds = (3.0, 4.0)
 """What clips are long unless somebody asks for another length."""
 MAX_STEPS, MAX_BATCH = 1_000_000, 4096
+MAX_TIMEOUT = 1e7
+"""Seconds, four months."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,29 @@ class FinetuneConfig:
                 "0 or more"
             )
 
+
+@dataclass(frozen=True)
+class OutsideConfig:
+    """How a generator that is a command is run (docs/outside_generators.md)."""
+
+    finetune_command: str | None = None
+    """Command that fine-tunes it, with `{accepted}`, `{state}` and `{new_state}` among its words."""
+    timeout_s: float = 3600.0
+    """Seconds that a call of either command may take; what it made by then counts."""
+    version: str | None = None
+    """A text of your own, to be changed when something changes that the command's words do not name, such as weights
+    that it loads: results made before are then made again."""
+    state: str | None = None
+    """Folder that an earlier fine-tuning left, what `{state}` stands for at first."""
+    folder: str | None = None
+    """Folder that commands are run in; the one that morphloop was called in if left out."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.timeout_s <= MAX_TIMEOUT:
+            raise MotionError(f"timeout_s is {self.timeout_s:g}, expected over 0 to {MAX_TIMEOUT:g}")
+
+
+FROM_OUTSIDE = OutsideConfig()
 
 TEXT_SIZE = 512
 """Ids of a tokenizer that is trained here, unless somebody asks for another number."""

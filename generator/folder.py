@@ -22,8 +22,18 @@ from morphloop.motion.own_outputs import pass_over_own
 from morphloop.motion.plausible import Doubt, doubts, gathered
 from morphloop.motion.reading_limits import MAX_ARRAY_BYTES, MAX_TEXT, READ_BYTES
 
-from .config import FinetuneConfig, Seconds
+from .config import FROM_OUTSIDE, FinetuneConfig, OutsideConfig, Seconds
 from .motion_llm import KIND, MotionLLM
+from .outside import (
+    COMMAND_KIND,
+    INNER,
+    PACKAGE_KIND,
+    STATE_FOLDER,
+    CommandGenerator,
+    PackageGenerator,
+    is_command,
+    package_names,
+)
 from .protocol import FinetuneReport, Generator
 
 log = logging.getLogger("morphloop.motion")
@@ -123,13 +133,37 @@ class FolderGenerator:
         return write_json(Path(folder) / "config.json", config).parent
 
 
-def load_generator(path: Path | str, how: ReadingConfig = AS_FILES_SAY) -> MotionLLM | FolderGenerator:
-    """The generator of a folder: what `save` wrote, or else the motion files in it, read as `how` says."""
-    config = Path(path) / "config.json"
+def load_generator(
+    spec: Path | str, how: ReadingConfig = AS_FILES_SAY, outside: OutsideConfig = FROM_OUTSIDE
+) -> Generator:
+    """The generator that a text names: a command, a folder that `save` wrote, a package's by its entry point, or else
+    the motion files of a folder, read as `how` says.
+
+    outside: how a command is run. A folder names no command: what a file says is not run.
+    """
+    if is_command(spec):
+        return CommandGenerator(str(spec), outside, how)
+    path = Path(spec)
+    name, _, argument = str(spec).partition(":")
+    if not path.exists() and name in package_names():
+        return PackageGenerator(name, argument or None)
+    config = path / "config.json"
     values = read_config(config) if config.is_file() else {}
-    if values.get("kind") == KIND:
+    kind = values.get("kind")
+    if kind == KIND:
         return MotionLLM.load(path)
-    if values.get("kind") == FOLDER_KIND:
+    if kind == COMMAND_KIND:
+        raise MotionError(
+            f"{path}: the state of a command, expected the command, and {path / STATE_FOLDER} as its state"
+        )
+    if kind == PACKAGE_KIND:
+        return PackageGenerator(str(values.get("name")), str(path / INNER))
+    if kind == FOLDER_KIND:
         said = {name: value for name, value in values.items() if name not in ("kind", "schema", "folder")}
         return FolderGenerator(str(values.get("folder")), from_dict(ReadingConfig, said, config))
     return FolderGenerator(path, how)
+
+
+def load_tuned(folder: Path | str, before: Generator) -> Generator:
+    """What a fine-tuning of `before` saved in a folder."""
+    return before.of_folder(folder) if isinstance(before, CommandGenerator) else load_generator(folder)

@@ -39,7 +39,10 @@ class Generator(Protocol):
     report: FinetuneReport | None
 
     def generate(self, prompts: Sequence[str], seed: int, seconds: Seconds = SECONDS) -> list[Clip]:
-        """A clip for each prompt, at its own frame rate on the default skeleton. The same seed gives the same bytes."""
+        """A clip for each prompt, at its own frame rate on the default skeleton. The same seed gives the same bytes.
+
+        A generator from outside may return fewer: those that came, each with its prompt in its provenance.
+        """
         ...
 
     def finetune(self, accepted: Sequence[Clip], replay: Sequence[Clip], config: FinetuneConfig = ...) -> Generator:

@@ -12,7 +12,7 @@ from morphloop.base.former import Former
 from morphloop.base.opening import read_json
 from morphloop.base.threads import THREADS
 from morphloop.base.typed import from_dict
-from morphloop.generator.config import SECONDS, FinetuneConfig
+from morphloop.generator.config import SECONDS, FinetuneConfig, OutsideConfig
 from morphloop.imitator.demonstrations.config import UpdateConfig
 from morphloop.imitator.projection.config import ProjectionConfig, RescueConfig
 from morphloop.motion.config import ReadingConfig
@@ -114,6 +114,8 @@ class LoopRules(ReadingConfig):
     """What a clip must be to be accepted."""
     rescue: RescueConfig = field(default_factory=RescueConfig)
     """What is kept of a clip that is rejected; it is shown, and nobody learns from it."""
+    outside: OutsideConfig = field(default_factory=OutsideConfig)
+    """How a generator that is a command is run."""
     body: str | None = None
     """A robot that has to be able to do it too: `g1`, `g1_23dof` or an MJCF (.xml). What the person's body is accepted
     with is retargeted and tracked on it, and the generator learns, of the person, what both were accepted with."""
@@ -136,7 +138,7 @@ class LoopConfig(LoopRules):
     """What a run is made of. Paths are absolute, so that a run can be resumed from anywhere."""
 
     generator: str | None = None
-    """Folder of weights of our own generator."""
+    """Folder of weights of our own generator, a command, or the name of a package's."""
     clips: str | None = None
     """Instead of it a folder of somebody else's outputs."""
     prompts: tuple[str, ...] = ()

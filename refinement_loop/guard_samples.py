@@ -19,6 +19,7 @@ from morphloop.base.opening import read_json
 from morphloop.base.still_valid import basis, hash_json, result_key
 from morphloop.base.threads import held_threads
 from morphloop.generator import (
+    CommandGenerator,
     Generator,
     Seconds,
     diversity,
@@ -93,7 +94,8 @@ class HeldOut:
         return rows
 
     def _ask(self, generator: Generator, tick: Tick) -> list[Row]:
-        each = max(1, BATCH // self.samples)
+        # a command loads its model in every call
+        each = len(self.prompts) if isinstance(generator, CommandGenerator) else max(1, BATCH // self.samples)
         facts = {fact.name: fact for prompt in self.prompts for fact in named_facts(prompt)}
         rows: list[Row] = []
         holds: list[dict[str, bool]] = []
@@ -101,10 +103,12 @@ class HeldOut:
             batch = self.prompts[start : start + each]
             asked = [prompt for prompt in batch for _ in range(self.samples)]
             clips = generator.generate(asked, self.seed + start, self.seconds)
+            whole = len(clips) == len(asked)  # from outside fewer may come
             for place, prompt in enumerate(batch):
-                samples = clips[place * self.samples : (place + 1) * self.samples]
+                own = clips[place * self.samples : (place + 1) * self.samples]
+                samples = own if whole else [clip for clip in clips if clip.provenance.prompt == prompt]
                 rows.append(_row(prompt, samples))
-                holds.append({name: fact.passes(samples[0]) for name, fact in facts.items()})
+                holds.append({name: fact.passes(samples[0]) for name, fact in facts.items()} if samples else {})
             tick(len(rows), len(self.prompts))
         return [row | {"chance": _chance(row["facts"], rows, holds)} for row in rows]
 
@@ -148,5 +152,5 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 def _chance(named: Collection[str], rows: Sequence[Row], holds: Sequence[dict[str, bool]]) -> float | None:
     """How often clips of prompts that name none of these facts do all of them; None without a fact or such a clip."""
-    strangers = [held for row, held in zip(rows, holds, strict=True) if not set(named) & row["facts"].keys()]
+    strangers = [held for row, held in zip(rows, holds, strict=True) if held and not set(named) & row["facts"].keys()]
     return _mean([all(held[name] for name in named) for held in strangers]) if named else None

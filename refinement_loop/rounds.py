@@ -107,7 +107,7 @@ def _held_out(run: Path, config: LoopConfig) -> HeldOut:
 def _open_generator(config: LoopConfig) -> Generator:
     if config.clips is not None:
         return FolderGenerator(config.clips, ReadingConfig.of(config))
-    return load_generator(str(config.generator))
+    return load_generator(str(config.generator), ReadingConfig.of(config), config.outside)
 
 
 @contextmanager

@@ -40,7 +40,7 @@ class RoundResult:
 
     @property
     def failed(self) -> dict[str, str]:
-        """Files of a folder of outputs that could not be read, with reasons."""
+        """What a generator from outside did not give, files that cannot be read or prompts without a clip, and why."""
         return self.stages["generate"].manifest["notes"]["failed"]
 
     @property

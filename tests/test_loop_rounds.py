@@ -1,6 +1,7 @@
 """A run killed anywhere and resumed: nothing repeated, no clip lost, the same hashes. Physics is real."""
 
 import json
+import shlex
 import sys
 from dataclasses import replace
 from importlib import import_module
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from morphloop.base import MachineFault, MotionError, write_json
-from morphloop.generator import FinetuneConfig, FinetuneReport
+from morphloop.generator import FinetuneConfig, FinetuneReport, OutsideConfig
 from morphloop.imitator import Projection
 from morphloop.imitator.projection.config import RescueConfig
 from morphloop.metrics import track_errors
@@ -120,8 +121,8 @@ class FakeGenerator:
 
 def use_fakes(patch, home):
     patch.setattr(project_folder, "project_clips", Projector())
-    patch.setattr(finetune, "load_generator", FakeGenerator.load)
-    patch.setattr(rounds, "load_generator", FakeGenerator.load)
+    patch.setattr(finetune, "load_tuned", lambda folder, before: FakeGenerator.load(folder))
+    patch.setattr(rounds, "load_generator", lambda folder, how, outside: FakeGenerator.load(folder))
     FakeGenerator().save(home / "weights")
 
 
@@ -464,3 +465,85 @@ def test_a_run_writes_through_no_link_of_its_own_files(home, name):
     with pytest.raises(MotionError, match=rf"{name}: is a link, expected a file of this run's own"):
         start_run(home / "run", config_for(home), quiet)
     assert outside.read_text() == "kept"
+
+
+WRAP = """
+import json, pathlib, shutil, sys
+prompts, out, state, pool = map(pathlib.Path, sys.argv[1:])
+rows = [json.loads(line) for line in prompts.read_text().splitlines()]
+with (pool / "calls").open("a") as log:
+    log.write(f"{len(rows)} {sorted(path.name for path in state.iterdir())}\\n")
+for place, row in enumerate(rows):
+    if row["prompt"] != "a person dances.":
+        shutil.copy(pool / f"{place % 3}.npz", out / f"{row['id']}.npz")
+"""
+TUNE = """
+import pathlib, sys
+accepted, new_state = map(pathlib.Path, sys.argv[1:3])
+if len(sys.argv) > 3:
+    sys.exit("out of memory")
+(new_state / f"tuned_on_{len(list(accepted.glob('*.npz')))}").write_text("")
+"""
+
+
+@pytest.fixture
+def commanded(tmp_path, monkeypatch):
+    """The config of a run whose generator is a command, and the lines that its calls leave."""
+    monkeypatch.setattr(project_folder, "project_clips", Projector())
+    for place, clip in enumerate(FakeGenerator().generate(PROMPTS, 4)):
+        save_clip(tmp_path / "pool" / f"{place}.npz", replace(clip, texts=()))
+    (tmp_path / "wrap.py").write_text(WRAP)
+    (tmp_path / "tune.py").write_text(TUNE)
+    program = shlex.quote(sys.executable)
+
+    def config(more="", **changes):
+        outside = OutsideConfig(
+            finetune_command=f"{program} tune.py {{accepted}} {{new_state}} {more}", folder=str(tmp_path)
+        )
+        command = f"{program} wrap.py {{prompts}} {{out}} {{state}} {shlex.quote(str(tmp_path / 'pool'))}"
+        return replace(config_for(tmp_path, **changes), generator=command, outside=outside)
+
+    return SimpleNamespace(
+        config=config, home=tmp_path, calls=lambda: (tmp_path / "pool" / "calls").read_text().splitlines()
+    )
+
+
+def test_a_command_goes_through_the_rounds_and_is_handed_its_state(commanded):
+    run = commanded.home / "run"
+    results = start_run(run, commanded.config(rounds=2, guard_prompts=0), quiet)
+    for result in results:
+        assert result.counts["clips"] == 2
+        assert list(result.failed) == ["00001"]
+        assert "no clip for prompt 00001 'a person dances.'" in result.failed["00001"]
+    tuned = results[0].stages["finetune"].manifest["notes"]
+    assert tuned["learnt"] > 0
+    assert results[1].stages["generate"].manifest["inputs"]["generator"] == tuned["generator"]
+    assert commanded.calls() == ["3 []", f"3 ['tuned_on_{tuned['learnt']}']"]
+    assert [done.reused for result in resume_run(run, quiet) for done in result.stages.values()] == [True] * 14
+    assert len(commanded.calls()) == 2
+    assert run_faults(run, finished_rounds(run)) == []
+
+
+def test_the_guard_asks_a_command_once(commanded):
+    result = start_run(commanded.home / "run", commanded.config(), quiet)[0]
+    notes = result.stages["finetune"].manifest["notes"]
+    assert notes["rolled_back"] in (True, False)
+    assert commanded.calls() == ["3 []", "8 []", f"8 ['tuned_on_{notes['learnt']}']"]
+
+
+def test_a_fine_tuning_command_that_fails_leaves_the_generator_as_it_was(commanded):
+    results = start_run(commanded.home / "run", commanded.config("fail", rounds=2), quiet)
+    for result in results:
+        skipped = result.stages["finetune"].manifest["notes"]["skipped"]
+        assert skipped == "fine-tuning command: ended with exit code 1 (out of memory)"
+    assert len({result.stages["generate"].manifest["inputs"]["generator"] for result in results}) == 1
+
+
+def test_a_run_with_a_command_goes_on_where_it_was_killed(commanded, monkeypatch):
+    monkeypatch.setattr(project_folder, "project_clips", Projector(dies_after=1))
+    with pytest.raises(KeyboardInterrupt):
+        start_run(commanded.home / "run", commanded.config(guard_prompts=0), quiet)
+    monkeypatch.setattr(project_folder, "project_clips", Projector())
+    monkeypatch.chdir("/")
+    resume_run(commanded.home / "run", quiet)
+    assert commanded.calls() == ["3 []"]

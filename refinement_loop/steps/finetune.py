@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from morphloop.base import write_json
-from morphloop.generator import adheres, load_generator
+from morphloop.generator import CommandFailed, adheres, load_tuned
 from morphloop.motion import Clip, make_corpus
 
 from ..guard import compare_generators
@@ -29,7 +29,8 @@ def settings(state: RoundState) -> dict[str, Any]:
     config = state.config
     guarded = {"guard_prompts": config.guard_prompts, "guard_samples": config.guard_samples}
     guarded |= {"seconds": list(config.seconds), "known": list(config.prompts)}
-    return asdict(config.finetune) | guarded
+    tuning = config.outside.finetune_command
+    return asdict(config.finetune) | guarded | ({} if tuning is None else {"finetune_command": tuning})
 
 
 def work(state: RoundState, folder: Path, seed: int, tick: Tick) -> dict[str, Any]:
@@ -40,7 +41,7 @@ def work(state: RoundState, folder: Path, seed: int, tick: Tick) -> dict[str, An
     """
     generator, config = state.generator, state.config
     if not generator.can_finetune:
-        return {"skipped": "this generator cannot be fine-tuned: it is a folder of outputs"}
+        return {"skipped": "this generator cannot be fine-tuned: its weights are not here"}
     accepted = accepted_clips(state.folder("project"), state.folder("select"))
     if not accepted:
         return {"skipped": "no clip was accepted: nothing to learn from"}
@@ -54,13 +55,16 @@ def work(state: RoundState, folder: Path, seed: int, tick: Tick) -> dict[str, An
     replay_count = min(config.finetune.steps * config.finetune.from_replay, REPLAY_POOL)
     if not home.exists():
         replay = make_corpus(replay_count, seed, "train") if replay_count else []
-        tuned = generator.finetune(learnt, replay, replace(config.finetune, seed=seed))
+        try:
+            tuned = generator.finetune(learnt, replay, replace(config.finetune, seed=seed))
+        except CommandFailed as error:
+            return {"skipped": str(error)}
         if tuned.report is not None:
             write_json(folder / FINETUNE_FILE, finite(asdict(tuned.report)))
         half_written = folder / f"{GENERATOR_FOLDER}.partial"
         tuned.save(half_written)
         half_written.rename(home)
-    tuned = load_generator(home)
+    tuned = load_tuned(home, generator)
     notes: dict[str, Any] = {"accepted": len(accepted), "learnt": len(learnt), "replay": replay_count}
     notes["generator"] = tuned.hash()
     if config.guard_prompts == 0:
@@ -74,7 +78,7 @@ def hand_on(state: RoundState, done: Finished) -> RoundState:
     """The tuned generator goes on, unless the guard rolled it back."""
     if done.manifest["notes"].get("rolled_back") is not False:
         return state
-    return replace(state, generator=load_generator(done.folder / GENERATOR_FOLDER))
+    return replace(state, generator=load_tuned(done.folder / GENERATOR_FOLDER, state.generator))
 
 
 def fitting(clips: Sequence[Clip]) -> list[Clip]:

@@ -8,11 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from morphloop.generator import FolderGenerator
+from morphloop.generator import CommandGenerator, FolderGenerator, PackageGenerator
 from morphloop.motion import Clip, read_manifest, save_clip, write_manifest
 
 from ..records import CLIPS, load_motion
 from ..round_state import RoundState, Tick
+
+FROM_OUTSIDE = (CommandGenerator, FolderGenerator, PackageGenerator)
+"""Generators some of whose clips may not come."""
 
 
 def settings(state: RoundState) -> dict[str, Any]:
@@ -35,8 +38,10 @@ def work(state: RoundState, folder: Path, seed: int, tick: Tick) -> dict[str, An
         tick(place + 1, len(clips))
     write_manifest(folder, rows)
     notes: dict[str, Any] = {"clips": len(rows), "generator": generator.hash(), "failed": {}}
+    if isinstance(generator, FROM_OUTSIDE):
+        notes["failed"] = generator.failed
     if isinstance(generator, FolderGenerator):
-        notes |= {"failed": generator.failed, "passed_over": [str(path) for path in generator.passed_over]}
+        notes["passed_over"] = [str(path) for path in generator.passed_over]
     return notes
 
 
