@@ -12,16 +12,16 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from morphloop.base import write_json
-from morphloop.generator import MotionLLM, adheres
+from morphloop.generator import MotionLLM, adheres, measure_reconstruction
 from morphloop.metrics import measure
 from morphloop.motion import Clip, make_corpus
-from morphloop.motion.features import clip_to_features, features_to_clip
 
 HELD_OUT, HELD_OUT_SEED = 200, 1000
 REPEATS = 16
@@ -55,25 +55,6 @@ PROMPTS = {
     "stand": ("a person stands still and shifts their weight", "someone stands idle"),
 }
 """Two phrasings each of one thing; what they name is checked by `morphloop.generator.adheres`."""
-
-
-def reconstruction(model: MotionLLM) -> dict[str, float]:
-    """Errors of decoded codes against held-out clips."""
-    rows = []
-    for clip in make_corpus(HELD_OUT, HELD_OUT_SEED, split="test"):
-        wanted = features_to_clip(clip_to_features(clip))
-        made = model.tokenizer.decode_clip(model.tokenizer.encode_clip(clip), clip.num_frames)
-        a, b = (c.positions - c.root_pos[:, None] * [1, 1, 0] for c in (made, wanted))
-        rows.append(
-            {
-                "mpjpe_mm": 1000 * np.linalg.norm(a - b, axis=-1).mean(),
-                "world_mpjpe_mm": 1000 * np.linalg.norm(made.positions - wanted.positions, axis=-1).mean(),
-                "slide_mm_s": measure(made).values["slide_mean_mm_s"],
-                "slide_original_mm_s": measure(wanted).values["slide_mean_mm_s"],
-                "jitter_rms_mm": measure(made).values["jitter_rms_mm"],
-            }
-        )
-    return {name: mean(rows, name) for name in rows[0]}
 
 
 def mean(rows: Sequence[Mapping[str, float | None]], name: str) -> float:
@@ -131,9 +112,10 @@ def main() -> None:
     for label, motions in (("generated", clips), ("held_out_clean", held_out)):
         rows = [measure(clip).values for clip in motions]
         physics[label] = {name: mean(rows, name) for name in names}
+    reconstructed = make_corpus(HELD_OUT, HELD_OUT_SEED, split="test")
     result = {
         "hash": model.hash(),
-        "reconstruction": reconstruction(model),
+        "reconstruction": asdict(measure_reconstruction(model.tokenizer, reconstructed)),
         "adherence": shares,
         "chance": chance(clips),
         "adherence_total": sum(int(s.split("/")[0]) for s in shares.values()) / (REPEATS * len(shares)),

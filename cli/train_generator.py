@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -30,6 +31,9 @@ from .data_sets import data_exit_code, open_data_set, told_of
 
 if TYPE_CHECKING:
     from morphloop.motion import Clip
+
+HELD_OUT_SEED = 1000
+"""Of the clips of the corpus's test split that reconstruction is reported on."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,8 @@ class TrainingData:
 
 @dataclass(frozen=True)
 class TrainTokenizer:
-    """Train a motion tokenizer and write tokenizer.safetensors, tokenizer.json and train_tokenizer.json."""
+    """Train a motion tokenizer and write tokenizer.safetensors, tokenizer.json, train_tokenizer.json and, of clips that
+    trained nothing, reconstruction.json: error, foot slide, use of the codebooks."""
 
     out: Path
     """Folder to write to; a checkpoint in it is gone on from."""
@@ -71,6 +76,11 @@ class TrainTokenizer:
     """How long and how fast to train."""
     threads: int = THREADS
     """Threads of torch and BLAS; another number gives other bytes. A large backbone wants more than one."""
+    held_out: int = 100
+    """Clips to report reconstruction of: of the corpus's test split, or at most a tenth of the folder, whose others
+    then train; 0 for no report."""
+    start: Path | None = None
+    """Folder of a tokenizer of the same sizes to start from in place of random weights."""
 
     def run(self) -> int:
         """Do the work; returns the exit code."""
@@ -78,16 +88,21 @@ class TrainTokenizer:
             return self._run()
 
     def _run(self) -> int:
-        from morphloop.generator import save_tokenizer, train_tokenizer
+        from morphloop.generator import load_tokenizer, measure_reconstruction, save_tokenizer, train_tokenizer
 
         out = writable_folder(self.out)
         log_to_stderr()
-        clips = training_clips(self.source, captioned=False)
+        start = None if self.start is None else load_tokenizer(self.start)
+        clips, held_out = hold_out(self.source, training_clips(self.source, captioned=False), self.held_out)
         checkpoint = out / "tokenizer.checkpoint.safetensors"
         stopped = Stopped()
-        tokenizer = train_tokenizer(clips, self.model, self.budget, checkpoint=checkpoint, on_stop=stopped)
+        tokenizer = train_tokenizer(clips, self.model, self.budget, checkpoint=checkpoint, start=start, on_stop=stopped)
         save_tokenizer(out, tokenizer)
         write_json(out / "train_tokenizer.json", resolved(self) | stopped.told | told_of(clips))
+        if held_out:
+            report = measure_reconstruction(tokenizer, held_out)
+            write_json(out / "reconstruction.json", asdict(report) | {"slide_added_mm_s": report.slide_added_mm_s})
+            print("\n".join(report.lines()))
         checkpoint.unlink(missing_ok=True)
         return data_exit_code(clips)
 
@@ -183,16 +198,44 @@ def training_clips(source: TrainingData, captioned: bool = True) -> Sequence[Cli
 
     MotionError where there is none.
     """
-    from morphloop.motion import make_corpus, make_described
-
     if source.data is not None:
         return open_data_set(source.data, source.split, source.captions, source.reading, source.workers, captioned)
     if not 0 <= source.spoilt <= 1 or source.clips < 1:
         raise MotionError(f"corpus: {source.clips} clips with share {source.spoilt}, expected 1 or more and 0 to 1")
     spoilt = round(source.clips * source.spoilt)
-    make = {"plain": make_corpus, "described": make_described}[source.corpus]
+    make = _maker(source)
     clean = make(source.clips - spoilt, source.data_seed, split="train")
     return clean + make(spoilt, source.data_seed + 1, split="train", defects=True)
+
+
+def _maker(source: TrainingData) -> Callable[..., list[Clip]]:
+    from morphloop.motion import make_corpus, make_described
+
+    return {"plain": make_corpus, "described": make_described}[source.corpus]
+
+
+def hold_out(source: TrainingData, clips: Sequence[Clip], count: int) -> tuple[Sequence[Clip], list[Clip]]:
+    """Clips to train on, and others to report on: of the corpus's test split, or drawn from the data set's own.
+
+    Stretches of one motion and its mirror image stay together, so that nothing that is reported on trained.
+    """
+    import numpy as np
+
+    from morphloop.motion.datasets import MotionSet
+
+    if not isinstance(clips, MotionSet):
+        return clips, _maker(source)(count, HELD_OUT_SEED, split="test")
+    most = min(count, len(clips) // 10)
+    origin = [sample.name.split("@")[0].removeprefix("M") for sample in clips.samples]
+    counts = Counter(origin)
+    names = sorted(counts)
+    order = [names[k] for k in np.random.default_rng(source.data_seed).permutation(len(names))]
+    sizes = np.cumsum([counts[name] for name in order])
+    kept = set(order[: int((sizes <= most).sum())])
+    parts = ([k for k, name in enumerate(origin) if (name in kept) == own] for own in (False, True))
+    trained, held_out = parts
+    samples = [clips.samples[k] for k in trained]
+    return MotionSet(samples, clips.failed), [clips[k] for k in held_out]
 
 
 class Stopped:

@@ -23,10 +23,12 @@ if TYPE_CHECKING:
     from .outside import CommandFailed, CommandGenerator, PackageGenerator
     from .patterns import PATTERNS, Pattern, delay_pattern, parallel_pattern
     from .protocol import FinetuneReport, Generator
+    from .reconstruction import Reconstruction, measure_reconstruction
     from .sampling import Sampling
     from .text import StatesOf, TextTokenizer
     from .tokenizer import MotionTokenizer
-    from .training import make_examples, train_language_model, train_tokenizer
+    from .tokenizer_training import train_tokenizer
+    from .training import make_examples, train_language_model
 else:
     __getattr__ = names_of(
         __name__,
@@ -81,16 +83,20 @@ else:
                 "FinetuneReport",
                 "Generator",
             ),
+            "reconstruction": (
+                "Reconstruction",
+                "measure_reconstruction",
+            ),
             "sampling": ("Sampling",),
             "text": (
                 "StatesOf",
                 "TextTokenizer",
             ),
             "tokenizer": ("MotionTokenizer",),
+            "tokenizer_training": ("train_tokenizer",),
             "training": (
                 "make_examples",
                 "train_language_model",
-                "train_tokenizer",
             ),
         },
     )
@@ -113,6 +119,7 @@ __all__ = [
     "OutsideConfig",
     "PackageGenerator",
     "Pattern",
+    "Reconstruction",
     "Sampling",
     "Seconds",
     "StatesOf",
@@ -128,6 +135,7 @@ __all__ = [
     "load_tokenizer",
     "load_tuned",
     "make_examples",
+    "measure_reconstruction",
     "named_facts",
     "parallel_pattern",
     "pretrained_backbone",

@@ -16,7 +16,7 @@ Seconds = tuple[float, float]
 """Shortest and longest motion, seconds."""
 SECONDS: Seconds = (3.0, 4.0)
 """What clips are long unless somebody asks for another length."""
-MAX_STEPS, MAX_BATCH = 1_000_000, 4096
+MAX_STEPS, MAX_BATCH, MAX_WEIGHT = 1_000_000, 4096, 1000.0
 MAX_TIMEOUT = 1e7
 """Seconds, four months."""
 
@@ -35,6 +35,8 @@ class FinetuneConfig:
     """Peak rate of AdamW."""
     replay_share: float = 0.75
     """Share of every batch that is drawn from the replay clips, where there are any."""
+    motion_weight: float = 0.2
+    """Weight of the decoder's motion error beside the tokens' likelihood; 0 tunes the language model alone."""
     seed: int = 0
     """Of the batches."""
 
@@ -60,6 +62,8 @@ class FinetuneConfig:
                 f"fine-tuning: replay share {self.replay_share}, seed {self.seed}, expected 0 or more and under 1, and "
                 "0 or more"
             )
+        if not 0 <= self.motion_weight <= MAX_WEIGHT:
+            raise MotionError(f"fine-tuning: motion weight {self.motion_weight}, expected 0 to {MAX_WEIGHT:g}")
 
 
 @dataclass(frozen=True)
@@ -105,10 +109,16 @@ class TokenizerConfig:
     """Residual blocks at each resolution."""
     halvings: int = 2
     """Times that the frame rate is halved: 2 makes one token of four frames."""
+    planting: bool = True
+    """Whether the decoder ends in the layer that keeps standing feet on their spots (`planted_feet.py`)."""
 
     @property
     def frames_per_token(self) -> int:
         return 2**self.halvings
+
+    def written(self) -> dict[str, int | bool]:
+        """As it stands in files and hashes; what older tokenizers do not have is left out of theirs."""
+        return {name: value for name, value in asdict(self).items() if name != "planting" or value}
 
 
 DEFAULT_BACKBONE: dict[str, Any] = {

@@ -10,13 +10,14 @@ import json
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from morphloop.base import MotionError, write_json
 from morphloop.base.budget import Budget
@@ -30,6 +31,7 @@ from morphloop.motion import Clip, Provenance
 from morphloop.motion.features import FEATURE_FPS
 
 from .config import SECONDS, TEXT_FIELDS, FinetuneConfig, LanguageModelConfig, Seconds, TokenizerConfig
+from .detokenizer import Coded, decoded_error, decoder_loss, tunable
 from .language_model import MotionLanguageModel
 from .patterns import PATTERNS
 from .protocol import FinetuneReport
@@ -49,23 +51,26 @@ MAX_CAPTION = 64
 """Text ids of the longest caption that is written."""
 REPORTED = 64
 """Clips that a fine-tuning's losses are taken on, at most."""
+DECODED = 16
+"""Clips that its motion errors are taken on, at most."""
 
 
 def save_tokenizer(folder: Path | str, tokenizer: MotionTokenizer) -> Path:
     """Write tokenizer.safetensors and tokenizer.json."""
     save_tensors(Path(folder) / "tokenizer.safetensors", tokenizer.state_dict())
-    return write_json(Path(folder) / "tokenizer.json", asdict(tokenizer.config)).parent
+    return write_json(Path(folder) / "tokenizer.json", tokenizer.config.written()).parent
 
 
 def load_tokenizer(folder: Path | str) -> MotionTokenizer:
     """Read what `save_tokenizer` wrote; MotionError, one line, if it cannot be used."""
     path = Path(folder) / "tokenizer.json"
-    values = read_config(path)
+    values = {"planting": False} | read_config(path)  # files of before say nothing of it
     try:
         config = TokenizerConfig(**values)
     except TypeError:
         raise MotionError(f"{path}: expected the fields {', '.join(TokenizerConfig.__dataclass_fields__)}") from None
-    if any(not isinstance(v, int) or v < 1 for v in values.values()) or config.halvings > 6 or config.depth > 8:
+    sizes = [value for name, value in asdict(config).items() if name != "planting"]
+    if any(not isinstance(v, int) or v < 1 for v in sizes) or config.halvings > 6 or config.depth > 8:
         raise MotionError(f"{path}: sizes must be whole numbers from 1, halvings at most 6, depth at most 8")
     return load_weights(Path(folder) / "tokenizer.safetensors", lambda: MotionTokenizer(config))
 
@@ -189,8 +194,9 @@ class MotionLLM:
     def finetune(
         self, accepted: Sequence[Clip], replay: Sequence[Clip], config: FinetuneConfig | None = None
     ) -> MotionLLM:
-        """A new generator whose language model is tuned on the clips' tokens; the tokenizers are shared and frozen.
+        """A new generator whose language model is tuned on the clips' tokens and whose decoder on their motion.
 
+        Encoder and codebooks stay, so that tokens keep their meaning; with a motion weight of 0 so does the decoder.
         Its `report` holds the losses before and after. Raises MotionError without an accepted clip or a caption.
         """
         config = config or FinetuneConfig()
@@ -198,7 +204,8 @@ class MotionLLM:
             raise MotionError("fine-tuning: no accepted clips, expected at least one")
         good = make_examples(accepted, self.tokenizer, self.text, self.read)
         old = make_examples(replay, self.tokenizer, self.text, self.read)
-        model, run = self._tuned(good, old, config)
+        coded = [[(clip, e.codes) for clip, e in zip(*set_, strict=True)] for set_ in ((accepted, good), (replay, old))]
+        model, tokenizer, run = self._tuned(good, old, coded, config)
         report = FinetuneReport(
             accepted=len(good),
             replay=len(old),
@@ -209,23 +216,37 @@ class MotionLLM:
             replay_loss_before=language_loss(self.model, old[:REPORTED]) if old else None,
             replay_loss_after=language_loss(model, old[:REPORTED]) if old else None,
         )
-        return MotionLLM(self.text, self.tokenizer, model, self.sampling, report, self.encoder)
+        if tokenizer is not self.tokenizer:
+            report = replace(report, **_decoded_report(self.tokenizer, tokenizer, *coded))
+        return MotionLLM(self.text, tokenizer, model, self.sampling, report, self.encoder)
 
     def _tuned(
-        self, good: list[Example], old: list[Example], config: FinetuneConfig
-    ) -> tuple[MotionLanguageModel, TrainingRun]:
-        model = copy.deepcopy(self.model).train()
+        self, good: list[Example], old: list[Example], coded: list[list[Coded]], config: FinetuneConfig
+    ) -> tuple[MotionLanguageModel, MotionTokenizer, TrainingRun]:
+        model, tokenizer = copy.deepcopy(self.model).train(), self.tokenizer
+        trained: nn.Module = model
+        if config.motion_weight:
+            tokenizer = tunable(tokenizer)
+            trained = nn.ModuleList([model, tokenizer.decoder])
         budget = Budget(config.steps, config.minutes, config.batch, config.learning_rate, warmup=10, seed=config.seed)
-        run = TrainingRun(model, budget, CODE)
+        run = TrainingRun(trained, budget, CODE)
         from_old = config.from_replay if old else 0
-        sets = [(good, config.batch - from_old, 0), (old, from_old, 1)]
+        sets = [(good, coded[0], config.batch - from_old, 0), (old, coded[1], from_old, 1)]
         for step in run:
             rng = np.random.default_rng([config.seed, step])
             torch.manual_seed(config.seed * 1_000_003 + step)  # dropout
-            drawn = [part[k] for part, n, own in sets for k in deal(len(part), n, step, 2 * config.seed + own)]
+            drawn, motions = [], []
+            for examples, clips, count, own in sets:
+                places = deal(len(examples), count, step, 2 * config.seed + own)
+                drawn += [examples[k] for k in places]
+                motions += [clips[k] for k in places]
             pairs = make_pairs(drawn, TO_TEXT, self.vocabulary, self.pattern, rng)
-            run.update(model.loss(collate(pairs, self.vocabulary.blank)))
-        return model.eval(), run
+            loss = model.loss(collate(pairs, self.vocabulary.blank))
+            if config.motion_weight:
+                windows = np.random.default_rng([config.seed, step, 1])
+                loss = loss + config.motion_weight * decoder_loss(tokenizer, motions, windows)
+            run.update(loss)
+        return model.eval(), tokenizer.eval(), run
 
     def hash(self) -> str:
         """Content hash of weights, tokenizers and configuration."""
@@ -233,7 +254,7 @@ class MotionLLM:
 
     @cached_property
     def _hash(self) -> str:
-        parts = (self.model.config.written(), asdict(self.tokenizer.config), asdict(self.sampling))
+        parts = (self.model.config.written(), self.tokenizer.config.written(), asdict(self.sampling))
         texts = [json.dumps(part, sort_keys=True) for part in parts]
         return content_hash([*texts, self.text.to_json()], self.tokenizer, self.model)
 
@@ -284,6 +305,20 @@ def _check_encoder(config: LanguageModelConfig, encoder: TextEncoder | None) -> 
             f"{config.text_encoder_hash} and {config.text_width} numbers a state, this one has {encoder.hash} and "
             f"{encoder.width}: train the generator again, or get that encoder"
         )
+
+
+def _decoded_report(
+    before: MotionTokenizer, after: MotionTokenizer, accepted: Sequence[Coded], replay: Sequence[Coded]
+) -> dict[str, float | None]:
+    """Motion errors and slide of what two decoders make of the same codes, as `FinetuneReport` names them."""
+    values: dict[str, float | None] = {}
+    for when, tokenizer in (("before", before), ("after", after)):
+        good = decoded_error(tokenizer, accepted[:DECODED])
+        old = decoded_error(tokenizer, replay[:DECODED])
+        values[f"accepted_motion_l1_{when}"] = None if good is None else good.l1
+        values[f"replay_motion_l1_{when}"] = None if old is None else old.l1
+        values[f"accepted_slide_{when}_mm_s"] = None if good is None else good.slide_mm_s
+    return values
 
 
 def _report(values: dict[str, Any]) -> FinetuneReport:

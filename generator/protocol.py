@@ -14,7 +14,11 @@ from .config import SECONDS, FinetuneConfig, Seconds
 
 @dataclass(frozen=True)
 class FinetuneReport:
-    """What a fine-tuning did. Losses are nats a token, text to motion, on the named clips; null without such clips."""
+    """What a fine-tuning did. Losses are nats a token, text to motion, on the named clips; null without such clips.
+
+    Motion errors (L1 of normalised features) and slide (mm/s) are of what the decoder makes of the clips' own codes;
+    null where only a language model was tuned.
+    """
 
     accepted: int
     replay: int
@@ -25,6 +29,12 @@ class FinetuneReport:
     replay_loss_after: float | None
     stopped: str | None = None
     """What a time limit cut short, in words."""
+    accepted_motion_l1_before: float | None = None
+    accepted_motion_l1_after: float | None = None
+    replay_motion_l1_before: float | None = None
+    replay_motion_l1_after: float | None = None
+    accepted_slide_before_mm_s: float | None = None
+    accepted_slide_after_mm_s: float | None = None
 
 
 @runtime_checkable

@@ -2,13 +2,14 @@
 
 The convolutional auto-encoder of T2M-GPT (Zhang et al. 2023) with the residual quantiser of MoMask (Guo et al. 2024):
 stream l codes what streams before it left over. Codebooks follow their clusters by exponential moving average, a code
-that nobody uses is moved onto a sample (Jukebox). The decoder is also trained through forward kinematics
-(`training.py`), so that planted feet stay where they are.
+that nobody uses is moved onto a sample (Jukebox). The decoder ends in a layer that keeps standing feet on their spots
+(`planted_feet.py`) and is trained through it and through forward kinematics (`training.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -28,6 +29,7 @@ from morphloop.motion.features import (
 )
 
 from .config import TokenizerConfig
+from .planted_feet import POINTS, Kinematics, kinematics, plant, standing
 
 
 class Quantizer(nn.Module):
@@ -86,9 +88,9 @@ class MotionTokenizer(nn.Module):
         self.config = config
         self.register_buffer("mean", torch.zeros(FEATURE_SIZE))
         self.register_buffer("std", torch.ones(FEATURE_SIZE))
-        width = config.width
+        width, extra = config.width, POINTS if config.planting else 0
         blocks = [ResidualBlock(width, 3**d) for d in range(config.depth)]
-        encoder: list[nn.Module] = [nn.Conv1d(FEATURE_SIZE, width, 3, padding=1)]
+        encoder: list[nn.Module] = [nn.Conv1d(FEATURE_SIZE + extra, width, 3, padding=1)]
         decoder: list[nn.Module] = [nn.Conv1d(config.code_size, width, 3, padding=1), *blocks]
         for _ in range(config.halvings):
             encoder += [nn.Conv1d(width, width, 4, stride=2, padding=1)]
@@ -96,7 +98,7 @@ class MotionTokenizer(nn.Module):
             decoder += [nn.Upsample(scale_factor=2), nn.Conv1d(width, width, 3, padding=1)]
             decoder += [ResidualBlock(width, 3**d) for d in reversed(range(config.depth))]
         encoder += [nn.Conv1d(width, config.code_size, 3, padding=1)]
-        decoder += [nn.SiLU(), nn.Conv1d(width, FEATURE_SIZE, 3, padding=1)]
+        decoder += [nn.SiLU(), nn.Conv1d(width, FEATURE_SIZE + extra, 3, padding=1)]
         self.encoder, self.decoder = nn.Sequential(*encoder), nn.Sequential(*decoder)
         self.quantizers = nn.ModuleList(Quantizer(config.codebook, config.code_size) for _ in range(config.streams))
 
@@ -112,11 +114,35 @@ class MotionTokenizer(nn.Module):
         self.mean.copy_(torch.from_numpy(mean))
         self.std.copy_(torch.from_numpy(std))
 
-    def latents(self, features: torch.Tensor) -> torch.Tensor:
-        """(B, n, C) before quantisation; the last frame is repeated up to a whole token."""
+    @torch.no_grad()
+    def begin_as(self, other: MotionTokenizer) -> None:
+        """Take the weights of another one of the same sizes; what plants feet is new if only this one does.
+
+        Raises MotionError if the sizes differ.
+        """
+        if (
+            replace(other.config, planting=self.config.planting) != self.config
+            or other.config.planting > self.config.planting
+        ):
+            raise MotionError(f"tokenizer to start from has {other.config}, expected {self.config}")
+        own = self.state_dict()
+        for name, weights in other.state_dict().items():
+            own[name].zero_()
+            own[name][tuple(slice(size) for size in weights.shape)] = weights
+
+    def latents(self, features: torch.Tensor, stands: torch.Tensor | None = None) -> torch.Tensor:
+        """(B, n, C) before quantisation; the last frame is repeated up to a whole token.
+
+        stands: `standing` of the features where it is known already, (B, T, POINTS).
+        """
         short = -features.shape[1] % self.config.frames_per_token
         padded = torch.cat([features, features[:, -1:].expand(-1, short, -1)], dim=1)
-        return self.encoder(((padded - self.mean) / self.std).transpose(1, 2)).transpose(1, 2)
+        seen = (padded - self.mean) / self.std
+        if self.config.planting:
+            if stands is None or short:
+                stands = standing(kinematics(padded).soles)
+            seen = torch.cat([seen, 2.0 * stands - 1.0], dim=-1)
+        return self.encoder(seen.transpose(1, 2)).transpose(1, 2)
 
     def quantize(
         self, latents: torch.Tensor, follow: torch.Generator | None = None
@@ -137,9 +163,25 @@ class MotionTokenizer(nn.Module):
             sums.append((flat - left).reshape(latents.shape))
         return torch.stack(indices, dim=1), sums
 
-    def reconstruct(self, quantized: torch.Tensor) -> torch.Tensor:
-        """Features (B, n * frames_per_token, FEATURE_SIZE) of quantised latents (B, n, C)."""
-        return self.decoder(quantized.transpose(1, 2)).transpose(1, 2) * self.std + self.mean
+    def reconstruct(self, quantized: torch.Tensor) -> tuple[Kinematics, torch.Tensor | None]:
+        """Motion (B, n * frames_per_token, ...) of quantised latents (B, n, C), and the logits (B, T, POINTS) of what
+        stands in it; None without the layer that plants feet."""
+        out = self.decoder(quantized.transpose(1, 2)).transpose(1, 2)
+        features = out[..., :FEATURE_SIZE] * self.std + self.mean
+        if not self.config.planting:
+            return kinematics(features), None
+        logits = out[..., FEATURE_SIZE:]
+        return plant(features, logits), logits
+
+    def embed(self, codes: torch.Tensor) -> torch.Tensor:
+        """Quantised latents (B, n, C) of codes (B, l, n). MotionError if there is no such code."""
+        if codes.shape[1] > self.config.streams or codes.min() < 0 or codes.max() >= self.config.codebook:
+            raise MotionError(
+                f"codes {tuple(codes.shape)}, expected at most {self.config.streams} streams of 0 .. "
+                f"{self.config.codebook - 1}"
+            )
+        books = [quantizer.codebook for quantizer in self.quantizers if isinstance(quantizer, Quantizer)]
+        return torch.stack([books[i][codes[:, i]] for i in range(codes.shape[1])]).sum(0)
 
     @torch.no_grad()
     def encode(self, features: torch.Tensor) -> torch.Tensor:
@@ -149,13 +191,7 @@ class MotionTokenizer(nn.Module):
     @torch.no_grad()
     def decode(self, codes: torch.Tensor) -> torch.Tensor:
         """Features (B, n * frames_per_token, FEATURE_SIZE) of codes (B, l, n); l < L decodes coarse streams."""
-        if codes.shape[1] > self.config.streams or codes.min() < 0 or codes.max() >= self.config.codebook:
-            raise MotionError(
-                f"codes {tuple(codes.shape)}, expected at most {self.config.streams} streams of 0 .. "
-                f"{self.config.codebook - 1}"
-            )
-        books = [quantizer.codebook for quantizer in self.quantizers if isinstance(quantizer, Quantizer)]
-        return self.reconstruct(torch.stack([books[i][codes[:, i]] for i in range(codes.shape[1])]).sum(0))
+        return self.reconstruct(self.embed(codes))[0].features
 
     def encode_clip(self, clip: Clip) -> torch.Tensor:
         """Codes (L, n) of a clip."""

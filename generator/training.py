@@ -1,4 +1,4 @@
-"""Training of the motion tokenizer and of the language model, each a loop of a few lines over a shared run.
+"""Training of the language model, a loop of a few lines over a shared run.
 
 Batches are drawn by (seed, step), so that a resumed run sees what an unbroken one would have seen.
 """
@@ -6,12 +6,11 @@ Batches are drawn by (seed, step), so that a resumed run sees what an unbroken o
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from morphloop.base import MotionError
 from morphloop.base.budget import Budget
@@ -21,11 +20,10 @@ from morphloop.base.threads import fixed_threads
 from morphloop.base.training_run import OnStop, TrainingRun, no_stop
 from morphloop.base.weights import content_hash
 from morphloop.motion import Clip
-from morphloop.motion.datasets import features_of, ids_of, lengths_of, texts_of
-from morphloop.motion.features import CONTACT_INDEX, CONTACTS, FEATURE_FPS, features_to_positions
+from morphloop.motion.datasets import texts_of
 
 from .adapters import Adapt, adapted, merged
-from .config import LANGUAGE_BUDGET, TOKENIZER_BUDGET, LanguageModelConfig, TokenizerConfig
+from .config import LANGUAGE_BUDGET, LanguageModelConfig
 from .language_model import MotionLanguageModel
 from .patterns import PATTERNS, Pattern
 from .sequences import Pair, Text, Vocabulary, collate, motion_to_text, text_to_motion
@@ -44,107 +42,6 @@ CODE = ("language", "motion", "generator")
 """What a training's result rests on."""
 ReadTexts = Callable[[Sequence[str]], list[Text]]
 """Captions as prompts."""
-
-
-def training_features(clips: Sequence[Clip]) -> Sequence[np.ndarray]:
-    """Features of each clip in single precision, those of a data set on the disk; MotionError if there is no clip."""
-    if not clips:
-        raise MotionError("training: no clips, expected at least one")
-    return features_of(clips)
-
-
-def draw_windows(features: Sequence[np.ndarray], batch: int, window: int, rng: np.random.Generator) -> torch.Tensor:
-    """(batch, window, D) windows, clips drawn by length; a shorter clip stands still at its end."""
-    frames = lengths_of(features)
-    windows = []
-    for index in rng.choice(len(features), size=batch, p=frames / frames.sum()):
-        start = rng.integers(max(frames[index] - window, 0) + 1)
-        piece = features[index][start : start + window]
-        rest = np.repeat(piece[-1:], window - len(piece), axis=0)
-        rest[:, :3] = 0.0  # no turning and no travel while it stands
-        windows.append(np.concatenate([piece, rest]))
-    return torch.from_numpy(np.stack(windows))
-
-
-@dataclass(frozen=True)
-class LossWeights:
-    """Weights of the tokenizer's loss terms beside the normalised features' own."""
-
-    commit: float = 0.05
-    """Latents towards their codes."""
-    position: float = 8.0
-    """Joint positions, metres."""
-    velocity: float = 0.6
-    """Joint velocities in the world, m/s."""
-    drift: float = 1.0
-    """Place of the root over the window, metres: a step to the side is short and slow, but it is what was asked for."""
-    planted: float = 2.0
-    """Horizontal speed error of feet that are on the ground, m/s: what foot slide is made of."""
-
-
-def kinematic_loss(made: torch.Tensor, wanted: torch.Tensor, weights: LossWeights) -> tuple[torch.Tensor, torch.Tensor]:
-    """Loss (scalar) through forward kinematics and mean joint error, metres, of features (B, T, D).
-
-    Poses are compared about each one's own root place; where the root goes over the window is a term of its own.
-    """
-    a, b = features_to_positions(made), features_to_positions(wanted)
-    flat = torch.tensor([1.0, 1.0, 0.0])
-    local = (a - a[..., :1, :] * flat) - (b - b[..., :1, :] * flat)
-    drift = (a[..., 0, :2] - b[..., 0, :2]).abs().sum(-1).mean()
-    speed = (a.diff(dim=1) - b.diff(dim=1)) * FEATURE_FPS
-    planted = wanted[:, 1:, CONTACTS] * wanted[:, :-1, CONTACTS]
-    feet = (speed[:, :, list(CONTACT_INDEX), :2].abs().sum(-1) * planted).mean()
-    loss = weights.position * local.abs().mean() + weights.drift * drift
-    loss = loss + weights.velocity * speed.abs().mean() + weights.planted * feet
-    return loss, local.norm(dim=-1).mean()
-
-
-@own_streams()
-@fixed_threads()
-def train_tokenizer(
-    clips: Sequence[Clip],
-    config: TokenizerConfig | None = None,
-    budget: Budget = TOKENIZER_BUDGET,
-    weights: LossWeights | None = None,
-    checkpoint: Path | None = None,
-    window: int = 64,
-    on_stop: OnStop = no_stop,
-) -> MotionTokenizer:
-    """A tokenizer trained on windows of `window` frames of the clips; an existing checkpoint is gone on from.
-
-    on_stop: told if the budget's minutes cut it short.
-    """
-    config, weights = config or TokenizerConfig(), weights or LossWeights()
-    features = training_features(clips)
-    torch.manual_seed(budget.seed)
-    model = MotionTokenizer(config)
-    model.set_normaliser(features)
-    made = {"clips": ids_of(clips), "model": asdict(config), "loss": asdict(weights), "window": window}
-    run = TrainingRun(model, budget, CODE, checkpoint, {name: hash_json(value) for name, value in made.items()})
-    for step in run:
-        wanted = draw_windows(features, budget.batch, window, np.random.default_rng([budget.seed, step]))
-        follow = torch.Generator().manual_seed(budget.seed * 1_000_003 + step)
-        latents = model.latents(wanted)
-        codes, sums = model.quantize(latents, follow)
-        depth = _depth(step, budget.seed, config.streams)
-        made = model.reconstruct(latents + (sums[depth] - latents).detach())
-        commit = torch.stack([F.mse_loss(latents, done) for done in sums[: depth + 1]]).mean()
-        kinematic, error = kinematic_loss(made, wanted, weights)
-        likeness = F.smooth_l1_loss((made - model.mean) / model.std, (wanted - model.mean) / model.std)
-        run.update(
-            likeness + weights.commit * commit + kinematic,
-            mpjpe_mm=1000 * float(error.detach()),
-            used=float(codes[:, 0].unique().numel()),
-        )
-    if run.stopped is not None:
-        on_stop(run.stopped)
-    return model.eval()
-
-
-def _depth(step: int, seed: int, streams: int) -> int:
-    """Last stream that the decoder is given: all of them, in one step of five fewer (quantiser dropout)."""
-    rng = np.random.default_rng([seed, step, 1])
-    return int(rng.integers(streams)) if rng.random() < 0.2 else streams - 1
 
 
 @dataclass(frozen=True)

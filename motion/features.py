@@ -143,25 +143,44 @@ def features_to_positions(features: Array) -> Array:
     The same as forward kinematics of `features_to_motion`, but on matrices and a whole level of the tree at a time:
     training differentiates through it, where quaternions joint by joint took most of a step.
     """
+    return features_to_frames(features)[0]
+
+
+def features_to_frames(features: Array) -> tuple[Array, Array]:
+    """Joint positions (..., T, 24, 3), metres, and world rotations (..., T, 24, 3, 3), as `features_to_positions`."""
     xp = array_namespace(features)
-    yaw = _integrate(features[..., YAW_RATE])[..., 0]
-    cos, sin, zero = xp.cos(yaw), xp.sin(yaw), xp.zeros_like(yaw)
-    facing = xp.stack([cos, -sin, zero, sin, cos, zero, zero, zero, zero + 1.0], axis=-1)
-    facing = xp.reshape(facing, (*yaw.shape, 3, 3))
-    flat = xp.concat([features[..., VELOCITY], zero[..., None]], axis=-1)
+    yaw = features_yaw(features)
+    facing = heading_matrices(yaw)
+    flat = xp.concat([features[..., VELOCITY], xp.zeros_like(features[..., HEIGHT])], axis=-1)
     planar = _integrate(xp.sum(facing * flat[..., None, :], axis=-1))
     root = xp.concat([planar[..., :2], features[..., HEIGHT]], axis=-1)
     local = _matrices(features[..., TILT_6D.start : JOINTS_6D.stop])
     offsets = xp.asarray(DEFAULT_SKELETON.offsets, dtype=features.dtype, device=features.device)
     turn, place = (facing @ local[..., 0, :, :])[..., None, :, :], root[..., None, :]
-    places, order = [place], [0]
+    places, turns, order = [place], [turn], [0]
     for joints, parents in LEVELS:
-        turn, place = turn[..., parents, :, :], place[..., parents, :]
+        above = xp.asarray(parents, device=features.device)
+        turn, place = xp.take(turn, above, axis=-3), xp.take(place, above, axis=-2)
         place = place + xp.sum(turn * offsets[joints][:, None, :], axis=-1)
-        turn = turn @ local[..., joints, :, :]
+        turn = turn @ xp.take(local, xp.asarray(joints, device=features.device), axis=-3)
         places.append(place)
+        turns.append(turn)
         order += joints
-    return xp.concat(places, axis=-2)[..., [order.index(j) for j in range(len(order))], :]
+    back = xp.asarray([order.index(j) for j in range(len(order))], device=features.device)
+    return xp.take(xp.concat(places, axis=-2), back, axis=-2), xp.take(xp.concat(turns, axis=-3), back, axis=-3)
+
+
+def features_yaw(features: Array) -> Array:
+    """Heading (..., T) of features (..., T, FEATURE_SIZE), radians, zero in the first frame."""
+    return _integrate(features[..., YAW_RATE])[..., 0]
+
+
+def heading_matrices(yaw: Array) -> Array:
+    """Turns (..., 3, 3) about the vertical by yaw (...), radians."""
+    xp = array_namespace(yaw)
+    cos, sin, zero = xp.cos(yaw), xp.sin(yaw), xp.zeros_like(yaw)
+    facing = xp.stack([cos, -sin, zero, sin, cos, zero, zero, zero, zero + 1.0], axis=-1)
+    return xp.reshape(facing, (*yaw.shape, 3, 3))
 
 
 def _matrices(columns: Array) -> Array:

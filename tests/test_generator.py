@@ -15,7 +15,7 @@ import torch
 
 from morphloop.base import MotionError
 from morphloop.cli.generate import Generate
-from morphloop.cli.train_generator import TrainGenerator, TrainingData, TrainTokenizer, training_clips
+from morphloop.cli.train_generator import TrainGenerator, TrainingData, TrainTokenizer, hold_out, training_clips
 from morphloop.generator import (
     BackboneSize,
     Budget,
@@ -23,12 +23,14 @@ from morphloop.generator import (
     FolderGenerator,
     Generator,
     LanguageModelConfig,
+    MotionLanguageModel,
     MotionLLM,
     Sampling,
     TextTokenizer,
     TokenizerConfig,
     load_generator,
     make_examples,
+    measure_reconstruction,
     motion_llm,
     train_language_model,
     train_tokenizer,
@@ -120,9 +122,53 @@ def test_finetuning_makes_a_new_generator_and_leaves_the_old(model: MotionLLM, c
     assert model.hash() == old_hash
     assert model.report is None
     assert same(model.generate(PROMPTS, seed=5), before)
-    assert tuned.tokenizer is model.tokenizer
     again = model.finetune(clips[:2], clips[2:5], config)
     assert again.hash() == tuned.hash()
+    language_alone = model.finetune(clips[:2], clips[2:5], replace(config, motion_weight=0.0))
+    assert language_alone.tokenizer is model.tokenizer
+    assert language_alone.report is not None
+    assert language_alone.report.accepted_motion_l1_after is None
+
+
+def test_finetuning_moves_the_decoder_and_tokens_keep_their_meaning(model: MotionLLM, clips: list[Clip]) -> None:
+    tuned = model.finetune(clips[:2], clips[2:5], FinetuneConfig(steps=3, batch=4, learning_rate=1e-3))
+    before, after = model.tokenizer.state_dict(), tuned.tokenizer.state_dict()
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert moved
+    assert all(name.startswith("decoder.") for name in moved)
+    codes = model.tokenizer.encode_clip(clips[6])
+    assert torch.equal(tuned.tokenizer.encode_clip(clips[6]), codes)
+    assert tuned.tokenizer.decode_clip(codes).id != model.tokenizer.decode_clip(codes).id
+
+
+def test_finetuning_on_planted_feet_takes_slide_out_of_what_tokens_decode_to() -> None:
+    """Purpose: not only in the accepted clips, in held-out ones too, and the replayed are not forgotten."""
+    spoilt = make_corpus(24, 1, "train", defects=True)
+    budget = Budget(steps=120, minutes=None, batch=8, learning_rate=3e-3, warmup=5)
+    tokenizer = train_tokenizer(spoilt, TokenizerConfig(2, 32, 16, 32, 1, planting=False), budget, window=32)
+    text = TextTokenizer.train([t for clip in spoilt for t in clip.texts], 300)
+    sizes = LanguageModelConfig(text.size, 2, 32, backbone=BACKBONE)
+    generator = MotionLLM(text, tokenizer, MotionLanguageModel(sizes))
+    planted, replay, held_out = make_corpus(24, 2, "train"), make_corpus(12, 3, "train"), make_corpus(12, 4, "test")
+    config = FinetuneConfig(steps=60, batch=8, learning_rate=2e-3, replay_share=0.25, motion_weight=1.0)
+    tuned = generator.finetune(planted, replay, config)
+    report = tuned.report
+    assert report is not None
+    slides = [report.accepted_slide_before_mm_s, report.accepted_slide_after_mm_s]
+    assert slides[0] is not None
+    assert slides[1] is not None
+    assert slides[1] < 0.85 * slides[0]
+    assert report.accepted_motion_l1_before is not None
+    assert report.accepted_motion_l1_after is not None
+    assert report.accepted_motion_l1_after < report.accepted_motion_l1_before
+    assert report.replay_motion_l1_before is not None
+    assert report.replay_motion_l1_after is not None
+    assert report.replay_motion_l1_after < 1.02 * report.replay_motion_l1_before
+    before, after = (measure_reconstruction(g.tokenizer, held_out) for g in (generator, tuned))
+    assert before.slide_mm_s is not None
+    assert after.slide_mm_s is not None
+    assert after.slide_mm_s < 0.9 * before.slide_mm_s
+    assert after.mpjpe_mm < before.mpjpe_mm
 
 
 def test_no_replay_is_shown_twice_while_there_is_other(
@@ -299,8 +345,13 @@ def test_generate_command_refuses(model: MotionLLM, outputs: Path, tmp_path: Pat
 
 def test_training_commands(tmp_path: Path) -> None:
     source, budget = TrainingData(clips=6, spoilt=0.5), Budget(steps=2, minutes=None, batch=2, learning_rate=1e-3)
-    small = TrainTokenizer(tmp_path / "tok", source, TokenizerConfig(streams=2, codebook=16, width=16), budget)
+    small = TrainTokenizer(
+        tmp_path / "tok", source, TokenizerConfig(streams=2, codebook=16, width=16), budget, held_out=2
+    )
     assert small.run() == 0
+    told = json.loads((tmp_path / "tok" / "reconstruction.json").read_text())
+    assert told["clips"] == 2
+    assert len(told["perplexity"]) == 2
     train = TrainGenerator(tmp_path / "tok", tmp_path / "llm", source, budget=budget)
     assert train.run() == 0
     generator = load_generator(tmp_path / "llm")
@@ -315,8 +366,13 @@ def test_a_generator_that_reads_by_a_text_encoder(
     clips: list[Clip], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, budget = TrainingData(clips=6, spoilt=0.5), Budget(steps=2, minutes=None, batch=2, learning_rate=1e-3)
-    small = TrainTokenizer(tmp_path / "tok", source, TokenizerConfig(streams=2, codebook=16, width=16), budget)
+    small = TrainTokenizer(
+        tmp_path / "tok", source, TokenizerConfig(streams=2, codebook=16, width=16), budget, held_out=2
+    )
     assert small.run() == 0
+    told = json.loads((tmp_path / "tok" / "reconstruction.json").read_text())
+    assert told["clips"] == 2
+    assert len(told["perplexity"]) == 2
     size = BackboneSize(layers=1, width=48)
     train = TrainGenerator(tmp_path / "tok", tmp_path / "llm", source, size=size, text_encoder="shipped", budget=budget)
     assert train.run() == 0
@@ -342,6 +398,20 @@ def test_what_ships_is_known_by_the_hash_of_its_card() -> None:
     """Nothing that a configuration has gained since changes it."""
     folder = Path(str(resources.files("morphloop.assets"))) / "generator"
     assert load_generator(folder).hash() in (folder / "MODEL_CARD.md").read_text()
+
+
+def test_what_reconstruction_is_reported_on_trained_nothing(tmp_path: Path) -> None:
+    for number, clip in enumerate(make_corpus(20, 2)):
+        save_clip(tmp_path / f"{'M' if number % 2 else ''}{number // 2:06d}.npz", clip)
+    source = TrainingData(data=tmp_path, workers=1)
+    clips = training_clips(source, captioned=False)
+    trained, held_out = hold_out(source, clips, 100)
+    assert len(held_out) == 2
+    assert len(trained) == 18
+    origins = [{clip.name.removeprefix("M") for clip in part} for part in (trained, held_out)]
+    assert not origins[0] & origins[1], "a mirror image is no new motion"
+    assert hold_out(source, clips, 0)[1] == []
+    assert {clip.provenance.notes["split"] for clip in hold_out(TrainingData(), [], 3)[1]} == {"test"}
 
 
 def test_training_never_sees_the_test_split(
