@@ -63,17 +63,30 @@ def _embed(evaluator: Evaluator, motions: Sequence[Clip | JointTrack], into: Emb
             return np.concatenate([_embed(evaluator, [motion], into) for motion in motions])
         into.failed.append({"name": motions[0].name, "reason": str(error)})
         return np.zeros((0, evaluator.dimensions))
+    texts = _embed_texts(evaluator, list(dict.fromkeys(text for motion in motions for text in motion.texts)))
     for motion in motions:
         said, whole = [], meaning(motion)
         for place, text in enumerate(motion.texts):
-            try:
-                said.append((place, text, evaluator.embed_texts([text])[0]))
-            except MotionError as error:
-                into.failed.append({"name": motion.name, "reason": str(error)})
+            found = texts[text]
+            if isinstance(found, MotionError):
+                into.failed.append({"name": motion.name, "reason": str(found)})
+            else:
+                said.append((place, text, found))
         into.meanings.append(Meaning(whole.facts, tuple(whole.named[place] for place, _, _ in said)))
         into.captions.append(np.array([one for _, _, one in said]).reshape(-1, evaluator.dimensions))
         into.prompts.append(said[0][1] if said else "")
     return embedded
+
+
+def _embed_texts(evaluator: Evaluator, texts: Sequence[str]) -> dict[str, np.ndarray | MotionError]:
+    """The embedding of each text, or why it has none; all together, which is faster, where none is at fault."""
+    try:
+        return dict(zip(texts, evaluator.embed_texts(texts), strict=True))
+    except MotionError as error:
+        if len(texts) == 1:
+            return {texts[0]: error}
+        half = len(texts) // 2
+        return _embed_texts(evaluator, texts[:half]) | _embed_texts(evaluator, texts[half:])
 
 
 def score_set(made: EmbeddedSet, real: EmbeddedSet | None = None, seed: int = 0) -> dict[str, Score]:
