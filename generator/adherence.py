@@ -128,14 +128,14 @@ class Rule:
 
 
 WALKING = r"\b(?:walk|stroll|stride|march)\w*\b|\b(?:steps?|moves?|moving|stepping|goes) (?:forwards?|ahead)\b"
-BACK = r"\bbackwards?\b|\bback\b(?! up)"
+BACK = r"\bbackwards?\b|(?<!bent )(?<!hunched )\bback\b(?! up)"
 ASIDE = r"\bsideways\b|\bside ?steps?\b|\bside-?step\w*\b|\bshuffl\w+\b"
 RULES = (
     Rule("walk backward", rf"(?:\b(?:walk|step|mov)\w*\b|\bsteps?\b).*(?:{BACK})", lambda c, _: travel(c)[0] < -0.3),
-    Rule("side step", ASIDE, steps_aside, sided=True),
-    Rule("walk forward", WALKING, lambda c, _: travel(c)[0] > 0.6, unless=f"{BACK}|{ASIDE}"),
+    Rule("side step", ASIDE, steps_aside, sided=True, unless=r"\b(?:arms?|hands?|bend\w*|lean\w*|stretch\w*)\b"),
+    Rule("walk forward", WALKING, lambda c, _: travel(c)[0] > 0.6, unless=rf"{BACK}|{ASIDE}|\bin place\b"),
     Rule("curve", r"\bcurv\w+\b", lambda c, side: goes(c, side, 0.25), sided=True),
-    Rule("turn", r"\b(?:turn|rotat)\w*\b", lambda c, side: goes(c, side, 0.6), sided=True),
+    Rule("turn", r"\b(?:turn|rotat)\w*\b", lambda c, side: goes(c, side, 0.6), sided=True, unless=r"\bhead\b"),
     Rule("squat", r"\bsquat\w*\b", lambda c, _: dip(c, "pelvis") > 0.12),
     Rule("wave", r"\bwav(?:e|es|ing)\b", waves, sided=True),
     Rule(

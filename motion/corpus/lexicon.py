@@ -480,7 +480,7 @@ MODIFIERS: dict[tuple[str, Any], tuple[str, ...]] = {
     ("depth", "low"): ("low", "deeply", "all the way down"),
     ("depth", "slight"): ("slightly", "a little", "not very far"),
     ("depth", "deep"): ("deeply", "low", "far down"),
-    ("level", "high"): ("high", "up high", "at waist height"),
+    ("level", "high"): ("high", "up high", "up in the air"),
     ("level", "low"): ("low", "near the ground"),
     ("hold", True): ("and <hold> it", "and <stay> like that for a moment"),
     ("amount", "quarter"): ("by ninety degrees", "by a quarter turn"),

@@ -386,7 +386,7 @@ def _on_one_leg(
 def kick(draw: Draw, feet: Places, says: Settings) -> Phase:
     """Forward; settings: side, level "low" or "high", count, tempo."""
     slow = max(tempo(draw, says), 0.9)
-    height = draw.between(0.70, 0.82) if says["level"] == "low" else draw.between(0.98, 1.18)
+    height = draw.between(0.70, 0.82) if says["level"] == "low" else draw.between(1.12, 1.32)
     back, forth, home = slow * draw.between(0.4, 0.5), slow * draw.between(0.4, 0.46), slow * draw.between(0.7, 0.85)
     begin = clock = draw.between(0.75, 0.9)
     swing_keys, bent_keys = [(0.0, 0.0)], [(0.0, 0.0)]
