@@ -13,6 +13,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -46,7 +47,7 @@ def quality(clips: Sequence[Clip]) -> dict[str, float]:
     return means | {"self_penetration_worst_mm": worst, "clips_out_of_range": out, "fastest_joint_rad_s": fastest}
 
 
-def adherence(clips: Sequence[Clip]) -> dict[str, object]:
+def adherence(clips: Sequence[Clip]) -> dict[str, Any]:
     """Share of captions whose facts all hold, and of each fact: how often it holds where it is stated, and elsewhere.
 
     Facts of order stand together as "..., then ...".

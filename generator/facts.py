@@ -350,9 +350,9 @@ def low_going(clip: Clip) -> float:
 PLAIN: dict[str, Callable[[Clip], bool]] = {
     "walk forward": lambda c: travel(c)[0] > 0.6,
     "walk backward": lambda c: travel(c)[0] < -0.3,
-    "walk slowly": lambda c: 0.1 < pace(c) < 0.86,
-    "walk normally": lambda c: 0.78 < pace(c) < 1.25,
-    "walk quickly": lambda c: pace(c) > 1.1,
+    "walk slowly": lambda c: 0.1 < pace(c) < 0.8,
+    "walk normally": lambda c: 0.8 < pace(c) < 1.2,
+    "walk quickly": lambda c: pace(c) > 1.08,
     "walk backward slowly": lambda c: 0.1 < pace(c) < 0.5,
     "walk backward normally": lambda c: pace(c) > 0.42,
     "straight": lambda c: abs(turned(c)) < 0.25,
@@ -367,7 +367,7 @@ PLAIN: dict[str, Callable[[Clip], bool]] = {
     "cheerful": lambda c: both(lambda side: swing_range(c, side) > 0.5),
     "stiff": lambda c: both(lambda side: swing_range(c, side) < 0.16),
     "small steps": lambda c: stride(c) < 0.42,
-    "big steps": lambda c: stride(c) > 0.7,
+    "big steps": lambda c: stride(c) > 0.6,
     "turn a little": lambda c: 0.4 < abs(turned(c)) < 1.15,
     "turn quarter": lambda c: 1.1 < abs(turned(c)) < 2.1,
     "turn half": lambda c: 2.4 < abs(turned(c)) < 4.0,
@@ -478,7 +478,7 @@ def yaw_rate(clip: Clip) -> float:
 
 
 PACED: dict[str, tuple[Callable[[Clip], float], float, float]] = {
-    "wave": (waving_half_s, 0.38, 0.29),
+    "wave": (waving_half_s, 0.38, 0.3),
     "clap": (lambda c: half_period_s(c, np.minimum(hands_apart(c), 0.4), 0.08), 0.38, 0.31),
     "shake head": (lambda c: half_period_s(c, head_turn(c)[1], 0.3), 0.53, 0.39),
     "turn": (lambda c: 1 / max(yaw_rate(c), 1e-3), 1.3, 0.95),

@@ -119,8 +119,9 @@ def _plan(seed: int, split: str, number: int) -> tuple[list[Part], Composed, lis
     """What a clip is to do, its plan, its captions, and the generator to go on drawing from."""
     rng = np.random.default_rng([seed, 10 + SPLITS.index(split), number])
     draw = Draw(rng, "test" if split == "test" else "train")
+    mode = _mode(rng)
     while True:
-        parts = draw_script(rng, split)
+        parts = draw_script(rng, split, mode)
         composed = compose(draw, _stance(draw, parts), parts)
         if composed.keep.stop - composed.keep.start <= MAX_SECONDS * FPS:
             return parts, composed, captions(parts, rng), rng
@@ -188,8 +189,13 @@ def pairs(parts: Sequence[Part]) -> set[tuple[str, str, str]]:
     return shown
 
 
-def draw_script(rng: np.random.Generator, split: str) -> list[Part]:
-    """The parts of a clip; the split "combinations" has a pair of `UNSEEN`, the others have none."""
+def _mode(rng: np.random.Generator) -> str:
+    return list(MODES)[int(rng.choice(len(MODES), p=list(MODES.values())))]
+
+
+def draw_script(rng: np.random.Generator, split: str, mode: str | None = None) -> list[Part]:
+    """The parts of a clip; the split "combinations" has a pair of `UNSEEN`, the others have none and are of one of
+    `MODES`, drawn if not given."""
     if split == "combinations":
         wanted = _one(sorted(UNSEEN), rng)
         while True:
@@ -197,8 +203,7 @@ def draw_script(rng: np.random.Generator, split: str) -> list[Part]:
             if wanted in pairs(parts):
                 return parts
     while True:
-        mode = list(MODES)[int(rng.choice(len(MODES), p=list(MODES.values())))]
-        parts = MAKERS[mode](rng)
+        parts = MAKERS[mode or _mode(rng)](rng)
         if not pairs(parts) & UNSEEN:
             return parts
 
@@ -339,7 +344,8 @@ def _walk(name: str, styled: dict[str, Any], rng: np.random.Generator, alone: bo
             says["side"] = _side(rng)
         if says["curve"] == "circle":
             says["pace"] = "normal"
-    low, high = (3.0, 4.2) if short else (3.4, 6.5)
+    brisk = (says.get("pace") in ("normal", "fast") and not back) or styled.get("style") in ("big steps", "cheerful")
+    low, high = (4.0 if brisk else 3.2), (4.6 if short else 6.8)
     says["seconds"] = float(rng.uniform(8.6, 9.8) if says.get("curve") == "circle" else rng.uniform(low, high))
     if alone and says.get("curve") != "circle":
         says["starts"], says["stops"] = (_one(("standing", "moving"), rng) for _ in range(2))

@@ -31,7 +31,7 @@ from .lexicon import (
 )
 
 COUNTS = ("no", "one", "two", "three", "four", "five")
-_SHORT = """step clap squat nod hop bob dip slip strut trot skip plod drag jog jab wag tap
+_SHORT = """step clap squat nod hop bob dip slip strut trot trek skip plod drag jog jab wag tap
     sag spin grab slap flap scan put sit get stop run hit"""
 DOUBLED = frozenset(_SHORT.split())
 """Verbs of one short syllable that double their last letter."""

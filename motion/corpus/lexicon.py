@@ -386,7 +386,7 @@ CAPTIONS: dict[str, list[Phrase]] = {
             "<clap> {their} hands{mods}",
             "<clap>{mods}",
             "<hit> {their} palms together{mods}",
-            "<bring> both hands together in front of {their} chest again and again{mods}",
+            "<bring> both hands together in front of {their} chest again and again",
         ),
         *_terse("clap{mods}", "clap hands{mods}", "clapping{mods}"),
     ],
@@ -692,8 +692,8 @@ HELD_OUT: dict[str, list[Phrase]] = {
             "<hoist> {their} {side} arm{mods}",
             "<elevate> the {side} arm{mods}",
             "<thrust> {their} {side} hand{mods}",
-            "<swing> {their} {side} arm aloft",
         ),
+        *_some("<swing> {their} {side} arm aloft", way="overhead"),
         *_terse("elevate {side} arm{mods}"),
     ],
     "raise arms": [
@@ -718,7 +718,7 @@ HELD_OUT: dict[str, list[Phrase]] = {
         *_terse("salute {side}{mods}", "{side} hand salute{mods}"),
     ],
     "clap": [
-        *_some("<applaud>{mods}", "<slap> {their} palms against each other{mods}", "<give> a round of applause{mods}"),
+        *_some("<applaud>{mods}", "<slap> {their} palms against each other{mods}", "<give> a round of applause"),
         *_terse("applaud{mods}", "applause{mods}"),
     ],
     "hands on hips": [
