@@ -87,9 +87,9 @@ def main() -> None:
     for kind, texts in sentences().items():
         report[kind] = {"sentences": len(texts)} | agreement(small.encode(texts), full.encode(texts))
         with fixed_threads(1):
-            begun = time.perf_counter()
+            begun = time.process_time()
             small.encode(texts[:BATCH])
-        report[f"{kind}_{BATCH}_s"] = time.perf_counter() - begun
+        report[f"{kind}_{BATCH}_processor_s"] = time.process_time() - begun
     for name, value in report.items():
         print(f"{name}: {value}")
     if args.json is not None:
