@@ -92,7 +92,11 @@ COMMANDS: Tree = {
     "body": {"check": OnDemand("body", "BodyCheck")},
     "lineage": Lineage,
     "verify": Verify,
-    "bench": {"metrics": BenchMetrics, "imitator": OnDemand("bench_imitator", "BenchImitator")},
+    "bench": {
+        "metrics": BenchMetrics,
+        "imitator": OnDemand("bench_imitator", "BenchImitator"),
+        "generator": OnDemand("bench_generator", "BenchGenerator"),
+    },
 }
 
 CONFIG_HELP = (

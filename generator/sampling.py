@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 
 from morphloop.base import MotionError
 
@@ -58,9 +59,11 @@ def sample_motion(
     lengths: tuple[int, int],
     generators: Sequence[torch.Generator],
     sampling: Sampling,
+    keep_cache: bool = True,
 ) -> list[torch.Tensor]:
     """Codes (L, n_i) for each text, lengths[0] <= n_i <= lengths[1], one generator a text.
 
+    keep_cache: False goes through all steps again for every token, which is what the cache is measured against.
     Stream 0 decides the length by its END, which is closed before the lower bound and forced at the upper one.
     """
     low, high = lengths
@@ -74,7 +77,6 @@ def sample_motion(
     cache = None
     for step in range(times.shape[1]):
         logits, cache = model.step(ids, mask, cache, states)
-        states = None
         now = times[:, step]
         open_ids = allowed.clone()
         open_ids[0, vocabulary.end] = bool(low <= now[0])
@@ -84,7 +86,11 @@ def sample_motion(
         drawn = torch.where(now[None] == ends[:, None], vocabulary.end, drawn)
         drawn = torch.where((now[None] < 0) | (now[None] > ends[:, None]), vocabulary.blank, drawn)
         steps.append(drawn)
-        ids = drawn[..., None]
+        if keep_cache:
+            ids, states = drawn[..., None], None
+        else:
+            ids, cache = torch.cat([ids, drawn[..., None]], dim=-1), None
+            states = states if states is None else F.pad(states, (0, 0, 0, 1))
         mask = torch.cat([mask, torch.ones_like(mask[:, :1])], dim=1)
         if bool((now.min() >= ends).all()):
             break
