@@ -1,8 +1,8 @@
 """The guard: did fine-tuning on what physics did make the raw generator better, on prompts that it never saw?
 
 The tuned generator answers held-out prompts beside the run's starting generator and the one of the round before;
-nothing is projected. One physical metric would be won by standing still, so adherence to the prompt, motion energy and
-diversity must be kept as well. Changes are bootstrapped in pairs by prompt, not by sample: samples of one prompt are
+nothing is projected. One physical metric would be won by standing still, so adherence to the prompt, R-precision,
+motion energy and diversity must be kept as well. Changes are bootstrapped in pairs by prompt, not by sample: samples of one prompt are
 no independent evidence. A slow drift shows against the start, a single bad step against the round before.
 
 Few prompts prove little. With `FULL_PROMPTS` and `FULL_SAMPLES` the lower end of the interval decides, and doubt is
@@ -21,17 +21,19 @@ from morphloop.metrics import paired_difference, summarise
 from morphloop.metrics.summary import Summary
 
 from .config import FULL_PROMPTS, FULL_SAMPLES
-from .guard_samples import PHYSICS, HeldOut, Row, Tick
+from .guard_samples import PHYSICS, PRECISION, HeldOut, Row, Tick
+from .retrieval import CHANCE
 
 DECISIVE = "physdiff_phys_err_mm"
 ADHERENCE_LOSS = 0.05
-"""Share of samples by which adherence may seem to fall."""
+"""Share of samples by which adherence, and R-precision@3, may seem to fall."""
 LIVELINESS_LOSS = 0.10
 """Share of motion energy and of diversity that may seem to be lost."""
 LEAST = {"joint_speed_m_s": 0.01, "root_travel_m_s": 0.1, "diversity_m": 0.01}
 """A class of prompts that had less than this has none to lose: standing has no travel."""
 LABELS = {
     "adherence": "adherence to prompts",
+    PRECISION: "R-precision@3",
     "joint_speed_m_s": "motion energy (joint speed)",
     "root_travel_m_s": "motion energy (root travel)",
     "diversity_m": "diversity",
@@ -40,7 +42,7 @@ LABELS = {
 AGAINST = {"start": "the starting generator", "before": "the round before"}
 RULE = (
     "keep the tuned generator if, against the starting generator and against the round before, the lower end of the "
-    f"95 % interval of the change is above -{ADHERENCE_LOSS:g} for adherence and above -{LIVELINESS_LOSS:.0%} for "
+    f"95 % interval of the change is above -{ADHERENCE_LOSS:g} for adherence and R-precision@3 and above -{LIVELINESS_LOSS:.0%} for "
     f"motion energy and diversity, and the interval of the change of {DECISIVE} does not lie above 0; with under "
     f"{FULL_PROMPTS} prompts or {FULL_SAMPLES} samples the mean decides where the interval cannot"
 )
@@ -69,7 +71,7 @@ def compare_generators(
 ) -> dict[str, Any]:
     """Raw motion of three generators on the same held-out prompts and seeds, and whether `after`, the tuned, is kept.
 
-    Returns what guard.json holds. `metrics` by name, `adherence`, `motion_energy` (joint speed, and `root_travel`) and
+    Returns what guard.json holds. `metrics` by name, `adherence`, `r_precision_3`, `motion_energy` (joint speed, and `root_travel`) and
     `diversity` each have before, after, start, change (after less before) and change_from_start: mean, median, ci95
     over prompts. Changes of energy and diversity are shares of what the prompt's class had. A figure that is null on
     either side leaves that prompt out.
@@ -91,20 +93,23 @@ def judge_answers(rows: dict[str, list[Row]], held_out: HeldOut) -> dict[str, An
     seed = held_out.seed
     physics = _compared({side: [row["physics"] for row in part] for side, part in rows.items()}, seed)
     words = _compared({side: [{"x": row["adherence"]} for row in part] for side, part in rows.items()}, seed)["x"]
+    judge = _compared({side: [{"x": row.get(PRECISION)} for row in part] for side, part in rows.items()}, seed)["x"]
     lively = {name: _relative(rows, name, seed) for name in LEAST}
     checks: list[Check] = []
     for against, key in (("start", "change_from_start"), ("before", "change")):
         checks.append(_no_loss("adherence", against, words, words[key], ADHERENCE_LOSS, full))
+        checks.append(_no_loss(PRECISION, against, judge, judge[key], ADHERENCE_LOSS, full))
         checks += [_no_loss(name, against, lively[name], lively[name][key], LIVELINESS_LOSS, full) for name in LEAST]
         checks.append(_no_rise(against, physics[DECISIVE], physics[DECISIVE][key]))
     failed = [check for check in checks if not check.passed]
     judged = sum(row["adherence"] is not None for row in rows["after"])
     return {
-        "schema": 2,
+        "schema": 3,
         "prompts": len(held_out.prompts),
         "samples": held_out.samples,
         "metrics": {name: physics[name] for name in PHYSICS},
         "adherence": words | {"judged": judged, "chance": _chance(rows["after"]), "by_fact": _by_fact(rows)},
+        PRECISION: judge | {"chance": CHANCE, "evaluator": _named(held_out)},
         "motion_energy": lively["joint_speed_m_s"]
         | {"root_travel": lively["root_travel_m_s"], "by_class": _by_class(rows)},
         "diversity": lively["diversity_m"],
@@ -114,6 +119,12 @@ def judge_answers(rows: dict[str, list[Row]], held_out: HeldOut) -> dict[str, An
         "caveats": _caveats(checks, held_out),
         "checks": [asdict(check) for check in checks],
     }
+
+
+def _named(held_out: HeldOut) -> dict[str, str] | None:
+    """Who judged."""
+    evaluator = held_out.evaluator
+    return None if evaluator is None else {"kind": evaluator.kind, "hash": evaluator.hash}
 
 
 def _compared(sides: dict[str, list[dict[str, float | None]]], seed: int) -> dict[str, dict[str, Any]]:

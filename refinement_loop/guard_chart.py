@@ -55,13 +55,14 @@ def progress_chart(guards: Sequence[tuple[int, Guard]]) -> str:
         _absolute("Phys-Err (mm, lower is better)", guards, lambda g: g["metrics"].get(DECISIVE)),
         _absolute("foot slide (mm/s, lower is better)", guards, lambda g: g["metrics"].get("slide_mean_mm_s")),
         _words(guards),
+        _above("R-precision@3 (%)", guards, lambda g: g.get("r_precision_3")),
         _share("motion energy: joint speed (% of start)", guards, lambda g: g.get("motion_energy")),
         _share("motion energy: root travel (% of start)", guards, _travel),
         _share("diversity (% of start)", guards, lambda g: g.get("diversity")),
     ]
     labels = ["start", *(f"round {number}" for number, _ in guards)]
     rows = -(-len(panels) // COLUMNS)
-    label = "The generator over the rounds: Phys-Err, slide, adherence, energy, diversity"
+    label = "The generator over the rounds: Phys-Err, slide, adherence, R-precision, energy, diversity"
     parts = [
         f'<svg class="plot rounds" viewBox="0 0 {COLUMNS * WIDTH} {rows * HEIGHT}" role="img" aria-label="{label}">'
     ]
@@ -106,9 +107,17 @@ def _absolute(title: str, guards: Sequence[tuple[int, Guard]], of: Callable[[Gua
 
 def _words(guards: Sequence[tuple[int, Guard]]) -> Panel:
     """Adherence, with what clips of other prompts score in the title: on the axis it would flatten the rest."""
-    panel = _absolute("adherence to prompts (%)", guards, lambda g: g.get("adherence"), 100.0)
-    start, chance = panel.points.get(0), (guards[-1][1].get("adherence") or {}).get("chance")
-    title = panel.title if chance is None else f"adherence to prompts (%, by chance {100.0 * chance:.0f})"
+    chance = (guards[-1][1].get("adherence") or {}).get("chance")
+    title = (
+        "adherence to prompts (%)" if chance is None else f"adherence to prompts (%, by chance {100.0 * chance:.0f})"
+    )
+    return _above(title, guards, lambda g: g.get("adherence"))
+
+
+def _above(title: str, guards: Sequence[tuple[int, Guard]], of: Callable[[Guard], Any]) -> Panel:
+    """A share in percent, with the bound under which a loss of words lies."""
+    panel = _absolute(title, guards, of, 100.0)
+    start = panel.points.get(0)
     return Panel(title, panel.points, None if start is None else start.mean - 100.0 * ADHERENCE_LOSS)
 
 

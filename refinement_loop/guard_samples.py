@@ -1,4 +1,4 @@
-"""What a generator does with held-out prompts, raw: physics, adherence, energy and diversity, prompt by prompt.
+"""What a generator does with held-out prompts, raw: physics, words, energy and diversity, prompt by prompt.
 
 A generator answers a run's held-out prompts once: figures are kept in the run under their content (generator, prompts,
 seeds, code), so that the starting generator and the round before cost a later round nothing.
@@ -29,9 +29,11 @@ from morphloop.generator import (
     root_travel,
 )
 from morphloop.metrics import measure
+from morphloop.metrics.text_motion.evaluator import Evaluator
 from morphloop.motion import Clip, corpus_captions
 
 from .records import finite
+from .retrieval import Retrieval
 from .stages import OWN_CODE, STAGES
 
 PHYSICS = (
@@ -44,6 +46,8 @@ PHYSICS = (
     "unsupported_ratio",
     "jitter_rms_mm",
 )
+PRECISION = "r_precision_3"
+"""R-precision@3 of a prompt's samples."""
 BATCH = 32
 """Samples that are generated at a time, so that progress can be told."""
 
@@ -65,7 +69,8 @@ class HeldOut:
     """The questions that every generator of a run is asked.
 
     count: most prompts, fewer where the captions run out; samples: of each; seed: of both; seconds: length of motion;
-    known: prompts that are not held out; folder: where answers are kept, None to keep none.
+    known: prompts that are not held out; folder: where answers are kept, None to keep none; evaluator: who judges
+    motions against prompts, None for nobody.
     """
 
     count: int
@@ -74,14 +79,21 @@ class HeldOut:
     seconds: Seconds
     known: frozenset[str] = frozenset()
     folder: Path | None = None
+    evaluator: Evaluator | None = None
 
     @cached_property
     def prompts(self) -> tuple[str, ...]:
         return held_out_prompts(self.count, self.seed, self.known)
 
+    @cached_property
+    def retrieval(self) -> Retrieval | None:
+        """The evaluator with the prompts embedded."""
+        return None if self.evaluator is None else Retrieval(self.evaluator, self.prompts)
+
     def answers(self, generator: Generator, tick: Tick) -> list[Row]:
         """A row a prompt, as `_row` makes it; read if this generator has answered before."""
         asked = {"prompts": self.prompts, "samples": self.samples, "seed": self.seed, "seconds": self.seconds}
+        asked["evaluator"] = None if self.evaluator is None else self.evaluator.hash
         code, threads = (*STAGES["finetune"].code, *OWN_CODE), {"threads": held_threads()}
         key = result_key(basis(code, {"generator": generator.hash()}, asked | threads))
         path = None if self.folder is None else self.folder / f"{key}.json"
@@ -107,7 +119,9 @@ class HeldOut:
             for place, prompt in enumerate(batch):
                 own = clips[place * self.samples : (place + 1) * self.samples]
                 samples = own if whole else [clip for clip in clips if clip.provenance.prompt == prompt]
-                rows.append(_row(prompt, samples))
+                row, judge = _row(prompt, samples), self.retrieval
+                precision = None if judge is None or not samples else judge.precision(len(rows), samples)
+                rows.append(row | {PRECISION: precision})
                 holds.append({name: fact.passes(samples[0]) for name, fact in facts.items()} if samples else {})
             tick(len(rows), len(self.prompts))
         return [row | {"chance": _chance(row["facts"], rows, holds)} for row in rows]

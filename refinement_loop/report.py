@@ -229,6 +229,7 @@ def _guard_view(guard: dict[str, Any]) -> dict[str, Any]:
     energy = guard.get("motion_energy")
     figures = {
         "adherence to prompts": guard.get("adherence"),
+        "R-precision@3": guard.get("r_precision_3"),
         "joint speed (m/s)": energy,
         "root travel (m/s)": None if energy is None else energy["root_travel"],
         "diversity (m)": guard.get("diversity"),

@@ -19,6 +19,7 @@ from morphloop.base.still_valid import hash_json
 from morphloop.base.threads import fixed_threads
 from morphloop.generator import FolderGenerator, Generator, load_generator
 from morphloop.imitator import load_policy
+from morphloop.metrics.text_motion.evaluator import shipped_evaluator
 from morphloop.motion.config import ReadingConfig
 
 from .config import LoopConfig, read_config, write_config
@@ -101,7 +102,15 @@ def stage_seed(seed: int, number: int, name: str) -> int:
 def _held_out(run: Path, config: LoopConfig) -> HeldOut:
     """What the guard asks in every round of a run; the run's own prompts are none of it."""
     seed, known = stage_seed(config.seed, 0, "guard"), frozenset(config.prompts)
-    return HeldOut(config.guard_prompts, config.guard_samples, seed, config.seconds, known, run / GUARD_FOLDER)
+    return HeldOut(
+        config.guard_prompts,
+        config.guard_samples,
+        seed,
+        config.seconds,
+        known,
+        run / GUARD_FOLDER,
+        shipped_evaluator(),
+    )
 
 
 def _open_generator(config: LoopConfig) -> Generator:

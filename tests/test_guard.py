@@ -15,6 +15,7 @@ import pytest
 from morphloop.generator import adheres, diversity, named_facts, prompt_class
 from morphloop.motion import make_corpus
 from morphloop.refinement_loop import HeldOut, compare_generators, guard, guard_chart, guard_samples
+from morphloop.refinement_loop.retrieval import Retrieval
 
 FLOAT_M = 0.03
 """How high the clips of a generator with poor physics float."""
@@ -92,10 +93,30 @@ ONCE["named_facts"] = lambda prompt: tuple(
 START = Answers("start", knows(0.9), FLOAT_M)
 
 
+class Judge:
+    """An evaluator that knows the facts of the pool's clips and of prompts: both embed as what they name."""
+
+    kind, hash = "by facts", "0"
+
+    def __init__(self):
+        self.names = sorted(set().union(*(facts for _, facts in pool())))
+        self.facts = {clip.id: facts for lift in (0.0, FLOAT_M) for clip, facts in pool(lift)}
+        self.dimensions = len(self.names)
+
+    def embed_texts(self, texts):
+        return self._told({fact.name for fact in named_facts(text)} for text in texts)
+
+    def embed_motions(self, motions):
+        return self._told(self.facts.get(motion.id, set()) for motion in motions)
+
+    def _told(self, sets):
+        return np.array([[float(name in facts) for name in self.names] for facts in sets])
+
+
 @pytest.fixture(scope="module")
 def asked(tmp_path_factory):
-    """40 prompts with 2 samples each, as the demo asks; answers are kept."""
-    return HeldOut(40, 2, 3, SECONDS, folder=tmp_path_factory.mktemp("guard"))
+    """64 prompts with 2 samples each; answers are kept."""
+    return HeldOut(64, 2, 3, SECONDS, folder=tmp_path_factory.mktemp("guard"), evaluator=Judge())
 
 
 def judged(asked, after, before=START):
@@ -196,12 +217,12 @@ def test_worse_physics_alone_is_rolled_back(asked):
 
 def test_every_figure_has_all_its_sides(asked):
     result = judged(asked, Answers("better", knows(0.92)))
-    parts = ("adherence", "motion_energy", "diversity")
+    parts = ("adherence", "r_precision_3", "motion_energy", "diversity")
     figures = [result[name] for name in parts] + [result["motion_energy"]["root_travel"], *result["metrics"].values()]
     for figure in figures:
         assert {"before", "after", "start", "change", "change_from_start"} <= figure.keys()
     assert 0.0 < result["adherence"]["chance"] < 0.3
-    assert result["adherence"]["judged"] == result["prompts"] == 40
+    assert result["adherence"]["judged"] == result["prompts"] == 64
     json.dumps(result, allow_nan=False)
 
 
@@ -219,6 +240,28 @@ def test_three_points_a_round_are_stopped_within_four_rounds(tmp_path, monkeypat
     assert failed(verdicts[-1]) == {"adherence"}
 
 
+def test_r_precision_tells_who_forgets_words_from_who_does_not(asked):
+    assert "r_precision_3" not in failed(judged(asked, Answers("better", knows(0.92))))
+    result = judged(asked, Answers("mixed", mixes_sides))
+    assert "r_precision_3" in failed(result)
+    assert result["r_precision_3"]["before"]["mean"] > 0.8
+    assert result["r_precision_3"]["evaluator"] == {"kind": "by facts", "hash": "0"}
+
+
+def test_precision_is_the_mean_over_all_pools():
+    texts = [clip.texts[0] for clip, _ in pool()]
+    judge, rng = Retrieval(Judge(), texts), np.random.default_rng(0)
+    clip = pool()[3][0]
+    own, others = judge._texts[3], judge._texts[judge._others[3]]
+    assert len(others) >= 31
+    motion = judge.evaluator.embed_motions([pool()[5][0]])[0]
+    nearer = np.square(others - motion).sum(1) <= np.square(own - motion).sum()
+    drawn = [nearer[rng.permutation(len(others))[:31]].sum() < 3 for _ in range(4000)]
+    assert judge.precision(3, [pool()[5][0]]) == pytest.approx(np.mean(drawn), abs=0.03)
+    assert judge.precision(3, [clip]) > judge.precision(3, [pool()[5][0]])
+    assert Retrieval(Judge(), texts[:20]).precision(3, [clip]) is None
+
+
 def test_a_generator_answers_once_in_a_run(asked):
     judged(asked, Answers("better", knows(0.92)))
     again, start = Answers("better", knows(0.92)), Answers("start", knows(0.9), FLOAT_M)
@@ -234,7 +277,7 @@ def test_all_rounds_are_one_picture(asked):
     good, bad = judged(asked, Answers("better", knows(0.92))), judged(asked, Answers("mixed", mixes_sides))
     picture = ElementTree.fromstring(guard_chart.progress_chart([(0, good), (1, bad)]))
     panels = list(picture)
-    assert len(panels) == 6
+    assert len(panels) == 7
     for panel in (panels[0], *panels[2:]):  # what floats has no slide
         styles = [mark.get("class") for mark in panel]
         assert (styles.count("kept"), styles.count("cross"), styles.count("start")) == (1, 2, 1)
@@ -242,5 +285,5 @@ def test_all_rounds_are_one_picture(asked):
     figure = {side: {"mean": 1.0, "ci95": None} for side in ("before", "after")}
     old = {"rolled_back": False, "metrics": {"physdiff_phys_err_mm": figure, "slide_mean_mm_s": figure}}
     text = "".join(ElementTree.fromstring(guard_chart.progress_chart([(0, old)])).itertext())
-    assert text.count("not measured in this run") == 4
+    assert text.count("not measured in this run") == 5
     assert guard_chart.progress_chart([]) == ""
