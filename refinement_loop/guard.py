@@ -71,10 +71,10 @@ def compare_generators(
 ) -> dict[str, Any]:
     """Raw motion of three generators on the same held-out prompts and seeds, and whether `after`, the tuned, is kept.
 
-    Returns what guard.json holds. `metrics` by name, `adherence`, `r_precision_3`, `motion_energy` (joint speed, and `root_travel`) and
-    `diversity` each have before, after, start, change (after less before) and change_from_start: mean, median, ci95
-    over prompts. Changes of energy and diversity are shares of what the prompt's class had. A figure that is null on
-    either side leaves that prompt out.
+    Returns what guard.json holds. `metrics` by name, `adherence`, `r_precision_3`, `motion_energy` (joint speed, and
+    `root_travel`) and `diversity` each have before, after, start, change (after less before) and change_from_start:
+    mean, median, ci95 over prompts. Changes of energy and diversity are shares of what the prompt's class had. A figure
+    that is null on either side leaves that prompt out.
     """
     sides = {"start": start, "before": before, "after": after}
     waits = {generator.hash(): generator for generator in sides.values()}
