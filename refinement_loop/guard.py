@@ -42,8 +42,8 @@ LABELS = {
 AGAINST = {"start": "the starting generator", "before": "the round before"}
 RULE = (
     "keep the tuned generator if, against the starting generator and against the round before, the lower end of the "
-    f"95 % interval of the change is above -{ADHERENCE_LOSS:g} for adherence and R-precision@3 and above -{LIVELINESS_LOSS:.0%} for "
-    f"motion energy and diversity, and the interval of the change of {DECISIVE} does not lie above 0; with under "
+    f"95 % interval of the change is above -{ADHERENCE_LOSS:g} for adherence and R-precision@3 and above "
+    f"-{LIVELINESS_LOSS:.0%} for motion energy and diversity, and the interval of the change of {DECISIVE} does not lie above 0; with under "
     f"{FULL_PROMPTS} prompts or {FULL_SAMPLES} samples the mean decides where the interval cannot"
 )
 

@@ -20,10 +20,11 @@ from morphloop.metrics import measure
 from morphloop.metrics.text_motion.evaluator import Evaluator
 from morphloop.metrics.text_motion.scoring import EmbeddedSet, embed_set, score_set
 from morphloop.motion import Clip
-from morphloop.motion.corpus.described import described_clips
+from morphloop.motion.corpus.described import described_clips, make_described
 
 from ..motion_llm import CHUNK, MotionLLM
 from ..protocol import Generator
+from ..reconstruction import measure_reconstruction
 from ..sampling import sample_motion
 from .config import GeneratorBenchConfig
 from .prompts import SECONDS, Asked, bench_prompts
@@ -33,6 +34,8 @@ WITH_REAL = ("test", "combinations")
 """Sets whose prompts are captions of clips that there are."""
 BATCHES = (1, 16, 64)
 TIMED_S = 4.0
+RECONSTRUCTED = 100
+"""Held-out clips that go through the tokenizer."""
 Watch = Callable[[str, int, int], None]
 
 
@@ -47,6 +50,10 @@ def bench_generator(
         "evaluator": {"kind": evaluator.kind, "hash": evaluator.hash, "dimensions": evaluator.dimensions},
         "sets": sets,
     }
+    if isinstance(generator, MotionLLM):
+        watch("reconstructing", 0, 1)
+        held_out = make_described(RECONSTRUCTED, config.seed + 1, "test")
+        result["reconstruction"] = asdict(measure_reconstruction(generator.tokenizer, held_out))
     if config.speed and isinstance(generator, MotionLLM):
         result["sampling"] = _speed(generator, watch)
     return result
