@@ -172,11 +172,12 @@ class TrainGenerator:
             text = TextTokenizer.load(backbone / "tokenizer.json")
         sizes = tokenizer.config
         config = LanguageModelConfig(text.size, sizes.streams, sizes.codebook, self.pattern, self.size.backbone)
-        encoder = None if self.text_encoder is None else load_text_encoder(self.text_encoder)
-        if encoder is not None:
-            config = replace(
-                config, text_encoder=self.text_encoder, text_encoder_hash=encoder.hash, text_width=encoder.width
-            )
+        encoder = None
+        if self.text_encoder is not None:
+            folder = Path(self.text_encoder)
+            name = str(folder.resolve()) if folder.is_dir() else self.text_encoder
+            encoder = load_text_encoder(name)
+            config = replace(config, text_encoder=name, text_encoder_hash=encoder.hash, text_width=encoder.width)
         if backbone is not None:
             model = MotionLanguageModel.from_backbone(config, pretrained_backbone(backbone))
             config = model.config

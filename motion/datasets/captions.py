@@ -91,7 +91,7 @@ def _caption_of(line: str) -> Caption:
     except ValueError:
         raise ValueError(f"'{parts[2][:20]}' to '{parts[3][:20]}', expected seconds") from None
     if not (start == end == 0.0 or 0.0 <= start < end < math.inf):
-        raise ValueError(f"from {start:g} to {end:g} s, expected a stretch of the motion, or 0 and 0 for all of it")
+        raise ValueError(f"from {start:g} to {end:g} s, expected a segment of the motion, or 0 and 0 for all of it")
     return Caption(parts[0], start, end)
 
 

@@ -20,12 +20,12 @@ from .layouts import TRAIN, Layout, layout_of
 from .prepared import Motion, Rows, Watch, prepare_files
 
 LEAST_FRAMES = 2
-"""Of a stretch with captions of its own."""
+"""Of a segment with captions of its own."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A motion, or a stretch of one that has captions of its own. path: its file."""
+    """A motion, or a segment of one that has captions of its own. path: its file."""
 
     name: str
     path: Path
@@ -92,7 +92,7 @@ class MotionSet(Sequence[Clip]):
 
     @property
     def ids(self) -> list[str]:
-        """What each clip is known by: a hash of the bytes that it was made from, and the stretch of them."""
+        """What each clip is known by: a hash of the bytes that it was made from, and the segment of them."""
         return [sample.rows.id for sample in self.samples]
 
     @property
@@ -154,7 +154,7 @@ def open_motion_set(
     """The motions of some splits of a data set: a folder of motion files with captions, or HumanML3D as published.
 
     captions: a table of captions that lies elsewhere; how: how files are read; captioned: leave out, and report, what
-    has no caption, and make a clip of every stretch that has captions of its own; else captions are not looked at;
+    has no caption, and make a clip of every segment that has captions of its own; else captions are not looked at;
     workers: processes that prepare what the cache has not, None for one a core; cache: where, if not in the cache
     folder. What cannot be used is in `failed` of the result. MotionError, one line, for a set of which nothing can be
     used, an unknown split, and a cache that cannot be written.
@@ -191,7 +191,7 @@ def _unsaid(path: Path, reason: str) -> None:
 def _samples_of(
     layout: Layout, path: Path, motion: Motion, splits: Sequence[str], captioned: bool, report: Report
 ) -> Iterator[Sample]:
-    """A motion of the splits as a whole, and each stretch of it that has captions of its own."""
+    """A motion of the splits as a whole, and each segment of it that has captions of its own."""
     said = layout.said_of(path, motion.key, report if captioned else _unsaid)
     name = f"{path.stem}:{motion.key}" if motion.key else path.stem
     if said.split not in splits:
@@ -204,10 +204,10 @@ def _samples_of(
         captions = usable(map(Caption, motion.texts), path, report)
     if not captions:
         report(path, f"{motion.key}: has no caption" if motion.key else "has no caption, expected at least one text")
-    stretches: dict[tuple[float, float], list[str]] = {}
+    segments: dict[tuple[float, float], list[str]] = {}
     for caption in captions:
-        stretches.setdefault((caption.start, caption.end), []).append(caption.text)
-    for (start, end), texts in stretches.items():
+        segments.setdefault((caption.start, caption.end), []).append(caption.text)
+    for (start, end), texts in segments.items():
         if end == 0.0:
             yield Sample(name, path, tuple(texts), motion.rows)
             continue

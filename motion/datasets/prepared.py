@@ -54,7 +54,7 @@ Watch = Callable[[str, int, int], None]
 @dataclass(frozen=True)
 class Rows:
     """Features of one motion in a file of them. file: single precision, FEATURE_SIZE a frame; start: first frame;
-    frames: their number; id: hash of what they were made from, with the stretch of it."""
+    frames: their number; id: hash of what they were made from, with the segment of it."""
 
     file: Path
     start: int
