@@ -83,7 +83,7 @@ class Plan:
     tilt: (T, 3) rotation vector of the pelvis in its heading frame; crouch: (T,) metres the pelvis goes below what the
     legs allow; upper: local rotations (T, 4) by joint name above the pelvis; rise: (T,) height of the centre of mass
     over standing, given only by jumps, where it replaces the legs' reach; jumps: first frame, first frame after, of
-    each stretch that `rise` rules, none for the whole clip. A stretch begins and ends standing.
+    each segment that `rise` rules, none for the whole clip. A stretch begins and ends standing.
     """
 
     feet: FootTrack
