@@ -2,8 +2,8 @@
 
 The tuned generator answers held-out prompts beside the run's starting generator and the one of the round before;
 nothing is projected. One physical metric would be won by standing still, so adherence to the prompt, R-precision,
-motion energy and diversity must be kept as well. Changes are bootstrapped in pairs by prompt, not by sample: samples of one prompt are
-no independent evidence. A slow drift shows against the start, a single bad step against the round before.
+motion energy and diversity must be kept as well. Changes are bootstrapped in pairs by prompt, not by sample: samples of
+one prompt are no independent evidence. A slow drift shows against the start, a single bad step against the round before.
 
 Few prompts prove little. With `FULL_PROMPTS` and `FULL_SAMPLES` the lower end of the interval decides, and doubt is
 against the tuned generator. With fewer even an unchanged generator would fail that, so where the interval holds both
@@ -43,8 +43,9 @@ AGAINST = {"start": "the starting generator", "before": "the round before"}
 RULE = (
     "keep the tuned generator if, against the starting generator and against the round before, the lower end of the "
     f"95 % interval of the change is above -{ADHERENCE_LOSS:g} for adherence and R-precision@3 and above "
-    f"-{LIVELINESS_LOSS:.0%} for motion energy and diversity, and the interval of the change of {DECISIVE} does not lie above 0; with under "
-    f"{FULL_PROMPTS} prompts or {FULL_SAMPLES} samples the mean decides where the interval cannot"
+    f"-{LIVELINESS_LOSS:.0%} for motion energy and diversity, and the interval of the change of {DECISIVE} does not "
+    f"lie above 0; with under {FULL_PROMPTS} prompts or {FULL_SAMPLES} samples the mean decides where the interval "
+    "cannot"
 )
 
 Decided = Literal["interval", "mean", "nothing"]
