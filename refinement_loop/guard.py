@@ -3,7 +3,7 @@
 The tuned generator answers held-out prompts beside the run's starting generator and the one of the round before;
 nothing is projected. One physical metric would be won by standing still, so adherence to the prompt, R-precision,
 motion energy and diversity must be kept as well. Changes are bootstrapped in pairs by prompt, not by sample: samples of
-one prompt are no independent evidence. A slow drift shows against the start, a single bad step against the round before.
+one prompt are no independent evidence. A slow drift shows against the start, a bad step against the round before.
 
 Few prompts prove little. With `FULL_PROMPTS` and `FULL_SAMPLES` the lower end of the interval decides, and doubt is
 against the tuned generator. With fewer even an unchanged generator would fail that, so where the interval holds both
