@@ -58,7 +58,7 @@ def text_scores(batches: dict[str, Sequence[Path]], config: EvaluateConfig, watc
     evaluator = load_evaluator(config.evaluator)
     how = ReadingConfig.of(config)
     if config.real is None:
-        source, real = f"{REAL_CLIPS} clips of the corpus's test split", _corpus(evaluator)
+        source, real = "the corpus's test split", _corpus(evaluator)
     else:
         source, real = str(config.real), embed_set(evaluator, _motions([config.real], how, watch))
         if not len(real.motions):
