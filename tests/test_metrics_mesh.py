@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import replace
 from functools import lru_cache
+from pathlib import Path
 
 import mujoco
 import numpy as np
 import pytest
 
-from benchmarks.metric_speed import meshed_g1, swinging
 from morphloop.metrics import measure, points
 from morphloop.metrics.points import motion_points, surface_points
 from morphloop.metrics.self_penetration import deepest, geom_pairs
@@ -18,6 +19,14 @@ from morphloop.motion import Clip
 from morphloop.motion.rotations import quat_from_rotvec, quat_mul, quat_to_matrix
 from morphloop.sim import default_body
 from morphloop.sim.bodies.mjcf_body import RobotBody
+
+PATH = Path(__file__).resolve().parent.parent / "benchmarks" / "metric_speed.py"
+SPEC = importlib.util.spec_from_file_location("metric_speed", PATH)
+assert SPEC is not None
+assert SPEC.loader is not None
+metric_speed = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(metric_speed)
+meshed_g1, swinging = metric_speed.meshed_g1, metric_speed.swinging
 
 
 @lru_cache

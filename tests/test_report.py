@@ -206,4 +206,4 @@ def test_a_comparison_of_an_older_version_is_still_shown(run, tmp_path):
     write_json(tmp_path / "run" / "round_00" / "finetune" / "guard.json", guard)
     page = write_report(tmp_path / "run", tmp_path / "report.html").read_text()
     assert "Rolled back: the next round keeps the generator from before." in page
-    assert page.count("not measured in this run") == 5
+    assert page.count("not measured in this run") == 6
