@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -24,7 +25,7 @@ PATH = Path(__file__).resolve().parent.parent / "benchmarks" / "metric_speed.py"
 SPEC = importlib.util.spec_from_file_location("metric_speed", PATH)
 assert SPEC is not None
 assert SPEC.loader is not None
-metric_speed = importlib.util.module_from_spec(SPEC)
+metric_speed = sys.modules["metric_speed"] = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(metric_speed)
 meshed_g1, swinging = metric_speed.meshed_g1, metric_speed.swinging
 
