@@ -16,10 +16,10 @@ from morphloop.generator.bench.config import GeneratorBenchConfig
 from .config import CONFIG, resolved
 from .console import DONE, SHIPPED_GENERATOR, progress_bars, shipped, writable_files
 
-SCORES = {"fid": "FID", "r_precision_1": "R@1", "r_precision_3": "R@3", "mm_dist": "MM-Dist", "diversity": "diversity"}
+SCORES = {"fid": "FID", "r_precision_1": "R@1", "r_precision_3": "R@3", "mm_dist": "MM-Dist"}
 PHYSICS = {
     "slide_mean_mm_s": "slide mm/s",
-    "penetration_mean_mm": "penetration mm",
+    "penetration_mean_mm": "pen. mm",
     "float_mean_mm": "float mm",
     "physdiff_phys_err_mm": "Phys-Err mm",
 }
@@ -63,30 +63,37 @@ class BenchGenerator:
 
 
 def show(told: dict[str, Any]) -> None:
-    """A line a set of prompts on the terminal, and one of the clips whose captions they are."""
-    table = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 0, 0, 1))
-    table.add_column("prompts", no_wrap=True)
-    for title in ("clips", "does it", "by chance", *SCORES.values(), *PHYSICS.values()):
-        table.add_column(title, justify="right")
+    """Two tables on the terminal, words and physics: a line a set of prompts, and one of the clips whose captions they
+    are."""
+    rows: list[tuple[str, int, dict[str, Any]]] = []
     for name, part in told["sets"].items():
-        table.add_row(name, str(part["prompts"] * part["samples"]), *cells(part))
+        rows.append((name, part["prompts"] * part["samples"], part))
         if "real" in part:
-            table.add_row("  its real clips", str(part["prompts"]), *cells(part["real"]))
-    Terminal().print(table)
+            rows.append((f"{name}: real", part["prompts"], part["real"]))
+    words, physics = _table("prompts", "clips", "does all", "chance", "of facts", *SCORES.values()), _table("prompts")
+    for title in PHYSICS.values():
+        physics.add_column(title, justify="right", no_wrap=True)
+    for name, count, part in rows:
+        done, scores = part["adherence"], part.get("scores", {})
+        shares = [_share(done[key]) for key in ("share", "chance", "facts")]
+        words.add_row(name, str(count), *shares, *(_number(scores.get(key, {}).get("value"), 2) for key in SCORES))
+        physics.add_row(name, *(_number(part["physics"][key], 1) for key in PHYSICS))
+    for table in (words, physics):
+        Terminal().print(table)
     speed = told.get("sampling")
     if speed is not None:
-        batches = {name: row for name, row in speed.items() if name.startswith("batch_")}
-        for name, row in batches.items():
-            print(f"{name.replace('_', ' ')}: {row['clips_a_second']:.1f} clips/s, {row['ratio']:.1f} x without cache")
+        for name, row in speed.items():
+            if name.startswith("batch_"):
+                print(f"{name.replace('_', ' ')}: {row['clips_a_second']:.1f} clips/s, cache {row['ratio']:.1f} x")
         print(f"16 prompts of 4 s: {speed['sixteen_prompts_wall_s']:.2f} s")
 
 
-def cells(part: dict[str, Any]) -> list[str]:
-    """The figures of one row."""
-    words, scores = part["adherence"], part.get("scores", {})
-    row = [_share(words["share"]), _share(words["chance"])]
-    row += [_number(scores.get(name, {}).get("value"), 2) for name in SCORES]
-    return row + [_number(part["physics"][name], 1) for name in PHYSICS]
+def _table(first: str, *titles: str) -> Table:
+    table = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 0, 0, 1))
+    table.add_column(first, no_wrap=True)
+    for title in titles:
+        table.add_column(title, justify="right", no_wrap=True)
+    return table
 
 
 def _share(value: float | None) -> str:

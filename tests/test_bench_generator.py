@@ -88,6 +88,7 @@ def test_who_listens_scores_as_real_motion_and_who_does_not_by_chance(told: dict
     real = listens["real"]
     assert listens["adherence"]["share"] == real["adherence"]["share"] > 0.9
     assert deaf["adherence"]["share"] < 0.4
+    assert deaf["adherence"]["share"] < deaf["adherence"]["facts"] < listens["adherence"]["facts"]
     assert listens["scores"]["r_precision_1"]["value"] == pytest.approx(1.0)
     assert deaf["scores"]["r_precision_1"]["value"] < 0.2
     assert listens["physics"] == real["physics"]
@@ -105,6 +106,7 @@ def test_chance_is_what_others_do_by_accident() -> None:
     told = adherence(asked, [clip] * len(asked))
     passes = {one.kind: one.passes(clip) for one in asked}
     assert told["share"] == np.mean([passes[one.kind] for one in asked])
+    assert told["facts"] == told["share"], "each of these asks for one thing"
     assert told["chance"] == pytest.approx(np.mean(list(passes.values())))
 
 

@@ -83,6 +83,7 @@ def _bench_set(
 def adherence(asked: Sequence[Asked], clips: Sequence[Clip]) -> dict[str, Any]:
     """Share of clips that do all that their prompt asks, by kind as well, with its chance level.
 
+    facts: mean share of the single things asked for that are done, whatever their order.
     chance: share of the clips of prompts of another kind that would pass, each prompt against at most 50 of them.
     """
     done = np.array([one.passes(clip) for one, clip in zip(asked, clips, strict=True)])
@@ -95,6 +96,7 @@ def adherence(asked: Sequence[Asked], clips: Sequence[Clip]) -> dict[str, Any]:
             lucky.append(float(np.mean([asked[place].passes(clips[other]) for other in others])))
     return {
         "share": float(done.mean()),
+        "facts": _mean([one.share(clip) for one, clip in zip(asked, clips, strict=True)]),
         "chance": float(np.mean(lucky)) if lucky else None,
         "by_kind": {kind: [int(done[kinds == kind].sum()), int((kinds == kind).sum())] for kind in sorted({*kinds})},
     }
