@@ -7,16 +7,15 @@ renamed when it is whole, under a lock that a killed process lets go of.
 from __future__ import annotations
 
 import fcntl
-import os
 import re
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from morphloop.base import MotionError, write_json
+from morphloop.base.cache_folder import cache_folder
 from morphloop.base.opening import in_one_line, read_json
 from morphloop.base.writing import sync_folder
 
@@ -79,17 +78,6 @@ MODELS = {
 """Models that `morphloop models fetch` knows."""
 
 
-def cache_folder() -> Path:
-    """Where fetched things lie: MORPHLOOP_CACHE, else `morphloop` in the platform's cache."""
-    named = os.environ.get("MORPHLOOP_CACHE")
-    if named:
-        return Path(named).expanduser()
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "morphloop"
-    own = os.environ.get("XDG_CACHE_HOME")
-    return (Path(own) if own else Path.home() / ".cache") / "morphloop"
-
-
 def known_model(name: str) -> Pretrained:
     """A model by its name; MotionError if there is none of that name."""
     if name not in MODELS:
@@ -99,7 +87,7 @@ def known_model(name: str) -> Pretrained:
 
 def model_folder(model: Pretrained) -> Path:
     """Where a model lies once it is fetched."""
-    return cache_folder() / "models" / f"{model.name}-{model.wheel.version}"
+    return cache_folder("models") / f"{model.name}-{model.wheel.version}"
 
 
 def is_fetched(model: Pretrained) -> bool:

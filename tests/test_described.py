@@ -88,7 +88,7 @@ def test_every_fact_that_a_caption_can_state_is_known():
         for prompts in described_captions(120, 3, split):
             for prompt in prompts:
                 for name in prompt.facts:
-                    fact(name)
+                    assert fact(name).name == name
 
 
 def test_seams_are_no_faster_than_the_clip(clips: list[Clip]):

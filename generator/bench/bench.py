@@ -19,7 +19,7 @@ from morphloop.base.threads import fixed_threads
 from morphloop.metrics import measure
 from morphloop.metrics.text_motion.evaluator import Evaluator
 from morphloop.metrics.text_motion.scoring import EmbeddedSet, embed_set, score_set
-from morphloop.motion import Clip
+from morphloop.motion import Clip, make_corpus
 from morphloop.motion.corpus.described import described_clips, make_described
 
 from ..motion_llm import CHUNK, MotionLLM
@@ -34,6 +34,12 @@ WITH_REAL = ("test", "combinations")
 """Sets whose prompts are captions of clips that there are."""
 BATCHES = (1, 16, 64)
 TIMED_S = 4.0
+OTHERS = 50
+"""Clips of other prompts that a prompt's chance level is taken on, at most."""
+DESCRIBED = 96
+"""Held-out clips whose captions are written."""
+SURE_WORDS = ("walk", "back", "left", "right", "squat", "wav", "kick", "bow", "jump", "punch", "both arms", "turn")
+"""What a caption of the plain corpus may say of a clip."""
 RECONSTRUCTED = 100
 """Held-out clips that go through the tokenizer."""
 Watch = Callable[[str, int, int], None]
@@ -54,6 +60,7 @@ def bench_generator(
         watch("reconstructing", 0, 1)
         held_out = make_described(RECONSTRUCTED, config.seed + 1, "test")
         result["reconstruction"] = asdict(measure_reconstruction(generator.tokenizer, held_out))
+        result["captions_with_every_sure_word"] = sure_captions(generator, make_corpus(DESCRIBED, config.seed, "test"))
     if config.speed and isinstance(generator, MotionLLM):
         result["sampling"] = _speed(generator, watch)
     return result
@@ -84,16 +91,16 @@ def adherence(asked: Sequence[Asked], clips: Sequence[Clip]) -> dict[str, Any]:
     """Share of clips that do all that their prompt asks, by kind as well, with its chance level.
 
     facts: mean share of the single things asked for that are done, whatever their order.
-    chance: share of the clips of prompts of another kind that would pass, each prompt against at most 50 of them.
+    chance: share of the clips of prompts of another kind that would pass, each prompt against at most `OTHERS`.
     """
     done = np.array([one.passes(clip) for one, clip in zip(asked, clips, strict=True)])
     kinds = np.array([one.kind for one in asked])
     rng = np.random.default_rng(0)
     lucky: list[float] = []
-    for place in [int(np.flatnonzero([one is other for other in asked])[0]) for one in dict.fromkeys(asked)]:
-        others = rng.permutation(np.flatnonzero(kinds != kinds[place]))[:50]
+    for one in dict.fromkeys(asked):
+        others = rng.permutation(np.flatnonzero(kinds != one.kind))[:OTHERS]
         if len(others):
-            lucky.append(float(np.mean([asked[place].passes(clips[other]) for other in others])))
+            lucky.append(float(np.mean([one.passes(clips[other]) for other in others])))
     return {
         "share": float(done.mean()),
         "facts": _mean([one.share(clip) for one, clip in zip(asked, clips, strict=True)]),
@@ -111,6 +118,15 @@ def physics(clips: Sequence[Clip]) -> dict[str, float | None]:
 def _mean(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return float(np.mean(known)) if known else None
+
+
+def sure_captions(generator: MotionLLM, clips: Sequence[Clip]) -> float:
+    """Motion to text: share of clips whose written caption has each of `SURE_WORDS` that all of the clip's own have."""
+    agree = []
+    for clip, text in zip(clips, generator.describe(clips), strict=True):
+        sure = set.intersection(*({word for word in SURE_WORDS if word in own} for own in clip.texts))
+        agree.append(all(word in text for word in sure))
+    return float(np.mean(agree))
 
 
 def _scores(
