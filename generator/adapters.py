@@ -7,6 +7,8 @@ layer, and are merged into the weights when the training is done, so that what i
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -21,10 +23,16 @@ RANK, ALPHA = 16, 32
 """Of the adapters."""
 
 
-def adapted(model: MotionLanguageModel, how: Adapt) -> MotionLanguageModel:
-    """The model in place, with what `how` leaves trainable. MotionError if adapters are asked for without `peft`."""
+@contextmanager
+def adapting(model: MotionLanguageModel, how: Adapt) -> Iterator[list[torch.Tensor]]:
+    """The model in place, with what `how` leaves trainable; yields the parameters that weight decay must leave alone.
+
+    Afterwards adapters are merged into the weights that they adapt and everything is trainable again, so that a later
+    fine-tuning tunes all of it. Raises MotionError if adapters are asked for without `peft`.
+    """
     if how == "full":
-        return model
+        yield []
+        return
     for parameter in model.backbone.parameters():
         parameter.requires_grad_(False)
     if how == "lora":
@@ -36,13 +44,12 @@ def adapted(model: MotionLanguageModel, how: Adapt) -> MotionLanguageModel:
         model.backbone = get_peft_model(model.backbone, lora)  # pyright: ignore[reportAttributeAccessIssue]
     new = torch.zeros(len(model.table), 1)
     new[model.config.text_size :] = 1.0
-    model.table.requires_grad_(True).register_hook(lambda gradient: gradient * new)
-    return model
-
-
-def merged(model: MotionLanguageModel) -> MotionLanguageModel:
-    """The model in place, adapters merged into the weights that they adapt."""
-    unload = getattr(model.backbone, "merge_and_unload", None)
-    if unload is not None:
-        model.backbone = unload()
-    return model
+    hook = model.table.requires_grad_(True).register_hook(lambda gradient: gradient * new)
+    try:
+        yield [model.table]
+    finally:
+        hook.remove()
+        unload = getattr(model.backbone, "merge_and_unload", None)
+        if unload is not None:
+            model.backbone = unload()
+        model.backbone.requires_grad_(True)

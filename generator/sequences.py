@@ -38,7 +38,7 @@ Text = Sequence[int] | torch.Tensor
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Ids: text first (text_size), then five marks, then streams x codebook motion codes."""
+    """Ids: text first (text_size), then the marks, then streams x codebook motion codes."""
 
     text_size: int
     streams: int

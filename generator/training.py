@@ -22,7 +22,7 @@ from morphloop.base.weights import content_hash
 from morphloop.motion import Clip
 from morphloop.motion.datasets import texts_of
 
-from .adapters import Adapt, adapted, merged
+from .adapters import Adapt, adapting
 from .config import LANGUAGE_BUDGET, LanguageModelConfig
 from .language_model import MotionLanguageModel
 from .patterns import PATTERNS, Pattern
@@ -131,19 +131,18 @@ def train_language_model(
     made = {"examples": tokens, "model": config.written(), "to_text": to_text_share}
     made["start"] = None if start is None else content_hash([], start)
     made |= {} if adapt == "full" else {"adapt": adapt}
-    adapted(model, adapt)
-    kept = [] if adapt == "full" else [model.table]
     hashed = {name: hash_json(value) for name, value in made.items()}
-    run = TrainingRun(model, budget, CODE, checkpoint, hashed, kept)
-    for step in run:
-        rng = np.random.default_rng([budget.seed, step])
-        torch.manual_seed(budget.seed * 1_000_003 + step)  # dropout
-        drawn = [examples[index] for index in rng.integers(len(examples), size=budget.batch)]
-        pairs = make_pairs(drawn, to_text_share, vocabulary, pattern, rng)
-        run.update(model.loss(collate(pairs, vocabulary.blank)))
+    with adapting(model, adapt) as kept:
+        run = TrainingRun(model, budget, CODE, checkpoint, hashed, kept)
+        for step in run:
+            rng = np.random.default_rng([budget.seed, step])
+            torch.manual_seed(budget.seed * 1_000_003 + step)  # dropout
+            drawn = [examples[index] for index in rng.integers(len(examples), size=budget.batch)]
+            pairs = make_pairs(drawn, to_text_share, vocabulary, pattern, rng)
+            run.update(model.loss(collate(pairs, vocabulary.blank)))
     if run.stopped is not None:
         on_stop(run.stopped)
-    return merged(model).eval()
+    return model.eval()
 
 
 @torch.no_grad()

@@ -124,7 +124,7 @@ def judge_answers(rows: dict[str, list[Row]], held_out: HeldOut) -> dict[str, An
 
 def _named(held_out: HeldOut) -> dict[str, str] | None:
     """Who judged."""
-    evaluator = held_out.evaluator
+    evaluator = held_out.judge
     return None if evaluator is None else {"kind": evaluator.kind, "hash": evaluator.hash}
 
 

@@ -69,8 +69,8 @@ class HeldOut:
     """The questions that every generator of a run is asked.
 
     count: most prompts, fewer where the captions run out; samples: of each; seed: of both; seconds: length of motion;
-    known: prompts that are not held out; folder: where answers are kept, None to keep none; evaluator: who judges
-    motions against prompts, None for nobody.
+    known: prompts that are not held out; folder: where answers are kept, None to keep none; evaluator: loads who
+    judges motions against prompts when the first question is asked, None for nobody.
     """
 
     count: int
@@ -79,21 +79,26 @@ class HeldOut:
     seconds: Seconds
     known: frozenset[str] = frozenset()
     folder: Path | None = None
-    evaluator: Evaluator | None = None
+    evaluator: Callable[[], Evaluator] | None = None
 
     @cached_property
     def prompts(self) -> tuple[str, ...]:
         return held_out_prompts(self.count, self.seed, self.known)
 
     @cached_property
+    def judge(self) -> Evaluator | None:
+        """The evaluator, loaded."""
+        return None if self.evaluator is None else self.evaluator()
+
+    @cached_property
     def retrieval(self) -> Retrieval | None:
         """The evaluator with the prompts embedded."""
-        return None if self.evaluator is None else Retrieval(self.evaluator, self.prompts)
+        return None if self.judge is None else Retrieval(self.judge, self.prompts)
 
     def answers(self, generator: Generator, tick: Tick) -> list[Row]:
         """A row a prompt, as `_row` makes it; read if this generator has answered before."""
         asked = {"prompts": self.prompts, "samples": self.samples, "seed": self.seed, "seconds": self.seconds}
-        asked["evaluator"] = None if self.evaluator is None else self.evaluator.hash
+        asked["evaluator"] = None if self.judge is None else self.judge.hash
         code, threads = (*STAGES["finetune"].code, *OWN_CODE), {"threads": held_threads()}
         key = result_key(basis(code, {"generator": generator.hash()}, asked | threads))
         path = None if self.folder is None else self.folder / f"{key}.json"

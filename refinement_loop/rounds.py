@@ -109,7 +109,7 @@ def _held_out(run: Path, config: LoopConfig) -> HeldOut:
         config.seconds,
         known,
         run / GUARD_FOLDER,
-        shipped_evaluator(),
+        shipped_evaluator,
     )
 
 

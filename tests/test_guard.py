@@ -116,7 +116,7 @@ class Judge:
 @pytest.fixture(scope="module")
 def asked(tmp_path_factory):
     """64 prompts with 2 samples each; answers are kept."""
-    return HeldOut(64, 2, 3, SECONDS, folder=tmp_path_factory.mktemp("guard"), evaluator=Judge())
+    return HeldOut(64, 2, 3, SECONDS, folder=tmp_path_factory.mktemp("guard"), evaluator=Judge)
 
 
 def judged(asked, after, before=START):
@@ -246,6 +246,17 @@ def test_r_precision_tells_who_forgets_words_from_who_does_not(asked):
     assert "r_precision_3" in failed(result)
     assert result["r_precision_3"]["before"]["mean"] > 0.8
     assert result["r_precision_3"]["evaluator"] == {"kind": "by facts", "hash": "0"}
+
+
+def test_nobody_is_loaded_before_a_question_is_asked(tmp_path):
+    """A run without a fine-tuning or without held-out prompts has no use for the evaluator."""
+    loaded = []
+    asked = HeldOut(2, 1, 0, SECONDS, folder=tmp_path, evaluator=lambda: loaded.append("judge") or Judge())
+    assert asked.prompts
+    assert not loaded
+    asked.answers(START, quiet)
+    asked.answers(START, quiet)
+    assert loaded == ["judge"]
 
 
 def test_precision_is_the_mean_over_all_pools():

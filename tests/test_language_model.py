@@ -1,5 +1,6 @@
 """Patterns, sequences, text tokenizer, language model and sampling, on tokens that carry their own position."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -334,7 +335,7 @@ def test_adaptation_keeps_what_the_backbone_knows(how: Adapt, text: TextTokenize
     budget = Budget(steps=60, minutes=None, batch=4, learning_rate=1e-2, warmup=5)
     model = train_language_model([example], start.config, budget, model=start, adapt=how)
     assert language_loss(model, [example]) < 0.5 * before
-    after = model.state_dict()
+    after = {name: value.clone() for name, value in model.state_dict().items()}
     assert after.keys() == known.keys()
     table = next(name for name in known if name.endswith("embed_tokens.weight"))
     assert torch.equal(after[table][: text.size], known[table][: text.size])
@@ -343,6 +344,9 @@ def test_adaptation_keeps_what_the_backbone_knows(how: Adapt, text: TextTokenize
     assert bool(moved) == (how == "lora")
     again = MotionLanguageModel(model.config).eval()
     again.load_state_dict(after)
+    fully = train_language_model([example], model.config, replace(budget, steps=2), model=model).state_dict()
+    assert all(not torch.equal(fully[name], after[name]) for name in known if name.endswith("proj.weight"))
+    assert not torch.equal(fully[table][: text.size], after[table][: text.size]), "a later training tunes all of it"
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
