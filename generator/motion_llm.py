@@ -124,11 +124,13 @@ class MotionLLM:
         self.vocabulary: Vocabulary = config.vocabulary
         self.pattern = PATTERNS[config.pattern](config.streams)
 
-    def with_sampling(self, temperature: float | None = None, top_p: float | None = None) -> MotionLLM:
+    def with_sampling(
+        self, temperature: float | None = None, top_p: float | None = None, guidance: float | None = None
+    ) -> MotionLLM:
         """This generator with other sampling; None keeps what it has."""
-        temperature = self.sampling.temperature if temperature is None else temperature
-        top_p = self.sampling.top_p if top_p is None else top_p
-        return MotionLLM(self.text, self.tokenizer, self.model, Sampling(temperature, top_p), self.report, self.encoder)
+        asked = {"temperature": temperature, "top_p": top_p, "guidance": guidance}
+        sampling = replace(self.sampling, **{name: value for name, value in asked.items() if value is not None})
+        return MotionLLM(self.text, self.tokenizer, self.model, sampling, self.report, self.encoder)
 
     @fixed_threads()
     def generate(self, prompts: Sequence[str], seed: int, seconds: Seconds = SECONDS) -> list[Clip]:
@@ -254,7 +256,7 @@ class MotionLLM:
 
     @cached_property
     def _hash(self) -> str:
-        parts = (self.model.config.written(), self.tokenizer.config.written(), asdict(self.sampling))
+        parts = (self.model.config.written(), self.tokenizer.config.written(), self.sampling.written())
         texts = [json.dumps(part, sort_keys=True) for part in parts]
         return content_hash([*texts, self.text.to_json()], self.tokenizer, self.model)
 
@@ -268,7 +270,7 @@ class MotionLLM:
             "kind": KIND,
             "schema": 1,
             "language_model": self.model.config.written(),
-            "sampling": asdict(self.sampling),
+            "sampling": self.sampling.written(),
             "report": asdict(self.report) if self.report else None,
         }
         return write_json(folder / "config.json", config).parent

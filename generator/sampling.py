@@ -6,7 +6,7 @@ Every prompt has a random stream of its own, so a sample does not depend on what
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 import torch.nn.functional as F
@@ -17,19 +17,31 @@ from .language_model import MotionLanguageModel
 from .patterns import Pattern
 from .sequences import Text, Vocabulary, pad, pad_states
 
+MAX_GUIDANCE = 20.0
+
 
 @dataclass(frozen=True)
 class Sampling:
-    """How tokens are drawn. Raises MotionError on a temperature below 0 or a top_p outside (0, 1]."""
+    """How tokens are drawn. Raises MotionError on a temperature below 0, a top_p outside (0, 1] or a guidance out of
+    range."""
 
     temperature: float = 0.9
     """Divides the logits; 0 takes the likeliest token."""
     top_p: float = 0.95
     """Smallest set of tokens with this much probability is drawn from."""
+    guidance: float = 1.0
+    """Classifier-free guidance of motion: how far logits go from those without a prompt to those with it; 1 takes the
+    latter alone, more asks harder for what the prompt says."""
+
+    def written(self) -> dict[str, float]:
+        """As it stands in files and hashes; no guidance is left out, as older generators have none."""
+        return {name: value for name, value in asdict(self).items() if name != "guidance" or value != 1.0}
 
     def __post_init__(self) -> None:
         if not 0 <= self.temperature <= 100 or not 0 < self.top_p <= 1:
             raise MotionError(f"temperature {self.temperature}, top_p {self.top_p}: expected 0 to 100, above 0 to 1")
+        if not 0 <= self.guidance <= MAX_GUIDANCE:
+            raise MotionError(f"guidance {self.guidance}: expected 0 to {MAX_GUIDANCE:g}")
 
 
 def draw(logits: torch.Tensor, uniform: torch.Tensor, sampling: Sampling) -> torch.Tensor:
@@ -68,7 +80,10 @@ def sample_motion(
     """
     low, high = lengths
     times = pattern.times(pattern.num_steps(high + 1))
+    guided = sampling.guidance != 1.0
     prompts = [vocabulary.motion_prompt(text) for text in texts]
+    if guided:
+        prompts += [vocabulary.motion_prompt(text[:0]) for text in texts]
     ids, mask = pad(prompts, vocabulary.blank, left=True)
     states = pad_states(prompts, left=True)
     allowed = vocabulary.allowed_codes()
@@ -77,6 +92,9 @@ def sample_motion(
     cache = None
     for step in range(times.shape[1]):
         logits, cache = model.step(ids, mask, cache, states)
+        if guided:
+            told, untold = logits.chunk(2)
+            logits = untold + sampling.guidance * (told - untold)
         now = times[:, step]
         open_ids = allowed.clone()
         open_ids[0, vocabulary.end] = bool(low <= now[0])
@@ -86,10 +104,11 @@ def sample_motion(
         drawn = torch.where(now[None] == ends[:, None], vocabulary.end, drawn)
         drawn = torch.where((now[None] < 0) | (now[None] > ends[:, None]), vocabulary.blank, drawn)
         steps.append(drawn)
+        new = (torch.cat([drawn, drawn]) if guided else drawn)[..., None]
         if keep_cache:
-            ids, states = drawn[..., None], None
+            ids, states = new, None
         else:
-            ids, cache = torch.cat([ids, drawn[..., None]], dim=-1), None
+            ids, cache = torch.cat([ids, new], dim=-1), None
             states = states if states is None else F.pad(states, (0, 0, 0, 1))
         mask = torch.cat([mask, torch.ones_like(mask[:, :1])], dim=1)
         if bool((now.min() >= ends).all()):

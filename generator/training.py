@@ -36,6 +36,10 @@ THINNED = 0.3
 """Share of prompts in training that lose tokens."""
 TOKEN_DROP = 0.2
 """Share of the tokens that these lose."""
+UNPROMPTED = 0.1
+"""Share of the clips that are shown without their prompt, for classifier-free guidance (Ho and Salimans 2022)."""
+ALIKE = 8
+"""Steps whose examples are drawn together and sorted by length, so that little of a batch is padding."""
 
 
 CODE = ("language", "motion", "generator")
@@ -70,8 +74,12 @@ def make_examples(
 
 
 def _thinned(text: Text, rng: np.random.Generator) -> Text:
-    """The text, a share THINNED of the time with tokens left out: a prompt need not be a template's words."""
-    if rng.random() >= THINNED:
+    """The text, a share UNPROMPTED of the time none of it, a share THINNED with tokens left out: a prompt need not be
+    a template's words."""
+    drawn = rng.random()
+    if drawn < UNPROMPTED:
+        return text[:0]
+    if drawn >= UNPROMPTED + THINNED:
         return text
     kept = [place for place in range(len(text)) if rng.random() >= TOKEN_DROP]
     if not kept:
@@ -84,6 +92,14 @@ def deal(count: int, batch: int, step: int, seed: int) -> list[int]:
     orders = {place // count for place in range(step * batch, (step + 1) * batch)}
     order = {number: np.random.default_rng([seed, number]).permutation(count) for number in orders}
     return [int(order[place // count][place % count]) for place in range(step * batch, (step + 1) * batch)]
+
+
+def deal_alike(lengths: Sequence[int], batch: int, step: int, seed: int) -> list[int]:
+    """Places of a step's batch among examples of these lengths: as `deal`, with examples of like length together."""
+    group, number = divmod(step, ALIKE)
+    places = sorted(deal(len(lengths), ALIKE * batch, group, seed), key=lengths.__getitem__)
+    own = int(np.random.default_rng([seed, group, 1]).permutation(ALIKE)[number])
+    return places[own * batch : (own + 1) * batch]
 
 
 def make_pairs(
@@ -132,12 +148,13 @@ def train_language_model(
     made["start"] = None if start is None else content_hash([], start)
     made |= {} if adapt == "full" else {"adapt": adapt}
     hashed = {name: hash_json(value) for name, value in made.items()}
+    lengths = [example.codes.shape[1] for example in examples]
     with adapting(model, adapt) as kept:
         run = TrainingRun(model, budget, CODE, checkpoint, hashed, kept)
         for step in run:
             rng = np.random.default_rng([budget.seed, step])
             torch.manual_seed(budget.seed * 1_000_003 + step)  # dropout
-            drawn = [examples[index] for index in rng.integers(len(examples), size=budget.batch)]
+            drawn = [examples[index] for index in deal_alike(lengths, budget.batch, step, budget.seed)]
             pairs = make_pairs(drawn, to_text_share, vocabulary, pattern, rng)
             run.update(model.loss(collate(pairs, vocabulary.blank)))
     if run.stopped is not None:

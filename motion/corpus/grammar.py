@@ -27,12 +27,13 @@ from .lexicon import (
     MODIFIERS,
     SUBJECTS,
     TIMES,
-    Phrase,
 )
+from .phrase import Phrase
+from .synonyms import JOINTS_TOO, MODIFIERS_TOO, SYNONYMS
 
 COUNTS = ("no", "one", "two", "three", "four", "five")
 _SHORT = """step clap squat nod hop bob dip slip strut trot trek skip plod drag jog jab wag tap
-    sag spin grab slap flap scan put sit get stop run hit"""
+    sag spin grab slap flap scan put sit get stop run hit swat snap pat tip pop whip set prop split drop flag"""
 DOUBLED = frozenset(_SHORT.split())
 """Verbs of one short syllable that double their last letter."""
 PRONOUNS = {
@@ -113,7 +114,12 @@ class Words:
     joints: Mapping[str, Sequence[str]]
 
 
-PLAIN = Words(CAPTIONS, MODIFIERS, JOINTS)
+def _with(words: Mapping[Any, Sequence], more: Mapping[Any, Sequence]) -> dict[Any, list]:
+    """Two tables as one."""
+    return {key: [*words.get(key, ()), *more.get(key, ())] for key in {**words, **more}}
+
+
+PLAIN = Words(_with(CAPTIONS, SYNONYMS), _with(MODIFIERS, MODIFIERS_TOO), _with(JOINTS, JOINTS_TOO))
 RARE = Words(
     HELD_OUT, {k: (*HELD_OUT_MODIFIERS.get(k, ()), *v) for k, v in MODIFIERS.items()} | {
         k: v for k, v in HELD_OUT_MODIFIERS.items() if k not in MODIFIERS

@@ -1,38 +1,18 @@
 """Words for what described clips do: one table that captions draw from, one that is kept from them.
 
-A phrase is a verb phrase. `<walk>` is a verb that the grammar inflects, `{their}` a pronoun, `{side}` a setting that
-the phrase tells, `{mods}` the place of adverbs for the settings that are left. `when` are settings that a phrase needs
-and thereby tells. `HELD_OUT` has the same meanings in words that no caption uses (`HELD_OUT_WORDS`): what `paraphrases`
+`HELD_OUT` has the same meanings in words that no caption uses (`HELD_OUT_WORDS`): what `paraphrases`
 is made of.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
-
-@dataclass(frozen=True)
-class Phrase:
-    """text: a verb phrase; when: settings that it needs and tells; terse: whether it fits a label of a few words."""
-
-    text: str
-    when: Mapping[str, Any] = field(default_factory=dict)
-    terse: bool = False
-
-
-def _some(*texts: str, **when: Any) -> list[Phrase]:
-    return [Phrase(text, when) for text in texts]
-
-
-def _terse(*texts: str, **when: Any) -> list[Phrase]:
-    return [Phrase(text, when, True) for text in texts]
-
+from .phrase import Phrase, some, terse
 
 CAPTIONS: dict[str, list[Phrase]] = {
     "walk": [
-        *_some(
+        *some(
             "<walk> forward{mods}",
             "<walk>{mods}",
             "<go> forward{mods}",
@@ -45,7 +25,7 @@ CAPTIONS: dict[str, list[Phrase]] = {
             "<cover> some ground on foot{mods}",
             way="forward",
         ),
-        *_some(
+        *some(
             "<walk> in a circle to the {side}{mods}",
             "<go> around in a circle to the {side}{mods}",
             "<walk> around in a big circle, turning {side}{mods}",
@@ -53,20 +33,20 @@ CAPTIONS: dict[str, list[Phrase]] = {
             way="forward",
             curve="circle",
         ),
-        *_some(
+        *some(
             "<walk> a curve to the {side}{mods}",
             "<follow> a curved path to the {side}{mods}",
             way="forward",
             curve="curve",
         ),
-        *_some(
+        *some(
             "<walk> straight ahead{mods}",
             "<walk> in a straight line{mods}",
             "<go> straight forward{mods}",
             way="forward",
             curve="straight",
         ),
-        *_some(
+        *some(
             "<sneak> forward{mods}",
             "<creep> ahead{mods}",
             "<sneak> ahead in a low crouch{mods}",
@@ -74,33 +54,31 @@ CAPTIONS: dict[str, list[Phrase]] = {
             way="forward",
             style="sneaking",
         ),
-        *_some(
+        *some(
             "<march> forward{mods}",
             "<march> ahead with knees lifted high{mods}",
             "<walk> forward and <lift> {their} knees high{mods}",
             way="forward",
             style="high knees",
         ),
-        *_some(
+        *some(
             "<drag> {their} tired body forward{mods}",
             "<walk> forward with a bent back and a hanging head{mods}",
             way="forward",
             style="tired",
         ),
-        *_some(
+        *some(
             "<walk> forward with big swings of the arms{mods}",
             "<walk> along in a good mood{mods}",
             way="forward",
             style="cheerful",
         ),
-        *_some("<walk> like a robot{mods}", "<walk> forward with still arms{mods}", way="forward", style="stiff"),
-        *_some(
+        *some("<walk> like a robot{mods}", "<walk> forward with still arms{mods}", way="forward", style="stiff"),
+        *some(
             "<walk> with tiny steps{mods}", "<take> many short steps forward{mods}", way="forward", style="small steps"
         ),
-        *_some(
-            "<walk> with long steps{mods}", "<take> very long steps forward{mods}", way="forward", style="big steps"
-        ),
-        *_some(
+        *some("<walk> with long steps{mods}", "<take> very long steps forward{mods}", way="forward", style="big steps"),
+        *some(
             "<walk> backward{mods}",
             "<walk> backwards{mods}",
             "<go> backward{mods}",
@@ -110,12 +88,12 @@ CAPTIONS: dict[str, list[Phrase]] = {
             "<retreat>{mods}",
             way="backward",
         ),
-        *_some("<sneak> backward{mods}", "<creep> backwards{mods}", way="backward", style="sneaking"),
-        *_terse("walk forward{mods}", "walk{mods}", "forward walk{mods}", "walking ahead{mods}", way="forward"),
-        *_terse("walk backward{mods}", "backward walk{mods}", "walking back{mods}", way="backward"),
+        *some("<sneak> backward{mods}", "<creep> backwards{mods}", way="backward", style="sneaking"),
+        *terse("walk forward{mods}", "walk{mods}", "forward walk{mods}", "walking ahead{mods}", way="forward"),
+        *terse("walk backward{mods}", "backward walk{mods}", "walking back{mods}", way="backward"),
     ],
     "side step": [
-        *_some(
+        *some(
             "<step> sideways to the {side}{mods}",
             "<take> side steps to the {side}{mods}",
             "<side-step> {side}{mods}",
@@ -125,87 +103,85 @@ CAPTIONS: dict[str, list[Phrase]] = {
             "<take> {count} side steps to the {side}{mods}",
             "<make> {count} steps to {their} {side} side{mods}",
         ),
-        *_some("<sneak> sideways to the {side}{mods}", "<creep> to the {side} side{mods}", style="sneaking"),
-        *_terse("side step {side}{mods}", "{count} side steps {side}{mods}", "sideways to the {side}{mods}"),
+        *some("<sneak> sideways to the {side}{mods}", "<creep> to the {side} side{mods}", style="sneaking"),
+        *terse("side step {side}{mods}", "{count} side steps {side}{mods}", "sideways to the {side}{mods}"),
     ],
     "turn": [
-        *_some(
+        *some(
             "<turn> to the {side}{mods}",
             "<turn> {side} in place{mods}",
             "<rotate> to {their} {side}{mods}",
             "<turn> {their} whole body to the {side}{mods}",
             "<rotate> {side} with small steps{mods}",
         ),
-        *_some(
+        *some(
             "<turn> ninety degrees to the {side}{mods}",
             "<make> a quarter turn to the {side}{mods}",
             "<turn> to face {their} {side}{mods}",
             amount="quarter",
         ),
-        *_some(
+        *some(
             "<turn> around to the {side}{mods}",
             "<make> a half turn to the {side}{mods}",
             "<turn> to the {side} to face the other way{mods}",
             "<turn> around over the {side}{mods}",
             amount="half",
         ),
-        *_some(
+        *some(
             "<turn> all the way around to the {side}{mods}",
             "<make> a full turn to the {side}{mods}",
             "<turn> in a complete circle to the {side}{mods}",
             amount="full",
         ),
-        *_some("<turn> slightly to the {side}{mods}", "<turn> a little to the {side}{mods}", amount="a little"),
-        *_terse("turn {side}{mods}", "turn to the {side}{mods}", "rotate {side}{mods}"),
-        *_terse("half turn {side}{mods}", "turn around {side}{mods}", amount="half"),
-        *_terse("quarter turn {side}{mods}", amount="quarter"),
-        *_terse("full turn {side}{mods}", amount="full"),
+        *some("<turn> slightly to the {side}{mods}", "<turn> a little to the {side}{mods}", amount="a little"),
+        *terse("turn {side}{mods}", "turn to the {side}{mods}", "rotate {side}{mods}"),
+        *terse("half turn {side}{mods}", "turn around {side}{mods}", amount="half"),
+        *terse("quarter turn {side}{mods}", amount="quarter"),
+        *terse("full turn {side}{mods}", amount="full"),
     ],
     "step": [
-        *_some(
+        *some(
             "<take> {count_steps} forward{mods}",
             "<make> {count_steps} forward and <stop>{mods}",
             "<come> forward by {count_steps}{mods}",
             way="forward",
         ),
-        *_some(
+        *some(
             "<take> {count_steps} back{mods}",
             "<make> {count_steps} backward and <stop>{mods}",
             "<move> back by {count_steps}{mods}",
             way="backward",
         ),
-        *_terse("{count_steps} forward", way="forward"),
-        *_terse("{count_steps} back", way="backward"),
+        *terse("{count_steps} forward", way="forward"),
+        *terse("{count_steps} back", way="backward"),
     ],
     "march": [
-        *_some(
+        *some(
             "<march> in place{mods}",
             "<walk> in place{mods}",
             "<step> in place{mods}",
             "<lift> one foot after the other without moving ahead{mods}",
             "<walk> without leaving the place{mods}",
         ),
-        *_some(
+        *some(
             "<march> in place with high knees{mods}",
             "<lift> {their} knees high one after the other in place{mods}",
             style="high knees",
         ),
-        *_terse("march in place{mods}", "walk in place{mods}", "stepping in place{mods}"),
+        *terse("march in place{mods}", "walk in place{mods}", "stepping in place{mods}"),
     ],
     "stand": [
-        *_some(
-            "<stand> still{mods}", "<stand> in place{mods}", "<keep> standing{mods}", "<do> nothing but stand{mods}"
-        ),
-        *_some(
+        *some("<stand> still{mods}", "<stand> in place{mods}", "<keep> standing{mods}", "<do> nothing but stand{mods}"),
+        *some(
             "<stand> and <shift> {their} weight from side to side{mods}",
             "<sway> slightly while standing{mods}",
             "<stand> and <shift> from one foot to the other{mods}",
             sway=True,
         ),
-        *_terse("stand still", "standing", "stand"),
+        *terse("stand still", "standing", "stand"),
     ],
     "squat": [
-        *_some(
+        *some(
             "<squat>{mods}",
             "<squat> down{mods} and <stand> up again",
             "<bend> {their} knees into a squat{mods}",
@@ -214,17 +190,17 @@ CAPTIONS: dict[str, list[Phrase]] = {
             "<do> {count} squats{mods}",
             "<sit> down into the air{mods} and <get> up",
         ),
-        *_some(
+        *some(
             "<squat> down{mods} and <stay> there for a moment",
             "<hold> a squat{mods}",
             "<sit> down as if on a chair{mods} and <stay> seated for a while",
             hold=True,
         ),
-        *_terse("squat{mods}", "{count} squats{mods}", "squatting{mods}"),
-        *_terse("squat and hold{mods}", hold=True),
+        *terse("squat{mods}", "{count} squats{mods}", "squatting{mods}"),
+        *terse("squat and hold{mods}", hold=True),
     ],
     "kick": [
-        *_some(
+        *some(
             "<kick> with {their} {side} leg{mods}",
             "<kick> forward with the {side} foot{mods}",
             "<swing> {their} {side} leg forward in a kick{mods}",
@@ -232,34 +208,34 @@ CAPTIONS: dict[str, list[Phrase]] = {
             "<kick> something in front of {them} with the {side} foot{mods}",
             "<do> {count} kicks with the {side} leg",
         ),
-        *_terse("kick {side}{mods}", "{side} kick{mods}", "kick with the {side} leg{mods}"),
+        *terse("kick {side}{mods}", "{side} kick{mods}", "kick with the {side} leg{mods}"),
     ],
     "raise knee": [
-        *_some(
+        *some(
             "<lift> {their} {side} knee{mods}",
             "<raise> {their} {side} knee to hip height{mods}",
             "<pull> up the {side} knee{mods}",
             "<bring> the {side} knee up{mods}",
         ),
-        *_some(
+        *some(
             "<stand> on one leg with the {side} knee lifted{mods}",
             "<balance> on one leg, {side} knee up{mods}",
             hold=True,
         ),
-        *_terse("raise {side} knee{mods}", "{side} knee up{mods}"),
-        *_terse("balance on one leg, {side} knee up", hold=True),
+        *terse("raise {side} knee{mods}", "{side} knee up{mods}"),
+        *terse("balance on one leg, {side} knee up", hold=True),
     ],
     "lunge": [
-        *_some(
+        *some(
             "<lunge> forward with the {side} leg{mods}",
             "<do> a lunge with {their} {side} foot in front{mods}",
             "<step> far forward with the {side} foot and <sink> down{mods}, then <step> back",
             "<take> a long step with the {side} leg and <lower> {their} hips{mods}",
         ),
-        *_terse("lunge {side}{mods}", "{side} leg lunge{mods}"),
+        *terse("lunge {side}{mods}", "{side} leg lunge{mods}"),
     ],
     "bow": [
-        *_some(
+        *some(
             "<bow>{mods}",
             "<bend> forward at the waist{mods} and <straighten> up",
             "<bow> {their} upper body{mods}",
@@ -267,29 +243,29 @@ CAPTIONS: dict[str, list[Phrase]] = {
             "<bow> politely{mods}",
             "<lean> forward into a bow{mods}",
         ),
-        *_terse("bow{mods}", "bowing{mods}", "bend forward{mods}"),
+        *terse("bow{mods}", "bowing{mods}", "bend forward{mods}"),
     ],
     "lean": [
-        *_some(
+        *some(
             "<lean> to the {side}{mods}",
             "<bend> sideways to the {side}{mods}",
             "<bend> {their} upper body to the {side}{mods}",
             "<stretch> sideways to {their} {side}{mods}",
         ),
-        *_terse("lean {side}{mods}", "side bend {side}{mods}"),
+        *terse("lean {side}{mods}", "side bend {side}{mods}"),
     ],
     "punch": [
-        *_some(
+        *some(
             "<punch> with {their} {side} hand{mods}",
             "<throw> a {side} punch{mods}",
             "<punch> forward with the {side} fist{mods}",
             "<box> with the {side} hand{mods}",
             "<throw> {count_punches} with the {side} arm",
         ),
-        *_terse("punch {side}{mods}", "{side} punch{mods}", "{side} hand punch{mods}"),
+        *terse("punch {side}{mods}", "{side} punch{mods}", "{side} hand punch{mods}"),
     ],
     "jump": [
-        *_some(
+        *some(
             "<jump> up{mods}",
             "<jump> straight up{mods}",
             "<jump> in place{mods}",
@@ -298,26 +274,26 @@ CAPTIONS: dict[str, list[Phrase]] = {
             "<make> {count_jumps} upward",
             way="up",
         ),
-        *_some(
+        *some(
             "<jump> forward{mods}",
             "<jump> ahead with both feet{mods}",
             "<make> {count_jumps} forward",
             "<bend> the knees and <jump> forward{mods}",
             way="forward",
         ),
-        *_some(
+        *some(
             "<make> small jumps in place{mods}",
             "<jump> lightly up and down{mods}",
             "<do> little jumps in place{mods}",
             "<jump> up and down a little{mods}",
             way="small",
         ),
-        *_terse("jump{mods}", "jump up{mods}", "jumping{mods}", way="up"),
-        *_terse("jump forward{mods}", "forward jump{mods}", way="forward"),
-        *_terse("small jumps{mods}", way="small"),
+        *terse("jump{mods}", "jump up{mods}", "jumping{mods}", way="up"),
+        *terse("jump forward{mods}", "forward jump{mods}", way="forward"),
+        *terse("small jumps{mods}", way="small"),
     ],
     "wave": [
-        *_some(
+        *some(
             "<wave> with {their} {side} hand{mods}",
             "<wave> {their} {side} arm{mods}",
             "<raise> the {side} hand and <wave>{mods}",
@@ -326,10 +302,10 @@ CAPTIONS: dict[str, list[Phrase]] = {
             "<lift> {their} {side} hand and <move> it from side to side{mods}",
             "<greet> with the {side} hand{mods}",
         ),
-        *_terse("wave {side}{mods}", "{side} hand wave{mods}", "wave with the {side} hand{mods}"),
+        *terse("wave {side}{mods}", "{side} hand wave{mods}", "wave with the {side} hand{mods}"),
     ],
     "raise arm": [
-        *_some(
+        *some(
             "<raise> {their} {side} arm{mods}",
             "<lift> the {side} arm{mods}",
             "<bring> {their} {side} arm up{mods}",
@@ -337,10 +313,10 @@ CAPTIONS: dict[str, list[Phrase]] = {
             "<hold> {their} {side} arm up{mods}",
             "<put> the {side} hand up{mods}",
         ),
-        *_terse("raise {side} arm{mods}", "{side} arm up{mods}", "lift {side} arm{mods}"),
+        *terse("raise {side} arm{mods}", "{side} arm up{mods}", "lift {side} arm{mods}"),
     ],
     "raise arms": [
-        *_some(
+        *some(
             "<raise> both arms{mods}",
             "<lift> both arms{mods}",
             "<bring> {their} arms up{mods}",
@@ -348,91 +324,91 @@ CAPTIONS: dict[str, list[Phrase]] = {
             "<hold> up both arms{mods}",
             "<lift> {their} arms{mods}",
         ),
-        *_terse("raise both arms{mods}", "both arms up{mods}", "lift arms{mods}"),
+        *terse("raise both arms{mods}", "both arms up{mods}", "lift arms{mods}"),
     ],
     "point": [
-        *_some(
+        *some(
             "<point> forward with {their} {side} hand{mods}",
             "<point> ahead with the {side} arm{mods}",
             "<point> at something in front of {them} with the {side} hand{mods}",
             way="ahead",
         ),
-        *_some(
+        *some(
             "<point> to the side with {their} {side} hand{mods}",
             "<point> to {their} {side} with the {side} arm{mods}",
             way="to the side",
         ),
-        *_some(
+        *some(
             "<point> up with {their} {side} hand{mods}",
             "<point> at the sky with the {side} hand{mods}",
             "<point> upward with {their} {side} arm{mods}",
             way="up",
         ),
-        *_terse("point {side} hand ahead", way="ahead"),
-        *_terse("point {side} hand to the side", way="to the side"),
-        *_terse("point {side} hand up", way="up"),
+        *terse("point {side} hand ahead", way="ahead"),
+        *terse("point {side} hand to the side", way="to the side"),
+        *terse("point {side} hand up", way="up"),
     ],
     "salute": [
-        *_some(
+        *some(
             "<bring> the {side} hand to {their} forehead like a soldier{mods}",
             "<touch> {their} forehead with {their} {side} hand{mods}",
             "<give> a military greeting with the {side} hand{mods}",
             "<put> {their} {side} hand to {their} brow{mods} as soldiers do",
         ),
-        *_terse("{side} hand to forehead{mods}", "military greeting {side} hand{mods}"),
+        *terse("{side} hand to forehead{mods}", "military greeting {side} hand{mods}"),
     ],
     "clap": [
-        *_some(
+        *some(
             "<clap> {their} hands{mods}",
             "<clap>{mods}",
             "<hit> {their} palms together{mods}",
             "<bring> both hands together in front of {their} chest again and again",
         ),
-        *_terse("clap{mods}", "clap hands{mods}", "clapping{mods}"),
+        *terse("clap{mods}", "clap hands{mods}", "clapping{mods}"),
     ],
     "hands on hips": [
-        *_some(
+        *some(
             "<put> both hands on {their} hips{mods}",
             "<place> {their} hands on {their} hips{mods}",
             "<rest> {their} hands on {their} hips{mods}",
         ),
-        *_terse("hands on hips{mods}", "hands to hips{mods}"),
+        *terse("hands on hips{mods}", "hands to hips{mods}"),
     ],
     "reach": [
-        *_some(
+        *some(
             "<reach> forward with {their} {side} hand{mods}",
             "<reach> out with the {side} arm{mods}",
             "<reach> for something in front of {them} with the {side} hand{mods}",
             "<extend> {their} {side} arm to take something{mods}",
         ),
-        *_terse("reach {side}{mods}", "{side} hand reach{mods}"),
+        *terse("reach {side}{mods}", "{side} hand reach{mods}"),
     ],
     "nod": [
-        *_some("<nod>{mods}", "<nod> {their} head{mods}", "<move> {their} head up and down{mods}"),
-        *_terse("nod{mods}", "nodding{mods}"),
+        *some("<nod>{mods}", "<nod> {their} head{mods}", "<move> {their} head up and down{mods}"),
+        *terse("nod{mods}", "nodding{mods}"),
     ],
     "shake head": [
-        *_some(
+        *some(
             "<shake> {their} head{mods}",
             "<turn> {their} head from side to side{mods}",
             "<move> {their} head left and right{mods}",
         ),
-        *_terse("shake head{mods}", "head shaking{mods}"),
+        *terse("shake head{mods}", "head shaking{mods}"),
     ],
     "look": [
-        *_some(
+        *some(
             "<look> to the {side}{mods}",
             "<turn> {their} head to the {side}{mods}",
             "<look> {side}{mods}",
             "<look> over to {their} {side}{mods}",
         ),
-        *_terse("look {side}{mods}", "head {side}{mods}"),
+        *terse("look {side}{mods}", "head {side}{mods}"),
     ],
     "look around": [
-        *_some(
+        *some(
             "<look> around{mods}", "<look> to both sides{mods}", "<turn> {their} head one way and then the other{mods}"
         ),
-        *_terse("look around{mods}"),
+        *terse("look around{mods}"),
     ],
 }
 """Verb phrases of captions by kind (`grammar.kind`: an action, with raised arms and looks told apart)."""
@@ -541,7 +517,7 @@ LONG_WHILE = ("{a}, and during all of this {they} {b}", "{a}, and at the very sa
 
 HELD_OUT: dict[str, list[Phrase]] = {
     "walk": [
-        *_some(
+        *some(
             "<saunter>{mods}",
             "<stroll> along{mods}",
             "<stride> forward{mods}",
@@ -551,7 +527,7 @@ HELD_OUT: dict[str, list[Phrase]] = {
             "<trek> forward{mods}",
             way="forward",
         ),
-        *_some(
+        *some(
             "<trudge> along{mods}",
             "<plod> forward{mods}",
             "<slouch> along{mods}",
@@ -559,192 +535,188 @@ HELD_OUT: dict[str, list[Phrase]] = {
             way="forward",
             style="tired",
         ),
-        *_some("<prowl> forward{mods}", "<slink> ahead{mods}", "<skulk> along{mods}", way="forward", style="sneaking"),
-        *_some(
-            "<parade> forward with lofty knees{mods}", "<goose-step> ahead{mods}", way="forward", style="high knees"
-        ),
-        *_some("<strut> merrily ahead{mods}", "<swagger> forward{mods}", way="forward", style="cheerful"),
-        *_some(
+        *some("<prowl> forward{mods}", "<slink> ahead{mods}", "<skulk> along{mods}", way="forward", style="sneaking"),
+        *some("<parade> forward with lofty knees{mods}", "<goose-step> ahead{mods}", way="forward", style="high knees"),
+        *some("<strut> merrily ahead{mods}", "<swagger> forward{mods}", way="forward", style="cheerful"),
+        *some(
             "<stroll> along an arc to the {side}{mods}",
             "<veer> to the {side} on {their} stroll{mods}",
             way="forward",
             curve="curve",
         ),
-        *_some(
+        *some(
             "<backpedal>{mods}",
             "<withdraw> on foot{mods}",
             "<reverse> on foot{mods}",
             "<stroll> rearward{mods}",
             way="backward",
         ),
-        *_terse("saunter{mods}", "stroll{mods}", "striding{mods}", way="forward"),
-        *_terse("backpedal{mods}", way="backward"),
+        *terse("saunter{mods}", "stroll{mods}", "striding{mods}", way="forward"),
+        *terse("backpedal{mods}", way="backward"),
     ],
     "side step": [
-        *_some(
+        *some(
             "<sidle> to the {side}{mods}",
             "<edge> over to the {side}{mods}",
             "<scoot> to {their} {side}{mods}",
             "<strafe> {side}{mods}",
         ),
-        *_terse("sidle {side}{mods}", "strafe {side}{mods}"),
+        *terse("sidle {side}{mods}", "strafe {side}{mods}"),
     ],
     "turn": [
-        *_some(
+        *some(
             "<pivot> to the {side}{mods}",
             "<swivel> {side}{mods}",
             "<spin> to the {side}{mods}",
             "<revolve> to {their} {side}{mods}",
         ),
-        *_some("<twirl> once about the vertical to the {side}{mods}", amount="full"),
-        *_some("<pivot> to the {side} to reverse {their} facing{mods}", amount="half"),
-        *_terse("pivot {side}{mods}", "spin {side}{mods}"),
+        *some("<twirl> once about the vertical to the {side}{mods}", amount="full"),
+        *some("<pivot> to the {side} to reverse {their} facing{mods}", amount="half"),
+        *terse("pivot {side}{mods}", "spin {side}{mods}"),
     ],
     "march": [
-        *_some("<stamp> on the spot{mods}", "<tread> on the spot{mods}", "<trample> on the spot{mods}"),
-        *_terse("tread on the spot{mods}"),
+        *some("<stamp> on the spot{mods}", "<tread> on the spot{mods}", "<trample> on the spot{mods}"),
+        *terse("tread on the spot{mods}"),
     ],
     "stand": [
-        *_some(
+        *some(
             "<remain> motionless{mods}", "<wait> without any movement{mods}", "<linger> quietly{mods}", "<loiter>{mods}"
         ),
-        *_terse("remain motionless", "idle waiting"),
+        *terse("remain motionless", "idle waiting"),
     ],
     "squat": [
-        *_some(
+        *some(
             "<hunker> down{mods} and <rise> again",
             "<duck> down{mods}",
             "<drop> into a knee bend{mods}",
             "<perform> a deep knee bend{mods}",
         ),
-        *_some("<hunker> down{mods} and <remain> there", hold=True),
-        *_terse("knee bend{mods}", "duck down{mods}"),
+        *some("<hunker> down{mods} and <remain> there", hold=True),
+        *terse("knee bend{mods}", "duck down{mods}"),
     ],
     "kick": [
-        *_some(
+        *some(
             "<boot> a ball with {their} {side} foot{mods}",
             "<punt> with the {side} leg{mods}",
             "<lash> out with the {side} leg{mods}",
             "<fling> {their} {side} foot forward{mods}",
         ),
-        *_terse("punt {side}{mods}"),
+        *terse("punt {side}{mods}"),
     ],
     "raise knee": [
-        *_some("<hike> up {their} {side} knee{mods}", "<hoist> the {side} knee{mods}"),
-        *_some("<pose> like a flamingo with {their} {side} leg drawn in{mods}", hold=True),
+        *some("<hike> up {their} {side} knee{mods}", "<hoist> the {side} knee{mods}"),
+        *some("<pose> like a flamingo with {their} {side} leg drawn in{mods}", hold=True),
     ],
     "lunge": [
-        *_some(
+        *some(
             "<dip> into a split stance with the {side} leg leading{mods}",
             "<plunge> ahead onto the {side} leg{mods} and <return>",
         )
     ],
     "bow": [
-        *_some(
+        *some(
             "<stoop>{mods}",
             "<incline> {their} torso{mods}",
             "<hinge> at the hips{mods}",
             "<fold> {their} torso forward{mods}",
         ),
-        *_terse("stoop{mods}"),
+        *terse("stoop{mods}"),
     ],
     "lean": [
-        *_some(
+        *some(
             "<tilt> {their} torso to the {side}{mods}",
             "<list> to the {side}{mods}",
             "<sag> sideways toward the {side}{mods}",
         )
     ],
     "punch": [
-        *_some(
+        *some(
             "<jab> with {their} {side} fist{mods}",
             "<strike> with the {side} knuckles{mods}",
             "<thump> the air with {their} {side} fist{mods}",
         ),
-        *_terse("{side} jab{mods}", "jab {side}{mods}"),
+        *terse("{side} jab{mods}", "jab {side}{mods}"),
     ],
     "jump": [
-        *_some(
+        *some(
             "<leap> up{mods}",
             "<spring> off the ground{mods}",
             "<hop> on the spot{mods}",
             "<vault> upward{mods}",
             way="up",
         ),
-        *_some("<leap> forward{mods}", "<bound> forward{mods}", "<spring> ahead{mods}", way="forward"),
-        *_some(
-            "<hop> on the spot{mods}", "<bounce> on the spot{mods}", "<skip> lightly on the spot{mods}", way="small"
-        ),
-        *_terse("leap up{mods}", "hop on the spot{mods}", way="up"),
-        *_terse("leap forward{mods}", way="forward"),
+        *some("<leap> forward{mods}", "<bound> forward{mods}", "<spring> ahead{mods}", way="forward"),
+        *some("<hop> on the spot{mods}", "<bounce> on the spot{mods}", "<skip> lightly on the spot{mods}", way="small"),
+        *terse("leap up{mods}", "hop on the spot{mods}", way="up"),
+        *terse("leap forward{mods}", way="forward"),
     ],
     "wave": [
-        *_some(
+        *some(
             "<flap> {their} {side} hand in greeting{mods}",
             "<signal> goodbye with the {side} hand{mods}",
             "<hail> a friend with {their} {side} arm{mods}",
             "<waggle> {their} uplifted {side} hand{mods}",
         ),
-        *_terse("goodbye {side} hand{mods}"),
+        *terse("goodbye {side} hand{mods}"),
     ],
     "raise arm": [
-        *_some(
+        *some(
             "<hoist> {their} {side} arm{mods}",
             "<elevate> the {side} arm{mods}",
             "<thrust> {their} {side} hand{mods}",
         ),
-        *_some("<swing> {their} {side} arm aloft", way="overhead"),
-        *_terse("elevate {side} arm{mods}"),
+        *some("<swing> {their} {side} arm aloft", way="overhead"),
+        *terse("elevate {side} arm{mods}"),
     ],
     "raise arms": [
-        *_some("<hoist> both arms{mods}", "<elevate> both arms{mods}", "<thrust> both hands{mods}"),
-        *_terse("elevate both arms{mods}"),
+        *some("<hoist> both arms{mods}", "<elevate> both arms{mods}", "<thrust> both hands{mods}"),
+        *terse("elevate both arms{mods}"),
     ],
     "point": [
-        *_some(
+        *some(
             "<indicate> something ahead with {their} {side} hand{mods}",
             "<aim> {their} {side} finger forward{mods}",
             way="ahead",
         ),
-        *_some(
+        *some(
             "<indicate> the ceiling with {their} {side} finger{mods}",
             "<aim> {their} {side} finger skyward{mods}",
             way="up",
         ),
-        *_some("<indicate> something beside {them} with {their} {side} finger{mods}", way="to the side"),
+        *some("<indicate> something beside {them} with {their} {side} finger{mods}", way="to the side"),
     ],
     "salute": [
-        *_some("<salute> with the {side} hand{mods}", "<salute> an officer with {their} {side} hand{mods}"),
-        *_terse("salute {side}{mods}", "{side} hand salute{mods}"),
+        *some("<salute> with the {side} hand{mods}", "<salute> an officer with {their} {side} hand{mods}"),
+        *terse("salute {side}{mods}", "{side} hand salute{mods}"),
     ],
     "clap": [
-        *_some("<applaud>{mods}", "<slap> {their} palms against each other{mods}", "<give> a round of applause"),
-        *_terse("applaud{mods}", "applause{mods}"),
+        *some("<applaud>{mods}", "<slap> {their} palms against each other{mods}", "<give> a round of applause"),
+        *terse("applaud{mods}", "applause{mods}"),
     ],
     "hands on hips": [
-        *_some("<stand> with arms akimbo{mods}", "<plant> {their} fists on {their} waist{mods}"),
-        *_terse("arms akimbo{mods}"),
+        *some("<stand> with arms akimbo{mods}", "<plant> {their} fists on {their} waist{mods}"),
+        *terse("arms akimbo{mods}"),
     ],
     "reach": [
-        *_some(
+        *some(
             "<grope> ahead with {their} {side} hand{mods}",
             "<grab> for an object with the {side} hand{mods}",
             "<stretch> {their} {side} arm toward an object{mods}",
         )
     ],
-    "nod": [*_some("<bob> {their} head{mods}", "<agree> with the head{mods}", "<gesture> yes with {their} head{mods}")],
+    "nod": [*some("<bob> {their} head{mods}", "<agree> with the head{mods}", "<gesture> yes with {their} head{mods}")],
     "shake head": [
-        *_some(
+        *some(
             "<wag> {their} head in denial{mods}",
             "<gesture> no with {their} head{mods}",
             "<refuse> with a swing of the head{mods}",
         )
     ],
     "look": [
-        *_some("<glance> {side}{mods}", "<peer> to the {side}{mods}", "<gaze> toward {their} {side}{mods}"),
-        *_terse("glance {side}{mods}"),
+        *some("<glance> {side}{mods}", "<peer> to the {side}{mods}", "<gaze> toward {their} {side}{mods}"),
+        *terse("glance {side}{mods}"),
     ],
-    "look around": [*_some("<scan> the surroundings{mods}", "<glance> about{mods}", "<survey> the room{mods}")],
+    "look around": [*some("<scan> the surroundings{mods}", "<glance> about{mods}", "<survey> the room{mods}")],
 }
 """The same by words that are kept from captions; a kind that is not here has no paraphrase."""
 
