@@ -52,6 +52,9 @@ class Generate:
     """Divides the logits, 0 takes the likeliest token; without it what the generator was saved with."""
     top_p: float | None = None
     """Smallest set of tokens with this much probability is drawn from; without it what the generator was saved with."""
+    guidance: float | None = None
+    """How hard the prompt is asked for (classifier-free guidance), 1 for no more than it says; without it what the
+    generator was saved with."""
     describe: bool = False
     """Let the model describe each clip that it made (motion to text)."""
     json: Path | None = None
@@ -67,9 +70,8 @@ class Generate:
         generator = load_generator(generator_named(self.generator), ReadingConfig(self.fps), self.outside)
         prompts = [*self.prompts, *(read_prompts(self.prompts_file) if self.prompts_file else [])]
         if isinstance(generator, MotionLLM):
-            if self.temperature is not None or self.top_p is not None:
-                generator = generator.with_sampling(self.temperature, self.top_p)
-        elif self.describe or self.temperature is not None or self.top_p is not None:
+            generator = generator.with_sampling(self.temperature, self.top_p, self.guidance)
+        elif self.describe or (self.temperature, self.top_p, self.guidance) != (None, None, None):
             raise MotionError(f"{self.generator}: is not sampled and describes nothing, only weights of our own do")
         if isinstance(generator, FolderGenerator):
             prompts = prompts or generator.prompts

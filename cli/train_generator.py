@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -204,15 +204,18 @@ def training_clips(source: TrainingData, captioned: bool = True) -> Sequence[Cli
     if not 0 <= source.spoilt <= 1 or source.clips < 1:
         raise MotionError(f"corpus: {source.clips} clips with share {source.spoilt}, expected 1 or more and 0 to 1")
     spoilt = round(source.clips * source.spoilt)
-    make = _maker(source)
-    clean = make(source.clips - spoilt, source.data_seed, split="train")
-    return clean + make(spoilt, source.data_seed + 1, split="train", defects=True)
+    sets = [(source.clips - spoilt, source.data_seed, False), (spoilt, source.data_seed + 1, True)]
+    return corpus_clips(source, sets, "train")
 
 
-def _maker(source: TrainingData) -> Callable[..., list[Clip]]:
-    from morphloop.motion import make_corpus, make_described
+def corpus_clips(source: TrainingData, sets: Sequence[tuple[int, int, bool]], split: str) -> Sequence[Clip]:
+    """Clips of the corpus that is named: sets of (count, seed, with defects)."""
+    from morphloop.motion import make_corpus
+    from morphloop.motion.corpus.described import DescribedClips
 
-    return {"plain": make_corpus, "described": make_described}[source.corpus]
+    if source.corpus == "described":
+        return DescribedClips(sets, split)
+    return [clip for count, seed, defects in sets for clip in make_corpus(count, seed, split, defects)]
 
 
 def hold_out(source: TrainingData, clips: Sequence[Clip], count: int) -> tuple[Sequence[Clip], list[Clip]]:
@@ -225,7 +228,7 @@ def hold_out(source: TrainingData, clips: Sequence[Clip], count: int) -> tuple[S
     from morphloop.motion.datasets import MotionSet
 
     if not isinstance(clips, MotionSet):
-        return clips, _maker(source)(count, HELD_OUT_SEED, split="test")
+        return clips, list(corpus_clips(source, [(count, HELD_OUT_SEED, False)], "test"))
     most = min(count, len(clips) // 10)
     origin = [sample.name.split("@")[0].removeprefix("M") for sample in clips.samples]
     counts = Counter(origin)

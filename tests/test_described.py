@@ -13,19 +13,12 @@ from morphloop.cli.train_generator import TrainingData, training_clips
 from morphloop.generator.facts import fact, holds
 from morphloop.metrics import measure
 from morphloop.motion import Clip, described_captions, make_corpus, make_described, paraphrases
+from morphloop.motion.corpus import described
 from morphloop.motion.corpus.captions import TEMPLATES
-from morphloop.motion.corpus.described import UNSEEN, described_clips, draw_script, pairs
-from morphloop.motion.corpus.grammar import captions, has_held_out_word, is_held_out
-from morphloop.motion.corpus.lexicon import (
-    CAPTIONS,
-    HELD_OUT_WORDS,
-    JOINTS,
-    LONG_OPENINGS,
-    LONG_THEN,
-    LONG_WHILE,
-    MODIFIERS,
-    TIMES,
-)
+from morphloop.motion.corpus.described import UNSEEN, DescribedClips, described_clips, draw_script, pairs
+from morphloop.motion.corpus.grammar import PLAIN, captions, has_held_out_word, is_held_out
+from morphloop.motion.corpus.lexicon import HELD_OUT_WORDS, LONG_OPENINGS, LONG_THEN, LONG_WHILE, TIMES
+from morphloop.motion.datasets import texts_of
 from morphloop.motion.rotations import quat_angle, quat_to_rotvec
 from morphloop.sim import default_body
 
@@ -136,8 +129,8 @@ def test_each_side_of_an_unseen_pair_is_seen_in_training():
 
 def test_held_out_words_occur_in_no_caption():
     """Neither in 3000 scripts' captions nor anywhere in the tables that captions are made of."""
-    tables = [phrase.text for phrases in CAPTIONS.values() for phrase in phrases]
-    tables += [text for texts in (*MODIFIERS.values(), *JOINTS.values(), *TIMES.values()) for text in texts]
+    tables = [phrase.text for phrases in PLAIN.phrases.values() for phrase in phrases]
+    tables += [text for texts in (*PLAIN.modifiers.values(), *PLAIN.joints.values(), *TIMES.values()) for text in texts]
     tables += [*LONG_OPENINGS, *LONG_THEN, *LONG_WHILE]
     assert not {word for text in tables for word in words(text) if is_held_out(word)}
     rng = np.random.default_rng(0)
@@ -171,6 +164,16 @@ def test_facts_are_asked_for_by_name(clips: list[Clip]):
     walk = next(c for c in clips if c.provenance.notes["action"] == "walk")
     assert fact("walk forward and straight").name == "walk forward and straight"
     assert not holds(walk, ("jump, then walk forward",))
+
+
+def test_clips_that_are_solved_when_asked_for_are_those_of_the_list(monkeypatch: pytest.MonkeyPatch):
+    made = [*make_described(2, 5), *make_described(1, 6, defects=True)]
+    lazy = DescribedClips([(2, 5, False), (1, 6, True)])
+    assert [clip.id for clip in lazy] == [clip.id for clip in lazy[:]] == [clip.id for clip in made]
+    monkeypatch.setattr(described, "solve_plan", None)
+    again = DescribedClips([(2, 5, False), (1, 6, True)])
+    assert texts_of(again) == [clip.texts for clip in made], "captions are told without solving"
+    assert again.texts is again.texts
 
 
 def test_the_generator_trains_on_either_corpus():

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from transformers import GPT2Config, GPT2Model, LlamaConfig, LlamaModel
@@ -32,7 +33,7 @@ from morphloop.generator.sequences import (
     pad_states,
     text_to_motion,
 )
-from morphloop.generator.training import Example, language_loss
+from morphloop.generator.training import Example, deal_alike, language_loss
 
 torch.set_num_threads(1)
 TINY = {"hidden_size": 48, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 2}
@@ -284,6 +285,38 @@ def test_a_word_that_no_caption_used_is_understood_by_its_state(text: TextTokeni
     assert torch.equal(made[1], codes["jumps"])
     said = sample_text(*shared, [e.codes for e in examples], 40, generators(2), Sampling(temperature=0.0))
     assert [text.decode(ids) for ids in said] == list(known)
+
+
+def test_guidance_asks_harder_for_what_the_prompt_says(text: TextTokenizer) -> None:
+    """Captions that are right three times in four: guided samples do what they say more often, 0 does not hear them."""
+    codes = [torch.full((2, 3), code) for code in (2, 7)]
+    examples = [
+        Example(codes[shown], (text.encode(caption),), (text.encode(caption),))
+        for said, caption in enumerate(CAPTIONS[:2])
+        for shown in (said, said, said, 1 - said)
+    ]
+    config = LanguageModelConfig(text.size, 2, 12, "delay", BACKBONE)
+    model = train_language_model(examples, config, Budget(steps=150, minutes=10, batch=16, learning_rate=2e-3))
+    shares = {}
+    for guidance in (0.0, 1.0, 3.0):
+        sampling = Sampling(1.0, 1.0, guidance)
+        prompts = [examples[0].prompts[0]] * 200
+        made = sample_motion(model, config.vocabulary, delay_pattern(2), prompts, (3, 3), generators(200, 7), sampling)
+        shares[guidance] = sum(int(c[0, 0] == 2) for c in made) / 200
+    assert abs(shares[0.0] - 0.5) < 0.15
+    assert 0.6 < shares[1.0] < 0.9
+    assert shares[3.0] > shares[1.0] + 0.08
+    with pytest.raises(MotionError, match="guidance -1"):
+        Sampling(guidance=-1.0)
+
+
+def test_batches_of_like_length_still_show_every_example_once_an_epoch() -> None:
+    lengths = [int(n) for n in np.random.default_rng(0).integers(3, 60, 64)]
+    steps = np.array([deal_alike(lengths, 4, step, seed=3) for step in range(32)])
+    for epoch in (steps[:16], steps[16:]):
+        assert sorted(epoch.ravel()) == list(range(64))
+    spread = np.mean([np.ptp([lengths[k] for k in step]) for step in steps])
+    assert spread < 0.5 * np.mean([np.ptp(np.random.default_rng(k).choice(lengths, 4)) for k in range(32)])
 
 
 def test_collate_fills_with_blanks() -> None:

@@ -7,8 +7,9 @@ imitator trains on, stays what it is; both draw their parameters from the same c
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from itertools import pairwise
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -77,6 +78,33 @@ def described_clips(count: int, seed: int, split: str = "train", defects: bool =
     """The clips of `make_described`, one at a time."""
     _check(count, split)
     return (_make_clip(seed, split, number, defects) for number in range(count))
+
+
+class DescribedClips(Sequence[Clip]):
+    """Sets of described clips, (count, seed, with defects) each, as one sequence; a clip is solved when it is asked
+    for, so that a large corpus takes no memory."""
+
+    def __init__(self, sets: Sequence[tuple[int, int, bool]], split: str = "train") -> None:
+        for count, _, _ in sets:
+            _check(count, split)
+        self._clips = [(seed, split, n, defects) for count, seed, defects in sets for n in range(count)]
+
+    def __len__(self) -> int:
+        return len(self._clips)
+
+    @overload
+    def __getitem__(self, index: int) -> Clip: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Clip]: ...
+    def __getitem__(self, index: int | slice) -> Clip | list[Clip]:
+        if isinstance(index, slice):
+            return [_make_clip(*one) for one in self._clips[index]]
+        return _make_clip(*self._clips[index])
+
+    @cached_property
+    def texts(self) -> list[tuple[str, ...]]:
+        """Captions of each clip, without solving it."""
+        return [tuple(prompt.text for prompt in _plan(*one[:3])[2]) for one in self._clips]
 
 
 def described_captions(count: int, seed: int, split: str = "train") -> list[list[Prompt]]:

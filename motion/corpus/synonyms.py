@@ -144,7 +144,7 @@ SYNONYMS: dict[str, list[Phrase]] = {
     ],
     "march": [
         *some(
-            "<jog> gently in place{mods}",
+            "<pace> in place{mods}",
             "<stomp> in place{mods}",
             "<pound> the floor with alternating feet{mods}",
             "<go> through the steps of walking on the same place{mods}",
@@ -237,7 +237,7 @@ SYNONYMS: dict[str, list[Phrase]] = {
             "<slant> {their} upper body to the {side}{mods}",
             "<curve> {their} spine to the {side}{mods}",
             "<slump> over to {their} {side}{mods}",
-            "<topple slightly> {side}{mods}",
+            "<topple> slightly to the {side}{mods}",
             "<heel> over to the {side}{mods}",
         ),
         *terse("tip {side}{mods}", "lopsided to the {side}{mods}"),
@@ -266,7 +266,7 @@ SYNONYMS: dict[str, list[Phrase]] = {
             way="up",
         ),
         *some(
-            "<lunge> off both feet forward{mods}",
+            "<take> off forward from both feet{mods}",
             "<pounce> forward{mods}",
             "<hurdle> ahead with both feet{mods}",
             "<launch> forward through the air{mods}",
@@ -461,6 +461,6 @@ JOINTS_TOO: dict[str, tuple[str, ...]] = {
         "{a} and, when that is over, {they} {b}",
     ),
     "imperative then": ("{a}; when done, {b}", "{a}, afterwards {b}", "{a}, finally {b}"),
-    "terse then": ("{a}, next {b}", "{a}, finally {b}", "{a} -> {b}"),
+    "terse then": ("{a}, next {b}", "{a}, finally {b}", "{a} / {b}"),
 }
 """How verb phrases are joined, as in `lexicon.JOINTS`."""

@@ -14,6 +14,7 @@ from morphloop.base.errors import MotionError
 
 from ..clip import Clip, Provenance
 from ..config import AS_FILES_SAY, ReadingConfig
+from ..corpus.described import DescribedClips
 from ..features import FEATURE_FPS, clip_to_features, features_to_clip
 from .captions import Caption, Report, usable
 from .layouts import TRAIN, Layout, layout_of
@@ -118,7 +119,7 @@ def ids_of(clips: Sequence[Clip]) -> list[str]:
 
 def texts_of(clips: Sequence[Clip]) -> list[tuple[str, ...]]:
     """Captions of each clip."""
-    return clips.texts if isinstance(clips, MotionSet) else [clip.texts for clip in clips]
+    return clips.texts if isinstance(clips, MotionSet | DescribedClips) else [clip.texts for clip in clips]
 
 
 def mean_and_std(features: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
