@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         stack,
     )
     from .simulation import Law, Simulation, base_targets, follow
+    from .task import Judgement, Moment, TrackingTask
     from .tracking import StepResult, TrackingEnv
 else:
     __getattr__ = names_of(
@@ -69,6 +70,11 @@ else:
                 "base_targets",
                 "follow",
             ),
+            "task": (
+                "Judgement",
+                "Moment",
+                "TrackingTask",
+            ),
             "tracking": (
                 "StepResult",
                 "TrackingEnv",
@@ -81,7 +87,9 @@ __all__ = [
     "PREPROCESSING",
     "Balance",
     "BalanceGains",
+    "Judgement",
     "Law",
+    "Moment",
     "MotionLibrary",
     "Observer",
     "Reference",
@@ -90,6 +98,7 @@ __all__ = [
     "StepResult",
     "TaskConfig",
     "TrackingEnv",
+    "TrackingTask",
     "action_scale",
     "base_targets",
     "build_library",

@@ -16,14 +16,13 @@ import torch
 from morphloop.motion import Clip
 from morphloop.sim import Body, CpuPhysics, JointState, Physics, Servos
 
-from . import rewards
 from .config import TaskConfig
 from .observer import Observer, observation_size
 from .playback import Playback
 from .reference import Reference, build_library
 from .sampling import StartSampler
 from .simulation import Simulation
-from .terminations import mean_distance
+from .task import Moment, TrackingTask
 
 PriorReward = Callable[[JointState, JointState], torch.Tensor]
 """Maps the joint states before and after a step to a reward (N,): a learned prior, handed in by the imitator."""
@@ -65,6 +64,7 @@ class TrackingEnv(Simulation):
     want_final: whether StepResult has `final_obs`, which costs a second observation where resets go by mask.
     play: how clips are played, None where they run at their own speed to the body they were made for; `frame` (N,) is
     then whole, else it need not be.
+    task: what bodies see and what they are judged by, as functions of a moment.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class TrackingEnv(Simulation):
         self.generator = torch.Generator(device=device).manual_seed(seed)
         self.sampler = StartSampler(self.library, self.generator, self.config.start_floor)
         self.want_final = True
-        self.servos = Servos(self.physics)
+        self.task = TrackingTask(observer, Servos(physics), self.config, self.play)
         self.push_scale = torch.tensor([1.0, 1.0, 0.0, 2.0, 2.0, 2.0], device=device)
         self.steps = torch.zeros_like(self.clip)
 
@@ -114,11 +114,10 @@ class TrackingEnv(Simulation):
         before = self.state
         diverged, speed = self.advance(self.observer.offsets(action)), self.speed
         self.steps += 1
-        reference = self.reference()
-        reward, slide = self._reward(before, reference)
-        error = mean_distance(self.state, reference)
-        terminated = (error > self.config.termination_distance) | diverged
-        truncated = (self.ended() | (self.steps >= self.config.max_steps)) & ~terminated
+        judged = self.task.judge(self.moment(), self.physics.ctrl, self.steps)
+        reward = judged.reward if self.prior is None else judged.reward + self.prior(before, self.state)
+        terminated = judged.failed | diverged
+        truncated = (judged.ended | (self.steps >= self.config.max_steps)) & ~terminated
         done, physics = terminated | truncated, self.physics
         self.sampler.record(self.clip, self.frame - speed, self.frame, self.steps * speed, terminated, truncated)
         if isinstance(physics, MaskedPhysics):
@@ -128,7 +127,12 @@ class TrackingEnv(Simulation):
         else:
             final_obs = self.observe()
             obs = self._restart_rows(done, final_obs)
-        return StepResult(obs, reward, terminated, truncated, final_obs, error, slide)
+        return StepResult(obs, reward, terminated, truncated, final_obs, judged.error, judged.slide)
+
+    def moment(self) -> Moment:
+        """Where all bodies are, as the task judges them."""
+        physics = self.physics
+        return Moment(physics.qpos, physics.qvel, self.state, self.foot_force, self.clip, self.frame)
 
     def _restart_rows(self, done: torch.Tensor, obs: torch.Tensor) -> torch.Tensor:
         """Start environments `done` (N,) bool anew, looking up which they are: on a CPU the least work."""
@@ -189,33 +193,6 @@ class TrackingEnv(Simulation):
         if push is not None:
             qvel[:, :6] += push
         return qpos, qvel
-
-    def _reward(self, before: JointState, reference: JointState) -> tuple[torch.Tensor, torch.Tensor]:
-        config = self.config.reward
-        speed = self.physics.qvel[:, self.observer.dof_ids].float()
-        seen = rewards.Seen(
-            state=self.state,
-            reference=reference,
-            foot_force=self.foot_force,
-            feet=self.observer.feet,
-            speed=speed,
-            torque=self._torque(speed),
-            steps=self.steps,
-            body=self.body,
-            library=self.library,
-            clip=self.clip,
-            frame=self.frame,
-        )
-        terms = rewards.terms(seen, config)
-        total = sum(terms.values(), torch.zeros_like(terms["slide"]))
-        if self.prior is not None:
-            total = total + self.prior(before, self.state)
-        return total, -terms["slide"] / config.slide if config.slide else torch.zeros_like(terms["slide"])
-
-    def _torque(self, speed: torch.Tensor) -> torch.Tensor:
-        """(N, nu) servo torques at the end of the step, as MuJoCo gives them for joint speeds (N, nu)."""
-        angle = self.observer.kinematics.coordinates.servo_angles(self.physics.qpos).float()
-        return self.servos.torque(self.physics.ctrl.float(), angle, speed)
 
 
 def _playback(physics: Physics, config: TaskConfig) -> Playback | None:

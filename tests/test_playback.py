@@ -84,7 +84,8 @@ def test_a_faster_clip_has_faster_joints_and_targets_that_lead_more(body: Body, 
 def test_playing_at_its_own_speed_is_what_whole_frames_are(body: Body, walk: Clip):
     """The same observations, rewards and targets from both paths."""
     plain, played = (TrackingEnv([walk], body, 3, TaskConfig(random_start=False)) for _ in range(2))
-    played.play, played.frame = Playback(torch.ones(3), torch.ones(3)), torch.zeros(3)
+    played.play = played.task.play = Playback(torch.ones(3), torch.ones(3))
+    played.frame = torch.zeros(3)
     clip = torch.zeros(3, dtype=torch.long)
     np.testing.assert_allclose(plain.reset(clip=clip), played.reset(clip=clip), atol=1e-5)
     for _ in range(3):
@@ -121,7 +122,7 @@ def test_bodies_of_other_sizes_masses_and_gains_follow_a_clip_scaled_to_them(bac
         data = _forward(models.model(body, env_id), env.physics.qpos[env_id].double().numpy())
         np.testing.assert_allclose(env.state.pos[env_id], data.xpos[body.body_ids], atol=1e-5)
     gains = models.fields["actuator_gainprm"][:, :, 0]
-    np.testing.assert_allclose(env.servos.stiffness, gains, rtol=1e-6)
+    np.testing.assert_allclose(env.task.servos.stiffness, gains, rtol=1e-6)
     results = [env.step(torch.zeros(4, env.action_size)) for _ in range(10)]
     assert not any(result.terminated.any() for result in results)
     assert (results[-1].error < 0.1).all()

@@ -73,8 +73,8 @@ def test_the_energy_term_pays_for_the_torque_that_mujoco_applies(body: Body) -> 
     env.reset()
     asked = np.random.default_rng(0).normal(size=(3, env.action_size)) * [[0.3], [2.0], [8.0]]
     env.physics.ctrl[:] = torch.from_numpy(asked)
-    speed = env.physics.qvel[:, env.observer.dof_ids].float()
-    np.testing.assert_allclose(env._torque(speed), true_torques(body, env.physics), atol=1e-3)
+    torque = env.task.torque(env.moment(), env.physics.ctrl)
+    np.testing.assert_allclose(torque, true_torques(body, env.physics), atol=1e-3)
     low, high = body.model.actuator_ctrlrange.T
     assert (((asked < low) | (asked > high)).sum(1) >= [1, 20, 40]).all(), "targets do leave the range"
 

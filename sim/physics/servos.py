@@ -38,11 +38,14 @@ class Servos:
         turn = 2.0 * np.pi * ball * np.linalg.norm(model.actuator_gear[:, :3], axis=1)
         self.turn = torch.as_tensor(turn, dtype=torch.float32, device=physics.device)
 
+    def gap(self, target: torch.Tensor, angle: torch.Tensor) -> torch.Tensor:
+        """(N, nu) radians from angles to targets, clamped to their range, the short way round."""
+        gap = torch.clamp(target, *self.target_range) - angle
+        return gap - self.turn * torch.round(gap / self.turn.masked_fill(self.turn == 0.0, torch.inf))
+
     def torque(self, target: torch.Tensor, angle: torch.Tensor, speed: torch.Tensor) -> torch.Tensor:
         """(N, nu) N m for targets, angles (radians, a ball joint's by its rotation vector) and speeds (rad/s)."""
-        gap = torch.clamp(target, *self.target_range) - angle
-        gap = gap - self.turn * torch.round(gap / self.turn.masked_fill(self.turn == 0.0, torch.inf))
-        return torch.clamp(self.stiffness * gap - self.damping * speed, *self.torque_range)
+        return torch.clamp(self.stiffness * self.gap(target, angle) - self.damping * speed, *self.torque_range)
 
 
 def _ranges(ends: torch.Tensor, limited: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
