@@ -129,7 +129,7 @@ class TrainGenerator:
     text_size: int = TEXT_SIZE
     """Ids of the text tokenizer, where no backbone brings its own."""
     pattern: str = LanguageModelConfig.pattern
-    """Codebook interleaving: delay or parallel."""
+    """Codebook interleaving: delay, parallel or flatten."""
     budget: Annotated[Budget, OmitArgPrefixes] = LANGUAGE_BUDGET
     """How long and how fast to train; a pretrained backbone wants a learning rate of about 1e-4."""
     threads: int = THREADS

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .liveliness import diversity, joint_speed, root_travel
     from .motion_llm import MotionLLM, load_tokenizer, save_tokenizer
     from .outside import CommandFailed, CommandGenerator, PackageGenerator
-    from .patterns import PATTERNS, Pattern, delay_pattern, parallel_pattern
+    from .patterns import PATTERNS, Pattern, delay_pattern, flatten_pattern, parallel_pattern
     from .protocol import FinetuneReport, Generator
     from .reconstruction import Reconstruction, measure_reconstruction
     from .sampling import Sampling
@@ -77,6 +77,7 @@ else:
                 "PATTERNS",
                 "Pattern",
                 "delay_pattern",
+                "flatten_pattern",
                 "parallel_pattern",
             ),
             "protocol": (
@@ -129,6 +130,7 @@ __all__ = [
     "delay_pattern",
     "diversity",
     "fact",
+    "flatten_pattern",
     "holds",
     "joint_speed",
     "load_generator",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,6 +18,8 @@ Seconds = tuple[float, float]
 SECONDS: Seconds = (3.0, 4.0)
 """What clips are long unless somebody asks for another length."""
 MAX_STEPS, MAX_BATCH, MAX_WEIGHT = 1_000_000, 4096, 1000.0
+MAX_LEVEL, MAX_CODEBOOK = 256, 1 << 16
+"""Of finite scalar quantisation."""
 MAX_TIMEOUT = 1e7
 """Seconds, four months."""
 
@@ -111,14 +114,28 @@ class TokenizerConfig:
     """Times that the frame rate is halved: 2 makes one token of four frames."""
     planting: bool = True
     """Whether the decoder ends in the layer that keeps standing feet on their spots (`planted_feet.py`)."""
+    levels: tuple[int, ...] = ()
+    """Finite scalar quantisation in place of learnt codebooks: the values that each number of a code takes, as 8 5 5 5.
+    Streams are then 1, codebook is the product of the levels and code_size their count."""
+
+    def __post_init__(self) -> None:
+        if not self.levels:
+            return
+        if any(type(level) is not int or not 3 <= level <= MAX_LEVEL for level in self.levels):
+            raise MotionError(f"levels {list(self.levels)[:8]}: expected whole numbers from 3 to {MAX_LEVEL}")
+        codebook = math.prod(self.levels)
+        if codebook > MAX_CODEBOOK:
+            raise MotionError(f"levels {list(self.levels)[:8]} make {codebook} codes, expected at most {MAX_CODEBOOK}")
+        for name, value in (("streams", 1), ("codebook", codebook), ("code_size", len(self.levels))):
+            object.__setattr__(self, name, value)
 
     @property
     def frames_per_token(self) -> int:
         return 2**self.halvings
 
-    def written(self) -> dict[str, int | bool]:
+    def written(self) -> dict[str, Any]:
         """As it stands in files and hashes; what older tokenizers do not have is left out of theirs."""
-        return {name: value for name, value in asdict(self).items() if name != "planting" or value}
+        return {name: value for name, value in asdict(self).items() if name not in ("planting", "levels") or value}
 
 
 DEFAULT_BACKBONE: dict[str, Any] = {

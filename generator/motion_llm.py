@@ -66,10 +66,12 @@ def load_tokenizer(folder: Path | str) -> MotionTokenizer:
     path = Path(folder) / "tokenizer.json"
     values = {"planting": False} | read_config(path)  # files of before say nothing of it
     try:
-        config = TokenizerConfig(**values)
+        config = TokenizerConfig(**values | {"levels": tuple(values.get("levels", ()))})
     except TypeError:
         raise MotionError(f"{path}: expected the fields {', '.join(TokenizerConfig.__dataclass_fields__)}") from None
-    sizes = [value for name, value in asdict(config).items() if name != "planting"]
+    except MotionError as error:
+        raise MotionError(f"{path}: {error}") from None
+    sizes = [value for name, value in asdict(config).items() if name not in ("planting", "levels")]
     if any(not isinstance(v, int) or v < 1 for v in sizes) or config.halvings > 6 or config.depth > 8:
         raise MotionError(f"{path}: sizes must be whole numbers from 1, halvings at most 6, depth at most 8")
     return load_weights(Path(folder) / "tokenizer.safetensors", lambda: MotionTokenizer(config))

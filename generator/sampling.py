@@ -111,7 +111,7 @@ def sample_motion(
             ids, cache = torch.cat([ids, new], dim=-1), None
             states = states if states is None else F.pad(states, (0, 0, 0, 1))
         mask = torch.cat([mask, torch.ones_like(mask[:, :1])], dim=1)
-        if bool((now.min() >= ends).all()):
+        if bool((now[-1] >= ends).all()):
             break
     grid = pattern.deinterleave(torch.stack(steps, dim=-1))
     return [vocabulary.codes(grid[row, :, : int(end)]) for row, end in enumerate(ends)]

@@ -1,9 +1,11 @@
-"""Motion tokenizer: features to L streams of codes and back, by residual vector quantisation.
+"""Motion tokenizer: features to L streams of codes and back, by residual vector or finite scalar quantisation.
 
 The convolutional auto-encoder of T2M-GPT (Zhang et al. 2023) with the residual quantiser of MoMask (Guo et al. 2024):
 stream l codes what streams before it left over. Codebooks follow their clusters by exponential moving average, a code
-that nobody uses is moved onto a sample (Jukebox). The decoder ends in a layer that keeps standing feet on their spots
-(`planted_feet.py`) and is trained through it and through forward kinematics (`training.py`).
+that nobody uses is moved onto a sample (Jukebox); with one stream it is T2M-GPT's own quantiser. With `levels` there is
+one stream of finite scalar quantisation (Mentzer et al. 2023), whose codebook is not learnt. The decoder ends in a
+layer that keeps standing feet on their spots (`planted_feet.py`) and is trained through it and through forward
+kinematics (`tokenizer_training.py`).
 """
 
 from __future__ import annotations
@@ -49,6 +51,10 @@ class Quantizer(nn.Module):
         self.register_buffer("count", torch.zeros(size))
         self.register_buffer("total", torch.zeros(size, dim))
 
+    def bound(self, x: torch.Tensor) -> torch.Tensor:
+        """What the encoder says (..., C) as it is: a codebook follows it anywhere."""
+        return x
+
     def nearest(self, x: torch.Tensor) -> torch.Tensor:
         """Index (N,) of the nearest code to each of (N, C)."""
         return (self.codebook.square().sum(-1) - 2 * x @ self.codebook.T).argmin(-1)
@@ -63,6 +69,47 @@ class Quantizer(nn.Module):
         dead = torch.nonzero(self.count < self.DEAD)[:, 0]
         drawn = x[torch.randint(len(x), (len(dead),), generator=rng)]
         self.codebook[dead], self.total[dead], self.count[dead] = drawn, drawn, 1.0
+
+
+class ScalarQuantizer(nn.Module):
+    """Finite scalar quantisation: each number of a code takes evenly spaced values within [-1, 1]; all combinations are
+    the codebook (K, C), which nothing moves."""
+
+    codebook: torch.Tensor
+    centre: torch.Tensor
+    even: torch.Tensor
+    radix: torch.Tensor
+
+    MARGIN = 1e-3
+    """Share by which tanh reaches beyond the outermost values, so that its saturation rounds to them."""
+
+    def __init__(self, levels: Sequence[int]) -> None:
+        super().__init__()
+        sizes = np.array(levels)
+        counts = np.stack(np.unravel_index(np.arange(sizes.prod()), levels), axis=-1)
+        for name, values in (
+            ("codebook", (counts - sizes // 2) / (sizes // 2)),
+            ("centre", sizes // 2),
+            ("even", 1 - sizes % 2),
+            ("radix", np.append(np.cumprod(sizes[:0:-1])[::-1], 1)),
+        ):
+            kind = torch.long if name == "radix" else torch.float32
+            self.register_buffer(name, torch.tensor(values.tolist(), dtype=kind), persistent=False)
+
+    def bound(self, x: torch.Tensor) -> torch.Tensor:
+        """What the encoder says (..., C) pressed smoothly into the range of the values; 0 stays 0."""
+        reach = (self.centre - 0.5 * self.even) * (1 + self.MARGIN)
+        offset = 0.5 * self.even
+        return (torch.tanh(x + torch.atanh(offset / reach)) * reach - offset) / self.centre
+
+    def nearest(self, x: torch.Tensor) -> torch.Tensor:
+        """Index (N,) of the nearest code to each of (N, C)."""
+        counts = (x * self.centre).round() + self.centre
+        counts = torch.minimum(counts.clamp(min=0), 2 * self.centre - self.even)
+        return (counts.long() * self.radix).sum(-1)
+
+    def follow(self, x: torch.Tensor, index: torch.Tensor, rng: torch.Generator) -> None:
+        """Nothing: the codes stay where they are."""
 
 
 class ResidualBlock(nn.Module):
@@ -100,7 +147,16 @@ class MotionTokenizer(nn.Module):
         encoder += [nn.Conv1d(width, config.code_size, 3, padding=1)]
         decoder += [nn.SiLU(), nn.Conv1d(width, FEATURE_SIZE + extra, 3, padding=1)]
         self.encoder, self.decoder = nn.Sequential(*encoder), nn.Sequential(*decoder)
-        self.quantizers = nn.ModuleList(Quantizer(config.codebook, config.code_size) for _ in range(config.streams))
+        self.quantizers = nn.ModuleList(
+            [ScalarQuantizer(config.levels)]
+            if config.levels
+            else [Quantizer(config.codebook, config.code_size) for _ in range(config.streams)]
+        )
+
+    @property
+    def books(self) -> list[Quantizer | ScalarQuantizer]:
+        """The quantisers, coarse to fine."""
+        return [one for one in self.quantizers if isinstance(one, Quantizer | ScalarQuantizer)]
 
     def set_normaliser(self, features: Sequence[np.ndarray]) -> None:
         """Mean and scale from all frames of all training motions, (T, FEATURE_SIZE) each.
@@ -131,7 +187,7 @@ class MotionTokenizer(nn.Module):
             own[name][tuple(slice(size) for size in weights.shape)] = weights
 
     def latents(self, features: torch.Tensor, stands: torch.Tensor | None = None) -> torch.Tensor:
-        """(B, n, C) before quantisation; the last frame is repeated up to a whole token.
+        """(B, n, C) before quantisation, within its bounds; the last frame is repeated up to a whole token.
 
         stands: `standing` of the features where it is known already, (B, T, POINTS).
         """
@@ -142,7 +198,7 @@ class MotionTokenizer(nn.Module):
             if stands is None or short:
                 stands = standing(kinematics(padded).soles)
             seen = torch.cat([seen, 2.0 * stands - 1.0], dim=-1)
-        return self.encoder(seen.transpose(1, 2)).transpose(1, 2)
+        return self.books[0].bound(self.encoder(seen.transpose(1, 2)).transpose(1, 2))
 
     def quantize(
         self, latents: torch.Tensor, follow: torch.Generator | None = None
@@ -153,8 +209,7 @@ class MotionTokenizer(nn.Module):
         """
         flat = latents.detach().reshape(-1, latents.shape[-1])
         left, indices, sums = flat, [], []
-        for quantizer in self.quantizers:
-            assert isinstance(quantizer, Quantizer)
+        for quantizer in self.books:
             index = quantizer.nearest(left)
             if follow is not None:
                 quantizer.follow(left, index, follow)
@@ -180,8 +235,8 @@ class MotionTokenizer(nn.Module):
                 f"codes {tuple(codes.shape)}, expected at most {self.config.streams} streams of 0 .. "
                 f"{self.config.codebook - 1}"
             )
-        books = [quantizer.codebook for quantizer in self.quantizers if isinstance(quantizer, Quantizer)]
-        return torch.stack([books[i][codes[:, i]] for i in range(codes.shape[1])]).sum(0)
+        books = self.books[: codes.shape[1]]
+        return torch.stack([book.codebook[codes[:, i]] for i, book in enumerate(books)]).sum(0)
 
     @torch.no_grad()
     def encode(self, features: torch.Tensor) -> torch.Tensor:

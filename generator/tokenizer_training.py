@@ -59,7 +59,7 @@ class LossWeights:
     """Weights of the tokenizer's loss terms beside the normalised features' own."""
 
     commit: float = 0.05
-    """Latents towards their codes."""
+    """Latents towards their codes, where these are learnt."""
     position: float = 8.0
     """Joint positions, metres."""
     velocity: float = 0.6
@@ -138,7 +138,7 @@ def train_tokenizer(
         model.set_normaliser(features)
     else:
         model.begin_as(start)
-    made = {"clips": ids_of(clips), "model": asdict(config), "loss": asdict(weights), "window": window}
+    made = {"clips": ids_of(clips), "model": config.written(), "loss": asdict(weights), "window": window}
     made["start"] = None if start is None else content_hash([], start)
     run = TrainingRun(model, budget, CODE, checkpoint, {name: hash_json(value) for name, value in made.items()})
     for step in run:
@@ -149,10 +149,12 @@ def train_tokenizer(
         codes, sums = model.quantize(latents, follow)
         depth = depth_of(step, budget.seed, config.streams)
         quantized = latents + (sums[depth] - latents).detach()
-        commit = torch.stack([F.mse_loss(latents, done) for done in sums[: depth + 1]]).mean()
         loss, error = reconstruction_loss(model, quantized, wanted, stands, weights)
+        if not config.levels:
+            commit = torch.stack([F.mse_loss(latents, done) for done in sums[: depth + 1]]).mean()
+            loss = loss + weights.commit * commit
         run.update(
-            loss + weights.commit * commit,
+            loss,
             mpjpe_mm=1000 * float(error.detach()),
             used=float(codes[:, 0].unique().numel()),
         )

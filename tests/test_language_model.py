@@ -17,6 +17,7 @@ from morphloop.generator import (
     Sampling,
     TextTokenizer,
     delay_pattern,
+    flatten_pattern,
     parallel_pattern,
     pretrained_backbone,
     train_language_model,
@@ -67,6 +68,12 @@ def test_delay_pattern_written_out() -> None:
     steps = delay_pattern(3).interleave(positions(3, 2), blank=-1)
     assert steps.tolist() == [[0, 1, -1, -1], [-1, 1000, 1001, -1], [-1, -1, 2000, 2001]]
     assert parallel_pattern(2).interleave(positions(2, 2), blank=-1).tolist() == [[0, 1], [1000, 1001]]
+
+
+def test_flatten_pattern_is_one_token_a_step() -> None:
+    steps = flatten_pattern(3).interleave(positions(3, 2), blank=-1)
+    assert steps.tolist() == [[0, -1, -1, 1, -1, -1], [-1, 1000, -1, -1, 1001, -1], [-1, -1, 2000, -1, -1, 2001]]
+    assert flatten_pattern(3).deinterleave(steps[:, :5]).tolist() == [[0], [1000], [2000]], "the second time is open"
 
 
 def test_pattern_refuses_other_shapes() -> None:

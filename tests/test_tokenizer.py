@@ -22,13 +22,18 @@ from morphloop.generator import (
 )
 from morphloop.generator.planted_feet import kinematics
 from morphloop.generator.reconstruction import codebook_use
-from morphloop.generator.tokenizer import Quantizer
+from morphloop.generator.tokenizer import Quantizer, ScalarQuantizer
 from morphloop.generator.tokenizer_training import LossWeights, kinematic_loss
 from morphloop.motion import Clip, make_corpus
 from morphloop.motion.features import CONTACTS, FEATURE_SIZE, VELOCITY, clip_to_features
 
 torch.set_num_threads(1)
 SMALL = TokenizerConfig(streams=2, codebook=32, code_size=16, width=48, depth=1)
+QUANTIZERS = {
+    "residual": SMALL,
+    "one_codebook": replace(SMALL, streams=1),
+    "scalar": TokenizerConfig(width=48, depth=1, levels=(8, 5, 5)),
+}
 
 
 @pytest.fixture(scope="module")
@@ -36,10 +41,12 @@ def clips() -> list[Clip]:
     return make_corpus(4, seed=3)
 
 
+BUDGET = Budget(steps=150, minutes=10, batch=8, learning_rate=3e-3, warmup=5)
+
+
 @pytest.fixture(scope="module")
 def trained(clips: list[Clip]) -> MotionTokenizer:
-    budget = Budget(steps=150, minutes=10, batch=8, learning_rate=3e-3, warmup=5)
-    return train_tokenizer(clips, SMALL, budget, window=32)
+    return train_tokenizer(clips, SMALL, BUDGET, window=32)
 
 
 def joint_error_mm(tokenizer: MotionTokenizer, clip: Clip) -> float:
@@ -81,12 +88,73 @@ def test_codebook_follows_and_dead_codes_are_moved() -> None:
     assert torch.allclose(quantizer.codebook[used], centres, atol=0.2)
 
 
-def test_training_learns(trained: MotionTokenizer, clips: list[Clip]) -> None:
-    untrained = MotionTokenizer(SMALL).eval()
+@pytest.mark.parametrize("levels", [(3,), (5,), (8, 6, 5), (3, 4, 7)])
+def test_scalar_codes_and_their_values_are_inverses(levels: tuple[int, ...]) -> None:
+    """Every code is its own value's, no two have the same, and each number takes as many values as it has levels."""
+    quantizer = ScalarQuantizer(levels)
+    codes = torch.arange(int(np.prod(levels)))
+    assert torch.equal(quantizer.nearest(quantizer.codebook), codes)
+    assert [quantizer.codebook[:, i].unique().numel() for i in range(len(levels))] == list(levels)
+    assert quantizer.codebook.abs().max() <= 1
+    said = torch.randn(40_000, len(levels), generator=torch.Generator().manual_seed(0))
+    reached = quantizer.nearest(quantizer.bound(said))
+    assert torch.equal(reached.unique(), codes), "every code is reached by something that the encoder can say"
+    bounded = quantizer.bound(said[:500])
+    nearest = (bounded[:, None] - quantizer.codebook[None]).square().sum(-1).argmin(-1)
+    assert torch.equal(quantizer.nearest(bounded), nearest)
+    assert quantizer.bound(torch.zeros(len(levels))).abs().max() < 1e-4
+
+
+def test_scalar_codes_pass_the_gradient_straight_to_the_encoder(clips: list[Clip]) -> None:
+    tokenizer = MotionTokenizer(QUANTIZERS["scalar"])
+    tokenizer.set_normaliser([clip_to_features(c) for c in clips])
+    latents = tokenizer.latents(torch.from_numpy(clip_to_features(clips[0])[:32].astype(np.float32))[None])
+    latents.retain_grad()
+    codes, (quantized,) = tokenizer.quantize(latents)
+    assert torch.equal(quantized, tokenizer.embed(codes))
+    straight = latents + (quantized - latents).detach()
+    assert torch.allclose(straight, quantized, atol=1e-6)
+    weights = torch.randn_like(straight)
+    (straight * weights).sum().backward()
+    assert latents.grad is not None
+    assert torch.equal(latents.grad, weights)
+    first = tokenizer.encoder[0].weight.grad
+    assert isinstance(first, torch.Tensor)
+    assert first.abs().sum() > 0
+
+
+def test_a_config_with_levels_says_what_follows_from_them() -> None:
+    config = TokenizerConfig(levels=(8, 5, 5, 5))
+    assert (config.streams, config.codebook, config.code_size) == (1, 1000, 4)
+    assert "levels" not in SMALL.written(), "files and hashes of before stay"
+    for levels, message in (((2, 5), "from 3"), ((8.0, 5), "whole"), ((256, 256, 3), "codes")):
+        with pytest.raises(MotionError, match=message):
+            TokenizerConfig(levels=levels)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", sorted(QUANTIZERS))
+def test_training_learns(name: str, trained: MotionTokenizer, clips: list[Clip]) -> None:
+    config = QUANTIZERS[name]
+    made = trained if config == trained.config else train_tokenizer(clips, config, BUDGET, window=32)
+    untrained = MotionTokenizer(config).eval()
     untrained.set_normaliser([clip_to_features(c) for c in clips])
     before = np.mean([joint_error_mm(untrained, c) for c in clips])
-    after = np.mean([joint_error_mm(trained, c) for c in clips])
+    after = np.mean([joint_error_mm(made, c) for c in clips])
     assert after < 0.7 * before
+    told = measure_reconstruction(made, clips[:2])
+    assert len(told.coarse_mpjpe_mm) == len(told.codes_used) == config.streams
+
+
+def test_files_of_scalar_codes(clips: list[Clip], tmp_path: Path) -> None:
+    made = train_tokenizer(clips, QUANTIZERS["scalar"], Budget(2, None, 2, 1e-3))
+    loaded = load_tokenizer(save_tokenizer(tmp_path, made))
+    assert loaded.config == made.config
+    assert torch.equal(loaded.encode_clip(clips[0]), made.encode_clip(clips[0]))
+    with pytest.raises(MotionError, match="tokenizer to start from"):
+        train_tokenizer(clips, replace(SMALL, streams=1), Budget(1, None, 2, 1e-3), start=loaded)
+    (tmp_path / "tokenizer.json").write_text(json.dumps(made.config.written() | {"levels": [8, 5, 1]}))
+    with pytest.raises(MotionError, match=r"tokenizer.json: levels"):
+        load_tokenizer(tmp_path)
 
 
 def test_feet_that_slide_cost_more_than_feet_that_do_not(clips: list[Clip]) -> None:
