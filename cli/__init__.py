@@ -78,6 +78,7 @@ COMMANDS: Tree = {
     "validate": Validate,
     "retarget": Retarget,
     "evaluate": OnDemand("evaluate", "Evaluate"),
+    "render": OnDemand("render", "Render"),
     "project": OnDemand("project", "Project"),
     "generate": OnDemand("generate", "Generate"),
     "train": {

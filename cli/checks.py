@@ -32,6 +32,7 @@ RANGES: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("streams", "codebook", "width", "batch", "text_size"), (1, 1 << 16)),
     "seconds": (0.0, 86_400.0),
     "speed": (0.01, 100.0),
+    "frames": (1, 1000),
     **dict.fromkeys(("replay_share", "top_p", "spoilt", "drop_share"), (0.0, 1.0)),
     **dict.fromkeys(("temperature", "learning_rate"), (0.0, 100.0)),
 }

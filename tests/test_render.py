@@ -101,7 +101,7 @@ def test_a_child_that_dies_falls_back_to_the_figure(clip: Clip, monkeypatch):
     dead = subprocess.CompletedProcess([], returncode=-6)
     monkeypatch.setattr(gl.subprocess, "run", lambda *args, **kwargs: dead)
     part = clip.slice(0, 3)
-    frames, renderer = render._panels([part], [""], default_body(), "auto")
+    frames, renderer = render._panels([part], [""], [default_body()], "auto")
     assert renderer == "figure"
     assert frames[0].shape == (3, render.PANEL[1], render.PANEL[0], 3)
 

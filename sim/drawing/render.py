@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Literal
@@ -27,17 +27,20 @@ from .figure import draw_figure, follow, make_scene, write_label
 from .gl import gl_available, render_frames
 
 Renderer = Literal["auto", "mujoco", "figure"]
+Motion = Clip | JointTrack | np.ndarray
 PANEL = (320, 360)
 """Width and height of one clip's panel in a video, pixels."""
 CELL = (150, 190)
 VIDEO_FPS = 30.0
+GIF_FPS = 10.0
+"""Frames a second of a GIF that nobody asked for another rate: it is not compressed over time."""
 MAX_VIDEO_S = 60.0
 """A longer clip is cut in a video; its first minute shows what it is."""
 
 
 @dataclass(frozen=True)
 class Video:
-    """An encoded video. data: the file's bytes; mime: video/mp4 or image/gif; renderer: mujoco or figure;
+    """An encoded video. data: the file's bytes; mime: video/mp4 or image/gif; renderer: mujoco, figure, or both;
     frames: how many."""
 
     data: bytes
@@ -64,32 +67,42 @@ def render_strip(
     path: Path | str,
     labels: Sequence[str] = (),
     frames: int = 8,
-    body: Body | None = None,
+    body: Body | Sequence[Body] | None = None,
+    renderer: Renderer = "figure",
+    size: tuple[int, int] = CELL,
 ) -> Path:
     """A PNG with a row a clip and `frames` moments, evenly spread over its time. Raises MotionError for no clips,
-    a wrong number of labels, or a clip on another skeleton."""
-    data = strip_bytes(clips, labels, frames, body)
+    a wrong number of labels, or a clip on another skeleton. Other arguments as in `video_bytes`, `size` of a moment."""
+    data = strip_bytes(clips, labels, frames, body, renderer, size)
     return write_atomic(path, lambda stream: stream.write(data))
 
 
 def strip_bytes(
-    clips: Sequence[Clip | JointTrack], labels: Sequence[str] = (), frames: int = 8, body: Body | None = None
+    clips: Sequence[Clip | JointTrack],
+    labels: Sequence[str] = (),
+    frames: int = 8,
+    body: Body | Sequence[Body] | None = None,
+    renderer: Renderer = "figure",
+    size: tuple[int, int] = CELL,
 ) -> bytes:
     """The PNG of `render_strip` as bytes."""
-    body = body or default_body()
-    labels = _labels(labels, len(clips))
+    labels, bodies = _labels(labels, len(clips)), _bodies(body, len(clips))
     if frames < 1:
         raise MotionError(f"{frames} frames asked for, expected 1 or more")
+    moments = [np.linspace(0, clip.num_frames - 1, frames).round().astype(int) for clip in clips]
+    for clip, own in zip(clips, bodies, strict=True):
+        if isinstance(clip, Clip):
+            own.check(clip)
+    drawn = {} if renderer == "figure" or gl_available() is None else _drawn_by_mujoco(clips, bodies, size, moments)
     rows = []
-    for clip, label in zip(clips, labels, strict=True):
-        scene, camera = make_scene(clip, body), follow(clip)
-        moments = np.linspace(0, clip.num_frames - 1, frames).round().astype(int)
-        cells = [
-            draw_figure(
-                scene, camera, k, CELL, f"{label} {k / clip.fps:.1f} s".strip() if n == 0 else f"{k / clip.fps:.1f} s"
-            )
-            for n, k in enumerate(moments)
-        ]
+    for place, (clip, label, own) in enumerate(zip(clips, labels, bodies, strict=True)):
+        words = [f"{k / clip.fps:.1f} s" for k in moments[place]]
+        words[0] = f"{label} {words[0]}".strip()
+        if place in drawn:
+            cells = [write_label(drawn[place][n : n + 1], word)[0] for n, word in enumerate(words)]
+        else:
+            scene, camera = make_scene(clip, own), follow(clip)
+            cells = [draw_figure(scene, camera, k, size, word) for k, word in zip(moments[place], words, strict=True)]
         rows.append(np.concatenate(cells, axis=1))
     picture = Image.fromarray(np.concatenate(rows, axis=0))
     data = BytesIO()
@@ -98,11 +111,11 @@ def strip_bytes(
 
 
 def render_video(
-    motions: Clip | np.ndarray | Sequence[Clip | np.ndarray],
+    motions: Motion | Sequence[Motion],
     path: Path | str,
     fps: float | None = None,
     labels: Sequence[str] = (),
-    body: Body | None = None,
+    body: Body | Sequence[Body] | None = None,
     renderer: Renderer = "auto",
 ) -> Path:
     """Write a video of one motion or of several side by side; returns the file, `.gif` instead of `.mp4` where there
@@ -113,28 +126,32 @@ def render_video(
 
 
 def video_bytes(
-    motions: Clip | np.ndarray | Sequence[Clip | np.ndarray],
+    motions: Motion | Sequence[Motion],
     fps: float | None = None,
     labels: Sequence[str] = (),
-    body: Body | None = None,
+    body: Body | Sequence[Body] | None = None,
     renderer: Renderer = "auto",
+    rate: float = VIDEO_FPS,
+    size: tuple[int, int] = PANEL,
+    gif: bool = False,
 ) -> Video:
     """A video of one motion or of several side by side, shorter ones holding their last frame.
 
-    motions: clips, or qpos (T, nq) of `body`, which need `fps`; labels: one a motion, such as "generated" and
-    "after physics"; renderer: "auto" takes MuJoCo's if GL answers and the stick figure otherwise. Raises MotionError
-    for no motion, qpos without fps, another skeleton, or renderer "mujoco" without GL.
+    motions: clips or joint tracks, or qpos (T, nq) of `body`, which need `fps`; labels: one a motion, such as
+    "generated" and "after physics"; body: of all motions, or one of each; renderer: "auto" takes MuJoCo's if GL answers
+    and the stick figure otherwise, as for joint tracks, which have no body; rate: frames a second of the video, which
+    motions of other rates are resampled to; size: width and height of a motion's panel, pixels; gif: a GIF of every
+    frame, whether ffmpeg is there or not. Raises MotionError for no motion, qpos without fps, another skeleton, or
+    renderer "mujoco" without GL.
     """
-    body = body or default_body()
-    if isinstance(motions, Clip | np.ndarray):
+    if isinstance(motions, Clip | JointTrack | np.ndarray):
         motions = [motions]
-    labels = _labels(labels, len(motions))
-    clips = [_at_video_rate(motion, fps, body) for motion in motions]
+    labels, bodies = _labels(labels, len(motions)), _bodies(body, len(motions))
+    clips = [_at_rate(motion, fps, own, rate) for motion, own in zip(motions, bodies, strict=True)]
     length = max(clip.num_frames for clip in clips)
-    panels, used = _panels(clips, labels, body, renderer)
+    panels, used = _panels(clips, labels, bodies, renderer, size)
     held = [np.concatenate([p, np.repeat(p[-1:], length - len(p), axis=0)]) for p in panels]
-    frames = np.concatenate(held, axis=2)
-    return _encode(frames, used)
+    return _encode(np.concatenate(held, axis=2), used, rate, gif)
 
 
 def _labels(labels: Sequence[str], count: int) -> Sequence[str]:
@@ -145,47 +162,94 @@ def _labels(labels: Sequence[str], count: int) -> Sequence[str]:
     return labels or [""] * count
 
 
-def _at_video_rate(motion: Clip | np.ndarray, fps: float | None, body: Body) -> Clip:
+def _bodies(body: Body | Sequence[Body] | None, count: int) -> Sequence[Body]:
+    """The body of each motion."""
+    if body is None or isinstance(body, Body):
+        return [body or default_body()] * count
+    if len(body) != count:
+        raise MotionError(f"{len(body)} bodies for {count} motions, expected one each")
+    return body
+
+
+def _at_rate(motion: Motion, fps: float | None, body: Body, rate: float) -> Clip | JointTrack:
+    """A motion at the rate of a video, its first minute."""
     if isinstance(motion, np.ndarray):
         if fps is None:
             raise MotionError("qpos has no frame rate, give fps")
         motion = body.clip_from_qpos(motion, fps)
+    most = round(MAX_VIDEO_S * rate)
+    if isinstance(motion, JointTrack):
+        resampled = motion.resampled(rate)
+        return replace(resampled, positions=resampled.positions[:most])
     body.check(motion)
-    return motion.resampled(VIDEO_FPS).slice(0, round(MAX_VIDEO_S * VIDEO_FPS))
+    return motion.resampled(rate).slice(0, most)
 
 
 def _panels(
-    clips: Sequence[Clip], labels: Sequence[str], body: Body, renderer: Renderer
+    clips: Sequence[Clip | JointTrack],
+    labels: Sequence[str],
+    bodies: Sequence[Body],
+    renderer: Renderer,
+    size: tuple[int, int] = PANEL,
 ) -> tuple[list[np.ndarray], str]:
-    """Frames (T, height, width, 3) of each clip, and which renderer drew them."""
+    """Frames (T, height, width, 3) of each motion, and which renderer drew them, or both."""
     if renderer == "mujoco" and gl_available() is None:
         raise MotionError("MuJoCo's renderer needs GL and none answers here, take renderer 'figure'")
+    drawn: dict[int, np.ndarray] = {}
     if renderer != "figure" and gl_available() is not None:
-        drawn = render_frames(body.model, [(body.qpos_from_clip(clip), follow(clip)) for clip in clips], PANEL)
-        if drawn is not None:
-            return [write_label(frames, label) for frames, label in zip(drawn, labels, strict=True)], "mujoco"
-        if renderer == "mujoco":
+        drawn = _drawn_by_mujoco(clips, bodies, size)
+        if renderer == "mujoco" and len(drawn) < len(clips):
             raise MotionError("MuJoCo's renderer failed on this clip, take renderer 'figure'")
     panels = []
-    for clip, label in zip(clips, labels, strict=True):
+    for place, (clip, label, body) in enumerate(zip(clips, labels, bodies, strict=True)):
+        if place in drawn:
+            panels.append(write_label(drawn[place], label))
+            continue
         scene, camera = make_scene(clip, body), follow(clip)
-        panels.append(np.stack([draw_figure(scene, camera, k, PANEL, label) for k in range(clip.num_frames)]))
-    return panels, "figure"
+        panels.append(np.stack([draw_figure(scene, camera, k, size, label) for k in range(clip.num_frames)]))
+    used = {"mujoco": bool(drawn), "figure": len(drawn) < len(clips)}
+    return panels, " and ".join(name for name, was in used.items() if was)
 
 
-def _encode(frames: np.ndarray, renderer: str) -> Video:
+def _drawn_by_mujoco(
+    clips: Sequence[Clip | JointTrack],
+    bodies: Sequence[Body],
+    size: tuple[int, int],
+    moments: Sequence[np.ndarray] | None = None,
+) -> dict[int, np.ndarray]:
+    """Frames of what has a body, by place among the motions; what the renderer fails on is not among them. One child
+    process draws all motions of a body. moments: the frames to draw of each, all if left out."""
+    places: dict[int, list[tuple[int, Clip]]] = {}
+    for place, (clip, body) in enumerate(zip(clips, bodies, strict=True)):
+        if isinstance(clip, Clip):
+            places.setdefault(id(body), []).append((place, clip))
+    drawn: dict[int, np.ndarray] = {}
+    for own in places.values():
+        body = bodies[own[0][0]]
+        jobs = []
+        for place, clip in own:
+            shown = slice(None) if moments is None else moments[place]
+            camera = follow(clip)
+            jobs.append((body.qpos_from_clip(clip)[shown], replace(camera, centre=camera.centre[shown])))
+        frames = render_frames(body.model, jobs, size)
+        drawn |= {} if frames is None else dict(zip((place for place, _ in own), frames, strict=True))
+    return drawn
+
+
+def _encode(frames: np.ndarray, renderer: str, rate: float = VIDEO_FPS, gif: bool = False) -> Video:
     """Frames (T, height, width, 3) uint8 to MP4 (H.264, plays in every browser) or GIF."""
-    mp4 = ffmpeg_available()
+    mp4 = not gif and ffmpeg_available()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / ("video.mp4" if mp4 else "video.gif")
         if mp4:
             options = ["-crf", "28", "-preset", "veryfast", "-movflags", "+faststart"]
             writer = imageio.get_writer(
-                path, fps=VIDEO_FPS, codec="libx264", quality=None, macro_block_size=8, output_params=options
+                path, fps=rate, codec="libx264", quality=None, macro_block_size=8, output_params=options
             )
             with writer:
                 for frame in frames:
                     writer.append_data(frame)
             return Video(path.read_bytes(), "video/mp4", renderer, len(frames))
-        imageio.mimsave(path, list(frames[::3]), duration=3000.0 / VIDEO_FPS, loop=0)
-        return Video(path.read_bytes(), "image/gif", renderer, len(frames[::3]))
+        stride = 1 if gif else max(1, round(rate / GIF_FPS))
+        imageio.mimsave(path, list(frames[::stride]), duration=1000.0 * stride / rate, loop=0)
+        return Video(path.read_bytes(), "image/gif", renderer, len(frames[::stride]))
