@@ -22,6 +22,7 @@ from morphloop.generator.config import (
     BackboneSize,
     LanguageModelConfig,
     TokenizerConfig,
+    VaeConfig,
 )
 from morphloop.motion.config import AS_FILES_SAY, ReadingConfig
 
@@ -63,15 +64,19 @@ class TrainingData:
 
 @dataclass(frozen=True)
 class TrainTokenizer:
-    """Train a motion tokenizer and write tokenizer.safetensors, tokenizer.json, train_tokenizer.json and, of clips that
-    trained nothing, reconstruction.json: error, foot slide, use of the codebooks."""
+    """Train a motion tokenizer or a VAE and write tokenizer.safetensors, tokenizer.json, train_tokenizer.json and, of
+    clips that trained nothing, reconstruction.json: error, foot slide, use of the codebooks."""
 
     out: Path
     """Folder to write to; a checkpoint in it is gone on from."""
     source: TrainingData = TrainingData()
     """What to train on."""
+    kind: Literal["codes", "vae"] = "codes"
+    """What a clip becomes: streams of codes, or one or several latent vectors of a VAE."""
     model: Annotated[TokenizerConfig, OmitArgPrefixes] = field(default_factory=TokenizerConfig)
-    """Its sizes."""
+    """Sizes of a tokenizer of codes."""
+    vae: VaeConfig = field(default_factory=VaeConfig)
+    """Sizes of a VAE."""
     budget: Annotated[Budget, OmitArgPrefixes] = TOKENIZER_BUDGET
     """How long and how fast to train."""
     threads: int = THREADS
@@ -88,19 +93,30 @@ class TrainTokenizer:
             return self._run()
 
     def _run(self) -> int:
-        from morphloop.generator import load_tokenizer, measure_reconstruction, save_tokenizer, train_tokenizer
+        from morphloop.generator import (
+            load_tokenizer,
+            measure_reconstruction,
+            save_tokenizer,
+            train_tokenizer,
+            train_vae,
+        )
 
+        if self.kind == "vae" and self.start is not None:
+            raise MotionError("--start: a VAE starts from random weights, leave it out")
         out = writable_folder(self.out)
         log_to_stderr()
         start = None if self.start is None else load_tokenizer(self.start)
         clips, held_out = hold_out(self.source, training_clips(self.source, captioned=False), self.held_out)
         checkpoint = out / "tokenizer.checkpoint.safetensors"
         stopped = Stopped()
-        tokenizer = train_tokenizer(clips, self.model, self.budget, checkpoint=checkpoint, start=start, on_stop=stopped)
-        save_tokenizer(out, tokenizer)
+        if self.kind == "vae":
+            made = train_vae(clips, self.vae, self.budget, checkpoint=checkpoint, on_stop=stopped)
+        else:
+            made = train_tokenizer(clips, self.model, self.budget, checkpoint=checkpoint, start=start, on_stop=stopped)
+        save_tokenizer(out, made)
         write_json(out / "train_tokenizer.json", resolved(self) | stopped.told | told_of(clips))
         if held_out:
-            report = measure_reconstruction(tokenizer, held_out)
+            report = measure_reconstruction(made, held_out)
             write_json(out / "reconstruction.json", asdict(report) | {"slide_added_mm_s": report.slide_added_mm_s})
             print("\n".join(report.lines()))
         checkpoint.unlink(missing_ok=True)

@@ -14,12 +14,13 @@ if TYPE_CHECKING:
         OutsideConfig,
         Seconds,
         TokenizerConfig,
+        VaeConfig,
     )
     from .facts import fact, holds
     from .folder import FolderGenerator, load_generator, load_tuned
     from .language_model import MotionLanguageModel, pretrained_backbone
     from .liveliness import diversity, joint_speed, root_travel
-    from .motion_llm import MotionLLM, load_tokenizer, save_tokenizer
+    from .motion_llm import MotionLLM, load_tokenizer, load_vae, save_tokenizer
     from .outside import CommandFailed, CommandGenerator, PackageGenerator
     from .patterns import PATTERNS, Pattern, delay_pattern, flatten_pattern, parallel_pattern
     from .protocol import FinetuneReport, Generator
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from .tokenizer import MotionTokenizer
     from .tokenizer_training import train_tokenizer
     from .training import make_examples, train_language_model
+    from .vae import MotionVAE
+    from .vae_training import train_vae
 else:
     __getattr__ = names_of(
         __name__,
@@ -47,6 +50,7 @@ else:
                 "OutsideConfig",
                 "Seconds",
                 "TokenizerConfig",
+                "VaeConfig",
             ),
             "facts": ("fact", "holds"),
             "folder": (
@@ -66,6 +70,7 @@ else:
             "motion_llm": (
                 "MotionLLM",
                 "load_tokenizer",
+                "load_vae",
                 "save_tokenizer",
             ),
             "outside": (
@@ -99,6 +104,8 @@ else:
                 "make_examples",
                 "train_language_model",
             ),
+            "vae": ("MotionVAE",),
+            "vae_training": ("train_vae",),
         },
     )
 
@@ -117,6 +124,7 @@ __all__ = [
     "MotionLLM",
     "MotionLanguageModel",
     "MotionTokenizer",
+    "MotionVAE",
     "OutsideConfig",
     "PackageGenerator",
     "Pattern",
@@ -126,6 +134,7 @@ __all__ = [
     "StatesOf",
     "TextTokenizer",
     "TokenizerConfig",
+    "VaeConfig",
     "adheres",
     "delay_pattern",
     "diversity",
@@ -136,6 +145,7 @@ __all__ = [
     "load_generator",
     "load_tokenizer",
     "load_tuned",
+    "load_vae",
     "make_examples",
     "measure_reconstruction",
     "named_facts",
@@ -146,4 +156,5 @@ __all__ = [
     "save_tokenizer",
     "train_language_model",
     "train_tokenizer",
+    "train_vae",
 ]

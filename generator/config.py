@@ -20,6 +20,8 @@ SECONDS: Seconds = (3.0, 4.0)
 MAX_STEPS, MAX_BATCH, MAX_WEIGHT = 1_000_000, 4096, 1000.0
 MAX_LEVEL, MAX_CODEBOOK = 256, 1 << 16
 """Of finite scalar quantisation."""
+VAE_SIZES = {"latents": 64, "latent_size": 4096, "width": 4096, "layers": 64, "heads": 64, "patch": 64, "spread": 4096}
+"""The largest of each."""
 MAX_TIMEOUT = 1e7
 """Seconds, four months."""
 
@@ -136,6 +138,43 @@ class TokenizerConfig:
     def written(self) -> dict[str, Any]:
         """As it stands in files and hashes; what older tokenizers do not have is left out of theirs."""
         return {name: value for name, value in asdict(self).items() if name not in ("planting", "levels") or value}
+
+
+@dataclass(frozen=True)
+class VaeConfig:
+    """Sizes of a motion VAE."""
+
+    latents: int = 4
+    """Vectors a clip."""
+    latent_size: int = 64
+    """Numbers in a vector."""
+    width: int = 192
+    """Numbers in a hidden state of both transformers."""
+    layers: int = 4
+    """Blocks of each."""
+    heads: int = 4
+    """Attention heads, a divisor of the width."""
+    patch: int = 4
+    """Frames that stand at one step of the transformers."""
+    spread: int = 128
+    """Channels of the convolutions over single frames behind the decoder."""
+    kl: float = 1e-4
+    """Weight of the divergence from the standard normal, beside the motion's own loss."""
+    planting: bool = True
+    """Whether the decoder ends in the layer that keeps standing feet on their spots (`planted_feet.py`)."""
+
+    def __post_init__(self) -> None:
+        for name, most in VAE_SIZES.items():
+            if type(size := getattr(self, name)) is not int or not 1 <= size <= most:
+                raise MotionError(f"VAE: {name} is {str(size)[:40]}, expected 1 to {most}")
+        if self.width % self.heads or self.width % 2:
+            raise MotionError(f"VAE: width {self.width}, expected an even multiple of its {self.heads} heads")
+        if type(self.planting) is not bool or not isinstance(self.kl, int | float) or not 0 <= self.kl <= MAX_WEIGHT:
+            raise MotionError(f"VAE: planting {self.planting}, kl {self.kl}: expected true or false, 0 to {MAX_WEIGHT}")
+
+    def written(self) -> dict[str, Any]:
+        """As it stands in files and hashes."""
+        return {"kind": "vae", **asdict(self)}
 
 
 DEFAULT_BACKBONE: dict[str, Any] = {

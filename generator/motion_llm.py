@@ -30,7 +30,8 @@ from morphloop.language.backbones import check_backbone
 from morphloop.motion import Clip, Provenance
 from morphloop.motion.features import FEATURE_FPS
 
-from .config import SECONDS, TEXT_FIELDS, FinetuneConfig, LanguageModelConfig, Seconds, TokenizerConfig
+from .batches import deal
+from .config import SECONDS, TEXT_FIELDS, FinetuneConfig, LanguageModelConfig, Seconds, TokenizerConfig, VaeConfig
 from .detokenizer import Coded, decoded_error, decoder_loss, tunable
 from .language_model import MotionLanguageModel
 from .patterns import PATTERNS
@@ -39,7 +40,8 @@ from .sampling import Sampling, sample_motion, sample_text
 from .sequences import Text, Vocabulary, collate
 from .text import StatesOf, TextTokenizer
 from .tokenizer import MotionTokenizer
-from .training import CODE, TO_TEXT, Example, deal, language_loss, make_examples, make_pairs
+from .training import CODE, TO_TEXT, Example, language_loss, make_examples, make_pairs
+from .vae import MotionVAE
 
 KIND = "morphloop.motion_llm"
 CHUNK = 32
@@ -55,18 +57,21 @@ DECODED = 16
 """Clips that its motion errors are taken on, at most."""
 
 
-def save_tokenizer(folder: Path | str, tokenizer: MotionTokenizer) -> Path:
+def save_tokenizer(folder: Path | str, tokenizer: MotionTokenizer | MotionVAE) -> Path:
     """Write tokenizer.safetensors and tokenizer.json."""
     save_tensors(Path(folder) / "tokenizer.safetensors", tokenizer.state_dict())
     return write_json(Path(folder) / "tokenizer.json", tokenizer.config.written()).parent
 
 
 def load_tokenizer(folder: Path | str) -> MotionTokenizer:
-    """Read what `save_tokenizer` wrote; MotionError, one line, if it cannot be used."""
+    """Read a tokenizer of codes that `save_tokenizer` wrote; MotionError, one line, if it cannot be used."""
     path = Path(folder) / "tokenizer.json"
-    values = {"planting": False} | read_config(path)  # files of before say nothing of it
+    values: dict[str, Any] = {"planting": False, "levels": ()} | read_config(path)  # files of before say neither
+    if values.get("kind") == "vae":
+        raise MotionError(f"{path}: a VAE of latents, expected a tokenizer of codes")
     try:
-        config = TokenizerConfig(**values | {"levels": tuple(values.get("levels", ()))})
+        values["levels"] = tuple(values["levels"])
+        config = TokenizerConfig(**values)
     except TypeError:
         raise MotionError(f"{path}: expected the fields {', '.join(TokenizerConfig.__dataclass_fields__)}") from None
     except MotionError as error:
@@ -75,6 +80,21 @@ def load_tokenizer(folder: Path | str) -> MotionTokenizer:
     if any(not isinstance(v, int) or v < 1 for v in sizes) or config.halvings > 6 or config.depth > 8:
         raise MotionError(f"{path}: sizes must be whole numbers from 1, halvings at most 6, depth at most 8")
     return load_weights(Path(folder) / "tokenizer.safetensors", lambda: MotionTokenizer(config))
+
+
+def load_vae(folder: Path | str) -> MotionVAE:
+    """Read a VAE that `save_tokenizer` wrote; MotionError, one line, if it cannot be used."""
+    path = Path(folder) / "tokenizer.json"
+    values = read_config(path)
+    if values.pop("kind", None) != "vae":
+        raise MotionError(f"{path}: a tokenizer of codes, expected a VAE of latents")
+    try:
+        config = VaeConfig(**values)
+    except TypeError:
+        raise MotionError(f"{path}: expected the fields {', '.join(VaeConfig.__dataclass_fields__)}") from None
+    except MotionError as error:
+        raise MotionError(f"{path}: {error}") from None
+    return load_weights(Path(folder) / "tokenizer.safetensors", lambda: MotionVAE(config))
 
 
 def checked_config(values: Any, path: Path) -> LanguageModelConfig:

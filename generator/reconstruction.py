@@ -1,4 +1,4 @@
-"""How well a motion tokenizer gives clips back: error, what slides that did not, and how its codebooks are used."""
+"""How well a motion tokenizer or VAE gives clips back: error, what slides that did not, use of the codebooks."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from morphloop.motion import Clip
 from morphloop.motion.features import clip_to_features, features_to_clip
 
 from .tokenizer import MotionTokenizer
+from .vae import MotionVAE
 
 
 @dataclass(frozen=True)
@@ -27,13 +28,13 @@ class Reconstruction:
     world_mpjpe_mm: float
     """Joint error in the world, from a common start, millimetres."""
     coarse_mpjpe_mm: tuple[float, ...]
-    """As `mpjpe_mm`, decoded from the first stream alone, the first two and so on up to all."""
+    """As `mpjpe_mm`, decoded from the first stream alone, the first two and so on up to all; without codes empty."""
     slide_mm_s: float | None
     """Foot slide of the reconstructions, mm/s."""
     slide_original_mm_s: float | None
     """Foot slide of the clips themselves, mm/s."""
     codes_used: tuple[float, ...]
-    """Share of each stream's codes that some clip uses."""
+    """Share of each stream's codes that some clip uses; without codes empty."""
     perplexity: tuple[float, ...]
     """Of each stream's codes, the exponential of their entropy: the number of codes if all are used equally often."""
 
@@ -49,13 +50,18 @@ class Reconstruction:
         slide = "no clip touches the ground"
         if self.slide_added_mm_s is not None:
             slide = f"{self.slide_mm_s:.1f} mm/s, of the originals {self.slide_original_mm_s:.1f}"
-        coarse = ", ".join(f"{error:.1f}" for error in self.coarse_mpjpe_mm)
+        error = (
+            f"reconstruction of {self.clips} held-out clips: {self.mpjpe_mm:.1f} mm about the root, "
+            f"{self.world_mpjpe_mm:.1f} mm in the world"
+        )
+        if not self.codes_used:
+            return [error, f"foot slide of reconstructions: {slide}"]
+        coarse = ", ".join(f"{mm:.1f}" for mm in self.coarse_mpjpe_mm)
         used = ", ".join(
             f"{100 * used:.0f} % ({p:.0f})" for used, p in zip(self.codes_used, self.perplexity, strict=True)
         )
         return [
-            f"reconstruction of {self.clips} held-out clips: {self.mpjpe_mm:.1f} mm about the root, "
-            f"{self.world_mpjpe_mm:.1f} mm in the world; by streams, coarse to fine: {coarse} mm",
+            f"{error}; by streams, coarse to fine: {coarse} mm",
             f"foot slide of reconstructions: {slide}",
             f"codes used by each stream (perplexity): {used}",
         ]
@@ -73,8 +79,8 @@ def joint_errors(made: Clip, wanted: Clip) -> tuple[float, float]:
     return float(1e3 * np.linalg.norm(a - b, axis=-1).mean()), float(1e3 * world.mean())
 
 
-def measure_reconstruction(tokenizer: MotionTokenizer, clips: Sequence[Clip]) -> Reconstruction:
-    """What the tokenizer makes of the clips, which should not be those that it was trained on.
+def measure_reconstruction(tokenizer: MotionTokenizer | MotionVAE, clips: Sequence[Clip]) -> Reconstruction:
+    """What the tokenizer or VAE makes of the clips, which should not be those that it was trained on.
 
     Raises MotionError without a clip.
     """
@@ -83,22 +89,26 @@ def measure_reconstruction(tokenizer: MotionTokenizer, clips: Sequence[Clip]) ->
     errors, coarse, slides, codes = [], [], [], []
     for clip in clips:
         wanted = _canonical(clip)
-        codes.append(tokenizer.encode_clip(clip))
-        steps = [
-            tokenizer.decode_clip(codes[-1][: stream + 1], wanted.num_frames)
-            for stream in range(tokenizer.config.streams)
-        ]
-        coarse.append([joint_errors(made, wanted)[0] for made in steps])
-        errors.append(joint_errors(steps[-1], wanted))
-        slides.append([slide_of(steps[-1]), slide_of(wanted)])
-    used, perplexity = codebook_use(torch.cat(codes, dim=1), tokenizer.config.codebook)
+        if isinstance(tokenizer, MotionVAE):
+            made = tokenizer.decode_clip(tokenizer.encode_clip(clip), wanted.num_frames)
+        else:
+            codes.append(tokenizer.encode_clip(clip))
+            streams = range(1, tokenizer.config.streams + 1)
+            steps = [tokenizer.decode_clip(codes[-1][:stream], wanted.num_frames) for stream in streams]
+            coarse.append([joint_errors(step, wanted)[0] for step in steps])
+            made = steps[-1]
+        errors.append(joint_errors(made, wanted))
+        slides.append([slide_of(made), slide_of(wanted)])
+    used, perplexity = (), ()
+    if not isinstance(tokenizer, MotionVAE):
+        used, perplexity = codebook_use(torch.cat(codes, dim=1), tokenizer.config.codebook)
     local, world = np.mean(errors, axis=0)
     made, original = (_mean([pair[side] for pair in slides]) for side in (0, 1))
     return Reconstruction(
         clips=len(clips),
         mpjpe_mm=float(local),
         world_mpjpe_mm=float(world),
-        coarse_mpjpe_mm=tuple(np.mean(coarse, axis=0).tolist()),
+        coarse_mpjpe_mm=tuple(np.mean(coarse, axis=0).tolist()) if coarse else (),
         slide_mm_s=made,
         slide_original_mm_s=original,
         codes_used=used,

@@ -20,18 +20,11 @@ from torch import nn
 
 from morphloop.base import MotionError
 from morphloop.motion import Clip
-from morphloop.motion.datasets import mean_and_std
-from morphloop.motion.features import (
-    CONTACTS,
-    FEATURE_SIZE,
-    JOINTS_6D,
-    TILT_6D,
-    clip_to_features,
-    features_to_clip,
-)
+from morphloop.motion.features import clip_to_features, features_to_clip
 
+from .autoencoder import MotionAutoencoder
 from .config import TokenizerConfig
-from .planted_feet import POINTS, Kinematics, kinematics, plant, standing
+from .planted_feet import Kinematics
 
 
 class Quantizer(nn.Module):
@@ -124,20 +117,15 @@ class ResidualBlock(nn.Module):
         return x + self.point(F.silu(self.wide(F.silu(x))))
 
 
-class MotionTokenizer(nn.Module):
+class MotionTokenizer(MotionAutoencoder):
     """Features (B, T, FEATURE_SIZE) to codes (B, L, n) and back, n = ceil(T / frames_per_token)."""
 
-    mean: torch.Tensor
-    std: torch.Tensor
-
     def __init__(self, config: TokenizerConfig) -> None:
-        super().__init__()
+        super().__init__(config.planting)
         self.config = config
-        self.register_buffer("mean", torch.zeros(FEATURE_SIZE))
-        self.register_buffer("std", torch.ones(FEATURE_SIZE))
-        width, extra = config.width, POINTS if config.planting else 0
+        width = config.width
         blocks = [ResidualBlock(width, 3**d) for d in range(config.depth)]
-        encoder: list[nn.Module] = [nn.Conv1d(FEATURE_SIZE + extra, width, 3, padding=1)]
+        encoder: list[nn.Module] = [nn.Conv1d(self.channels, width, 3, padding=1)]
         decoder: list[nn.Module] = [nn.Conv1d(config.code_size, width, 3, padding=1), *blocks]
         for _ in range(config.halvings):
             encoder += [nn.Conv1d(width, width, 4, stride=2, padding=1)]
@@ -145,7 +133,7 @@ class MotionTokenizer(nn.Module):
             decoder += [nn.Upsample(scale_factor=2), nn.Conv1d(width, width, 3, padding=1)]
             decoder += [ResidualBlock(width, 3**d) for d in reversed(range(config.depth))]
         encoder += [nn.Conv1d(width, config.code_size, 3, padding=1)]
-        decoder += [nn.SiLU(), nn.Conv1d(width, FEATURE_SIZE + extra, 3, padding=1)]
+        decoder += [nn.SiLU(), nn.Conv1d(width, self.channels, 3, padding=1)]
         self.encoder, self.decoder = nn.Sequential(*encoder), nn.Sequential(*decoder)
         self.quantizers = nn.ModuleList(
             [ScalarQuantizer(config.levels)]
@@ -157,18 +145,6 @@ class MotionTokenizer(nn.Module):
     def books(self) -> list[Quantizer | ScalarQuantizer]:
         """The quantisers, coarse to fine."""
         return [one for one in self.quantizers if isinstance(one, Quantizer | ScalarQuantizer)]
-
-    def set_normaliser(self, features: Sequence[np.ndarray]) -> None:
-        """Mean and scale from all frames of all training motions, (T, FEATURE_SIZE) each.
-
-        Rotations share a scale, so that a joint that hardly moves is not blown up to the weight of a leg.
-        """
-        mean, std = mean_and_std(features)
-        for group in (TILT_6D, JOINTS_6D, CONTACTS):
-            std[group] = std[group].mean()
-        std = np.maximum(std, 1e-3)
-        self.mean.copy_(torch.from_numpy(mean))
-        self.std.copy_(torch.from_numpy(std))
 
     @torch.no_grad()
     def begin_as(self, other: MotionTokenizer) -> None:
@@ -191,13 +167,7 @@ class MotionTokenizer(nn.Module):
 
         stands: `standing` of the features where it is known already, (B, T, POINTS).
         """
-        short = -features.shape[1] % self.config.frames_per_token
-        padded = torch.cat([features, features[:, -1:].expand(-1, short, -1)], dim=1)
-        seen = (padded - self.mean) / self.std
-        if self.config.planting:
-            if stands is None or short:
-                stands = standing(kinematics(padded).soles)
-            seen = torch.cat([seen, 2.0 * stands - 1.0], dim=-1)
+        seen = self.seen(features, self.config.frames_per_token, stands)
         return self.books[0].bound(self.encoder(seen.transpose(1, 2)).transpose(1, 2))
 
     def quantize(
@@ -221,12 +191,7 @@ class MotionTokenizer(nn.Module):
     def reconstruct(self, quantized: torch.Tensor) -> tuple[Kinematics, torch.Tensor | None]:
         """Motion (B, n * frames_per_token, ...) of quantised latents (B, n, C), and the logits (B, T, POINTS) of what
         stands in it; None without the layer that plants feet."""
-        out = self.decoder(quantized.transpose(1, 2)).transpose(1, 2)
-        features = out[..., :FEATURE_SIZE] * self.std + self.mean
-        if not self.config.planting:
-            return kinematics(features), None
-        logits = out[..., FEATURE_SIZE:]
-        return plant(features, logits), logits
+        return self.motion(self.decoder(quantized.transpose(1, 2)).transpose(1, 2))
 
     def embed(self, codes: torch.Tensor) -> torch.Tensor:
         """Quantised latents (B, n, C) of codes (B, l, n). MotionError if there is no such code."""

@@ -44,19 +44,22 @@ def training_features(clips: Sequence[Clip]) -> Sequence[np.ndarray]:
 def draw_windows(features: Sequence[np.ndarray], batch: int, window: int, rng: np.random.Generator) -> torch.Tensor:
     """(batch, window, D) windows, clips drawn by length; a shorter clip stands still at its end."""
     frames = lengths_of(features)
-    windows = []
-    for index in rng.choice(len(features), size=batch, p=frames / frames.sum()):
-        start = rng.integers(max(frames[index] - window, 0) + 1)
-        piece = features[index][start : start + window]
-        rest = np.repeat(piece[-1:], window - len(piece), axis=0)
-        rest[:, :3] = 0.0  # no turning and no travel while it stands
-        windows.append(np.concatenate([piece, rest]))
-    return torch.from_numpy(np.stack(windows))
+    drawn = rng.choice(len(features), size=batch, p=frames / frames.sum())
+    return torch.from_numpy(np.stack([cut_window(features[index], window, rng) for index in drawn]))
+
+
+def cut_window(rows: np.ndarray, window: int, rng: np.random.Generator) -> np.ndarray:
+    """A window (window, D) of features (T, D); what is shorter stands still at its end."""
+    start = rng.integers(max(len(rows) - window, 0) + 1)
+    piece = rows[start : start + window]
+    rest = np.repeat(piece[-1:], window - len(piece), axis=0)
+    rest[:, :3] = 0.0  # no turning and no travel while it stands
+    return np.concatenate([piece, rest])
 
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Weights of the tokenizer's loss terms beside the normalised features' own."""
+    """Weights of a motion auto-encoder's loss terms beside the normalised features' own."""
 
     commit: float = 0.05
     """Latents towards their codes, where these are learnt."""
@@ -105,9 +108,23 @@ def reconstruction_loss(
 
     stands: `standing` of the wanted motion, (B, T, POINTS).
     """
-    made, logits = model.reconstruct(quantized)
+    return motion_loss(*model.reconstruct(quantized), model.std, wanted, stands, weights)
+
+
+def motion_loss(
+    made: Kinematics,
+    logits: torch.Tensor | None,
+    std: torch.Tensor,
+    wanted: Kinematics,
+    stands: torch.Tensor,
+    weights: LossWeights,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Loss (scalar) of a decoder's motion and of its logits of what stands, and mean joint error, metres.
+
+    std: (FEATURE_SIZE,) scale of the features; stands: `standing` of the wanted motion, (B, T, POINTS).
+    """
     kinematic, error = kinematic_loss(made, wanted, weights)
-    likeness = F.smooth_l1_loss(made.features / model.std, wanted.features / model.std)
+    likeness = F.smooth_l1_loss(made.features / std, wanted.features / std)
     if logits is not None:
         likeness = likeness + weights.standing * F.binary_cross_entropy_with_logits(logits, stands)
     return likeness + kinematic, error

@@ -23,6 +23,7 @@ from morphloop.motion import Clip
 from morphloop.motion.datasets import texts_of
 
 from .adapters import Adapt, adapting
+from .batches import deal_alike
 from .config import LANGUAGE_BUDGET, LanguageModelConfig
 from .language_model import MotionLanguageModel
 from .patterns import PATTERNS, Pattern
@@ -38,8 +39,6 @@ TOKEN_DROP = 0.2
 """Share of the tokens that these lose."""
 UNPROMPTED = 0.1
 """Share of the clips that are shown without their prompt, for classifier-free guidance (Ho and Salimans 2022)."""
-ALIKE = 8
-"""Steps whose examples are drawn together and sorted by length, so that little of a batch is padding."""
 
 
 CODE = ("language", "motion", "generator")
@@ -85,21 +84,6 @@ def _thinned(text: Text, rng: np.random.Generator) -> Text:
     if not kept:
         return text
     return text[kept] if isinstance(text, torch.Tensor) else [text[place] for place in kept]
-
-
-def deal(count: int, batch: int, step: int, seed: int) -> list[int]:
-    """Places of a step's batch among `count` examples, shuffled: none comes a second time before all came once."""
-    orders = {place // count for place in range(step * batch, (step + 1) * batch)}
-    order = {number: np.random.default_rng([seed, number]).permutation(count) for number in orders}
-    return [int(order[place // count][place % count]) for place in range(step * batch, (step + 1) * batch)]
-
-
-def deal_alike(lengths: Sequence[int], batch: int, step: int, seed: int) -> list[int]:
-    """Places of a step's batch among examples of these lengths: as `deal`, with examples of like length together."""
-    group, number = divmod(step, ALIKE)
-    places = sorted(deal(len(lengths), ALIKE * batch, group, seed), key=lengths.__getitem__)
-    own = int(np.random.default_rng([seed, group, 1]).permutation(ALIKE)[number])
-    return places[own * batch : (own + 1) * batch]
 
 
 def make_pairs(

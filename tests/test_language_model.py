@@ -23,6 +23,7 @@ from morphloop.generator import (
     train_language_model,
 )
 from morphloop.generator.adapters import Adapt
+from morphloop.generator.batches import deal_alike
 from morphloop.generator.sampling import draw, sample_motion, sample_text
 from morphloop.generator.sequences import (
     IGNORE,
@@ -34,7 +35,7 @@ from morphloop.generator.sequences import (
     pad_states,
     text_to_motion,
 )
-from morphloop.generator.training import Example, deal_alike, language_loss
+from morphloop.generator.training import Example, language_loss
 
 torch.set_num_threads(1)
 TINY = {"hidden_size": 48, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 2}
