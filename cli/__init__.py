@@ -79,6 +79,7 @@ COMMANDS: Tree = {
     "retarget": Retarget,
     "evaluate": OnDemand("evaluate", "Evaluate"),
     "render": OnDemand("render", "Render"),
+    "view": OnDemand("view", "View"),
     "project": OnDemand("project", "Project"),
     "generate": OnDemand("generate", "Generate"),
     "train": {

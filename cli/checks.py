@@ -33,11 +33,12 @@ RANGES: dict[str, tuple[float, float]] = {
     "seconds": (0.0, 86_400.0),
     "speed": (0.01, 100.0),
     "frames": (1, 1000),
+    "port": (1024, 65_535),
     **dict.fromkeys(("replay_share", "top_p", "spoilt", "drop_share"), (0.0, 1.0)),
     **dict.fromkeys(("temperature", "learning_rate"), (0.0, 100.0)),
 }
 """Least and most by the name of a flag, 0 to 1e9 for any other. What a command asks for beyond that it says itself."""
-OUTPUTS = {"json": b"{", "html": b"<", "markdown": b"", "drop": b""}
+OUTPUTS = {"json": b"{", "html": b"<", "share_html": b"<", "markdown": b"", "drop": b""}
 """Flags that name a file to write, and what such a file begins with."""
 
 

@@ -1,0 +1,325 @@
+"""`morphloop view`: what it finds, what it tells the page, the page in a real browser, the server, bad input."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import re
+import shutil
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import mujoco
+import numpy as np
+import pytest
+from PIL import Image
+
+from morphloop.cli import main, view, view_server
+from morphloop.metrics.viewer.entries import Bodies, find_entries
+from morphloop.metrics.viewer.page import row_of, viewer_html
+from morphloop.metrics.viewer.scene import LEFT, RIGHT, clip_scene, key_figures, mesh_payload
+from morphloop.motion import Clip, JointTrack, make_corpus, save_clip
+from morphloop.motion.config import AS_FILES_SAY
+from morphloop.sim import default_body, load_body
+
+BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
+SOFTWARE_GL = ("--headless=new", "--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader")
+SOFTWARE_GL += ("--enable-unsafe-swiftshader", "--enable-logging=stderr", "--hide-scrollbars")
+PROBE = """
+<script>
+function seen() {
+  draw();
+  const pixels = new Uint8Array(4 * canvas.width * canvas.height);
+  gl.readPixels(0, 0, canvas.width, canvas.height, gl.RGBA, gl.UNSIGNED_BYTE, pixels);
+  return pixels;
+}
+function changed(a, b) { return a.reduce((sum, v, k) => sum + (Math.abs(v - b[k]) > 24 ? 1 : 0), 0); }
+function press(key) { document.body.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true })); }
+setTimeout(() => {
+  const told = {}, first = seen(), scrub = $("scrub");
+  told.frames = +scrub.max + 1;
+  scrub.value = 12;
+  scrub.dispatchEvent(new Event("input"));
+  told.frame = state.frame;
+  const second = seen();
+  told.moved = changed(first, second);
+  told.still = changed(second, seen());
+  press("ArrowRight");
+  told.stepped = state.frame;
+  press("o");
+  told.overlaid = changed(second, seen());
+  press("3");
+  told.worst = state.frame;
+  told.message = $("message").textContent;
+  told.listed = $("list").children.length;
+  told.page = $("page").textContent;
+  $("sort").value = "float_mean_mm";
+  $("sort").onchange();
+  told.first = $("list").children[0].textContent;
+  $("filter").value = "fell";
+  $("filter").oninput();
+  told.found = $("page").textContent;
+  press("ArrowDown");
+  const dots = Array.from({ length: second.length / 4 }, (_, k) => second.slice(4 * k, 4 * k + 3).join());
+  told.colours = new Set(dots).size;
+  const out = document.createElement("pre");
+  out.id = "probe";
+  out.textContent = JSON.stringify(told);
+  document.body.append(out);
+}, 300);
+</script>
+"""
+
+
+@pytest.fixture(scope="module")
+def projected(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as `project` leaves it: two clips, one of them rejected, each with its source."""
+    place = tmp_path_factory.mktemp("run") / "projected"
+    for folder in ("clips", "sources", "records"):
+        (place / folder).mkdir(parents=True)
+    (place / "config.json").write_text(json.dumps({"projection": {}, "selection": {}, "body": None}))
+    clip = make_corpus(1, seed=2)[0].slice(0, 30)
+    for name, verdict, reason in (("walk", "accepted", None), ("fall", "rejected", "fell")):
+        lifted = clip.moved(np.array([0.0, 0.0, 0.08 if reason else 0.0]))
+        save_clip(place / "clips" / f"{name}.npz", lifted)
+        save_clip(place / "sources" / f"{name}.npz", clip.moved(np.array([0.0, 0.0, -0.02])))
+        record = {"name": name, "verdict": verdict, "reason": reason, "detail": "at 0.5 s" if reason else None}
+        (place / "records" / f"{name}.json").write_text(json.dumps(record | {"after": {"float_mean_mm": 1.0}}))
+    return place
+
+
+@pytest.fixture(scope="module")
+def shared(projected: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shared page of that folder, its list filled up with as many clips as no page of it holds."""
+    bodies, failed = Bodies(), []
+    entries = find_entries([projected], None, failed)
+    rows = [row_of(entry, key_figures(entry, bodies)) for entry in entries]
+    rows += [row_of(entries[0], {"float_mean_mm": float(k)}) | {"name": f"clip{k}"} for k in range(2, 250)]
+    scenes = {number: clip_scene(entry, bodies) for number, entry in enumerate(entries)}
+    out = tmp_path_factory.mktemp("page") / "page.html"
+    out.write_text(viewer_html("run <b>&</script>", "told", rows, scenes))
+    return out
+
+
+def numbers(text: str, kind: str) -> np.ndarray:
+    return np.frombuffer(base64.b64decode(text), kind)
+
+
+def said(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    return capsys.readouterr().err.splitlines()
+
+
+def test_a_projected_folder_and_a_run_open_as_they_are(projected: Path, tmp_path: Path):
+    failed: list[dict[str, str]] = []
+    entries = find_entries([projected], None, failed)
+    assert [(e.name, e.verdict, e.reason) for e in entries] == [
+        ("fall", "rejected", "fell, at 0.5 s"),
+        ("walk", "accepted", None),
+    ]
+    assert set(entries[0].sides) == {"before"}
+    for number in (0, 1):
+        shutil.copytree(projected, tmp_path / "run" / f"round_0{number}" / "project")
+    rounds = find_entries([tmp_path / "run"], None, failed)
+    assert [entry.name for entry in rounds] == [f"round_0{n}/{name}" for n in (0, 1) for name in ("fall", "walk")]
+    assert failed == []
+
+
+def test_places_are_the_clips_own(projected: Path):
+    (entry,) = find_entries([projected / "clips" / "walk.npz"], None, [])
+    scene = clip_scene(entry, Bodies())
+    side, body = scene.clip["sides"]["clip"], default_body()
+    places = numbers(side["places"], "<i2").reshape(side["frames"], side["parts"], 7)
+    where = places[..., :3] * side["unit"] + side["middle"]
+    clip = make_corpus(1, seed=2)[0].slice(0, 30)
+    assert np.abs(where[:, body.body_ids - 1] - clip.positions).max() < 0.001
+    assert np.abs(np.linalg.norm(places[..., 3:] / 32767, axis=-1) - 1).max() < 1e-3
+    flags = numbers(side["line"]["flags"], "u1")
+    assert len(flags) == side["frames"]
+    assert (flags & 3).any(), "feet touch"
+    assert side["line"]["worst"]["slide"][1] >= 0
+    parts = scene.bodies[side["body"]]
+    assert {shape["foot"] for shape in parts["shapes"]} == {0, LEFT, RIGHT}
+
+
+def test_tracks_are_bones_and_robots_have_soles(tmp_path: Path):
+    clip = make_corpus(1, seed=2)[0].slice(0, 8)
+    save_clip(tmp_path / "joints.npz", JointTrack(clip.fps, clip.skeleton.names, clip.positions))
+    g1 = load_body("g1")
+    robot = g1.clip_from_qpos(np.tile(g1.model.qpos0, (8, 1)), 50.0).with_provenance(notes={"robot": "g1"})
+    save_clip(tmp_path / "robot.npz", robot)
+    track, standing = (clip_scene(entry, Bodies()) for entry in find_entries([tmp_path], None, []))
+    (bones,) = track.bodies.values()
+    assert {shape["kind"] for shape in bones["shapes"]} == {"bone"}
+    assert len(bones["shapes"]) == clip.skeleton.num_joints - 1
+    (parts,) = standing.bodies.values()
+    assert [s["kind"] for s in parts["shapes"] if s["foot"]].count("box") == 2
+    assert standing.clip["source_fps"] == 50.0
+    assert standing.clip["sides"]["clip"]["frames"] == 5
+
+
+def test_a_fine_mesh_becomes_its_hull_seen_from_outside():
+    points = np.random.default_rng(0).normal(size=(1200, 3))
+    points /= np.linalg.norm(points, axis=1, keepdims=True)
+    vertices = " ".join(f"{v:.6f}" for v in points.ravel())
+    model = mujoco.MjModel.from_xml_string(
+        f'<mujoco><asset><mesh name="m" vertex="{vertices}"/></asset><worldbody><body><geom type="mesh" mesh="m"/>'
+        "</body></worldbody></mujoco>"
+    )
+    found = mesh_payload(model, 0)
+    corners = numbers(found["points"], "<f4").reshape(-1, 3)
+    a, b, c = (corners[f] for f in numbers(found["faces"], "<u2").reshape(-1, 3).T)
+    assert len(a) > 1500
+    assert (np.einsum("fj,fj->f", np.cross(b - a, c - a), a) > 0).all()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BROWSER is None, reason="no chromium on this machine")
+def test_in_a_browser_the_scrubber_moves_the_body(shared: Path, tmp_path: Path):
+    page = tmp_path / "probed.html"
+    page.write_text(shared.read_text().replace("</body>", PROBE + "</body>"))
+    done = browser(page, "--dump-dom", "--virtual-time-budget=3000")
+    assert "CONSOLE" not in done.stderr, [line for line in done.stderr.splitlines() if "CONSOLE" in line][:3]
+    (told,) = re.findall(r'<pre id="probe">(.*?)</pre>', done.stdout)
+    told = json.loads(told)
+    assert told["frames"] == 30
+    assert (told["frame"], told["stepped"]) == (12, 13)
+    assert told["moved"] > 500
+    assert told["still"] == 0
+    assert told["overlaid"] > 500
+    assert told["colours"] > 50
+    assert told["message"].startswith("worst penetration")
+    assert (told["listed"], told["page"]) == (100, "250 of 250 clips, page 1 of 3")
+    assert told["first"].startswith("clip249")
+    assert told["found"] == "249 of 250 clips, page 1 of 3"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BROWSER is None, reason="no chromium on this machine")
+@pytest.mark.parametrize("size", ["1366,768", "500,1000"], ids=["laptop", "phone"])
+def test_a_screenshot_shows_a_body(shared: Path, tmp_path: Path, size: str):
+    out = tmp_path / "shot.png"
+    done = browser(shared, f"--screenshot={out}", f"--window-size={size}", "--virtual-time-budget=3000")
+    assert "CONSOLE" not in done.stderr
+    with Image.open(out) as picture:
+        stage = np.asarray(picture.convert("RGB").crop((0, 60, 500, 400))).astype(int)
+    blue = (stage[..., 2] - stage[..., 0] > 25) & (stage.max(axis=-1) < 225)
+    brown = (stage[..., 0] - stage[..., 2] > 12) & (stage.max(axis=-1) < 225)
+    assert blue.sum() + brown.sum() > 1_000
+
+
+def browser(page: Path, *flags: str) -> subprocess.CompletedProcess[str]:
+    assert BROWSER is not None
+    profile = f"--user-data-dir={page.parent / 'profile'}"
+    return subprocess.run(
+        [BROWSER, *SOFTWARE_GL, profile, *flags, page.as_uri()], capture_output=True, text=True, timeout=300
+    )
+
+
+def test_a_text_ends_no_element_of_the_page(shared: Path):
+    html = shared.read_text()
+    assert "run &lt;b&gt;&amp;&lt;/script&gt;" in html
+    assert html.count("</script>") == 2
+    assert not re.findall(r"""(?:src|href)=["']?(?:https?:)?//""", html), "nothing is fetched"
+
+
+def test_one_file_holds_what_can_be_read_and_names_the_rest(
+    projected: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    shutil.copytree(projected / "clips", tmp_path / "mixed")
+    (tmp_path / "mixed" / "broken.bvh").write_text("HIERARCHY\nnothing")
+    out = tmp_path / "page.html"
+    assert main(["view", str(tmp_path / "mixed"), "--share-html", str(out)]) == 2
+    (line,) = said(capsys)
+    assert "broken.bvh" in line
+    assert out.stat().st_size > 30_000
+    monkeypatch.setattr(view, "MOST_SHARED", 1)
+    assert main(["view", str(projected), "--share-html", str(out)]) == 0
+    assert "holds the first 1" in said(capsys)[0]
+
+
+def test_a_body_that_is_gone_is_one_line(projected: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    place = tmp_path / "robot"
+    shutil.copytree(projected, place)
+    (place / "config.json").write_text(json.dumps({"projection": {}, "selection": {}, "body": "/gone/robot.xml"}))
+    (place / "clips" / "walk.npz").unlink()
+    assert main(["view", str(place), "--share-html", str(tmp_path / "x.html")]) == 2
+    (line,) = said(capsys)
+    assert "/gone/robot.xml: no such body" in line
+    assert not (tmp_path / "x.html").exists()
+
+
+def test_nothing_to_see_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["view", str(tmp_path)]) == 2
+    assert main(["view", str(tmp_path / "absent")]) == 2
+    assert len(said(capsys)) == 2
+
+
+@pytest.fixture
+def server(projected: Path) -> Iterator[int]:
+    """The port of a page that is served."""
+    entries = find_entries([projected], None, [])
+    viewer = view_server.Viewer("projected", entries, Bodies(), AS_FILES_SAY)
+    served = view_server.listening(viewer, 18890)
+    thread = threading.Thread(target=served.serve_forever, daemon=True)
+    thread.start()
+    viewer.measure(threading.Event())
+    yield served.server_port
+    served.shutdown()
+    served.server_close()
+
+
+def ask(port: int, path: str, host: str | None = None) -> tuple[int, str]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.request("GET", path, headers={} if host is None else {"Host": host})
+    answer = connection.getresponse()
+    return answer.status, answer.read().decode()
+
+
+def test_the_served_page_asks_for_clips_one_by_one(server: int):
+    code, page = ask(server, "/")
+    assert code == 200
+    assert '"served":true' in page
+    assert '"clips":{}' in page
+    rows = json.loads(ask(server, "/rows")[1])
+    assert rows["done"]
+    assert rows["rows"]["0"]["metrics"]["float_mean_mm"] == 1.0
+    code, found = ask(server, "/clip/1")
+    assert code == 200
+    assert set(json.loads(found)["clip"]["sides"]) == {"clip", "before"}
+    for path in ("/clip/2", "/clip/-1", "/clip/x", "/../../etc/passwd"):
+        assert ask(server, path)[0] == 404
+    assert ask(server, "/", host="somewhere.example:80")[0] == 403
+
+
+def test_a_busy_port_is_passed_over_and_said(
+    projected: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(view_server.ThreadingHTTPServer, "serve_forever", lambda self: _interrupted())
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert main(["view", str(projected), "--port", str(port)]) == 0
+    told = capsys.readouterr()
+    (line,) = told.err.splitlines()
+    found = re.fullmatch(rf"morphloop: port {port} is busy, took (\d+)", line)
+    assert found is not None
+    assert told.out.startswith(f"http://127.0.0.1:{found[1]}/")
+
+
+def _interrupted() -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_clip_without_a_record_is_measured(projected: Path):
+    clip: Clip = make_corpus(1, seed=2)[0].slice(0, 30)
+    save_clip(projected.parent / "alone.npz", clip)
+    (entry,) = find_entries([projected.parent / "alone.npz"], None, [])
+    assert entry.verdict is None
+    assert key_figures(entry, Bodies())["slide_mean_mm_s"] is not None
