@@ -109,6 +109,8 @@ class TrainingRun:
             weights = {n.removeprefix("model/"): t for n, t in tensors.items() if n.startswith("model/")}
             self.model.load_state_dict(weights)
             for name, parameter in self.trained.items():
+                if f"adam/{name}/step" not in tensors:
+                    continue  # it had no gradient yet
                 state = {key: tensors[f"adam/{name}/{key}"] for key in ("step", "exp_avg", "exp_avg_sq")}
                 self.optimizer.state[parameter] = state
             self.step, self.limit = int(meta["step"]), TimeLimit(self.limit.seconds, float(meta["spent_s"]))

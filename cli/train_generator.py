@@ -22,6 +22,7 @@ from morphloop.generator.config import (
     BackboneSize,
     LanguageModelConfig,
     TokenizerConfig,
+    TowerConfig,
     VaeConfig,
 )
 from morphloop.motion.config import AS_FILES_SAY, ReadingConfig
@@ -140,6 +141,10 @@ class TrainGenerator:
     """How much of a backbone is trained: all, low-rank adapters (needs peft), or only what is new beside it."""
     size: Annotated[BackboneSize, OmitArgPrefixes] = field(default_factory=BackboneSize)
     """Of that small Llama."""
+    dual_tower: bool = False
+    """Motion goes through layers of its own beside those of the backbone or of the small Llama, which are text's."""
+    tower: TowerConfig = field(default_factory=TowerConfig)
+    """Of the motion tower."""
     text_encoder: str | None = None
     """Frozen model that reads the prompts: shipped (MiniLM, 8 bits), minilm, smollm2 or a folder; none reads ids."""
     text_size: int = TEXT_SIZE
@@ -159,6 +164,7 @@ class TrainGenerator:
     def _run(self) -> int:
         from morphloop.generator import (
             PATTERNS,
+            DualTowerModel,
             MotionLanguageModel,
             MotionLLM,
             StatesOf,
@@ -194,8 +200,11 @@ class TrainGenerator:
             name = str(folder.resolve()) if folder.is_dir() else self.text_encoder
             encoder = load_text_encoder(name)
             config = replace(config, text_encoder=name, text_encoder_hash=encoder.hash, text_width=encoder.width)
+        if self.dual_tower:
+            config = replace(config, tower=self.tower)
         if backbone is not None:
-            model = MotionLanguageModel.from_backbone(config, pretrained_backbone(backbone))
+            kind = DualTowerModel if self.dual_tower else MotionLanguageModel
+            model = kind.from_backbone(config, pretrained_backbone(backbone))
             config = model.config
         checkpoint = out / "lm.checkpoint.safetensors"
         examples = make_examples(clips, tokenizer, text, None if encoder is None else StatesOf(encoder))

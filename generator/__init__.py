@@ -9,13 +9,17 @@ if TYPE_CHECKING:
     from .config import (
         BackboneSize,
         Budget,
+        DiffusionConfig,
         FinetuneConfig,
         LanguageModelConfig,
         OutsideConfig,
         Seconds,
         TokenizerConfig,
+        TowerConfig,
         VaeConfig,
     )
+    from .diffusion import DiffusionHead
+    from .dual_tower import DualTowerModel
     from .facts import fact, holds
     from .folder import FolderGenerator, load_generator, load_tuned
     from .language_model import MotionLanguageModel, pretrained_backbone
@@ -45,13 +49,17 @@ else:
             "config": (
                 "BackboneSize",
                 "Budget",
+                "DiffusionConfig",
                 "FinetuneConfig",
                 "LanguageModelConfig",
                 "OutsideConfig",
                 "Seconds",
                 "TokenizerConfig",
+                "TowerConfig",
                 "VaeConfig",
             ),
+            "diffusion": ("DiffusionHead",),
+            "dual_tower": ("DualTowerModel",),
             "facts": ("fact", "holds"),
             "folder": (
                 "FolderGenerator",
@@ -115,6 +123,9 @@ __all__ = [
     "Budget",
     "CommandFailed",
     "CommandGenerator",
+    "DiffusionConfig",
+    "DiffusionHead",
+    "DualTowerModel",
     "Fact",
     "FinetuneConfig",
     "FinetuneReport",
@@ -134,6 +145,7 @@ __all__ = [
     "StatesOf",
     "TextTokenizer",
     "TokenizerConfig",
+    "TowerConfig",
     "VaeConfig",
     "adheres",
     "delay_pattern",

@@ -177,6 +177,25 @@ class VaeConfig:
         return {"kind": "vae", **asdict(self)}
 
 
+@dataclass(frozen=True)
+class DiffusionConfig:
+    """Sizes of a diffusion head."""
+
+    width: int = 512
+    """Numbers in a hidden state of its layers."""
+    depth: int = 3
+    """Residual blocks."""
+    sampling_steps: int = 20
+    """Steps from noise to a latent."""
+
+    def __post_init__(self) -> None:
+        for name, most in (("width", 4096), ("depth", 64), ("sampling_steps", 1000)):
+            if type(size := getattr(self, name)) is not int or not 1 <= size <= most:
+                raise MotionError(f"diffusion head: {name} is {str(size)[:40]}, expected 1 to {most}")
+        if self.width % 2:
+            raise MotionError(f"diffusion head: width is {self.width}, expected an even number")
+
+
 DEFAULT_BACKBONE: dict[str, Any] = {
     "model_type": "llama",
     "hidden_size": 192,
@@ -193,6 +212,8 @@ DEFAULT_BACKBONE: dict[str, Any] = {
 
 TEXT_FIELDS = ("text_encoder", "text_encoder_hash", "text_width")
 """Of a language model that reads a text encoder's states."""
+OPTIONAL = (*TEXT_FIELDS, "tower")
+"""What a language model's file need not say."""
 
 
 @dataclass(frozen=True)
@@ -220,6 +241,26 @@ class BackboneSize:
 
 
 @dataclass(frozen=True)
+class TowerConfig:
+    """Of the motion tower beside a text tower (`dual_tower.py`)."""
+
+    width: int = 192
+    """Numbers in a hidden state, a multiple of the text tower's heads (9 in SmolLM2-135M), which it has as well."""
+    every: int = 1
+    """Layers of the text tower to one of the motion tower: 1 pairs all, 3 every third."""
+
+    def __post_init__(self) -> None:
+        for name, most in (("width", 4096), ("every", 64)):
+            if type(size := getattr(self, name)) is not int or not 1 <= size <= most:
+                raise MotionError(f"motion tower: {name} is {str(size)[:40]}, expected 1 to {most}")
+
+    @property
+    def feed_forward(self) -> int:
+        """Numbers between the two matrices of a feed-forward layer."""
+        return max(8 * self.width // 3, 1)
+
+
+@dataclass(frozen=True)
 class LanguageModelConfig:
     """What a language model is made of."""
 
@@ -239,10 +280,13 @@ class LanguageModelConfig:
     """Its content hash."""
     text_width: int = 0
     """Numbers in one of its states (W)."""
+    tower: TowerConfig | None = None
+    """Of a motion tower of its own, the backbone being the text tower; None puts text and motion through one."""
 
     def written(self) -> dict[str, Any]:
-        """As a file holds it: what is said of a text encoder only where there is one."""
-        return {name: value for name, value in asdict(self).items() if self.text_width or name not in TEXT_FIELDS}
+        """As a file holds it: what is said of a text encoder and of a motion tower only where there is one."""
+        without = (() if self.text_width else TEXT_FIELDS) + (() if self.tower else ("tower",))
+        return {name: value for name, value in asdict(self).items() if name not in without}
 
     @property
     def vocabulary(self) -> Vocabulary:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -27,7 +27,8 @@ from .sequences import IGNORE, Batch
 __all__ = ["MotionLanguageModel", "pretrained_backbone"]
 
 
-def _new_backbone(config: dict[str, Any]) -> PreTrainedModel:
+def new_backbone(config: dict[str, Any]) -> PreTrainedModel:
+    """An untrained backbone of a configuration as `transformers` writes it; MotionError if there is no such one."""
     check_backbone(config, "backbone configuration")
     values = {k: v for k, v in config.items() if k != "model_type"}
     try:
@@ -49,12 +50,11 @@ class MotionLanguageModel(nn.Module):
     def __init__(self, config: LanguageModelConfig, backbone: PreTrainedModel | None = None) -> None:
         super().__init__()
         self.config = config
-        vocabulary = config.vocabulary
-        self.blank = vocabulary.blank
+        self.blank, known = config.vocabulary.blank, self.backbone_ids(config)
         if backbone is None:
-            backbone = _new_backbone(config.backbone | {"vocab_size": vocabulary.size})
-        elif backbone.config.vocab_size != vocabulary.size:
-            backbone.resize_token_embeddings(vocabulary.size)
+            backbone = new_backbone(config.backbone | {"vocab_size": known})
+        elif backbone.config.vocab_size != known:
+            backbone.resize_token_embeddings(known)
         self.backbone = backbone
         width = self.table.shape[1]
         # without a bias, so that a step without a state adds nothing
@@ -62,8 +62,13 @@ class MotionLanguageModel(nn.Module):
         # the identity, so that pretrained text scores are what they were
         self.heads = nn.ParameterList(nn.Parameter(torch.eye(width)) for _ in range(config.streams))
 
+    @staticmethod
+    def backbone_ids(config: LanguageModelConfig) -> int:
+        """Ids that the backbone embeds: all of the vocabulary."""
+        return config.vocabulary.size
+
     @classmethod
-    def from_backbone(cls, config: LanguageModelConfig, backbone: PreTrainedModel) -> MotionLanguageModel:
+    def from_backbone(cls, config: LanguageModelConfig, backbone: PreTrainedModel) -> Self:
         """A model around a pretrained backbone; its `config` then holds the backbone's own configuration.
 
         Text ids keep their embeddings. Raises MotionError if the backbone knows fewer ids than the text tokenizer.

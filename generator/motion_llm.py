@@ -31,8 +31,18 @@ from morphloop.motion import Clip, Provenance
 from morphloop.motion.features import FEATURE_FPS
 
 from .batches import deal
-from .config import SECONDS, TEXT_FIELDS, FinetuneConfig, LanguageModelConfig, Seconds, TokenizerConfig, VaeConfig
+from .config import (
+    OPTIONAL,
+    SECONDS,
+    FinetuneConfig,
+    LanguageModelConfig,
+    Seconds,
+    TokenizerConfig,
+    TowerConfig,
+    VaeConfig,
+)
 from .detokenizer import Coded, decoded_error, decoder_loss, tunable
+from .dual_tower import build_language_model
 from .language_model import MotionLanguageModel
 from .patterns import PATTERNS
 from .protocol import FinetuneReport
@@ -100,7 +110,7 @@ def load_vae(folder: Path | str) -> MotionVAE:
 def checked_config(values: Any, path: Path) -> LanguageModelConfig:
     """The sizes of a language model from a file; MotionError naming the field that is none of its kind or range."""
     fields = LanguageModelConfig.__dataclass_fields__
-    if not isinstance(values, dict) or not set(fields) - set(TEXT_FIELDS) <= set(values) <= set(fields):
+    if not isinstance(values, dict) or not set(fields) - set(OPTIONAL) <= set(values) <= set(fields):
         raise MotionError(f"{path}: expected the fields {', '.join(fields)}")
     for name, most in (("text_size", 1 << 20), ("streams", 16), ("codebook", 1 << 16)):
         if type(values[name]) is not int or not 1 <= values[name] <= most:
@@ -113,7 +123,16 @@ def checked_config(values: Any, path: Path) -> LanguageModelConfig:
         if not isinstance(values.get(name), str | None):
             raise MotionError(f"{path}: {name} is {str(values[name])[:40]}, expected a name or null")
     check_backbone(values["backbone"], path)
-    return LanguageModelConfig(**values)
+    tower = values.get("tower")
+    if tower is not None:
+        if not isinstance(tower, dict) or set(tower) != set(TowerConfig.__dataclass_fields__):
+            raise MotionError(f"{path}: tower is {str(tower)[:40]}, expected width and every")
+        try:
+            tower = TowerConfig(**tower)
+        except MotionError as error:
+            raise MotionError(f"{path}: {error}") from None
+    said: dict[str, Any] = values | {"tower": tower}
+    return LanguageModelConfig(**said)
 
 
 class MotionLLM:
@@ -311,7 +330,7 @@ class MotionLLM:
         except (KeyError, TypeError) as error:
             raise MotionError(f"{folder / 'config.json'}: malformed ({error})") from None
         text, tokenizer = TextTokenizer.load(folder / "text_tokenizer.json"), load_tokenizer(folder)
-        model = load_weights(folder / "lm.safetensors", lambda: MotionLanguageModel(config))
+        model = load_weights(folder / "lm.safetensors", lambda: build_language_model(config))
         encoder = None if config.text_encoder is None else load_text_encoder(config.text_encoder)
         return cls(text, tokenizer, model, sampling, report, encoder)
 

@@ -25,6 +25,7 @@ from morphloop.motion.datasets import texts_of
 from .adapters import Adapt, adapting
 from .batches import deal_alike
 from .config import LANGUAGE_BUDGET, LanguageModelConfig
+from .dual_tower import build_language_model
 from .language_model import MotionLanguageModel
 from .patterns import PATTERNS, Pattern
 from .sequences import Pair, Text, Vocabulary, collate, motion_to_text, text_to_motion
@@ -125,7 +126,7 @@ def train_language_model(
     if not examples:
         raise MotionError("training: no examples, expected at least one clip with a caption")
     torch.manual_seed(budget.seed)
-    start, model = model, (model or MotionLanguageModel(config)).train()
+    start, model = model, (model or build_language_model(config)).train()
     vocabulary, pattern = config.vocabulary, PATTERNS[config.pattern](config.streams)
     tokens = [[example.codes.tolist(), example.captions] for example in examples]
     made = {"examples": tokens, "model": config.written(), "to_text": to_text_share}
