@@ -17,6 +17,13 @@ from .config import CONFIG, resolved
 from .console import DONE, SHIPPED_GENERATOR, progress_bars, shipped, writable_files
 
 SCORES = {"fid": "FID", "r_precision_1": "R@1", "r_precision_3": "R@3", "mm_dist": "MM-Dist"}
+WRITTEN = {
+    "bleu_1": "BLEU-1",
+    "bleu_4": "BLEU-4",
+    "rouge_l": "ROUGE-L",
+    "cider_d": "CIDEr-D",
+    "token_match": "token match",
+}
 PHYSICS = {
     "slide_mean_mm_s": "slide mm/s",
     "penetration_mean_mm": "pen. mm",
@@ -30,8 +37,8 @@ class BenchGenerator:
     """Ask a generator for what it knows, in its templates and in words it never saw, and measure what comes.
 
     Adherence beside its chance level; FID, R-precision and others by the text-motion evaluator; slide, penetration,
-    float and Phys-Err; each beside the corpus's own held-out clips. Clips a second with the key-value cache and
-    without.
+    float and Phys-Err; each beside the corpus's own held-out clips. What it writes of such clips, beside their own
+    captions. Clips a second with the key-value cache and without.
     """
 
     generator: Path | None = None
@@ -63,8 +70,8 @@ class BenchGenerator:
 
 
 def show(told: dict[str, Any]) -> None:
-    """Two tables on the terminal, words and physics: a line a set of prompts, and one of the clips whose captions they
-    are."""
+    """Tables on the terminal. Words and physics: a line a set of prompts, and one of the clips whose captions they
+    are. Captions: a line of those that were written, and two of captions that there are."""
     rows: list[tuple[str, int, dict[str, Any]]] = []
     for name, part in told["sets"].items():
         rows.append((name, part["prompts"] * part["samples"], part))
@@ -79,13 +86,30 @@ def show(told: dict[str, Any]) -> None:
         words.add_row(name, str(count), *shares, *(_number(scores.get(key, {}).get("value"), 2) for key in SCORES))
         physics.add_row(name, *(_number(part["physics"][key], 1) for key in PHYSICS))
     for table in (words, physics):
-        Terminal().print(table)
+        if rows:
+            Terminal().print(table)
+    if "captions" in told:
+        show_captions(told["captions"])
     speed = told.get("sampling")
     if speed is not None:
         for name, row in speed.items():
             if name.startswith("batch_"):
                 print(f"{name.replace('_', ' ')}: {row['clips_a_second']:.1f} clips/s, cache {row['ratio']:.1f} x")
         print(f"16 prompts of 4 s: {speed['sixteen_prompts_wall_s']:.2f} s")
+
+
+def show_captions(told: dict[str, Any]) -> None:
+    """A table of captions on the terminal, and what its last column is by."""
+    table = _table("captions", "clips", *WRITTEN.values())
+    for name, scores in told["rows"].items():
+        table.add_row(name, str(told["clips"]), *(_number(scores[key], 2) for key in WRITTEN))
+    Terminal().print(table)
+    encoder = told["text_encoder"]
+    print(
+        f"token match: BERTScore's greedy matching by {encoder['model']} ({encoder['hash']}), no BERTScore of roberta"
+    )
+    if told["rows"]["written"]["bleu_1"] is None:
+        print("no BLEU and no ROUGE-L without their packages: pip install 'morphloop[captions]'")
 
 
 def _table(first: str, *titles: str) -> Table:

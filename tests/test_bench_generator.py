@@ -123,11 +123,17 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     config = LanguageModelConfig(text.size, 2, 16)
     model = train_language_model(make_examples(clips, tokenizer, text), config, Budget(2, None, 2, 1e-3))
     folder = MotionLLM(text, tokenizer, model).save(tmp_path / "g")
-    bench = GeneratorBenchConfig(sets=("paraphrases", "combinations"), prompts=4, samples=1)
+    bench = GeneratorBenchConfig(sets=("paraphrases", "combinations", "captions"), prompts=4, samples=1)
     assert BenchGenerator(folder, bench=bench, json=tmp_path / "out.json").run() == 0
     told = json.loads((tmp_path / "out.json").read_text())
     assert told["sampling"]["batch_64"]["ratio"] > 1
     assert set(told["sets"]) == {"paraphrases", "combinations"}
-    assert "clips/s" in capsys.readouterr().out
+    captions = told["captions"]
+    assert set(captions["rows"]) == {"written", "same clip", "other clip"}
+    assert captions["text_encoder"]["model"].startswith("all-MiniLM-L6-v2")
+    shown = capsys.readouterr().out
+    assert "clips/s" in shown
+    assert "token match: BERTScore's greedy matching by all-MiniLM-L6-v2" in shown
+    assert ("pip install 'morphloop[captions]'" in shown) == (len(captions["packages"]) < 2)
     with pytest.raises(MotionError, match="expected some of templates"):
         GeneratorBenchConfig(sets=("tests",))

@@ -26,7 +26,8 @@ from ..motion_llm import CHUNK, MotionLLM
 from ..protocol import Generator
 from ..reconstruction import measure_reconstruction
 from ..sampling import sample_motion
-from .config import GeneratorBenchConfig
+from .captions import bench_captions
+from .config import CAPTIONS, PROMPT_SETS, GeneratorBenchConfig
 from .prompts import SECONDS, Asked, bench_prompts
 
 PHYSICS = ("slide_mean_mm_s", "slide_loaded_mm_s", "penetration_mean_mm", "float_mean_mm", "physdiff_phys_err_mm")
@@ -50,12 +51,16 @@ def bench_generator(
     generator: Generator, evaluator: Evaluator, config: GeneratorBenchConfig, watch: Watch
 ) -> dict[str, Any]:
     """What the JSON file holds; `watch` hears what is done, how far and of how much."""
-    sets = {name: _bench_set(name, generator, evaluator, config, watch) for name in config.sets}
+    sets = {name: _bench_set(name, generator, evaluator, config, watch) for name in config.sets if name in PROMPT_SETS}
     result = {
         "generator": generator.hash(),
         "evaluator": {"kind": evaluator.kind, "hash": evaluator.hash, "dimensions": evaluator.dimensions},
         "sets": sets,
     }
+    if isinstance(generator, MotionLLM) and CAPTIONS in config.sets:
+        watch("describing", 0, 1)
+        described = make_described(config.prompts, config.seed, "test")
+        result["captions"] = bench_captions(generator.describe, described, config.seed)
     if isinstance(generator, MotionLLM):
         watch("reconstructing", 0, 1)
         held_out = make_described(RECONSTRUCTED, config.seed + 1, "test")
