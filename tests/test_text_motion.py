@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,8 @@ import torch
 
 from morphloop.base import MotionError
 from morphloop.base.budget import Budget
-from morphloop.language import TextStates
+from morphloop.language import TextStates, load_text_encoder
+from morphloop.metrics.text_motion import training
 from morphloop.metrics.text_motion.captions import Meaning, meaning, names, other_side, rests
 from morphloop.metrics.text_motion.changes import CHANGES, mirrored, reverse, twice_as_fast, wrong_changes
 from morphloop.metrics.text_motion.config import EvaluatorConfig
@@ -22,7 +24,13 @@ from morphloop.metrics.text_motion.model import TextMotionModel
 from morphloop.metrics.text_motion.motion_input import SIZE, motion_features, motion_joints, travel
 from morphloop.metrics.text_motion.padding import padded
 from morphloop.metrics.text_motion.scoring import embed_set, score_set
-from morphloop.metrics.text_motion.training import contrast, draw_batch, embed_by_length, make_example, train_evaluator
+from morphloop.metrics.text_motion.training import (
+    contrast,
+    draw_batch,
+    embed_by_length,
+    make_example,
+    train_evaluator,
+)
 from morphloop.motion import DEFAULT_SKELETON, HUMANML3D_JOINTS, Clip, JointTrack, make_corpus, make_described
 from morphloop.motion.rotations import quat_from_heading, quat_from_rotvec, quat_rotate
 
@@ -61,6 +69,27 @@ def glide(way: str, pace: str, side: str, rng: np.random.Generator, frames: int 
     rotations[:, DEFAULT_SKELETON.index(f"{side}_shoulder")] = quat_from_rotvec(turn)
     text = f"a person walks {way} {pace} raising the {side} arm"
     return Clip(30.0, DEFAULT_SKELETON, root, rotations, (text,), f"{way}_{pace}_{side}")
+
+
+def one_arm_first(first: str, rng: np.random.Generator, frames: int = 121) -> Clip:
+    """Somebody who stands and raises one arm, and later the other: backwards it is the other first."""
+    root = np.zeros((frames, 3))
+    root[:, 2] = -DEFAULT_SKELETON.rest_positions[:, 2].min() + 0.02
+    rotations = np.zeros((frames, DEFAULT_SKELETON.num_joints, 4))
+    rotations[..., 0] = 1.0
+    share = np.arange(frames) / (frames - 1)
+    for side, when in zip(("left", "right"), (0.3, 0.7) if first == "left" else (0.7, 0.3), strict=True):
+        turn = np.zeros((frames, 3))
+        turn[:, 0] = np.cos(np.clip((share - when) / 0.05, -1.0, 1.0) * np.pi / 2) ** 2 * rng.uniform(1.0, 1.4)
+        turn *= 1.0 if side == "left" else -1.0
+        rotations[:, DEFAULT_SKELETON.index(f"{side}_shoulder")] = quat_from_rotvec(turn)
+    return Clip(30.0, DEFAULT_SKELETON, root, rotations, (f"a person raises the {first} arm first",), f"{first}_first")
+
+
+def arms_in_turn(count: int, seed: int) -> list[Clip]:
+    """`count` of either order."""
+    rng = np.random.default_rng(seed)
+    return [one_arm_first(first, rng) for _ in range(count) for first in ("left", "right")]
 
 
 def glides(count: int, seed: int) -> list[Clip]:
@@ -195,9 +224,10 @@ def test_a_change_counts_as_wrong_only_where_the_caption_names_it_and_the_motion
     assert rests("a person is standing and shifting weight")
 
 
-def test_a_motion_is_embedded_the_same_alone_and_beside_longer_ones() -> None:
+@pytest.mark.parametrize("elapsed", [False, True])
+def test_a_motion_is_embedded_the_same_alone_and_beside_longer_ones(elapsed: bool) -> None:
     torch.manual_seed(0)
-    model = TextMotionModel(TINY, 24).eval()
+    model = TextMotionModel(replace(TINY, elapsed=elapsed), 24).eval()
     features = [np.random.default_rng(n).standard_normal((n, SIZE)) for n in (1, 2, 7, 60, 400)]
     together = model.embed_motions(*padded(features))
     for one, row in zip(features, together, strict=True):
@@ -249,6 +279,53 @@ def test_a_batch_shows_each_caption_what_is_wrong_for_it() -> None:
     assert len(batch.texts) == len(batch.seen) == len(batch.of) == 12
     assert batch.fits.diagonal().all()
     assert (batch.fits == np.array([[a == b for b in batch.texts] for a in batch.texts])).all()
+
+
+def test_a_caption_of_an_order_is_shown_its_motion_reversed_in_every_batch() -> None:
+    examples = [make_example(clip, 0) for clip in (*arms_in_turn(2, 1), *glides(1, 1))]
+    backwards = [example.changed["reversed"] for example in examples[:4]]
+    for seed in range(4):
+        batch = draw_batch(examples, 12, np.random.default_rng(seed), reversed_order=True)
+        assert all(any(one is wrong for wrong in batch.changed) for one in backwards)
+        assert max(batch.of.count(number) for number, text in enumerate(batch.texts) if "first" not in text) == 1
+
+
+class OfMoments(TextMotionModel):
+    """Without attention: what it knows of a motion is which moments there are, of 0.6 s each."""
+
+    def __init__(self, config: EvaluatorConfig, text_width: int) -> None:
+        super().__init__(config, text_width)
+        self.motion_layers = torch.nn.ModuleList()
+
+
+def test_who_sees_what_has_elapsed_tells_a_motion_from_its_reverse(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both have the same moments; which of them is early is seen at each of them, or else by attention alone."""
+    monkeypatch.setattr(training, "TextMotionModel", OfMoments)
+    budget = Budget(steps=60, minutes=None, batch=16, learning_rate=3e-3, warmup=10)
+    clips, ahead = arms_in_turn(12, 1), []
+    for elapsed in (False, True):
+        config = replace(TINY, elapsed=elapsed)
+        judge = TextMotionEvaluator(train_evaluator(arms_in_turn(12, 0), WordEncoder(), config, budget), WordEncoder())
+        own, seen = judge.embed_texts([clip.texts[0] for clip in clips]), judge.embed_motions(clips)
+        wrong = judge.embed_joints([reverse(motion_joints(clip)) for clip in clips])
+        ahead.append((own * (seen - wrong)).sum(axis=1))
+    without, sees = ahead
+    assert np.abs(without).max() < 1e-3
+    assert sees.min() > 0.2
+
+
+def test_an_evaluator_of_before_is_written_and_known_as_it_was(tmp_path: Path) -> None:
+    sizes = {"embedding": 8, "width": 32, "heads": 2, "motion_layers": 1, "text_layers": 1, "dropout": 0.0}
+    assert TINY.written() == sizes
+    for config in (TINY, replace(TINY, elapsed=True, reversed_order=True)):
+        torch.manual_seed(0)
+        made = TextMotionEvaluator(TextMotionModel(config, 384), load_text_encoder())
+        save_evaluator(tmp_path / "e", made.model, load_text_encoder())
+        assert json.loads((tmp_path / "e" / "config.json").read_text())["model"] == config.written()
+        again = load_evaluator(tmp_path / "e")
+        assert again.hash == made.hash
+        assert isinstance(again, TextMotionEvaluator)
+        assert again.model.config == config
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from morphloop.base import MotionError
 from morphloop.base.budget import Budget
@@ -24,6 +25,11 @@ class EvaluatorConfig:
     """The same over the text encoder's states."""
     dropout: float = 0.1
     """In training."""
+    elapsed: bool = False
+    """Whether the motion encoder sees at every frame how much of the motion is over."""
+    reversed_order: bool = False
+    """Whether a caption that names an order is shown its motion reversed in every batch of the training, and not only
+    where that is drawn among the wrong changes."""
 
     def __post_init__(self) -> None:
         for name in ("embedding", "width", "heads", "motion_layers", "text_layers"):
@@ -34,6 +40,14 @@ class EvaluatorConfig:
                 f"evaluator: width {self.width} with {self.heads} heads and dropout {self.dropout}, expected an even "
                 "number a head, and 0 or more and under 1"
             )
+
+    def written(self) -> dict[str, Any]:
+        """Plain values for files and hashes, without what an evaluator of before 2026-11-28 has as it had it."""
+        return {name: value for name, value in asdict(self).items() if name not in LATER or value}
+
+
+LATER = ("elapsed", "reversed_order")
+"""Fields that came later, off in what was there before."""
 
 
 EVALUATOR_BUDGET = Budget(steps=500, minutes=None, batch=48, learning_rate=1.5e-3, weight_decay=0.05)

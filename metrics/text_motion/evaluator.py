@@ -70,7 +70,7 @@ class TextMotionEvaluator:
     def __init__(self, model: TextMotionModel, encoder: TextEncoder) -> None:
         self.model, self.dimensions = model.eval(), model.config.embedding
         self._texts = EncodedTexts(encoder)
-        self.hash = content_hash([json.dumps(asdict(model.config)), encoder.hash], model)
+        self.hash = content_hash([json.dumps(model.config.written()), encoder.hash], model)
 
     def embed_motions(self, motions: Sequence[Clip | JointTrack]) -> np.ndarray:
         """As `Evaluator.embed_motions`."""
@@ -111,7 +111,8 @@ class Folder:
 def save_evaluator(folder: Path, model: TextMotionModel, encoder: TextEncoder) -> None:
     """Write an evaluator's folder: config.json and evaluator.safetensors."""
     save_tensors(folder / WEIGHTS, model.state_dict())
-    write_json(folder / CONFIG, asdict(Folder(KIND, encoder.name, encoder.hash, encoder.width, model.config)))
+    told = asdict(Folder(KIND, encoder.name, encoder.hash, encoder.width, model.config))
+    write_json(folder / CONFIG, told | {"model": model.config.written()})
 
 
 def load_evaluator(path: Path | None = None) -> Evaluator:

@@ -3,7 +3,8 @@
 In the line of TMR (Petrovich et al. 2023, "TMR: Text-to-Motion Retrieval"), with which it shares the contrast over a
 batch. It departs in that the text encoder is frozen and shared, nothing is generated, and what the motion encoder sees
 is not HumanML3D's features (`motion_input`). Attention turns queries and keys by their time (Su et al. 2021,
-"RoFormer"), so that any length goes and only what comes before what counts.
+"RoFormer"), so that any length goes and only what comes before what counts; with `elapsed` each frame also says by
+itself whether it is early or late.
 """
 
 from __future__ import annotations
@@ -81,7 +82,8 @@ class TextMotionModel(nn.Module):
         self.register_buffer("mean", torch.zeros(SIZE))
         self.register_buffer("std", torch.ones(SIZE))
         self.stem = nn.ModuleList(
-            nn.Conv1d(size, config.width, STEM, stride=2, padding=STEM // 2) for size in (SIZE, config.width)
+            nn.Conv1d(size, config.width, STEM, stride=2, padding=STEM // 2)
+            for size in (SIZE + config.elapsed, config.width)
         )
         self.motion_layers = nn.ModuleList(Block(config) for _ in range(config.motion_layers))
         self.motion_gather = Gather(config)
@@ -103,6 +105,8 @@ class TextMotionModel(nn.Module):
     def embed_motions(self, features: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
         """(B, embedding) of length one. features: (B, T, SIZE), of which the first `frames` (B,) are there."""
         x, left = (features - self.mean) / self.std, frames
+        if self.config.elapsed:
+            x = torch.cat([x, _elapsed(frames, x.shape[1])[..., None]], dim=-1)
         for layer in self.stem:
             x = layer((x * _first(left, x.shape[1])[..., None]).transpose(1, 2)).transpose(1, 2)
             x, left = F.gelu(x), (left + 1) // 2
@@ -117,6 +121,11 @@ class TextMotionModel(nn.Module):
         for layer in self.text_layers:
             x = layer(x, mask)
         return self.text_gather(x, mask)
+
+
+def _elapsed(frames: torch.Tensor, length: int) -> torch.Tensor:
+    """(B, length) how much of each motion is over: -1 at its first frame, 1 at the last of its `frames` (B,)."""
+    return 2.0 * torch.arange(length, device=frames.device) / (frames[:, None] - 1).clamp(min=1) - 1.0
 
 
 def _first(counts: torch.Tensor, length: int) -> torch.Tensor:

@@ -10,7 +10,7 @@ motions: they are for the physics metrics, and the evaluator is to see past them
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -97,8 +97,13 @@ class Batch:
     of: list[int]
 
 
-def draw_batch(examples: Sequence[Example], batch: int, rng: np.random.Generator) -> Batch:
-    """`batch` examples, or all where there are fewer, each with a random caption and one of its wrong changes."""
+def draw_batch(
+    examples: Sequence[Example], batch: int, rng: np.random.Generator, reversed_order: bool = False
+) -> Batch:
+    """`batch` examples, or all where there are fewer, each with a random caption and one of its wrong changes.
+
+    reversed_order: show a caption that names an order its motion reversed as well.
+    """
     drawn = [examples[index] for index in rng.permutation(len(examples))[:batch]]
     said = [int(rng.integers(len(example.texts))) for example in drawn]
     fits = np.array([[a.meaning.fits(place, b.meaning) for b in drawn] for a, place in zip(drawn, said, strict=True)])
@@ -108,8 +113,11 @@ def draw_batch(examples: Sequence[Example], batch: int, rng: np.random.Generator
     changed, of = [], []
     for number, (example, place) in enumerate(zip(drawn, said, strict=True)):
         if wrong := example.wrong[place]:
-            changed.append(example.changed[wrong[int(rng.integers(len(wrong)))]])
-            of.append(number)
+            shown = {wrong[int(rng.integers(len(wrong)))]}
+            if reversed_order and "order" in names(example.texts[place]):
+                shown.add("reversed")
+            changed += [example.changed[change] for change in sorted(shown)]
+            of += [number] * len(shown)
     texts = [example.texts[place] for example, place in zip(drawn, said, strict=True)]
     return Batch(seen, texts, fits | np.eye(len(drawn), dtype=bool), changed, of)
 
@@ -168,10 +176,10 @@ def train_evaluator(
     model = TextMotionModel(config, encoder.width)
     frames = np.concatenate([example.seen[0] for example in examples]).astype(np.float64)
     model.set_normaliser(torch.from_numpy(frames.mean(axis=0)), torch.from_numpy(frames.std(axis=0)))
-    made = {"clips": told, "model": asdict(config), "texts": encoder.hash}
+    made = {"clips": told, "model": config.written(), "texts": encoder.hash}
     run = TrainingRun(model.train(), budget, CODE, checkpoint, {name: hash_json(value) for name, value in made.items()})
     for step in run:
-        batch = draw_batch(examples, budget.batch, np.random.default_rng([budget.seed, step]))
+        batch = draw_batch(examples, budget.batch, np.random.default_rng([budget.seed, step]), config.reversed_order)
         torch.manual_seed(budget.seed * 1_000_003 + step)  # dropout
         states = encoded.encode(batch.texts)
         captions = model.embed_texts(states.states, states.mask)
