@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -50,15 +51,15 @@ class TrainEvaluator:
         from morphloop.language import load_text_encoder
         from morphloop.metrics.text_motion.evaluator import save_evaluator
         from morphloop.metrics.text_motion.training import train_evaluator
-        from morphloop.motion import make_corpus
+        from morphloop.motion.corpus.make import plain_clips
 
         out = writable_folder(self.out)
         log_to_stderr()
         encoder = load_text_encoder(self.text_encoder)
         clips = training_clips(self.source)
-        beside = make_corpus(self.plain, self.source.data_seed) if self.source.data is None else []
+        beside = plain_clips(self.plain if self.source.data is None else 0, self.source.data_seed)
         checkpoint, stopped = out / "evaluator.checkpoint.safetensors", Stopped()
-        model = train_evaluator([*clips, *beside], encoder, self.model, self.budget, checkpoint, stopped)
+        model = train_evaluator(chain(clips, beside), encoder, self.model, self.budget, checkpoint, stopped)
         save_evaluator(out, model, encoder)
         write_json(out / "train_evaluator.json", resolved(self) | stopped.told | told_of(clips))
         checkpoint.unlink(missing_ok=True)

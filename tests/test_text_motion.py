@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import weakref
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +29,9 @@ from morphloop.metrics.text_motion.training import (
     contrast,
     draw_batch,
     embed_by_length,
+    kept_on_disk,
     make_example,
+    mean_and_std,
     train_evaluator,
 )
 from morphloop.motion import DEFAULT_SKELETON, HUMANML3D_JOINTS, Clip, JointTrack, make_corpus, make_described
@@ -382,6 +385,56 @@ def test_a_training_that_was_cut_short_goes_on_to_the_same_weights(tmp_path: Pat
         assert torch.equal(tensor, fresh.state_dict()[name]), name
     with pytest.raises(MotionError, match="expected the same, or another folder"):
         train_evaluator(clips[1:], WordEncoder(), TINY, budget, checkpoint)
+
+
+class OnceAskedFor(Sequence[Clip]):
+    """Clips that are made when they are asked for, and how many of them there are at once."""
+
+    def __init__(self) -> None:
+        self.alive = self.most = self.made = 0
+
+    def __len__(self) -> int:
+        return 16
+
+    def __getitem__(self, index: int) -> Clip:  # type: ignore[override]  # nobody slices
+        if index >= len(self):
+            raise IndexError
+        rng = np.random.default_rng(index)
+        clip = glide("forward", "slowly", ("left", "right")[index % 2], rng)
+        weakref.finalize(clip, self._gone)
+        self.alive, self.made = self.alive + 1, self.made + 1
+        self.most = max(self.most, self.alive)
+        return clip
+
+    def _gone(self) -> None:
+        self.alive -= 1
+
+
+def test_clips_are_made_once_and_never_all_held() -> None:
+    clips = OnceAskedFor()
+    train_evaluator(clips, WordEncoder(), TINY, Budget(steps=1, minutes=None, batch=4, learning_rate=1e-3))
+    assert clips.made == 16
+    assert clips.most <= 2, "the one that is looked at and the next"
+
+
+def test_what_is_kept_on_the_disk_is_what_was_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MORPHLOOP_CACHE", str(tmp_path / "cache"))
+    made = [make_example(clip, 0) for clip in glides(2, 1)]
+    kept = kept_on_disk(made)
+    for a, b in zip(made, kept, strict=True):
+        assert (a.texts, a.wrong, list(a.changed)) == (b.texts, b.wrong, list(b.changed))
+        for one, other in zip((*a.seen, *a.changed.values()), (*b.seen, *b.changed.values()), strict=True):
+            assert np.array_equal(one, other)
+            assert other.base is not None, "a part of the file, not an array of its own"
+    assert list((tmp_path / "cache" / "evaluator").iterdir()) == [], "nothing stays when the process is killed"
+    frames = np.concatenate([example.seen[0] for example in made]).astype(np.float64)
+    mean, std = mean_and_std([example.seen[0] for example in kept])
+    assert np.array_equal(mean, frames.mean(axis=0))
+    assert np.array_equal(std, frames.std(axis=0))
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("MORPHLOOP_CACHE", str(tmp_path / "file"))
+    with pytest.raises(MotionError, match="cannot write here"):
+        kept_on_disk(made)
 
 
 def test_what_cannot_be_trained_on_is_one_line() -> None:

@@ -9,8 +9,11 @@ motions: they are for the physics metrics, and the evaluator is to see past them
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +22,7 @@ import torch.nn.functional as F
 
 from morphloop.base import MotionError
 from morphloop.base.budget import Budget
+from morphloop.base.cache_folder import cache_folder
 from morphloop.base.random_streams import own_streams
 from morphloop.base.still_valid import hash_json
 from morphloop.base.threads import fixed_threads
@@ -30,7 +34,7 @@ from .captions import Meaning, meaning, names
 from .changes import CHANGES, wrong_changes
 from .config import EVALUATOR_BUDGET, EvaluatorConfig
 from .model import TextMotionModel
-from .motion_input import MOTION_FPS, motion_features, motion_joints
+from .motion_input import MOTION_FPS, SIZE, motion_features, motion_joints
 from .padding import padded
 
 CODE = ("language", "metrics/text_motion", "motion")
@@ -41,6 +45,8 @@ TEXTS_TOGETHER = 512
 """Captions of like length that the text encoder reads together before the training begins."""
 SPOILT_COPIES = 2
 """Copies of each motion with defects, beside the clean one."""
+NOTHING = np.zeros((0, SIZE), np.float16)
+"""Features of no frame."""
 SPOILT_SHARE = 0.5
 """Share of the motions of a batch that have defects."""
 
@@ -83,6 +89,49 @@ def make_example(clip: Clip, seed: int) -> Example:
     changed = {change: motion_features(CHANGES[change](joints)).astype(np.float16) for change in needed}
     seen = tuple(motion_features(copy).astype(np.float16) for copy in copies)
     return Example(clip.texts, meaning(clip), seen, changed, wrong)
+
+
+def kept_on_disk(examples: Iterable[Example]) -> list[Example]:
+    """The examples with their features in a file of the cache, so that memory holds one at a time as they are made and
+    later what is looked at. The file has no name and goes with the process. MotionError where it cannot be written."""
+    folder = cache_folder("evaluator")
+    bare: list[Example] = []
+    frames: list[int] = []
+    with ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            stream = stack.enter_context(tempfile.TemporaryFile(dir=folder))
+        except OSError as error:
+            raise MotionError(f"{folder}: cannot write here ({error.strerror}), set MORPHLOOP_CACHE") from None
+        for example in examples:
+            for rows in (*example.seen, *example.changed.values()):
+                stream.write(rows.tobytes())
+                frames.append(len(rows))
+            bare.append(replace(example, seen=(), changed=dict.fromkeys(example.changed, NOTHING)))
+        if not bare:
+            return []
+        stream.flush()
+        mapped = np.asarray(np.memmap(stream, np.float16, "r")).reshape(-1, SIZE)
+    parts = iter(np.split(mapped, np.cumsum(frames)[:-1]))
+    return [
+        replace(one, seen=tuple(islice(parts, 1 + SPOILT_COPIES)), changed={name: next(parts) for name in one.changed})
+        for one in bare
+    ]
+
+
+def mean_and_std(features: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """(SIZE,) over all frames in double precision, to the last bit what numpy gives of all at once: it adds row to row
+    too."""
+    frames = sum(map(len, features))
+
+    def mean_of(rows_of: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        total = np.zeros(SIZE)
+        for one in features:
+            total = np.concatenate([total[None], rows_of(one.astype(np.float64))]).sum(axis=0)
+        return total / frames
+
+    mean = mean_of(lambda rows: rows)
+    return mean, np.sqrt(mean_of(lambda rows: np.square(rows - mean)))
 
 
 @dataclass(frozen=True)
@@ -150,7 +199,7 @@ def contrast(
 @own_streams()
 @fixed_threads()
 def train_evaluator(
-    clips: Sequence[Clip],
+    clips: Iterable[Clip],
     encoder: TextEncoder,
     config: EvaluatorConfig | None = None,
     budget: Budget = EVALUATOR_BUDGET,
@@ -159,23 +208,29 @@ def train_evaluator(
 ) -> TextMotionModel:
     """A model trained on captioned clips; an existing checkpoint is gone on from. MotionError for fewer than two clips.
 
-    on_stop: told if the budget's minutes cut it short.
+    clips: asked for once, one after another, and none is kept; on_stop: told if the budget's minutes cut it short.
     """
     config = config or EvaluatorConfig()
-    if len(clips) < 2 or budget.batch < 2:
-        raise MotionError(f"training: {len(clips)} clips in batches of {budget.batch}, expected two or more of both")
-    examples, told = [], []
-    for clip in clips:
-        examples.append(make_example(clip, budget.seed))
-        told.append([clip.id, clip.texts])
+    if budget.batch < 2:
+        raise MotionError(f"training: batches of {budget.batch}, expected two or more")
+    told: list[list[object]] = []
+
+    def made_one_by_one() -> Iterator[Example]:
+        for clip in clips:
+            told.append([clip.id, clip.texts])
+            yield make_example(clip, budget.seed)
+
+    examples = kept_on_disk(made_one_by_one())
+    if len(examples) < 2:
+        raise MotionError(f"training: {len(examples)} clips, expected two or more")
     encoded = EncodedTexts(encoder)
     texts = sorted({text for example in examples for text in example.texts}, key=lambda text: (len(text), text))
     for start in range(0, len(texts), TEXTS_TOGETHER):
         encoded.encode(texts[start : start + TEXTS_TOGETHER])
     torch.manual_seed(budget.seed)
     model = TextMotionModel(config, encoder.width)
-    frames = np.concatenate([example.seen[0] for example in examples]).astype(np.float64)
-    model.set_normaliser(torch.from_numpy(frames.mean(axis=0)), torch.from_numpy(frames.std(axis=0)))
+    mean, std = mean_and_std([example.seen[0] for example in examples])
+    model.set_normaliser(torch.from_numpy(mean), torch.from_numpy(std))
     made = {"clips": told, "model": config.written(), "texts": encoder.hash}
     run = TrainingRun(model.train(), budget, CODE, checkpoint, {name: hash_json(value) for name, value in made.items()})
     for step in run:

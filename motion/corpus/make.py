@@ -7,7 +7,7 @@ written down in the provenance: what a metric should find and a projection shoul
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -61,7 +61,13 @@ def make_corpus(count: int, seed: int, split: str = "train", defects: bool = Fal
     defects: spoil a share of the clips with faults of known size (`provenance.notes["defects"]`, metres, radians,
     m/s). Each clip has three captions and starts at the origin facing X. Raises MotionError for a bad count or split.
     """
-    return [_make_clip(action, seed, split, k, defects) for k, action in enumerate(_actions(count, seed, split))]
+    return list(plain_clips(count, seed, split, defects))
+
+
+def plain_clips(count: int, seed: int, split: str = "train", defects: bool = False) -> Iterator[Clip]:
+    """The clips of `make_corpus`, one at a time."""
+    actions = _actions(count, seed, split)
+    return (_make_clip(action, seed, split, k, defects) for k, action in enumerate(actions))
 
 
 def corpus_captions(count: int, seed: int, split: str = "train") -> list[tuple[str, str, str]]:
