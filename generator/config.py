@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Seconds = tuple[float, float]
 """Shortest and longest motion, seconds."""
-SECONDS: Seconds = (3.0, 4.0)
+SECONDS: Seconds = (2.0, 10.0)
 """What clips are long unless somebody asks for another length."""
 MAX_STEPS, MAX_BATCH, MAX_WEIGHT = 1_000_000, 4096, 1000.0
 MAX_LEVEL, MAX_CODEBOOK = 256, 1 << 16

@@ -24,13 +24,12 @@ from morphloop.generator import (
     Seconds,
     diversity,
     joint_speed,
-    named_facts,
-    prompt_class,
     root_travel,
 )
+from morphloop.generator.asked import Asked, by_facts, by_words
 from morphloop.metrics import measure
 from morphloop.metrics.text_motion.evaluator import Evaluator
-from morphloop.motion import Clip, corpus_captions
+from morphloop.motion import Clip, corpus_captions, described_captions
 
 from .records import finite
 from .retrieval import Retrieval
@@ -64,13 +63,22 @@ def held_out_prompts(count: int, seed: int, known: Collection[str]) -> tuple[str
     return tuple(text for text in dict.fromkeys((*first, *second, *third)) if text not in known)[:count]
 
 
+def held_out_questions(count: int, described: float, seed: int, known: Collection[str]) -> tuple[Asked, ...]:
+    """Captions of test splits: a share of the described corpus's, whose facts its grammar knows, before those of
+    `held_out_prompts`, whose facts their words name."""
+    said = {one[0].text: one[0] for one in described_captions(round(count * described), seed, "test")}
+    grown = [by_facts(prompt) for text, prompt in said.items() if text not in known]
+    return (*grown, *map(by_words, held_out_prompts(count - len(grown), seed, known)))
+
+
 @dataclass(frozen=True)
 class HeldOut:
     """The questions that every generator of a run is asked.
 
     count: most prompts, fewer where the captions run out; samples: of each; seed: of both; seconds: length of motion;
     known: prompts that are not held out; folder: where answers are kept, None to keep none; evaluator: loads who
-    judges motions against prompts when the first question is asked, None for nobody.
+    judges motions against prompts when the first question is asked, None for nobody; described: share of the prompts
+    that are captions of the described corpus.
     """
 
     count: int
@@ -80,10 +88,16 @@ class HeldOut:
     known: frozenset[str] = frozenset()
     folder: Path | None = None
     evaluator: Callable[[], Evaluator] | None = None
+    described: float = 0.5
 
     @cached_property
+    def questions(self) -> tuple[Asked, ...]:
+        return held_out_questions(self.count, self.described, self.seed, self.known)
+
+    @property
     def prompts(self) -> tuple[str, ...]:
-        return held_out_prompts(self.count, self.seed, self.known)
+        """Their words."""
+        return tuple(asked.text for asked in self.questions)
 
     @cached_property
     def judge(self) -> Evaluator | None:
@@ -93,7 +107,7 @@ class HeldOut:
     @cached_property
     def retrieval(self) -> Retrieval | None:
         """The evaluator with the prompts embedded."""
-        return None if self.judge is None else Retrieval(self.judge, self.prompts)
+        return None if self.judge is None else Retrieval(self.judge, self.questions)
 
     def answers(self, generator: Generator, tick: Tick) -> list[Row]:
         """A row a prompt, as `_row` makes it; read if this generator has answered before."""
@@ -112,23 +126,23 @@ class HeldOut:
 
     def _ask(self, generator: Generator, tick: Tick) -> list[Row]:
         # a command loads its model in every call
-        each = len(self.prompts) if isinstance(generator, CommandGenerator) else max(1, BATCH // self.samples)
-        facts = {fact.name: fact for prompt in self.prompts for fact in named_facts(prompt)}
+        each = len(self.questions) if isinstance(generator, CommandGenerator) else max(1, BATCH // self.samples)
+        facts = {fact.name: fact for asked in self.questions for fact in asked.parts}
         rows: list[Row] = []
         holds: list[dict[str, bool]] = []
-        for start in range(0, len(self.prompts), each):
-            batch = self.prompts[start : start + each]
-            asked = [prompt for prompt in batch for _ in range(self.samples)]
-            clips = generator.generate(asked, self.seed + start, self.seconds)
-            whole = len(clips) == len(asked)  # from outside fewer may come
-            for place, prompt in enumerate(batch):
+        for start in range(0, len(self.questions), each):
+            batch = self.questions[start : start + each]
+            prompts = [asked.text for asked in batch for _ in range(self.samples)]
+            clips = generator.generate(prompts, self.seed + start, self.seconds)
+            whole = len(clips) == len(prompts)  # from outside fewer may come
+            for place, asked in enumerate(batch):
                 own = clips[place * self.samples : (place + 1) * self.samples]
-                samples = own if whole else [clip for clip in clips if clip.provenance.prompt == prompt]
-                row, judge = _row(prompt, samples), self.retrieval
+                samples = own if whole else [clip for clip in clips if clip.provenance.prompt == asked.text]
+                row, judge = _row(asked, samples), self.retrieval
                 precision = None if judge is None or not samples else judge.precision(len(rows), samples)
                 rows.append(row | {PRECISION: precision})
                 holds.append({name: fact.passes(samples[0]) for name, fact in facts.items()} if samples else {})
-            tick(len(rows), len(self.prompts))
+            tick(len(rows), len(self.questions))
         return [row | {"chance": _chance(row["facts"], rows, holds)} for row in rows]
 
 
@@ -142,20 +156,20 @@ def _kept(path: Path, key: str) -> list[Row] | None:
     return kept["rows"] if whole else None
 
 
-def _row(prompt: str, clips: Sequence[Clip]) -> Row:
+def _row(asked: Asked, clips: Sequence[Clip]) -> Row:
     """Means over the samples of one prompt; `adherence` is null where the prompt names no fact.
 
     A sample that does something else adds no diversity but error: only those count that do what the prompt says.
     """
-    facts = named_facts(prompt)
-    passed = [[fact.passes(clip) for fact in facts] for clip in clips]
-    adhering = [clip for clip, row in zip(clips, passed, strict=True) if all(row)]
+    passed = [[fact.passes(clip) for fact in asked.parts] for clip in clips]
+    whole = [all(row) and asked.passes(clip) for clip, row in zip(clips, passed, strict=True)]
+    adhering = [clip for clip, good in zip(clips, whole, strict=True) if good]
     measured = [measure(clip, wrench=False).values for clip in clips]
     return {
-        "prompt": prompt,
-        "class": prompt_class(prompt),
-        "facts": {fact.name: _mean([row[k] for row in passed]) for k, fact in enumerate(facts)},
-        "adherence": _mean([all(row) for row in passed]) if facts else None,
+        "prompt": asked.text,
+        "class": asked.kind,
+        "facts": {fact.name: _mean([row[k] for row in passed]) for k, fact in enumerate(asked.parts)},
+        "adherence": _mean(whole) if asked.parts else None,
         "joint_speed_m_s": _mean([joint_speed(clip) for clip in clips]),
         "root_travel_m_s": _mean([root_travel(clip) for clip in clips]),
         "diversity_m": diversity(adhering),

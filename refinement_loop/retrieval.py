@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.stats import hypergeom
 
-from morphloop.generator import named_facts
+from morphloop.generator.asked import Asked
 from morphloop.metrics.text_motion.evaluator import Evaluator
 from morphloop.metrics.text_motion.scores import POOL, RANK_TOLERANCE, squared_distances
 from morphloop.motion import Clip
@@ -25,11 +25,12 @@ CHANCE = TOP / POOL
 class Retrieval:
     """Held-out prompts as an evaluator embeds them."""
 
-    def __init__(self, evaluator: Evaluator, prompts: Sequence[str]) -> None:
+    def __init__(self, evaluator: Evaluator, questions: Sequence[Asked]) -> None:
         self.evaluator = evaluator
-        self._texts = evaluator.embed_texts(prompts) if prompts else np.zeros((0, evaluator.dimensions))
-        facts = [frozenset(fact.name for fact in named_facts(prompt)) for prompt in prompts]
-        self._others = np.array([[not (a <= b or b <= a) for b in facts] for a in facts]).reshape(len(prompts), -1)
+        texts = [asked.text for asked in questions]
+        self._texts = evaluator.embed_texts(texts) if texts else np.zeros((0, evaluator.dimensions))
+        facts = [frozenset(fact.name for fact in asked.parts) for asked in questions]
+        self._others = np.array([[not (a <= b or b <= a) for b in facts] for a in facts]).reshape(len(texts), -1)
 
     def precision(self, place: int, clips: Sequence[Clip]) -> float | None:
         """Mean R-precision@3, 0 to 1, of samples of the prompt at a place; None if fewer than 31 prompts differ."""

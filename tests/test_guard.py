@@ -13,7 +13,10 @@ import numpy as np
 import pytest
 
 from morphloop.generator import adheres, diversity, named_facts, prompt_class
-from morphloop.motion import make_corpus
+from morphloop.generator import asked as questions
+from morphloop.generator.asked import by_words
+from morphloop.motion import described_captions, make_corpus
+from morphloop.motion.corpus.described import DescribedClips
 from morphloop.refinement_loop import HeldOut, compare_generators, guard, guard_chart, guard_samples
 from morphloop.refinement_loop.retrieval import Retrieval
 
@@ -83,13 +86,17 @@ def measured_once(monkeypatch):
     """The same clip is measured once in this process, whoever hands it out."""
     for name, once in ONCE.items():
         monkeypatch.setattr(guard_samples, name, once)
+    monkeypatch.setattr(questions, "named_facts", facts_once)
 
 
 ONCE = {name: cache(getattr(guard_samples, name)) for name in ("measure", "joint_speed", "root_travel")}
 FACTS = {}
-ONCE["named_facts"] = lambda prompt: tuple(
-    FACTS.setdefault(fact.name, replace(fact, passes=cache(fact.passes))) for fact in named_facts(prompt)
-)
+
+
+def facts_once(prompt):
+    return tuple(FACTS.setdefault(fact.name, replace(fact, passes=cache(fact.passes))) for fact in named_facts(prompt))
+
+
 START = Answers("start", knows(0.9), FLOAT_M)
 
 
@@ -116,7 +123,7 @@ class Judge:
 @pytest.fixture(scope="module")
 def asked(tmp_path_factory):
     """64 prompts with 2 samples each; answers are kept."""
-    return HeldOut(64, 2, 3, SECONDS, folder=tmp_path_factory.mktemp("guard"), evaluator=Judge)
+    return HeldOut(64, 2, 3, SECONDS, folder=tmp_path_factory.mktemp("guard"), evaluator=Judge, described=0.0)
 
 
 def judged(asked, after, before=START):
@@ -227,7 +234,7 @@ def test_every_figure_has_all_its_sides(asked):
 
 
 def test_three_points_a_round_are_stopped_within_four_rounds(tmp_path, monkeypatch):
-    asked = HeldOut(256, 4, 5, SECONDS, folder=tmp_path)
+    asked = HeldOut(256, 4, 5, SECONDS, folder=tmp_path, described=0.0)
     monkeypatch.setattr(guard_samples, "diversity", lambda clips: 1.0)
     before, verdicts = START, []
     for number in range(1, 5):
@@ -248,10 +255,57 @@ def test_r_precision_tells_who_forgets_words_from_who_does_not(asked):
     assert result["r_precision_3"]["evaluator"] == {"kind": "by facts", "hash": "0"}
 
 
+class Described:
+    """Answers captions of the described corpus with their own clips; `change` spoils them."""
+
+    def __init__(self, name, change=lambda clip: clip):
+        self.name, self.change = name, change
+        self.clips = {clip.texts[0]: clip for clip in DescribedClips([(DESCRIBED, SEED, False)], "test")}
+
+    def hash(self):
+        return self.name
+
+    def generate(self, prompts, seed, seconds=SECONDS):
+        return [self.change(self.clips[prompt]) for prompt in prompts]
+
+
+DESCRIBED, SEED = 12, 4
+
+
+def backward_in_time(clip):
+    return replace(clip, root_pos=clip.root_pos[::-1], rotations=clip.rotations[::-1])
+
+
+def test_what_is_composed_is_asked_for_and_judged_by_the_facts_of_its_grammar():
+    """The words of a caption do not tell all of its facts; the grammar that wrote it does, and their order."""
+    held_out = HeldOut(DESCRIBED, 2, SEED, SECONDS, described=1.0)
+    good, bad = (held_out.answers(Described(name, change), quiet) for name, change in
+                 (("clips", lambda clip: clip), ("reversed", backward_in_time)))  # fmt: skip
+    assert np.mean([row["adherence"] for row in good]) > 0.9
+    sequences = [place for place, asked in enumerate(held_out.questions) if ", then " in facts_of(asked.text)]
+    assert len(sequences) > 2
+    assert np.mean([bad[place]["adherence"] for place in sequences]) < 0.4
+
+
+def facts_of(text):
+    return next(",".join(one[0].facts) for one in described_captions(DESCRIBED, SEED, "test") if one[0].text == text)
+
+
+def test_questions_are_of_both_corpora_and_none_is_known():
+    questions_ = HeldOut(40, 2, 1, SECONDS).questions
+    assert len(questions_) == len({asked.text for asked in questions_}) == 40
+    captions = {one[0].text for one in described_captions(20, 1, "test")}
+    assert sum(asked.text in captions for asked in questions_) in (19, 20)
+    known = frozenset(asked.text for asked in questions_[:5])
+    assert not known & set(HeldOut(40, 2, 1, SECONDS, known).prompts)
+
+
 def test_nobody_is_loaded_before_a_question_is_asked(tmp_path):
     """A run without a fine-tuning or without held-out prompts has no use for the evaluator."""
     loaded = []
-    asked = HeldOut(2, 1, 0, SECONDS, folder=tmp_path, evaluator=lambda: loaded.append("judge") or Judge())
+    asked = HeldOut(
+        2, 1, 0, SECONDS, folder=tmp_path, described=0.0, evaluator=lambda: loaded.append("judge") or Judge()
+    )
     assert asked.prompts
     assert not loaded
     asked.answers(START, quiet)
@@ -261,7 +315,7 @@ def test_nobody_is_loaded_before_a_question_is_asked(tmp_path):
 
 def test_precision_is_the_mean_over_all_pools():
     texts = [clip.texts[0] for clip, _ in pool()]
-    judge, rng = Retrieval(Judge(), texts), np.random.default_rng(0)
+    judge, rng = Retrieval(Judge(), [by_words(text) for text in texts]), np.random.default_rng(0)
     clip = pool()[3][0]
     own, others = judge._texts[3], judge._texts[judge._others[3]]
     assert len(others) >= 31
@@ -270,7 +324,7 @@ def test_precision_is_the_mean_over_all_pools():
     drawn = [nearer[rng.permutation(len(others))[:31]].sum() < 3 for _ in range(4000)]
     assert judge.precision(3, [pool()[5][0]]) == pytest.approx(np.mean(drawn), abs=0.03)
     assert judge.precision(3, [clip]) > judge.precision(3, [pool()[5][0]])
-    assert Retrieval(Judge(), texts[:20]).precision(3, [clip]) is None
+    assert Retrieval(Judge(), [by_words(text) for text in texts[:20]]).precision(3, [clip]) is None
 
 
 def test_a_generator_answers_once_in_a_run(asked):

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 
-from morphloop.motion import Clip
 from morphloop.motion.corpus.described import described_captions, paraphrases
-from morphloop.motion.corpus.grammar import Prompt
 
-from ..adherence import Fact, adheres, named_facts
-from ..facts import fact, holds
+from ..asked import Asked, by_facts, by_words
 
 SECONDS = {"templates": (2.5, 5.0), "paraphrases": (2.0, 10.0), "test": (2.0, 10.0), "combinations": (2.0, 10.0)}
 """Bounds of what is generated for each set."""
@@ -45,42 +40,10 @@ TEMPLATES: dict[str, tuple[str, str]] = {
 """Two phrasings each of one thing, by what it is."""
 
 
-@dataclass(frozen=True)
-class Asked:
-    """A prompt: its words, what kind of thing it asks for, whether a clip does all of it, and each single thing."""
-
-    text: str
-    kind: str
-    passes: Callable[[Clip], bool]
-    parts: tuple[Fact, ...]
-
-    def share(self, clip: Clip) -> float | None:
-        """Share of the single things that a clip does, their order left out; None if the prompt names none."""
-        return sum(part.passes(clip) for part in self.parts) / len(self.parts) if self.parts else None
-
-
 def bench_prompts(name: str, count: int, seed: int) -> list[Asked]:
     """The prompts of one of `config.PROMPT_SETS`; templates are always all of them."""
     if name == "templates":
-        return [by_words(text, kind) for kind, texts in TEMPLATES.items() for text in texts]
+        return [replace(by_words(text), kind=kind) for kind, texts in TEMPLATES.items() for text in texts]
     if name == "paraphrases":
         return [by_facts(prompt) for prompt in paraphrases(count, seed)]
     return [by_facts(said[0]) for said in described_captions(count, seed, name)]
-
-
-def by_words(text: str, kind: str) -> Asked:
-    """A prompt whose facts its words name."""
-    return Asked(text, kind, lambda clip: bool(adheres(clip, text)), named_facts(text))
-
-
-def by_facts(prompt: Prompt) -> Asked:
-    """A prompt of the grammar, whose facts are known."""
-    single = [one for name in prompt.facts for stage in name.split(", then ") for one in stage.split(" and ")]
-    parts = tuple(fact(name) for name in dict.fromkeys(single))
-    return Asked(prompt.text, kind_of(prompt.facts), lambda clip: holds(clip, prompt.facts), parts)
-
-
-def kind_of(facts: tuple[str, ...]) -> str:
-    """First thing that facts ask for, without side and manner, as "walk forward"."""
-    first = re.split(r",? (?:then|and) ", facts[0])[0] if facts else "other"
-    return re.sub(r" (?:left|right|once|twice|\w+ times|slowly|quickly|normally)$", "", first)

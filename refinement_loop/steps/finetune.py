@@ -7,9 +7,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from morphloop.base import write_json
 from morphloop.generator import CommandFailed, adheres, load_tuned
-from morphloop.motion import Clip, make_corpus
+from morphloop.motion import Clip
+from morphloop.motion.corpus.described import described_clips
 
 from ..guard import compare_generators
 from ..records import finite
@@ -21,7 +24,7 @@ GENERATOR_FOLDER = "generator"
 GUARD_FILE = "guard.json"
 FINETUNE_FILE = "finetune.json"
 REPLAY_POOL = 2400
-"""Corpus clips that a fine-tuning replays at most, half a minute's making; up to there none is seen twice."""
+"""Described clips that a fine-tuning replays at most, a minute's making; up to there none is seen twice."""
 
 
 def settings(state: RoundState) -> dict[str, Any]:
@@ -54,7 +57,7 @@ def work(state: RoundState, folder: Path, seed: int, tick: Tick) -> dict[str, An
     home = folder / GENERATOR_FOLDER
     replay_count = min(config.finetune.steps * config.finetune.from_replay, REPLAY_POOL)
     if not home.exists():
-        replay = make_corpus(replay_count, seed, "train") if replay_count else []
+        replay = replayed(replay_count, seed)
         try:
             tuned = generator.finetune(learnt, replay, replace(config.finetune, seed=seed))
         except CommandFailed as error:
@@ -79,6 +82,13 @@ def hand_on(state: RoundState, done: Finished) -> RoundState:
     if done.manifest["notes"].get("rolled_back") is not False:
         return state
     return replace(state, generator=load_tuned(done.folder / GENERATOR_FOLDER, state.generator))
+
+
+def replayed(count: int, seed: int) -> list[Clip]:
+    """Clips of the described corpus with one caption each, since a fine-tuning sees each of them once."""
+    clips = described_clips(count, seed, "train")
+    chosen = np.random.default_rng([seed, count])
+    return [replace(clip, texts=(clip.texts[int(chosen.integers(len(clip.texts)))],)) for clip in clips]
 
 
 def fitting(clips: Sequence[Clip]) -> list[Clip]:
