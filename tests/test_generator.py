@@ -35,6 +35,7 @@ from morphloop.generator import (
     train_language_model,
     train_tokenizer,
 )
+from morphloop.generator.config import SECONDS
 from morphloop.generator.training import Example
 from morphloop.motion import Clip, load_clip, make_corpus, read_manifest, save_clip
 from morphloop.motion.config import ReadingConfig
@@ -78,7 +79,7 @@ def test_generated_clips_say_where_they_came_from(model: MotionLLM) -> None:
     for clip, prompt in zip(made, PROMPTS, strict=True):
         assert clip.texts == (prompt,)
         assert clip.fps == 30
-        assert 3.0 <= clip.duration <= 4.0
+        assert SECONDS[0] <= clip.duration <= SECONDS[1]
         origin = clip.provenance
         assert (origin.stage, origin.prompt, origin.seed) == ("generate", prompt, 5)
         assert origin.models == {"generator": model.hash()}
