@@ -62,14 +62,21 @@ class Generate:
 
     def run(self) -> int:
         """Do the work; returns the exit code."""
-        from morphloop.generator import CommandGenerator, FolderGenerator, MotionLLM, PackageGenerator, load_generator
+        from morphloop.generator import (
+            CommandGenerator,
+            FolderGenerator,
+            LatentLLM,
+            MotionLLM,
+            PackageGenerator,
+            load_generator,
+        )
         from morphloop.refinement_loop import read_prompts
 
         if self.seed < 0:
             raise MotionError(f"--seed: {self.seed}, expected 0 or more")
         generator = load_generator(generator_named(self.generator), ReadingConfig(self.fps), self.outside)
         prompts = [*self.prompts, *(read_prompts(self.prompts_file) if self.prompts_file else [])]
-        if isinstance(generator, MotionLLM):
+        if isinstance(generator, MotionLLM | LatentLLM):
             generator = generator.with_sampling(self.temperature, self.top_p, self.guidance)
         elif self.describe or (self.temperature, self.top_p, self.guidance) != (None, None, None):
             raise MotionError(f"{self.generator}: is not sampled and describes nothing, only weights of our own do")
@@ -86,7 +93,7 @@ class Generate:
         missing = generator.failed if isinstance(generator, CommandGenerator | PackageGenerator) else {}
         for reason in missing.values():
             complain(reason)
-        captions = generator.describe(clips) if self.describe and isinstance(generator, MotionLLM) else None
+        captions = generator.describe(clips) if self.describe and isinstance(generator, MotionLLM | LatentLLM) else None
         rows = _write(out, clips, captions)
         named = {} if self.generator is None else {"generator": generator_named(self.generator)}
         write_json(out / WRITTEN, resolved(self, prompts=prompts, prompts_file=None, **named))

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import OmitArgPrefixes
 
@@ -17,10 +17,14 @@ from morphloop.base.budget import Budget
 from morphloop.base.threads import THREADS, fixed_threads
 from morphloop.generator.config import (
     LANGUAGE_BUDGET,
+    MAX_WEIGHT,
     TEXT_SIZE,
+    TO_TEXT,
     TOKENIZER_BUDGET,
     BackboneSize,
+    DiffusionConfig,
     LanguageModelConfig,
+    LatentModelConfig,
     TokenizerConfig,
     TowerConfig,
     VaeConfig,
@@ -32,8 +36,12 @@ from .console import writable_folder
 from .data_sets import data_exit_code, open_data_set, told_of
 
 if TYPE_CHECKING:
+    from morphloop.generator import MotionTokenizer, MotionVAE, TextTokenizer
+    from morphloop.language import TextEncoder
     from morphloop.motion import Clip
 
+TRAINED = "train_generator.json"
+"""Written last."""
 HELD_OUT_SEED = 1000
 """Of the clips of the corpus's test split that reconstruction is reported on."""
 
@@ -126,12 +134,18 @@ class TrainTokenizer:
 
 @dataclass(frozen=True)
 class TrainGenerator:
-    """Train the text tokenizer and the language model on a motion tokenizer's codes; write a whole generator."""
+    """Train the text tokenizer and the language model on a motion tokenizer's codes or a VAE's latents; write a whole
+    generator."""
 
-    tokenizer: Path
-    """Folder that `morphloop train tokenizer` wrote."""
     out: Path
     """Folder to write the generator to; a checkpoint in it is gone on from."""
+    tokenizer: Path | None = None
+    """Folder that `morphloop train tokenizer` wrote; with a VAE a dual tower with a diffusion head is trained."""
+    preset: str | None = None
+    """Published design to train stage by stage, tokenizer included: m3gpt, motiongpt3, motionverse, or a file like
+    theirs. Of the other options data, threads and, if it is there already, the tokenizer count."""
+    start: Path | None = None
+    """Folder of a generator to go on from, whose parts and sizes then count."""
     source: TrainingData = TrainingData()
     """What to train on."""
     backbone: str | None = None
@@ -145,12 +159,19 @@ class TrainGenerator:
     """Motion goes through layers of its own beside those of the backbone or of the small Llama, which are text's."""
     tower: TowerConfig = field(default_factory=TowerConfig)
     """Of the motion tower."""
+    head: DiffusionConfig = field(default_factory=DiffusionConfig)
+    """Of the diffusion head, where motion is latents."""
     text_encoder: str | None = None
     """Frozen model that reads the prompts: shipped (MiniLM, 8 bits), minilm, smollm2 or a folder; none reads ids."""
     text_size: int = TEXT_SIZE
     """Ids of the text tokenizer, where no backbone brings its own."""
     pattern: str = LanguageModelConfig.pattern
     """Codebook interleaving: delay, parallel or flatten."""
+    to_text: float = TO_TEXT
+    """Share of the examples that are motion to text."""
+    motion_weight: float = 0.0
+    """Weight of the decoder's motion error beside the tokens' likelihood, the decoder of codes being trained as well; 0
+    leaves it as it is."""
     budget: Annotated[Budget, OmitArgPrefixes] = LANGUAGE_BUDGET
     """How long and how fast to train; a pretrained backbone wants a learning rate of about 1e-4."""
     threads: int = THREADS
@@ -163,60 +184,127 @@ class TrainGenerator:
 
     def _run(self) -> int:
         from morphloop.generator import (
-            PATTERNS,
-            DualTowerModel,
-            MotionLanguageModel,
+            Joint,
+            LatentLLM,
             MotionLLM,
+            MotionVAE,
             StatesOf,
-            TextTokenizer,
-            load_tokenizer,
+            load_generator,
             make_examples,
-            pretrained_backbone,
+            make_latent_examples,
             train_language_model,
+            train_latent_model,
+            tunable,
         )
-        from morphloop.language import find_pretrained, load_text_encoder
+        from morphloop.language import find_pretrained
         from morphloop.language.fetched import named_from_anywhere
-        from morphloop.motion.datasets import texts_of
+
+        if self.preset is not None:
+            from .preset_stages import train_preset
+
+            return train_preset(self, self.preset)
+        self._check()
+        backbone = None if self.backbone is None else find_pretrained(self.backbone, "backbone")
+        begun = None if self.start is None else load_generator(self.start)
+        if not isinstance(begun, MotionLLM | LatentLLM | None):
+            raise MotionError(f"--start: {self.start} holds no weights of our own to go on from")
+        out = writable_folder(self.out)
+        log_to_stderr()
+        if begun is None:
+            clips, parts = self._new(backbone)
+        else:
+            clips = training_clips(self.source)
+            parts = Parts(begun.text, begun.tokenizer, begun.model.config, begun.model, begun.encoder)
+        read = None if parts.encoder is None else StatesOf(parts.encoder)
+        checkpoint, stopped = out / "lm.checkpoint.safetensors", Stopped()
+        told = (self.budget, self.to_text, checkpoint, parts.model, stopped, self.adapt)
+        if isinstance(parts.tokenizer, MotionVAE):
+            if self.motion_weight:
+                raise MotionError(f"--motion-weight {self.motion_weight}: a VAE's decoder stays as it is, expected 0")
+            latents = make_latent_examples(clips, parts.tokenizer, parts.text, read)
+            model = train_latent_model(latents, parts.config, *told)
+            LatentLLM(parts.text, parts.tokenizer, model, encoder=parts.encoder).save(out)
+        else:
+            tokenizer = tunable(parts.tokenizer) if self.motion_weight else parts.tokenizer
+            joint = Joint(tokenizer, clips, self.motion_weight) if self.motion_weight else None
+            examples = make_examples(clips, tokenizer, parts.text, read)
+            model = train_language_model(examples, parts.config, *told, joint)
+            MotionLLM(parts.text, tokenizer, model, encoder=parts.encoder).save(out)
+        named = None if self.backbone is None else named_from_anywhere(self.backbone)
+        write_json(out / TRAINED, resolved(self, backbone=named) | stopped.told | told_of(clips))
+        checkpoint.unlink(missing_ok=True)
+        return data_exit_code(clips)
+
+    def _check(self) -> None:
+        """MotionError for options that do not go together."""
+        from morphloop.generator import PATTERNS
 
         if self.pattern not in PATTERNS:
             raise MotionError(f"--pattern: '{self.pattern}' is unknown, expected one of {', '.join(PATTERNS)}")
-        if self.adapt != "full" and self.backbone is None:
+        if (self.tokenizer is None) == (self.start is None):
+            raise MotionError("train generator: expected one of --tokenizer, --start and --preset")
+        if self.adapt != "full" and self.backbone is None and self.start is None:
             raise MotionError(f"--adapt {self.adapt}: without --backbone there are no weights to keep, expected full")
-        backbone = None if self.backbone is None else find_pretrained(self.backbone, "backbone")
-        out = writable_folder(self.out)
-        log_to_stderr()
-        tokenizer = load_tokenizer(self.tokenizer)
+        if not 0 <= self.to_text <= 1 or not 0 <= self.motion_weight <= MAX_WEIGHT:
+            raise MotionError(
+                f"--to-text {self.to_text}, --motion-weight {self.motion_weight}: expected 0 to 1, 0 to {MAX_WEIGHT:g}"
+            )
+
+    def _new(self, backbone: Path | None) -> tuple[Sequence[Clip], Parts]:
+        """The clips, and the parts of a generator that is trained from the beginning."""
+        from morphloop.generator import (
+            DualTowerModel,
+            LatentMotionModel,
+            MotionLanguageModel,
+            MotionTokenizer,
+            TextTokenizer,
+            holds_vae,
+            load_tokenizer,
+            load_vae,
+            pretrained_backbone,
+        )
+        from morphloop.language import load_text_encoder
+        from morphloop.motion.datasets import texts_of
+
+        assert self.tokenizer is not None
+        tokenizer = (load_vae if holds_vae(self.tokenizer) else load_tokenizer)(self.tokenizer)
         clips = training_clips(self.source)
-        model = None
         if backbone is None:
             text = TextTokenizer.train([caption for texts in texts_of(clips) for caption in texts], self.text_size)
         else:
             text = TextTokenizer.load(backbone / "tokenizer.json")
-        sizes = tokenizer.config
-        config = LanguageModelConfig(text.size, sizes.streams, sizes.codebook, self.pattern, self.size.backbone)
+        of_codes = isinstance(tokenizer, MotionTokenizer)
+        codes = (tokenizer.config.streams, tokenizer.config.codebook) if of_codes else (1, 1)  # where a latent stands
+        pattern = self.pattern if of_codes else "parallel"
+        config = LanguageModelConfig(text.size, *codes, pattern, self.size.backbone)
         encoder = None
         if self.text_encoder is not None:
             folder = Path(self.text_encoder)
             name = str(folder.resolve()) if folder.is_dir() else self.text_encoder
             encoder = load_text_encoder(name)
             config = replace(config, text_encoder=name, text_encoder_hash=encoder.hash, text_width=encoder.width)
-        if self.dual_tower:
+        if self.dual_tower or not of_codes:
             config = replace(config, tower=self.tower)
-        if backbone is not None:
-            kind = DualTowerModel if self.dual_tower else MotionLanguageModel
-            model = kind.from_backbone(config, pretrained_backbone(backbone))
-            config = model.config
-        checkpoint = out / "lm.checkpoint.safetensors"
-        examples = make_examples(clips, tokenizer, text, None if encoder is None else StatesOf(encoder))
-        stopped = Stopped()
-        trained = train_language_model(
-            examples, config, self.budget, checkpoint=checkpoint, model=model, on_stop=stopped, adapt=self.adapt
-        )
-        MotionLLM(text, tokenizer, trained, encoder=encoder).save(out)
-        named = None if self.backbone is None else named_from_anywhere(self.backbone)
-        write_json(out / "train_generator.json", resolved(self, backbone=named) | stopped.told | told_of(clips))
-        checkpoint.unlink(missing_ok=True)
-        return data_exit_code(clips)
+        kind = MotionLanguageModel if config.tower is None else DualTowerModel
+        model = None if backbone is None else kind.from_backbone(config, pretrained_backbone(backbone))
+        config = config if model is None else model.config
+        if of_codes:
+            return clips, Parts(text, tokenizer, config, model, encoder)
+        latent = LatentModelConfig(config, tokenizer.config.latents, tokenizer.config.latent_size, self.head)
+        if isinstance(model, DualTowerModel):
+            return clips, Parts(text, tokenizer, latent, LatentMotionModel(latent, model), encoder)
+        return clips, Parts(text, tokenizer, latent, None, encoder)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a generator is made of, its language model trained already or to be made; config: the language model's."""
+
+    text: TextTokenizer
+    tokenizer: MotionTokenizer | MotionVAE
+    config: Any
+    model: Any
+    encoder: TextEncoder | None
 
 
 def training_clips(source: TrainingData, captioned: bool = True) -> Sequence[Clip]:

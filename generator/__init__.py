@@ -12,19 +12,24 @@ if TYPE_CHECKING:
         DiffusionConfig,
         FinetuneConfig,
         LanguageModelConfig,
+        LatentModelConfig,
         OutsideConfig,
         Seconds,
         TokenizerConfig,
         TowerConfig,
         VaeConfig,
     )
+    from .detokenizer import tunable
     from .diffusion import DiffusionHead
     from .dual_tower import DualTowerModel
     from .facts import fact, holds
     from .folder import FolderGenerator, load_generator, load_tuned
     from .language_model import MotionLanguageModel, pretrained_backbone
+    from .latent_llm import LatentLLM
+    from .latent_model import LatentMotionModel
+    from .latent_training import make_latent_examples, train_latent_model
     from .liveliness import diversity, joint_speed, root_travel
-    from .motion_llm import MotionLLM, load_tokenizer, load_vae, save_tokenizer
+    from .motion_llm import MotionLLM, holds_vae, load_tokenizer, load_vae, save_tokenizer
     from .outside import CommandFailed, CommandGenerator, PackageGenerator
     from .patterns import PATTERNS, Pattern, delay_pattern, flatten_pattern, parallel_pattern
     from .protocol import FinetuneReport, Generator
@@ -33,7 +38,7 @@ if TYPE_CHECKING:
     from .text import StatesOf, TextTokenizer
     from .tokenizer import MotionTokenizer
     from .tokenizer_training import train_tokenizer
-    from .training import make_examples, train_language_model
+    from .training import Joint, make_examples, train_language_model
     from .vae import MotionVAE
     from .vae_training import train_vae
 else:
@@ -52,12 +57,14 @@ else:
                 "DiffusionConfig",
                 "FinetuneConfig",
                 "LanguageModelConfig",
+                "LatentModelConfig",
                 "OutsideConfig",
                 "Seconds",
                 "TokenizerConfig",
                 "TowerConfig",
                 "VaeConfig",
             ),
+            "detokenizer": ("tunable",),
             "diffusion": ("DiffusionHead",),
             "dual_tower": ("DualTowerModel",),
             "facts": ("fact", "holds"),
@@ -70,6 +77,9 @@ else:
                 "MotionLanguageModel",
                 "pretrained_backbone",
             ),
+            "latent_llm": ("LatentLLM",),
+            "latent_model": ("LatentMotionModel",),
+            "latent_training": ("make_latent_examples", "train_latent_model"),
             "liveliness": (
                 "diversity",
                 "joint_speed",
@@ -77,6 +87,7 @@ else:
             ),
             "motion_llm": (
                 "MotionLLM",
+                "holds_vae",
                 "load_tokenizer",
                 "load_vae",
                 "save_tokenizer",
@@ -109,6 +120,7 @@ else:
             "tokenizer": ("MotionTokenizer",),
             "tokenizer_training": ("train_tokenizer",),
             "training": (
+                "Joint",
                 "make_examples",
                 "train_language_model",
             ),
@@ -131,7 +143,11 @@ __all__ = [
     "FinetuneReport",
     "FolderGenerator",
     "Generator",
+    "Joint",
     "LanguageModelConfig",
+    "LatentLLM",
+    "LatentModelConfig",
+    "LatentMotionModel",
     "MotionLLM",
     "MotionLanguageModel",
     "MotionTokenizer",
@@ -153,12 +169,14 @@ __all__ = [
     "fact",
     "flatten_pattern",
     "holds",
+    "holds_vae",
     "joint_speed",
     "load_generator",
     "load_tokenizer",
     "load_tuned",
     "load_vae",
     "make_examples",
+    "make_latent_examples",
     "measure_reconstruction",
     "named_facts",
     "parallel_pattern",
@@ -167,6 +185,8 @@ __all__ = [
     "root_travel",
     "save_tokenizer",
     "train_language_model",
+    "train_latent_model",
     "train_tokenizer",
     "train_vae",
+    "tunable",
 ]

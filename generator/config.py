@@ -295,5 +295,39 @@ class LanguageModelConfig:
         return Vocabulary(self.text_size, self.streams, self.codebook)
 
 
+@dataclass(frozen=True)
+class LatentModelConfig:
+    """What a language model over a VAE's latents is made of (`latent_model.py`)."""
+
+    towers: LanguageModelConfig
+    """Of the dual tower; its one code of one stream is where a latent stands."""
+    latents: int
+    """Vectors a clip (m)."""
+    latent_size: int
+    """Numbers in each (C)."""
+    head: DiffusionConfig = field(default_factory=DiffusionConfig)
+    """Of the head that draws them."""
+
+    def __post_init__(self) -> None:
+        for name in ("latents", "latent_size"):
+            if type(size := getattr(self, name)) is not int or not 1 <= size <= VAE_SIZES[name]:
+                raise MotionError(f"latent model: {name} is {str(size)[:40]}, expected 1 to {VAE_SIZES[name]}")
+        if self.towers.tower is None or (self.towers.streams, self.towers.codebook) != (1, 1):
+            raise MotionError("latent model: expected a dual tower of one stream with one code")
+
+    @property
+    def tower(self) -> TowerConfig:
+        """Of the motion tower."""
+        assert self.towers.tower is not None
+        return self.towers.tower
+
+    def written(self) -> dict[str, Any]:
+        """As a file holds it."""
+        sizes = {"latents": self.latents, "latent_size": self.latent_size, "head": asdict(self.head)}
+        return {"towers": self.towers.written(), **sizes}
+
+
+TO_TEXT = 0.2
+"""Share of language model training that is motion to text."""
 TOKENIZER_BUDGET = Budget(steps=4000, minutes=None, batch=32, learning_rate=6e-4)
 LANGUAGE_BUDGET = Budget(steps=3000, minutes=None, batch=32, learning_rate=1.5e-3)

@@ -98,10 +98,12 @@ class DualTowerModel(MotionLanguageModel):
         states: torch.Tensor | None = None,
         mask: torch.Tensor | None = None,
         cache: TowerCache | None = None,
+        added: torch.Tensor | None = None,
     ) -> TwoHidden:
         """Both towers over ids (B, L, S).
 
-        states: (B, S, W) of a text encoder; mask: (B, all steps so far) 1 where a step counts; cache: of those before.
+        states: (B, S, W) of a text encoder; mask: (B, all steps so far) 1 where a step counts; cache: of those before;
+        added: (B, S, w) to the embeddings of motion.
         """
         motion = self.is_motion(ids)
         mask = torch.ones_like(motion, dtype=torch.long) if mask is None else mask
@@ -111,6 +113,7 @@ class DualTowerModel(MotionLanguageModel):
         text_only = allowed & (~seen[:, None] | _own(allowed))
         turned = cast(LlamaRotaryEmbedding, self.backbone.rotary_emb)(self.table, positions)
         text, own = self._embed_text(ids, states, motion), self._embed_motion(ids, motion)
+        own = own if added is None else own + added[motion]
         kept: list[tuple[torch.Tensor, torch.Tensor]] = []
         for place, layer in enumerate(_layers(self.backbone.layers)):
             mine = _layers(self.motion_layers)[self.joint[place]] if place in self.joint else None
@@ -202,10 +205,15 @@ class DualTowerModel(MotionLanguageModel):
         return self._whole(self.run(ids, states))
 
     def step(
-        self, ids: torch.Tensor, mask: torch.Tensor, cache: Any, states: torch.Tensor | None = None
+        self,
+        ids: torch.Tensor,
+        mask: torch.Tensor,
+        cache: Any,
+        states: torch.Tensor | None = None,
+        added: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, Any]:
-        """As `MotionLanguageModel.step`; the cache is a `TowerCache`."""
-        hidden = self.run(ids, states, mask, cache)
+        """As `MotionLanguageModel.step`; the cache is a `TowerCache`, added as in `run`."""
+        hidden = self.run(ids, states, mask, cache, added)
         last = torch.zeros_like(hidden.motion)
         last[:, -1] = True
         ends = TwoHidden(

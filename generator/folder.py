@@ -23,6 +23,8 @@ from morphloop.motion.plausible import Doubt, doubts, gathered
 from morphloop.motion.reading_limits import MAX_ARRAY_BYTES, MAX_TEXT, READ_BYTES
 
 from .config import FROM_OUTSIDE, FinetuneConfig, OutsideConfig, Seconds
+from .latent_llm import KIND as LATENT_KIND
+from .latent_llm import LatentLLM
 from .motion_llm import KIND, MotionLLM
 from .outside import (
     COMMAND_KIND,
@@ -152,6 +154,8 @@ def load_generator(
     kind = values.get("kind")
     if kind == KIND:
         return MotionLLM.load(path)
+    if kind == LATENT_KIND:
+        return LatentLLM.load(path)
     if kind == COMMAND_KIND:
         raise MotionError(
             f"{path}: the state of a command, expected the command, and {path / STATE_FOLDER} as its state"

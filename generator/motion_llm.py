@@ -50,7 +50,7 @@ from .sampling import Sampling, sample_motion, sample_text
 from .sequences import Text, Vocabulary, collate
 from .text import StatesOf, TextTokenizer
 from .tokenizer import MotionTokenizer
-from .training import CODE, TO_TEXT, Example, language_loss, make_examples, make_pairs
+from .training import CODE, TO_TEXT, Example, ReadTexts, language_loss, make_examples, make_pairs
 from .vae import MotionVAE
 
 KIND = "morphloop.motion_llm"
@@ -90,6 +90,11 @@ def load_tokenizer(folder: Path | str) -> MotionTokenizer:
     if any(not isinstance(v, int) or v < 1 for v in sizes) or config.halvings > 6 or config.depth > 8:
         raise MotionError(f"{path}: sizes must be whole numbers from 1, halvings at most 6, depth at most 8")
     return load_weights(Path(folder) / "tokenizer.safetensors", lambda: MotionTokenizer(config))
+
+
+def holds_vae(folder: Path | str) -> bool:
+    """Whether a folder that `save_tokenizer` wrote holds a VAE; MotionError if it holds neither."""
+    return read_config(Path(folder) / "tokenizer.json").get("kind") == "vae"
 
 
 def load_vae(folder: Path | str) -> MotionVAE:
@@ -158,7 +163,7 @@ class MotionLLM:
                 f"language model reads {config.text_size} text ids and {config.streams} x {config.codebook} codes, "
                 f"its tokenizers make {text.size} and {sizes.streams} x {sizes.codebook}"
             )
-        _check_encoder(config, encoder)
+        check_encoder(config, encoder)
         self.text, self.tokenizer, self.model = text, tokenizer.eval(), model.eval()
         self.encoder, self.read = encoder, text if encoder is None else StatesOf(encoder)
         self.sampling, self.report = sampling or Sampling(), report
@@ -180,30 +185,18 @@ class MotionLLM:
         Each prompt's sample depends on seed, its place in the list and its text. Raises MotionError on an empty prompt.
         """
         shortest, longest = self._bounds(seconds)
-        texts = self._read(prompts)
+        texts = read_prompts(self.read, prompts)
         codes: list[torch.Tensor] = []
         for start in range(0, len(texts), CHUNK):
             part = texts[start : start + CHUNK]
-            generators = [_generator(seed, start + i) for i in range(len(part))]
+            generators = [generator_of(seed, start + i) for i in range(len(part))]
             codes += sample_motion(
                 self.model, self.vocabulary, self.pattern, part, (shortest, longest), generators, self.sampling
             )
         frames = math.floor(seconds[1] * FEATURE_FPS + 1e-6) + 1
         made = zip(prompts, codes, strict=True)
-        return [self._clip(c, frames, index, prompt, seed) for index, (prompt, c) in enumerate(made)]
-
-    def _clip(self, codes: torch.Tensor, frames: int, index: int, prompt: str, seed: int) -> Clip:
-        slug = re.sub(r"[^a-z0-9]+", "_", prompt.lower()).strip("_")[:40]
-        clip = self.tokenizer.decode_clip(codes, frames, f"{index:03d}_{slug}")
-        origin = Provenance(stage="generate", prompt=prompt, seed=seed, models={"generator": self.hash()})
-        return Clip(clip.fps, clip.skeleton, clip.root_pos, clip.rotations, (prompt,), clip.name, origin)
-
-    def _read(self, prompts: Sequence[str]) -> list[Text]:
-        texts = self.read(prompts)
-        for prompt, text in zip(prompts, texts, strict=True):
-            if len(text) > MAX_PROMPT:
-                raise MotionError(f"prompt '{prompt[:40]}...' has {len(text)} tokens, expected at most {MAX_PROMPT}")
-        return texts
+        decoded = ((prompt, self.tokenizer.decode_clip(c, frames)) for prompt, c in made)
+        return [named_clip(clip, index, prompt, seed, self.hash()) for index, (prompt, clip) in enumerate(decoded)]
 
     def _bounds(self, seconds: Seconds) -> tuple[int, int]:
         if not 0 < seconds[0] <= seconds[1] <= MAX_SECONDS:
@@ -219,7 +212,7 @@ class MotionLLM:
         captions: list[str] = []
         for start in range(0, len(codes), CHUNK):
             part = codes[start : start + CHUNK]
-            generators = [_generator(seed, start + i) for i in range(len(part))]
+            generators = [generator_of(seed, start + i) for i in range(len(part))]
             ids = sample_text(
                 self.model,
                 self.vocabulary,
@@ -326,7 +319,7 @@ class MotionLLM:
         try:
             config = checked_config(values["language_model"], folder / "config.json")
             sampling = Sampling(**values["sampling"])
-            report = _report(values["report"]) if values["report"] else None
+            report = read_report(values["report"]) if values["report"] else None
         except (KeyError, TypeError) as error:
             raise MotionError(f"{folder / 'config.json'}: malformed ({error})") from None
         text, tokenizer = TextTokenizer.load(folder / "text_tokenizer.json"), load_tokenizer(folder)
@@ -335,7 +328,23 @@ class MotionLLM:
         return cls(text, tokenizer, model, sampling, report, encoder)
 
 
-def _check_encoder(config: LanguageModelConfig, encoder: TextEncoder | None) -> None:
+def read_prompts(read: ReadTexts, prompts: Sequence[str]) -> list[Text]:
+    """The prompts as a language model has them; MotionError if one is empty or too long."""
+    texts = read(prompts)
+    for prompt, text in zip(prompts, texts, strict=True):
+        if len(text) > MAX_PROMPT:
+            raise MotionError(f"prompt '{prompt[:40]}...' has {len(text)} tokens, expected at most {MAX_PROMPT}")
+    return texts
+
+
+def named_clip(clip: Clip, index: int, prompt: str, seed: int, generator: str) -> Clip:
+    """The clip with its caption, its name and where it came from; generator: hash of what made it."""
+    slug = re.sub(r"[^a-z0-9]+", "_", prompt.lower()).strip("_")[:40]
+    origin = Provenance(stage="generate", prompt=prompt, seed=seed, models={"generator": generator})
+    return Clip(clip.fps, clip.skeleton, clip.root_pos, clip.rotations, (prompt,), f"{index:03d}_{slug}", origin)
+
+
+def check_encoder(config: LanguageModelConfig, encoder: TextEncoder | None) -> None:
     """MotionError if the model does not read what the encoder makes."""
     if (config.text_width > 0) != (encoder is not None):
         raise MotionError(
@@ -364,11 +373,11 @@ def _decoded_report(
     return values
 
 
-def _report(values: dict[str, Any]) -> FinetuneReport:
+def read_report(values: dict[str, Any]) -> FinetuneReport:
     """A report as it is on disk; files of before held its wall time."""
     return FinetuneReport(**{name: value for name, value in values.items() if name != "wall_s"})
 
 
-def _generator(seed: int, index: int) -> torch.Generator:
+def generator_of(seed: int, index: int) -> torch.Generator:
     state = np.random.SeedSequence([seed, index]).generate_state(1, np.uint64)[0]
     return torch.Generator().manual_seed(int(state) >> 1)

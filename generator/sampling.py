@@ -5,8 +5,9 @@ Every prompt has a random stream of its own, so a sample does not depend on what
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +19,8 @@ from .patterns import Pattern
 from .sequences import Text, Vocabulary, pad, pad_states
 
 MAX_GUIDANCE = 20.0
+Step = Callable[[torch.Tensor, torch.Tensor, Any], tuple[torch.Tensor, Any]]
+"""Logits (B, L, V) and a cache of ids (B, L, S), their mask and the cache of before, as `MotionLanguageModel.step`."""
 
 
 @dataclass(frozen=True)
@@ -128,14 +131,29 @@ def sample_text(
     sampling: Sampling,
 ) -> list[list[int]]:
     """Text ids, 1 to `longest`, that describe each codes (L, n_i)."""
-    ids, mask = pad([vocabulary.text_prompt(c, pattern) for c in codes], vocabulary.blank, left=True)
+    prompts = pad([vocabulary.text_prompt(c, pattern) for c in codes], vocabulary.blank, left=True)
+    return write_text(model.step, vocabulary, prompts, longest, generators, sampling)
+
+
+@torch.no_grad()
+def write_text(
+    step: Step,
+    vocabulary: Vocabulary,
+    prompts: tuple[torch.Tensor, torch.Tensor],
+    longest: int,
+    generators: Sequence[torch.Generator],
+    sampling: Sampling,
+) -> list[list[int]]:
+    """Text ids, 1 to `longest`, that `step` says behind each of the prompts: ids (B, L, S) and their mask (B, S)."""
+    ids, mask = prompts
+    streams = ids.shape[1]
     closed = torch.ones(vocabulary.size, dtype=torch.bool)
     closed[: vocabulary.text_size] = False
-    texts: list[list[int]] = [[] for _ in codes]
-    done = torch.zeros(len(codes), dtype=torch.bool)
+    texts: list[list[int]] = [[] for _ in ids]
+    done = torch.zeros(len(ids), dtype=torch.bool)
     cache = None
     for _ in range(longest):
-        logits, cache = model.step(ids, mask, cache)
+        logits, cache = step(ids, mask, cache)
         drawn = draw(logits[:, 0].masked_fill(closed, -torch.inf), uniforms(generators, 1)[:, 0], sampling)
         closed[vocabulary.end] = False  # from the second id on
         done |= drawn == vocabulary.end
@@ -143,7 +161,7 @@ def sample_text(
             texts[row].append(int(drawn[row]))
         if bool(done.all()):
             break
-        ids = torch.full((len(codes), vocabulary.streams, 1), vocabulary.blank)
+        ids = torch.full((len(texts), streams, 1), vocabulary.blank)
         ids[:, 0, 0] = drawn
         mask = torch.cat([mask, torch.ones_like(mask[:, :1])], dim=1)
     return texts

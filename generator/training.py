@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from morphloop.base import MotionError
 from morphloop.base.budget import Budget
@@ -20,11 +21,12 @@ from morphloop.base.threads import fixed_threads
 from morphloop.base.training_run import OnStop, TrainingRun, no_stop
 from morphloop.base.weights import content_hash
 from morphloop.motion import Clip
-from morphloop.motion.datasets import texts_of
+from morphloop.motion.datasets import ids_of, texts_of
 
 from .adapters import Adapt, adapting
 from .batches import deal_alike
-from .config import LANGUAGE_BUDGET, LanguageModelConfig
+from .config import LANGUAGE_BUDGET, TO_TEXT, LanguageModelConfig
+from .detokenizer import decoder_loss
 from .dual_tower import build_language_model
 from .language_model import MotionLanguageModel
 from .patterns import PATTERNS, Pattern
@@ -32,8 +34,6 @@ from .sequences import Pair, Text, Vocabulary, collate, motion_to_text, text_to_
 from .text import TextTokenizer
 from .tokenizer import MotionTokenizer
 
-TO_TEXT = 0.2
-"""Share of language model training that is motion to text."""
 THINNED = 0.3
 """Share of prompts in training that lose tokens."""
 TOKEN_DROP = 0.2
@@ -64,16 +64,22 @@ def make_examples(
 
     MotionError names the first clip without a caption.
     """
+    codes = [tokenizer.encode_clip(clip) for clip in clips]
+    return [Example(c, *own) for c, own in zip(codes, read_captions(clips, text, read), strict=True)]
+
+
+def read_captions(
+    clips: Sequence[Clip], text: TextTokenizer, read: ReadTexts | None = None
+) -> list[tuple[tuple[list[int], ...], tuple[Text, ...]]]:
+    """Of each clip its captions as ids to write and as prompts to read, as `make_examples` has them."""
     texts = texts_of(clips)
     if () in texts:
         raise MotionError(f"{clips[texts.index(())].name}: has no caption, expected at least one text")
     read = read or text
-    ids = [tuple(text.encode(caption) for caption in captions) for captions in texts]
-    codes = [tokenizer.encode_clip(clip) for clip in clips]
-    return [Example(c, i, tuple(read(captions))) for c, i, captions in zip(codes, ids, texts, strict=True)]
+    return [(tuple(text.encode(caption) for caption in captions), tuple(read(captions))) for captions in texts]
 
 
-def _thinned(text: Text, rng: np.random.Generator) -> Text:
+def thinned(text: Text, rng: np.random.Generator) -> Text:
     """The text, a share UNPROMPTED of the time none of it, a share THINNED with tokens left out: a prompt need not be
     a template's words."""
     drawn = rng.random()
@@ -101,9 +107,19 @@ def make_pairs(
         if rng.random() < to_text_share:
             pairs.append(motion_to_text(vocabulary, pattern, example.captions[chosen], example.codes))
         else:
-            prompt = _thinned(example.prompts[chosen], rng)
+            prompt = thinned(example.prompts[chosen], rng)
             pairs.append(text_to_motion(vocabulary, pattern, prompt, example.codes))
     return pairs
+
+
+@dataclass(frozen=True)
+class Joint:
+    """A decoder that is trained beside the language model, in place: that of `tokenizer` (`tunable`), on the clips that
+    the examples were made of, with `weight` times its reconstruction loss."""
+
+    tokenizer: MotionTokenizer
+    clips: Sequence[Clip]
+    weight: float
 
 
 @own_streams()
@@ -117,11 +133,12 @@ def train_language_model(
     model: MotionLanguageModel | None = None,
     on_stop: OnStop = no_stop,
     adapt: Adapt = "full",
+    joint: Joint | None = None,
 ) -> MotionLanguageModel:
     """A language model trained by teacher forcing on both directions; `model` is gone on from in place if given.
 
-    on_stop: told if the budget's minutes cut it short; adapt: how much of the backbone changes. Raises MotionError
-    without examples, and where adapters are asked for without `peft`.
+    on_stop: told if the budget's minutes cut it short; adapt: how much of the backbone changes; joint: a decoder to
+    train as well. Raises MotionError without examples, and where adapters are asked for without `peft`.
     """
     if not examples:
         raise MotionError("training: no examples, expected at least one clip with a caption")
@@ -132,16 +149,28 @@ def train_language_model(
     made = {"examples": tokens, "model": config.written(), "to_text": to_text_share}
     made["start"] = None if start is None else content_hash([], start)
     made |= {} if adapt == "full" else {"adapt": adapt}
+    if joint is not None:
+        made["joint"] = {
+            "weight": joint.weight,
+            "clips": ids_of(joint.clips),
+            "start": content_hash([], joint.tokenizer),
+        }
     hashed = {name: hash_json(value) for name, value in made.items()}
     lengths = [example.codes.shape[1] for example in examples]
     with adapting(model, adapt) as kept:
-        run = TrainingRun(model, budget, CODE, checkpoint, hashed, kept)
+        trained = model if joint is None else nn.ModuleList([model, joint.tokenizer.decoder])
+        run = TrainingRun(trained, budget, CODE, checkpoint, hashed, kept)
         for step in run:
             rng = np.random.default_rng([budget.seed, step])
             torch.manual_seed(budget.seed * 1_000_003 + step)  # dropout
-            drawn = [examples[index] for index in deal_alike(lengths, budget.batch, step, budget.seed)]
-            pairs = make_pairs(drawn, to_text_share, vocabulary, pattern, rng)
-            run.update(model.loss(collate(pairs, vocabulary.blank)))
+            places = deal_alike(lengths, budget.batch, step, budget.seed)
+            pairs = make_pairs([examples[place] for place in places], to_text_share, vocabulary, pattern, rng)
+            loss = model.loss(collate(pairs, vocabulary.blank))
+            if joint is not None:
+                shown = [(joint.clips[place], examples[place].codes) for place in places]
+                windows = np.random.default_rng([budget.seed, step, 1])
+                loss = loss + joint.weight * decoder_loss(joint.tokenizer, shown, windows)
+            run.update(loss)
     if run.stopped is not None:
         on_stop(run.stopped)
     return model.eval()

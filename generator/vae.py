@@ -96,8 +96,12 @@ class MotionVAE(MotionAutoencoder):
 
     def encode_clip(self, clip: Clip) -> torch.Tensor:
         """Latents (m, C) of a clip."""
-        features = torch.from_numpy(clip_to_features(clip).astype(np.float32))
-        return self.encode(features[None])[0]
+        return self.encode(self.features_of(clip)[None])[0]
+
+    @staticmethod
+    def features_of(clip: Clip) -> torch.Tensor:
+        """(T, FEATURE_SIZE) of a clip."""
+        return torch.from_numpy(clip_to_features(clip).astype(np.float32))
 
     def decode_clip(self, latents: torch.Tensor, frames: int, name: str = "clip") -> Clip:
         """Clip of latents (m, C); it starts over the origin and faces X."""

@@ -294,7 +294,7 @@ def test_training_on_a_set_with_faults(tmp_path: Path, capsys: pytest.CaptureFix
     assert [Path(row["path"]).name for row in made["data_set"]["failed"]] == ["broken.npz"]
     again = overlay(TrainTokenizer, tmp_path / "tok" / "train_tokenizer.json")
     assert again.source == replace(source, data=root.resolve())
-    assert TrainGenerator(tmp_path / "tok", tmp_path / "llm", source, budget=budget).run() == 2
+    assert TrainGenerator(tmp_path / "llm", tmp_path / "tok", source=source, budget=budget).run() == 2
     made = json.loads((tmp_path / "llm" / "train_generator.json").read_text())
     assert made["data_set"]["clips"] == 5
     (root / "a.txt").write_text("")

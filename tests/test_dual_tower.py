@@ -229,7 +229,12 @@ def test_the_command_trains_one_whose_files_load(tmp_path: Path) -> None:
         with pytest.raises(MotionError, match=r"config\.json: (motion )?tower"):
             MotionLLM.load(tmp_path / "a")
     command = TrainGenerator(
-        tmp_path / "a", tmp_path / "b", TrainingData(clips=4), dual_tower=True, tower=TowerConfig(24), budget=budget
+        tmp_path / "b",
+        tmp_path / "a",
+        source=TrainingData(clips=4),
+        dual_tower=True,
+        tower=TowerConfig(24),
+        budget=budget,
     )
     assert command.run() == 0
     found = load_generator(tmp_path / "b")

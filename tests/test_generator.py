@@ -353,7 +353,7 @@ def test_training_commands(tmp_path: Path) -> None:
     told = json.loads((tmp_path / "tok" / "reconstruction.json").read_text())
     assert told["clips"] == 2
     assert len(told["perplexity"]) == 2
-    train = TrainGenerator(tmp_path / "tok", tmp_path / "llm", source, budget=budget)
+    train = TrainGenerator(tmp_path / "llm", tmp_path / "tok", source=source, budget=budget)
     assert train.run() == 0
     generator = load_generator(tmp_path / "llm")
     assert len(generator.generate([PROMPTS[0]], 0)) == 1
@@ -375,7 +375,9 @@ def test_a_generator_that_reads_by_a_text_encoder(
     assert told["clips"] == 2
     assert len(told["perplexity"]) == 2
     size = BackboneSize(layers=1, width=48)
-    train = TrainGenerator(tmp_path / "tok", tmp_path / "llm", source, size=size, text_encoder="shipped", budget=budget)
+    train = TrainGenerator(
+        tmp_path / "llm", tmp_path / "tok", source=source, size=size, text_encoder="shipped", budget=budget
+    )
     assert train.run() == 0
     generator = MotionLLM.load(tmp_path / "llm")
     assert generator.encoder is not None

@@ -22,6 +22,7 @@ from morphloop.metrics.text_motion.scoring import EmbeddedSet, embed_set, score_
 from morphloop.motion import Clip, make_corpus
 from morphloop.motion.corpus.described import described_clips, make_described
 
+from ..latent_llm import LatentLLM
 from ..motion_llm import CHUNK, MotionLLM
 from ..protocol import Generator
 from ..reconstruction import measure_reconstruction
@@ -57,11 +58,11 @@ def bench_generator(
         "evaluator": {"kind": evaluator.kind, "hash": evaluator.hash, "dimensions": evaluator.dimensions},
         "sets": sets,
     }
-    if isinstance(generator, MotionLLM) and CAPTIONS in config.sets:
+    if isinstance(generator, MotionLLM | LatentLLM) and CAPTIONS in config.sets:
         watch("describing", 0, 1)
         described = make_described(config.prompts, config.seed, "test")
         result["captions"] = bench_captions(generator.describe, described, config.seed)
-    if isinstance(generator, MotionLLM):
+    if isinstance(generator, MotionLLM | LatentLLM):
         watch("reconstructing", 0, 1)
         held_out = make_described(RECONSTRUCTED, config.seed + 1, "test")
         result["reconstruction"] = asdict(measure_reconstruction(generator.tokenizer, held_out))
@@ -125,7 +126,7 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return float(np.mean(known)) if known else None
 
 
-def sure_captions(generator: MotionLLM, clips: Sequence[Clip]) -> float:
+def sure_captions(generator: MotionLLM | LatentLLM, clips: Sequence[Clip]) -> float:
     """Motion to text: share of clips whose written caption has each of `SURE_WORDS` that all of the clip's own have."""
     agree = []
     for clip, text in zip(clips, generator.describe(clips), strict=True):
