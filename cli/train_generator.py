@@ -80,12 +80,8 @@ class TrainTokenizer:
     """Folder to write to; a checkpoint in it is gone on from."""
     source: TrainingData = TrainingData()
     """What to train on."""
-    kind: Literal["codes", "vae"] = "codes"
-    """What a clip becomes: streams of codes, or one or several latent vectors of a VAE."""
     model: Annotated[TokenizerConfig, OmitArgPrefixes] = field(default_factory=TokenizerConfig)
     """Sizes of a tokenizer of codes."""
-    vae: VaeConfig = field(default_factory=VaeConfig)
-    """Sizes of a VAE."""
     budget: Annotated[Budget, OmitArgPrefixes] = TOKENIZER_BUDGET
     """How long and how fast to train."""
     threads: int = THREADS
@@ -95,6 +91,10 @@ class TrainTokenizer:
     then train; 0 for no report."""
     start: Path | None = None
     """Folder of a tokenizer of the same sizes to start from in place of random weights."""
+    kind: Literal["codes", "vae"] = "codes"
+    """What a clip becomes: streams of codes, or one or several latent vectors of a VAE."""
+    vae: VaeConfig = field(default_factory=VaeConfig)
+    """Sizes of a VAE."""
 
     def run(self) -> int:
         """Do the work; returns the exit code."""
