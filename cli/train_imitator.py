@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -38,6 +38,9 @@ LOGGED = (
     "error_mm",
     "slide_mm_s",
     "terminated_per_s",
+    "model_error_mm",
+    "imagined_return",
+    "rolled_back",
     "test_success",
     "test_skill",
 )
@@ -62,9 +65,10 @@ WRITTEN = "train_imitator.json"
 class TrainImitator(ImitatorConfig):
     """Train the imitator: an expert's demonstrations if asked for, then PPO; the same command goes on where it was.
 
-    Writes policy.safetensors, checkpoint.safetensors, log.jsonl (the curve), weights.json, config.json,
-    train_imitator.json (for --config), prior.safetensors if there is one, and TensorBoard's events. Under torchrun each
-    process takes a GPU of its own.
+    With --trainer worldmodel the policy is improved through a learned model of the world in place of PPO. Writes
+    policy.safetensors, checkpoint.safetensors, log.jsonl (the curve), weights.json, config.json, train_imitator.json
+    (for --config), prior.safetensors or world_model.safetensors if there is one, and TensorBoard's events. Under
+    torchrun each process takes a GPU of its own.
     """
 
     out: Path
@@ -171,7 +175,9 @@ class TrainImitator(ImitatorConfig):
         start = load_policy(self.start, body) if self.start is not None and shown else None
         out, config = writable_folder(self.out), self._config()
         if World.here().first:
-            write_json(out / WRITTEN, resolved(self, start=absolute(self.start), body=body_named(self.body)))
+            world = asdict(replace(self.worldmodel, begin=absolute(self.worldmodel.begin)))
+            told = resolved(self, start=absolute(self.start), body=body_named(self.body), worldmodel=world)
+            write_json(out / WRITTEN, told)
         policy = self._warm_start(clips, held_out, out, body, start) if shown else None
         if policy is not None:
             config = replace(config, start=str(out / WARM_START_FILE))
@@ -246,9 +252,9 @@ class TrainImitator(ImitatorConfig):
     def _config(self) -> ImitatorConfig:
         """What training takes, with what flags of the command say besides laid over."""
         own = ImitatorConfig(**{field.name: getattr(self, field.name) for field in fields(ImitatorConfig)})
-        ppo, rsl = own.ppo, own.rsl
+        ppo, rsl, world = own.ppo, own.rsl, own.worldmodel
         if self.learning_rate is not None:
-            ppo, rsl = (replace(config, learning_rate=self.learning_rate) for config in (ppo, rsl))
+            ppo, rsl, world = (replace(config, learning_rate=self.learning_rate) for config in (ppo, rsl, world))
         if self.desired_kl is not None:
             rsl = replace(rsl, desired_kl=self.desired_kl)
         return replace(
@@ -257,6 +263,7 @@ class TrainImitator(ImitatorConfig):
             checkpoint_s=own.checkpoint_s if self.checkpoint_minutes is None else 60.0 * self.checkpoint_minutes,
             ppo=ppo,
             rsl=rsl,
+            worldmodel=world,
             task=own.task if self.failure_weighting else replace(own.task, start_floor=1.0),
             prior=replace(own.prior, seed=self.seed),
             vary=Variation(**VARIED) if self.vary_bodies else own.vary,

@@ -129,8 +129,41 @@ class StartSampler:
         share = torch.minimum(played, after - begin) / (end - begin)
         told = failed | cut | (after >= end)
         weight = torch.where(failed, 1.0, share.clamp(max=1.0)) * told
+        self._average(rows, failed, weight)
+
+    def _average(self, rows: torch.Tensor, failed: torch.Tensor, weight: torch.Tensor) -> None:
+        """Take K outcomes into the rates of segments `rows` (K,): by how much each failed, 0 to 1 or bool, and for how
+        many it counts."""
         count, rate = outcomes(rows, failed, len(self.failure), weight)
         known = self.seen + UNSEEN_OUTCOMES
         keep = torch.minimum((1.0 - 1.0 / MEMORY) ** count, known / (known + count))
         self.failure = keep * self.failure + (1.0 - keep) * rate
         self.seen = torch.clamp(self.seen + count, max=MEMORY)
+
+
+class ReturnSampler(StartSampler):
+    """Starts where little is earned: a segment's rate is the running mean of what a control step in it falls short of a
+    reward of one, and one where bodies failed.
+
+    Of a learner that sees returns and few failures, as in SuperMimic (arXiv 2610.28480).
+    """
+
+    def record(
+        self,
+        clip: torch.Tensor,
+        before: torch.Tensor,
+        after: torch.Tensor,
+        played: torch.Tensor,
+        failed: torch.Tensor,
+        cut: torch.Tensor,
+    ) -> None:
+        """Nothing: who failed or passed is in what was earned."""
+
+    def earned(self, clip: torch.Tensor, frame: torch.Tensor, reward: torch.Tensor, failed: torch.Tensor) -> None:
+        """Tell the rewards (N,) of a control step from frames (N,) of clips (N,), and who failed in it, (N,) bool.
+
+        A step counts for its share of the segment, a failure for all of it.
+        """
+        rows = self.first[clip] + torch.minimum(frame.long() // self.steps, self.count[clip] - 1)
+        short = torch.where(failed, 1.0, (1.0 - reward).clamp(0.0, 1.0))
+        self._average(rows, short, torch.where(failed, 1.0, 1.0 / (self.end - self.begin)[rows]))

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .training.ppo import train_ppo
     from .training.priors import Prior, load_prior, make_prior
     from .training.train import train_imitator
+    from .world_model.config import WorldModelConfig
 else:
     __getattr__ = names_of(
         __name__,
@@ -82,6 +83,7 @@ else:
                 "make_prior",
             ),
             "training.train": ("train_imitator",),
+            "world_model.config": ("WorldModelConfig",),
         },
     )
 
@@ -104,6 +106,7 @@ __all__ = [
     "Segment",
     "UpdateConfig",
     "WarmStartConfig",
+    "WorldModelConfig",
     "distil",
     "evaluate_policy",
     "hardest_segments",

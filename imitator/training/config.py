@@ -8,6 +8,8 @@ from typing import Literal
 from morphloop.envs.config import PREPROCESSING, ConditioningConfig, TaskConfig
 from morphloop.sim.physics.config import Backend, Variation
 
+from ..world_model.config import WorldModelConfig
+
 WIDTHS = (384, 256)
 """Of a policy's layers, unless somebody asks for others."""
 
@@ -89,7 +91,7 @@ class PriorConfig:
     seed: int = 0
 
 
-TrainerKind = Literal["sb3", "rsl"]
+TrainerKind = Literal["sb3", "rsl", "worldmodel"]
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,8 @@ class ImitatorConfig:
     envs: int = 256
     """Parallel environments; of every process under torchrun."""
     steps: int = 20_000_000
-    """Control steps of PPO, those before a restart included: about an hour on two cores; 0 for no PPO."""
+    """Control steps of PPO or worldmodel, those before a restart included: about an hour of PPO on two cores; 0 for
+    none."""
     limit_s: float | None = None
     """Seconds after which it is cut short, evaluations and those before a restart included; none for never."""
     seed: int = 0
@@ -113,7 +116,7 @@ class ImitatorConfig:
     hidden: tuple[int, ...] = WIDTHS
     """Widths of a new policy's layers."""
     trainer: TrainerKind = "sb3"
-    """sb3 on the CPU, rsl on CUDA."""
+    """PPO by sb3 on the CPU or rsl on CUDA; worldmodel improves the policy by gradients through a learned model."""
     backend: Backend = "cpu"
     """Physics: cpu is MuJoCo in double precision, warp is MuJoCo Warp."""
     device: str | None = None
@@ -122,6 +125,8 @@ class ImitatorConfig:
     """Options of trainer sb3."""
     rsl: RslConfig = field(default_factory=RslConfig)
     """Options of trainer rsl."""
+    worldmodel: WorldModelConfig = field(default_factory=WorldModelConfig)
+    """Options of trainer worldmodel."""
     task: TaskConfig = field(default_factory=lambda: TaskConfig(push=0.15))
     """The tracking task."""
     prior: PriorConfig = field(default_factory=PriorConfig)

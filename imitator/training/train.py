@@ -2,9 +2,9 @@
 
 The folder holds `policy.safetensors` (the latest), `checkpoint.safetensors` and the one before it, `log.jsonl` (a row
 an update: the curve), `weights.json` (failure rate and weight of every one-second segment of every clip),
-`prior.safetensors` if there is a prior, `diverged_states.json` (the last states of bodies that diverged) if any,
-`config.json` and TensorBoard's events. The same call on the same folder goes on where the last checkpoint was; a policy
-without a checkpoint is started from.
+`prior.safetensors` if there is a prior, `world_model.safetensors` by trainer worldmodel, `diverged_states.json` (the
+last states of bodies that diverged) if any, `config.json` and TensorBoard's events. The same call on the same folder
+goes on where the last checkpoint was; a policy without a checkpoint is started from.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from morphloop.base import MotionError, write_json
+from morphloop.base import MotionError, write_atomic, write_json
 from morphloop.base.still_valid import Basis, basis, check_same, hash_json
 from morphloop.base.threads import fixed_threads, held_threads
 from morphloop.base.time_limit import TimeLimit
@@ -28,6 +28,7 @@ from morphloop.sim import Body, RobotBody, Variation, carry, default_body, for_t
 from morphloop.sim.physics.backends import make_physics
 
 from ..demonstrations.update import evaluate_policy
+from ..world_model.trainer import WorldModelTrainer
 from .checkpoint import CHECKPOINT_FILE, Checkpoint, clear_leftovers, load_checkpoint, save_checkpoint
 from .config import ImitatorConfig
 from .log import WEIGHTS_FILE, TrainingLog, hardest_segments
@@ -46,7 +47,7 @@ DIVERGED_FILE = "diverged_states.json"
 
 CODE = ("motion", "sim", "metrics", "envs", "imitator")
 """What a training's result rests on."""
-FREE = tuple(f"config.{name}" for name in ("steps", "limit_s", "checkpoint_s", "start", "device"))
+FREE = tuple(f"config.{name}" for name in ("steps", "limit_s", "checkpoint_s", "start", "device", "worldmodel.begin"))
 """What may differ when a training is taken up."""
 
 
@@ -59,7 +60,7 @@ def train_imitator(
     on_update: Callable[[dict[str, Any]], None] = lambda row: None,
     body: Body | None = None,
 ) -> Policy:
-    """Train on `clips` by PPO, evaluate on `held_out` at each checkpoint, go on from what `out` holds.
+    """Train on `clips`, evaluate on `held_out` at each checkpoint, go on from what `out` holds.
 
     Clips that cannot be prepared raise MotionError: a training set is chosen, not found. So does a checkpoint of
     another configuration or other clips, naming what differs.
@@ -166,6 +167,8 @@ class _Keeper:
         self.trainer.policy.save(self.out / POLICY_FILE)
         if self.trainer.prior is not None:
             self.trainer.prior.save(self.out / PRIOR_FILE)
+        for name, data in self.trainer.files().items():
+            write_atomic(self.out / name, lambda stream, data=data: stream.write(data))
         write_json(self.out / WEIGHTS_FILE, self.trainer.env.sampler.table())
         diverged = self.trainer.env.physics.diverged_states.states()
         if diverged:
@@ -206,8 +209,10 @@ def _first_policy(out: Path, env: TrackingEnv, config: ImitatorConfig, found: Ch
 def _trainer(policy: Policy, env: TrackingEnv, config: ImitatorConfig) -> Trainer:
     if config.trainer == "sb3":
         return Sb3Trainer(policy, env, config.ppo, config.seed)
+    if config.trainer == "worldmodel":
+        return WorldModelTrainer(policy, env, config.worldmodel, config.seed)
     if config.trainer != "rsl":
-        raise MotionError(f"unknown trainer '{config.trainer}', expected 'sb3' or 'rsl'")
+        raise MotionError(f"unknown trainer '{config.trainer}', expected 'sb3', 'rsl' or 'worldmodel'")
     try:
         from .rsl import RslTrainer
     except ImportError as error:

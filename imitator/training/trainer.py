@@ -152,11 +152,15 @@ class Trainer(ABC):
             if self.prior.optimiser is not None:
                 restore_optimiser(self.prior.optimiser, checkpoint.part("prior_optimiser"))
         started = restore_env(self.env, checkpoint.part("env"))
-        if started is None:
-            self._restore(checkpoint.part("trainer"))
-        else:
+        own = checkpoint.part("trainer")
+        if started is not None:
             ones = torch.ones(self.env.num_envs, dtype=torch.bool)
-            self._restore({"obs": self.policy.normalise(started), "starts": ones})
+            own |= {"obs": self.policy.normalise(started), "starts": ones}
+        self._restore(own)
+
+    def files(self) -> dict[str, bytes]:
+        """What others may read beside the policy, as it is now, by the file's name."""
+        return {}
 
     def _learn_prior(self) -> dict[str, float]:
         return {} if self.prior is None else self.prior.learn()
@@ -175,7 +179,8 @@ class Trainer(ABC):
 
     @abstractmethod
     def _tensors(self) -> Tensors:
-        """`obs` (N, D), normalised, and `starts` (N,), whose episode has just begun: what the next update acts on."""
+        """`obs` (N, D), normalised, and `starts` (N,), whose episode has just begun: what the next update acts on; and
+        whatever else it depends on."""
 
     @abstractmethod
     def _restore(self, tensors: Tensors) -> None:

@@ -1,0 +1,60 @@
+"""How a policy is trained through a learned model of the world."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from morphloop.base import MotionError
+
+MOST_STEPS = 1024
+"""Longest window or horizon."""
+
+
+@dataclass(frozen=True)
+class WorldModelConfig:
+    """Options of trainer worldmodel; window and horizon as SuperMimic's (arXiv 2610.28480)."""
+
+    hidden: tuple[int, ...] = (512, 512)
+    """Widths of the world model's layers."""
+    window: int = 32
+    """Control steps of every environment between updates, which the world model has to foresee in one go."""
+    horizon: int = 32
+    """Control steps of an imagined roll-out."""
+    kept: int = 8
+    """Windows of every environment that are learned from, the latest ones."""
+    model_batch: int = 256
+    """Windows in a gradient step of the world model."""
+    model_steps: int = 16
+    """Gradient steps of the world model an update."""
+    policy_batch: int = 256
+    """Imagined roll-outs in a gradient step of the policy."""
+    policy_steps: int = 8
+    """Gradient steps of the policy an update."""
+    model_learning_rate: float = 1e-3
+    """Of the world model's Adam."""
+    learning_rate: float = 2e-4
+    """Of the policy's Adam."""
+    gamma: float = 0.97
+    """Discount: about one second at 30 Hz."""
+    ema: float = 0.99
+    """Share of the averaged policy, which is what training results in, that a gradient step leaves."""
+    state_gradient: float = 100.0
+    """Largest gradient that a roll-out hands back from one state to the one before."""
+    weight_gradient: float = 1.0
+    """Largest gradient of all weights of a network together in a step."""
+    begin: str | None = None
+    """World model file to begin with, world_model.safetensors of another training of the same body."""
+
+    def __post_init__(self) -> None:
+        for name in ("window", "horizon", "kept", "model_batch", "model_steps", "policy_batch", "policy_steps"):
+            if getattr(self, name) < 1:
+                raise MotionError(f"worldmodel.{name}: {getattr(self, name)}, expected 1 or more")
+        for name in ("window", "horizon"):
+            if getattr(self, name) > MOST_STEPS:
+                raise MotionError(f"worldmodel.{name}: {getattr(self, name)}, expected at most {MOST_STEPS}")
+        for name in ("model_learning_rate", "learning_rate", "state_gradient", "weight_gradient"):
+            if not getattr(self, name) > 0.0:
+                raise MotionError(f"worldmodel.{name}: {getattr(self, name):g}, expected more than 0")
+        for name in ("gamma", "ema"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise MotionError(f"worldmodel.{name}: {getattr(self, name):g}, expected 0 to 1")

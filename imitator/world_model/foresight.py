@@ -1,0 +1,99 @@
+"""How well a world model foresees recorded windows: the loss that it learns by, and errors beside those of two that
+know nothing, of a body that stays as it is and of one that goes on as it moves.
+
+The model is unrolled over a whole window under the recorded PD targets, from the first state or from a start on the
+way, and answers for every step of it (SuperTrack).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import nn
+
+from .model import Foreseen, WorldModel, distances
+from .windows import Windows
+
+ERRORS = ("model_error_mm", "still_error_mm", "coasting_error_mm")
+LOAD_WEIGHT, CONTACT_WEIGHT = 1.0, 0.2
+"""Of the error of the feet's load, in the body's unit of force, and of their contact's cross entropy, against one of
+each of positions, rotations, velocities and spins in units of what they change by in a control step."""
+
+Step = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], Foreseen]
+"""Maps qpos, qvel, foot_force and PD targets, N rows, to what is a control step later."""
+
+
+def limit_gradient(values: torch.Tensor, most: float) -> torch.Tensor:
+    """Values (N, K) whose gradient, a row at a time, is cut to a norm of `most` on its way back."""
+    if values.requires_grad:
+        values.register_hook(lambda grad: grad * torch.clamp(most / (grad.norm(dim=1, keepdim=True) + 1e-12), max=1.0))
+    return values
+
+
+def unrolled(windows: Windows, step: Step, force_of: Callable[[Foreseen], torch.Tensor]) -> Iterator[Foreseen]:
+    """What `step` foresees for each control step of windows, from its own states and anew from every start."""
+    now = windows.state(0)
+    for t in range(windows.num_steps):
+        if t:
+            fresh = windows.fresh[t][:, None]
+            now = tuple(torch.where(fresh, true, own) for true, own in zip(windows.state(t), now, strict=True))
+        found = step(*now, windows.ctrl[t])
+        yield found
+        now = found.qpos, found.qvel, force_of(found)
+
+
+def model_step(model: WorldModel, most: float | None = None) -> Step:
+    """Steps of a world model; with gradients between states cut to `most` if it is given."""
+
+    def step(qpos: torch.Tensor, qvel: torch.Tensor, foot_force: torch.Tensor, ctrl: torch.Tensor) -> Foreseen:
+        found = model(qpos, qvel, model.kinematics(qpos, qvel), foot_force, ctrl)
+        if most is None:
+            return found
+        return found._replace(qpos=limit_gradient(found.qpos, most), qvel=limit_gradient(found.qvel, most))
+
+    return step
+
+
+def window_loss(model: WorldModel, windows: Windows, state_gradient: float) -> torch.Tensor:
+    """Mean error of what the model foresees over windows, a scalar. state_gradient: largest gradient of a window's
+    error that one state hands back to the one before."""
+    count, body = windows.qpos.shape[1], model.body
+    limit = state_gradient / (count * windows.num_steps)
+    total = model.mean.new_zeros(())
+    for t, found in enumerate(unrolled(windows, model_step(model, limit), model.foot_force)):
+        qpos, qvel, force = windows.state(t + 1)
+        state, true = model.kinematics(found.qpos, found.qvel), model.kinematics(qpos, qvel)
+        error = sum(part / unit for part, unit in zip(distances(state, true), model.unit, strict=True))
+        load, contact = force / body.force_unit, (force > body.contact_force).to(force.dtype)
+        told = nn.functional.smooth_l1_loss(model.foot_force(found) / body.force_unit, load, reduction="none")
+        feet = LOAD_WEIGHT * told + CONTACT_WEIGHT * nn.functional.binary_cross_entropy_with_logits(
+            found.contact, contact, reduction="none"
+        )
+        made = ~windows.fresh[t + 1]
+        total = total + torch.where(made, error + feet.sum(1), 0.0).sum()
+    return total / (count * windows.num_steps)
+
+
+@torch.no_grad()
+def window_errors(model: WorldModel, windows: Windows) -> dict[str, float]:
+    """Mean joint position error over windows, mm: of the model, of bodies that stay where they are, and of bodies that
+    go on as they move. By the names of `ERRORS`."""
+
+    def still(qpos: torch.Tensor, qvel: torch.Tensor, foot_force: torch.Tensor, ctrl: torch.Tensor) -> Foreseen:
+        return Foreseen(qpos, qvel, foot_force, foot_force)
+
+    def coasting(qpos: torch.Tensor, qvel: torch.Tensor, foot_force: torch.Tensor, ctrl: torch.Tensor) -> Foreseen:
+        return Foreseen(model.coordinates.integrate(qpos, model.coasting(qvel)), qvel, foot_force, foot_force)
+
+    def error(step: Step, force_of: Callable[[Foreseen], torch.Tensor]) -> float:
+        total, count = model.mean.new_zeros(()), windows.fresh.new_zeros((), dtype=torch.long)
+        for t, found in enumerate(unrolled(windows, step, force_of)):
+            made = ~windows.fresh[t + 1]
+            where, true = (model.kinematics(qpos, qvel).pos for qpos, qvel in (found[:2], windows.state(t + 1)[:2]))
+            total = total + torch.where(made, (where - true).norm(dim=-1).mean(1), 0.0).sum()
+            count = count + made.sum()
+        return 1000.0 * float(total / count.clamp(min=1))
+
+    steps = (model_step(model), model.foot_force), (still, lambda f: f.load), (coasting, lambda f: f.load)
+    return {name: error(*each) for name, each in zip(ERRORS, steps, strict=True)}
