@@ -37,7 +37,7 @@ BLOCK = 10
 ACTION = 0.3
 """Standard deviation of the random actions."""
 PACKAGES = {"cpu": "mujoco", "warp": "mujoco-warp"}
-PARTS = {"joints": "joint states", "_reward": "reward", "observe": "observations", "_start": "resets"}
+PARTS = {"joints": "joint states", "task.judge": "reward", "observe": "observations", "_start": "resets"}
 AIM_CPU, AIM_CUDA, AIM_CUDA_STEPS, AIM_OPTIMISER = 0.8, 0.85, 150_000.0, 6.0
 """Environment over raw on CPU and on CUDA, environment steps a second there, the optimiser's seconds for a
 second of walking."""
@@ -130,7 +130,9 @@ def _timed_parts(env: TrackingEnv) -> dict[str, float]:
     """Wrap the parts of a step; the dictionary returned grows by the seconds spent in each."""
     spent: dict[str, float] = defaultdict(float)
     for name, label in PARTS.items():
-        part = getattr(env, name)
+        path, _, last = name.rpartition(".")
+        owner = getattr(env, path) if path else env
+        part = getattr(owner, last)
 
         def run(*args: Any, part: Any = part, label: str = label) -> Any:
             began = _now(env.physics.device)
@@ -138,7 +140,7 @@ def _timed_parts(env: TrackingEnv) -> dict[str, float]:
             spent[label] += _now(env.physics.device) - began
             return result
 
-        setattr(env, name, run)
+        setattr(owner, last, run)
     return spent
 
 
