@@ -72,6 +72,22 @@ def feedback_entries(body: Body) -> torch.Tensor:
     return seen
 
 
+def measurable_entries(body: Body) -> torch.Tensor:
+    """(D,) bool: the numbers of an observation that a robot can measure of itself by encoders and an inertial unit, and
+    what the clip means. Left out is what needs its place and velocity in the world, or sensors under its feet: height,
+    linear velocity, load on the feet, the differences of positions and velocities, and the preview, which is of places.
+    """
+    blind = ("root_height", "foot_load", "next_frame_pos_difference", "next_frame_lin_vel_difference")
+    blind += ("preview_pos_from_root",)
+    parts = []
+    for name, size in observation_terms(body).items():
+        seen = torch.full((size,), name not in blind)
+        if name == "root_lin_and_ang_vel":
+            seen[:3] = False
+        parts.append(seen)
+    return torch.cat(parts)
+
+
 class Observer:
     """Observations and PD targets of bodies against a library: what the task, projection and distillation share.
 

@@ -16,7 +16,7 @@ import torch
 
 from morphloop.base import MotionError
 from morphloop.cli import main
-from morphloop.envs import TaskConfig, TrackingEnv, make_reference
+from morphloop.envs import TaskConfig, TrackingEnv, make_reference, measurable_entries, observation_terms
 from morphloop.envs.sampling import ReturnSampler
 from morphloop.imitator import (
     ImitatorConfig,
@@ -158,7 +158,7 @@ def test_where_and_which_way_a_body_goes_does_not_matter(name: str):
     for one, two in zip(moved(here.qpos, here.qvel), there[:2], strict=True):
         torch.testing.assert_close(one, two, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(here.contact, there.contact, atol=1e-3, rtol=1e-3)
-    assert float((here.qvel - qvel).abs().max()) > 0.1
+    assert float((here.qvel - qvel).detach().abs().max()) > 0.1
 
 
 def test_steps_that_no_physics_made_teach_nothing(body: Body, squat: Clip):
@@ -383,6 +383,27 @@ def test_the_command_trains_and_what_it_makes_projects(
     assert {"model_loss", "model_error_mm", "coasting_error_mm", "imagined_return", "rolled_back"} <= rows[-1].keys()
     found = project_clips([squat], policy, ProjectionConfig(projector="policy"), body=body)
     assert found[0].projector == "policy"
+
+
+def test_a_robots_policy_acts_by_what_a_robot_can_measure():
+    """Where it is and how fast it goes in the world changes nothing that it does; how its joints stand does."""
+    torch.set_num_threads(1)
+    body = load_body("g1")
+    policy, seen = new_policy(body, (16,)), measurable_entries(body)
+    policy.hide(~seen)
+    torch.nn.init.normal_(policy.actor[-1].weight)  # pyright: ignore[reportArgumentType]  # a linear layer's
+    obs = torch.randn(2, len(seen), generator=torch.Generator().manual_seed(0))
+    other = torch.where(seen, obs, obs + 3.0)
+    torch.testing.assert_close(policy.act(obs), policy.act(other), atol=1e-5, rtol=0.0)
+    assert float((policy.act(obs) - policy.act(torch.where(seen, obs + 0.1, obs))).abs().max()) > 1e-3
+    terms, first = observation_terms(body), 0
+    for name, size in terms.items():
+        told = seen[first : first + size]
+        partly = name == "root_lin_and_ang_vel"
+        assert told.tolist() == ([False] * 3 + [True] * 3 if partly else [bool(told[0])] * size), name
+        first += size
+    assert (WorldModelConfig().sees_what_a_robot_measures(True), WorldModelConfig().measurable) == (True, None)
+    assert not WorldModelConfig(measurable=False).sees_what_a_robot_measures(True)
 
 
 # -- what it refuses -------------------------------------------------------------------------------------------------

@@ -95,6 +95,11 @@ class Policy(nn.Module):
         return self.actor(self.normalise(obs))
 
     @torch.no_grad()
+    def hide(self, hidden: torch.Tensor) -> None:
+        """Have the normaliser keep the numbers `hidden` (D,) bool of an observation from the network."""
+        self.std.masked_fill_(hidden.to(self.std.device), HIDDEN)
+
+    @torch.no_grad()
     def reveal(self, mean: torch.Tensor, std: torch.Tensor) -> None:
         """Let the network see what its normaliser hides, (D,) mean and spread of it, through weights of zero: it acts
         as before, and learning may use them."""

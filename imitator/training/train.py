@@ -22,7 +22,7 @@ from morphloop.base import MotionError, write_atomic, write_json
 from morphloop.base.still_valid import Basis, basis, check_same, hash_json
 from morphloop.base.threads import fixed_threads, held_threads
 from morphloop.base.time_limit import TimeLimit
-from morphloop.envs import Reference, TrackingEnv, make_reference
+from morphloop.envs import Reference, TrackingEnv, make_reference, measurable_entries
 from morphloop.motion import Clip, JointTrack, find_motions, make_corpus, read_motions, to_default
 from morphloop.sim import Body, RobotBody, Variation, carry, default_body, for_tracking, robot_of
 from morphloop.sim.physics.backends import make_physics
@@ -203,6 +203,8 @@ def _first_policy(out: Path, env: TrackingEnv, config: ImitatorConfig, found: Ch
         return load_policy(out / POLICY_FILE, env.body)
     policy = new_policy(env.body, config.hidden, config.seed)
     fit_normaliser(policy.to(env.clip.device), env)
+    if config.trainer == "worldmodel" and config.worldmodel.sees_what_a_robot_measures(isinstance(env.body, RobotBody)):
+        policy.hide(~measurable_entries(env.body))
     return policy
 
 

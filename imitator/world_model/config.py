@@ -42,8 +42,15 @@ class WorldModelConfig:
     """Largest gradient that a roll-out hands back from one state to the one before."""
     weight_gradient: float = 1.0
     """Largest gradient of all weights of a network together in a step."""
+    measurable: bool | None = None
+    """Whether a new policy sees no more than a robot can measure of itself: not where in the world it is nor how fast
+    it goes there. If not given, robots do and people's bodies, which never leave the simulator, do not."""
     begin: str | None = None
     """World model file to begin with, world_model.safetensors of another training of the same body."""
+
+    def sees_what_a_robot_measures(self, robot: bool) -> bool:
+        """Whether a new policy of a robot, or of another body, is kept to that."""
+        return robot if self.measurable is None else self.measurable
 
     def __post_init__(self) -> None:
         for name in ("window", "horizon", "kept", "model_batch", "model_steps", "policy_batch", "policy_steps"):
