@@ -37,6 +37,7 @@ def bench() -> ModuleType:
     return module
 
 
+@pytest.mark.slow
 def test_all_stages_run_go_on_and_tell(bench: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Stages in this process; the first call finds PPO at its limit, the second has that and the sets left to do."""
     seen: list[str] = []

@@ -203,12 +203,12 @@ def load_world_model(path: Path | str, body: Body, servos: Servos) -> WorldModel
             f"{path}: foresees steps at {header.get('control_hz')} Hz, body '{body.name}' is driven at "
             f"{body.control_hz:g} Hz"
         )
-    fits = isinstance(hidden, list) and len(hidden) <= MAX_LAYERS
-    if not fits or not all(isinstance(width, int) and 0 < width <= MAX_WIDTH for width in hidden):
+    widths = hidden if isinstance(hidden, list) and len(hidden) <= MAX_LAYERS else [None]
+    if not all(isinstance(width, int) and 0 < width <= MAX_WIDTH for width in widths):
         raise MotionError(f"{path}: world model header has hidden = {str(hidden)[:60]}, expected widths")
     with torch.device("meta"):
-        expected = {name: tuple(value.shape) for name, value in WorldModel(body, servos, hidden).state_dict().items()}
+        expected = {name: tuple(value.shape) for name, value in WorldModel(body, servos, widths).state_dict().items()}
     check_shapes({name: tuple(value.shape) for name, value in tensors.items()}, expected, path)
-    model = WorldModel(body, servos, hidden).to(servos.turn.device)
+    model = WorldModel(body, servos, widths).to(servos.turn.device)
     model.load_state_dict(tensors)
     return model

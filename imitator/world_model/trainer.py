@@ -51,8 +51,8 @@ class WorldModelTrainer(Trainer):
 
     policy: the averaged policy, continued in place; env: the task, of bodies that are all alike and clips at their own
     speed; config: options; seed: of weights, exploration, starts and what is drawn.
-    model: the world model; learner: the policy that acts and learns; replay: what it learns from; rolled_back: updates
-    so far that were not sound.
+    model: the world model; learner: the policy that acts and learns; replay: what it learns from; sampler: the task's
+    starts; rolled_back: updates so far that were not sound.
     MotionError for a task that it cannot learn, or more than there is memory for.
     """
 
@@ -64,7 +64,7 @@ class WorldModelTrainer(Trainer):
         config, device, body = self.config, env.clip.device, env.body
         _check_memory(env, policy, config)
         env.want_final = False
-        env.sampler = ReturnSampler(env.library, env.generator, env.config.start_floor)
+        self.sampler = env.sampler = ReturnSampler(env.library, env.generator, env.config.start_floor)
         servos = env.task.servos
         self.model: WorldModel = (
             new_world_model(body, servos, config.hidden, seed)
@@ -133,7 +133,7 @@ class WorldModelTrainer(Trainer):
             result = env.step(action + noise * torch.randn_like(action))
             told.ctrl[t] = env.physics.ctrl
             self.figures.see(result)
-            env.sampler.earned(told.clip[t], told.frame[t], result.reward, result.terminated)
+            self.sampler.earned(told.clip[t], told.frame[t], result.reward, result.terminated)
             self.fresh = result.terminated | result.truncated
             self.obs = self.learner.normalise(result.obs)
         self._write(told, config.window)
@@ -237,15 +237,11 @@ def _sound(*nets: nn.Module) -> bool:
 def _repeatable(device: torch.device) -> Iterator[None]:
     """Sums in one order inside, however many threads there are: on the CPU, where a training is repeated to the bit."""
     before = torch.are_deterministic_algorithms_enabled()
-    filled = torch.utils.deterministic.fill_uninitialized_memory
     try:
-        if device.type == "cpu":
-            torch.utils.deterministic.fill_uninitialized_memory = False
-            torch.use_deterministic_algorithms(True)
+        torch.use_deterministic_algorithms(before or device.type == "cpu")
         yield
     finally:
         torch.use_deterministic_algorithms(before)
-        torch.utils.deterministic.fill_uninitialized_memory = filled
 
 
 def _check_task(env: TrackingEnv) -> None:
