@@ -11,7 +11,7 @@ import tyro
 
 from morphloop.base import MotionError, write_json
 from morphloop.base.terminal import complain, say
-from morphloop.generator.config import SECONDS, OutsideConfig
+from morphloop.generator.config import MAX_SECONDS, SECONDS, OutsideConfig
 from morphloop.motion.config import ReadingConfig
 
 from .config import resolved
@@ -35,6 +35,12 @@ class Generate:
     """Descriptions of motion, each in quotes."""
     prompts_file: Path | None = None
     """Text file with a prompt a line, but for lines that begin with #; they follow those of the command line."""
+    beginning: Path | None = None
+    """Motion file that every clip begins with (prediction)."""
+    kept: float | None = None
+    """Seconds of it that are kept, a fifth of it if left out."""
+    unprompted: int = 0
+    """Clips to make without a prompt, after those of the prompts."""
     out: Path = Path("generated")
     """Folder to write the clips to."""
     generator: str | None = None
@@ -80,15 +86,23 @@ class Generate:
             generator = generator.with_sampling(self.temperature, self.top_p, self.guidance)
         elif self.describe or (self.temperature, self.top_p, self.guidance) != (None, None, None):
             raise MotionError(f"{self.generator}: is not sampled and describes nothing, only weights of our own do")
+        if (self.beginning is not None or self.unprompted) and not isinstance(generator, MotionLLM):
+            raise MotionError(f"{self.generator}: only a language model over codes takes a beginning or no prompt")
+        beginning = None if self.beginning is None else _beginning(self.beginning, self.kept, self.fps)
         if isinstance(generator, FolderGenerator):
             prompts = prompts or generator.prompts
             for reason in generator.failed.values():
                 complain(reason)
-        if not prompts:
+        if not prompts and not self.unprompted:
             raise MotionError("generate: no prompt, expected one in quotes or --prompts-file FILE")
         out = writable_folder(self.out)
         begun = time.monotonic()
-        clips = generator.generate(prompts, self.seed, self.seconds)
+        goes_on = self.beginning is not None or self.unprompted > 0 or self.seconds[1] > MAX_SECONDS
+        if goes_on and isinstance(generator, MotionLLM):
+            asked = [*prompts, *[None] * self.unprompted]
+            clips = generator.continued([beginning] * len(asked), asked, self.seed, self.seconds)
+        else:
+            clips = generator.generate(prompts, self.seed, self.seconds)
         wall = time.monotonic() - begun
         missing = generator.failed if isinstance(generator, CommandGenerator | PackageGenerator) else {}
         for reason in missing.values():
@@ -99,10 +113,21 @@ class Generate:
         write_json(out / WRITTEN, resolved(self, prompts=prompts, prompts_file=None, **named))
         for row in rows:
             said = f"  says: {row['description']}" if captions else ""
-            say(f"{row['file']}  {row['seconds']:.2f} s  {row['prompt']}{said}")
+            say(f"{row['file']}  {row['seconds']:.2f} s  {row['prompt'] or 'no prompt'}{said}")
         if self.json is not None:
             write_json(self.json, {"schema": 1, "generator": generator.hash(), "wall_s": wall, "clips": rows})
         return BAD_INPUT if missing else DONE
+
+
+def _beginning(path: Path, kept: float | None, fps: float | None) -> Clip:
+    """The first `kept` seconds of a motion file on the default skeleton; MotionError if it cannot be used."""
+    from morphloop.motion import read_motion, to_default
+
+    clip = to_default(read_motion(path, how=ReadingConfig(fps)), keep_floor=True)
+    kept = clip.duration / 5 if kept is None else kept
+    if not 0 < kept <= clip.duration:
+        raise MotionError(f"--kept: {kept:g} s of a motion of {clip.duration:.2f} s, expected over 0 and at most that")
+    return clip.slice(0, round(kept * clip.fps) + 1)
 
 
 def _write(out: Path, clips: list[Clip], captions: list[str] | None) -> list[dict[str, Any]]:

@@ -17,6 +17,8 @@ Seconds = tuple[float, float]
 """Shortest and longest motion, seconds."""
 SECONDS: Seconds = (2.0, 10.0)
 """What clips are long unless somebody asks for another length."""
+MAX_SECONDS = 20.0
+"""Of a clip that is made in one piece."""
 MAX_STEPS, MAX_BATCH, MAX_WEIGHT = 1_000_000, 4096, 1000.0
 MAX_LEVEL, MAX_CODEBOOK = 256, 1 << 16
 """Of finite scalar quantisation."""

@@ -28,13 +28,12 @@ from morphloop.motion import Clip
 from morphloop.motion.features import FEATURE_FPS
 
 from .batches import deal
-from .config import SECONDS, DiffusionConfig, FinetuneConfig, LatentModelConfig, Seconds
+from .config import MAX_SECONDS, SECONDS, DiffusionConfig, FinetuneConfig, LatentModelConfig, Seconds
 from .latent_model import LatentMotionModel
 from .latent_training import latent_loss, latents_of, make_latent_batch, make_latent_examples
 from .motion_llm import (
     CHUNK,
     MAX_CAPTION,
-    MAX_SECONDS,
     REPORTED,
     check_encoder,
     checked_config,

@@ -32,6 +32,7 @@ from morphloop.motion.features import FEATURE_FPS
 
 from .batches import deal
 from .config import (
+    MAX_SECONDS,
     OPTIONAL,
     SECONDS,
     FinetuneConfig,
@@ -58,7 +59,12 @@ CHUNK = 32
 """Prompts that are sampled at once."""
 MAX_PROMPT = 256
 """Text ids of the longest prompt."""
-MAX_SECONDS = 20.0
+MAX_CONTINUED = 300.0
+"""Seconds of the longest motion that is made piece by piece."""
+WINDOW, OVERLAP = 8.0, 3.0
+"""Seconds of a piece, and of what it is shown of the one before."""
+NO_PROMPT = "motion"
+"""Read and left out where there is no prompt."""
 MAX_CAPTION = 64
 """Text ids of the longest caption that is written."""
 REPORTED = 64
@@ -198,9 +204,74 @@ class MotionLLM:
         decoded = ((prompt, self.tokenizer.decode_clip(c, frames)) for prompt, c in made)
         return [named_clip(clip, index, prompt, seed, self.hash()) for index, (prompt, clip) in enumerate(decoded)]
 
-    def _bounds(self, seconds: Seconds) -> tuple[int, int]:
-        if not 0 < seconds[0] <= seconds[1] <= MAX_SECONDS:
-            raise MotionError(f"seconds {seconds}, expected 0 < shortest <= longest <= {MAX_SECONDS:g}")
+    @fixed_threads()
+    def continued(
+        self,
+        beginnings: Sequence[Clip | None],
+        prompts: Sequence[str | None],
+        seed: int,
+        seconds: Seconds = SECONDS,
+    ) -> list[Clip]:
+        """A clip for each pair of a beginning, or none, and a prompt, or none; lengths are those of the whole clip.
+
+        A clip begins with what the tokenizer makes of its beginning, up to the last whole token, and with neither it is
+        unconditional. What is longer than WINDOW seconds is made piece by piece: the model is shown the last OVERLAP
+        seconds and goes on, and the decoder is given all codes at once. MotionError if a beginning is as long as the
+        longest clip or there are not as many prompts as beginnings.
+        """
+        if len(beginnings) != len(prompts):
+            raise MotionError(f"{len(beginnings)} beginnings for {len(prompts)} prompts, expected as many")
+        shortest, longest = self._bounds(seconds, MAX_CONTINUED)
+        texts = self._texts_or_none(prompts)
+        codes = [self._beginning(clip, longest) for clip in beginnings]
+        generators = [generator_of(seed, place) for place in range(len(codes))]
+        window, overlap = (round(s * FEATURE_FPS / self.tokenizer.config.frames_per_token) for s in (WINDOW, OVERLAP))
+        for place, text in enumerate(texts):
+            own = codes[place]
+            while True:
+                shown = own if own.shape[1] < window - overlap else own[:, -overlap:]
+                before = own.shape[1] - shown.shape[1]
+                low, high = max(shortest - before, shown.shape[1] + 1), min(longest - before, window)
+                made = sample_motion(
+                    self.model,
+                    self.vocabulary,
+                    self.pattern,
+                    [text],
+                    (min(low, high), high),
+                    [generators[place]],
+                    self.sampling,
+                    beginnings=[shown],
+                )[0]
+                own = torch.cat([own[:, :before], made], dim=1)
+                if own.shape[1] >= shortest:
+                    break
+            codes[place] = own
+        frames = math.floor(seconds[1] * FEATURE_FPS + 1e-6) + 1
+        decoded = [self.tokenizer.decode_clip(own, frames) for own in codes]
+        made = zip(decoded, prompts, strict=True)
+        return [named_clip(clip, place, prompt, seed, self.hash()) for place, (clip, prompt) in enumerate(made)]
+
+    def _texts_or_none(self, prompts: Sequence[str | None]) -> list[Text]:
+        """The prompts as the model has them; none of the tokens where there is none."""
+        read = read_prompts(self.read, [prompt if prompt is not None else NO_PROMPT for prompt in prompts])
+        return [text if prompt is not None else text[:0] for text, prompt in zip(read, prompts, strict=True)]
+
+    def _beginning(self, clip: Clip | None, longest: int) -> torch.Tensor:
+        """Codes (L, b) of the whole tokens of a beginning; MotionError if nothing can follow."""
+        if clip is None:
+            return torch.zeros(self.tokenizer.config.streams, 0, dtype=torch.long)
+        codes = self.tokenizer.encode_clip(clip)
+        whole = (round(clip.duration * FEATURE_FPS) + 1) // self.tokenizer.config.frames_per_token
+        if not 1 <= whole < longest:
+            raise MotionError(
+                f"{clip.name}: a beginning of {clip.duration:.2f} s, expected a token or more, and less than the "
+                "longest clip"
+            )
+        return codes[:, :whole]
+
+    def _bounds(self, seconds: Seconds, most: float = MAX_SECONDS) -> tuple[int, int]:
+        if not 0 < seconds[0] <= seconds[1] <= most:
+            raise MotionError(f"seconds {seconds}, expected 0 < shortest <= longest <= {most:g}")
         per_token = self.tokenizer.config.frames_per_token
         shortest, longest = (math.ceil((s * FEATURE_FPS + 1 - 1e-6) / per_token) for s in seconds)
         return shortest, longest
@@ -337,11 +408,13 @@ def read_prompts(read: ReadTexts, prompts: Sequence[str]) -> list[Text]:
     return texts
 
 
-def named_clip(clip: Clip, index: int, prompt: str, seed: int, generator: str) -> Clip:
-    """The clip with its caption, its name and where it came from; generator: hash of what made it."""
-    slug = re.sub(r"[^a-z0-9]+", "_", prompt.lower()).strip("_")[:40]
+def named_clip(clip: Clip, index: int, prompt: str | None, seed: int, generator: str) -> Clip:
+    """The clip with its caption, if there was a prompt, its name and where it came from; generator: hash of what made
+    it."""
+    slug = re.sub(r"[^a-z0-9]+", "_", (prompt or "no prompt").lower()).strip("_")[:40]
     origin = Provenance(stage="generate", prompt=prompt, seed=seed, models={"generator": generator})
-    return Clip(clip.fps, clip.skeleton, clip.root_pos, clip.rotations, (prompt,), f"{index:03d}_{slug}", origin)
+    texts = () if prompt is None else (prompt,)
+    return Clip(clip.fps, clip.skeleton, clip.root_pos, clip.rotations, texts, f"{index:03d}_{slug}", origin)
 
 
 def check_encoder(config: LanguageModelConfig, encoder: TextEncoder | None) -> None:

@@ -75,10 +75,12 @@ def sample_motion(
     generators: Sequence[torch.Generator],
     sampling: Sampling,
     keep_cache: bool = True,
+    beginnings: Sequence[torch.Tensor] | None = None,
 ) -> list[torch.Tensor]:
     """Codes (L, n_i) for each text, lengths[0] <= n_i <= lengths[1], one generator a text.
 
     keep_cache: False goes through all steps again for every token, which is what the cache is measured against.
+    beginnings: codes (L, b_i) that each one starts with, b_i of 0 or more and at most lengths[1].
     Stream 0 decides the length by its END, which is closed before the lower bound and forced at the upper one.
     """
     low, high = lengths
@@ -90,6 +92,7 @@ def sample_motion(
     ids, mask = pad(prompts, vocabulary.blank, left=True)
     states = pad_states(prompts, left=True)
     allowed = vocabulary.allowed_codes()
+    given, known = _given(vocabulary, beginnings or [torch.zeros(vocabulary.streams, 0)] * len(texts))
     ends = torch.full((len(texts),), high)
     steps: list[torch.Tensor] = []
     cache = None
@@ -99,9 +102,13 @@ def sample_motion(
             told, untold = logits.chunk(2)
             logits = untold + sampling.guidance * (told - untold)
         now = times[:, step]
-        open_ids = allowed.clone()
-        open_ids[0, vocabulary.end] = bool(low <= now[0])
+        open_ids = allowed.repeat(len(texts), 1, 1)
+        open_ids[:, 0, vocabulary.end] = (low <= now[0]) & (known <= now[0])
         drawn = draw(logits.masked_fill(~open_ids, -torch.inf), uniforms(generators, vocabulary.streams), sampling)
+        told = (now >= 0) & (now < known[:, None])
+        if bool(told.any()):
+            place = now.clamp(0, given.shape[-1] - 1).expand(len(texts), -1)[..., None]
+            drawn = torch.where(told, given.gather(-1, place)[..., 0], drawn)
         if now[0] < high:
             ends = torch.where((drawn[:, 0] == vocabulary.end) & (now[0] < ends), now[0], ends)
         drawn = torch.where(now[None] == ends[:, None], vocabulary.end, drawn)
@@ -118,6 +125,15 @@ def sample_motion(
             break
     grid = pattern.deinterleave(torch.stack(steps, dim=-1))
     return [vocabulary.codes(grid[row, :, : int(end)]) for row, end in enumerate(ends)]
+
+
+def _given(vocabulary: Vocabulary, beginnings: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ids (B, L, longest) of codes (L, b_i), filled up with blanks, and how many each has (B,)."""
+    known = torch.tensor([codes.shape[1] for codes in beginnings])
+    given = torch.full((len(beginnings), vocabulary.streams, int(known.max())), vocabulary.blank)
+    for row, codes in zip(given, beginnings, strict=True):
+        row[:, : codes.shape[1]] = vocabulary.code_ids(codes.long())
+    return given, known
 
 
 @torch.no_grad()
