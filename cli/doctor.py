@@ -17,12 +17,15 @@ from .console import DONE, FAILED, SHIPPED_GENERATOR, SHIPPED_POLICY, shipped
 PACKAGES = (
     "morphloop", "torch", "mujoco", "gymnasium", "stable-baselines3", "numpy", "scipy", "smplx", "transformers",
     "imageio", "mujoco-warp", "warp-lang", "rsl-rl-lib", "matplotlib",
+    "sacrebleu", "rouge-score",
 )  # fmt: skip
 OPTIONAL = {
     "mujoco-warp": "no physics on CUDA; pip install 'morphloop[gpu]'",
     "warp-lang": "no physics on CUDA; pip install 'morphloop[gpu]'",
     "rsl-rl-lib": "no training on CUDA; pip install 'morphloop[gpu]'",
     "matplotlib": "no page of `bench metrics --markdown`; pip install 'morphloop[plots]'",
+    "sacrebleu": "no BLEU of captions in `bench generator`; pip install 'morphloop[captions]'",
+    "rouge-score": "no ROUGE-L of captions in `bench generator`; pip install 'morphloop[captions]'",
 }
 FREE_GB = 2.0
 
