@@ -428,7 +428,12 @@ def test_what_cannot_be_trained_on_is_one_line(body: Body, squat: Clip, tmp_path
 
 @pytest.mark.parametrize(
     ("wrong", "told"),
-    [({"window": 0}, "window: 0, expected 1 or more"), ({"horizon": 9999}, "at most 1024"), ({"ema": 2.0}, "0 to 1")],
+    [
+        ({"window": 0}, "window: 0, expected 1 or more"),
+        ({"horizon": 9999}, "at most 1024"),
+        ({"ema": 2.0}, "0 to 1"),
+        ({"hidden": ()}, "expected one"),
+    ],
 )
 def test_options_that_are_none_are_refused_by_name(wrong: dict[str, Any], told: str):
     with pytest.raises(MotionError, match=rf"worldmodel\.\w+: .*{told}|{told}"):

@@ -53,6 +53,8 @@ class WorldModelConfig:
         return robot if self.measurable is None else self.measurable
 
     def __post_init__(self) -> None:
+        if not self.hidden or min(self.hidden) < 1:
+            raise MotionError(f"worldmodel.hidden: {self.hidden}, expected one width or more, of 1 or more")
         for name in ("window", "horizon", "kept", "model_batch", "model_steps", "policy_batch", "policy_steps"):
             if getattr(self, name) < 1:
                 raise MotionError(f"worldmodel.{name}: {getattr(self, name)}, expected 1 or more")

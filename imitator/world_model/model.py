@@ -203,8 +203,9 @@ def load_world_model(path: Path | str, body: Body, servos: Servos) -> WorldModel
             f"{path}: foresees steps at {header.get('control_hz')} Hz, body '{body.name}' is driven at "
             f"{body.control_hz:g} Hz"
         )
-    widths = hidden if isinstance(hidden, list) and len(hidden) <= MAX_LAYERS else [None]
-    if not all(isinstance(width, int) and 0 < width <= MAX_WIDTH for width in widths):
+    widths = hidden if isinstance(hidden, list) else []
+    fits = len(widths) <= MAX_LAYERS and all(isinstance(width, int) and 0 < width <= MAX_WIDTH for width in widths)
+    if not widths or not fits:
         raise MotionError(f"{path}: world model header has hidden = {str(hidden)[:60]}, expected widths")
     with torch.device("meta"):
         expected = {name: tuple(value.shape) for name, value in WorldModel(body, servos, widths).state_dict().items()}
