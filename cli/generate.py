@@ -37,8 +37,10 @@ class Generate:
     """Text file with a prompt a line, but for lines that begin with #; they follow those of the command line."""
     beginning: Path | None = None
     """Motion file that every clip begins with (prediction)."""
+    ending: Path | None = None
+    """Motion file that every clip ends with, beside a beginning (in between); clips are as long as the longest."""
     kept: float | None = None
-    """Seconds of it that are kept, a fifth of it if left out."""
+    """Seconds of these that are kept, a fifth of each if left out."""
     unprompted: int = 0
     """Clips to make without a prompt, after those of the prompts."""
     out: Path = Path("generated")
@@ -88,7 +90,10 @@ class Generate:
             raise MotionError(f"{self.generator}: is not sampled and describes nothing, only weights of our own do")
         if (self.beginning is not None or self.unprompted) and not isinstance(generator, MotionLLM):
             raise MotionError(f"{self.generator}: only a language model over codes takes a beginning or no prompt")
-        beginning = None if self.beginning is None else _beginning(self.beginning, self.kept, self.fps)
+        if self.ending is not None and self.beginning is None:
+            raise MotionError("--ending: expected --beginning as well, motion is made between both")
+        beginning = None if self.beginning is None else _part(self.beginning, self.kept, self.fps)
+        ending = None if self.ending is None else _part(self.ending, self.kept, self.fps, last=True)
         if isinstance(generator, FolderGenerator):
             prompts = prompts or generator.prompts
             for reason in generator.failed.values():
@@ -100,7 +105,10 @@ class Generate:
         goes_on = self.beginning is not None or self.unprompted > 0 or self.seconds[1] > MAX_SECONDS
         if goes_on and isinstance(generator, MotionLLM):
             asked = [*prompts, *[None] * self.unprompted]
-            clips = generator.continued([beginning] * len(asked), asked, self.seed, self.seconds)
+            if beginning is not None and ending is not None:
+                clips = generator.between([(beginning, ending)] * len(asked), asked, self.seed, self.seconds[1])
+            else:
+                clips = generator.continued([beginning] * len(asked), asked, self.seed, self.seconds)
         else:
             clips = generator.generate(prompts, self.seed, self.seconds)
         wall = time.monotonic() - begun
@@ -119,15 +127,17 @@ class Generate:
         return BAD_INPUT if missing else DONE
 
 
-def _beginning(path: Path, kept: float | None, fps: float | None) -> Clip:
-    """The first `kept` seconds of a motion file on the default skeleton; MotionError if it cannot be used."""
+def _part(path: Path, kept: float | None, fps: float | None, last: bool = False) -> Clip:
+    """The first or the last `kept` seconds of a motion file on the default skeleton; MotionError if it cannot be
+    used."""
     from morphloop.motion import read_motion, to_default
 
     clip = to_default(read_motion(path, how=ReadingConfig(fps)), keep_floor=True)
     kept = clip.duration / 5 if kept is None else kept
     if not 0 < kept <= clip.duration:
         raise MotionError(f"--kept: {kept:g} s of a motion of {clip.duration:.2f} s, expected over 0 and at most that")
-    return clip.slice(0, round(kept * clip.fps) + 1)
+    frames = round(kept * clip.fps) + 1
+    return clip.slice(clip.num_frames - frames, clip.num_frames) if last else clip.slice(0, frames)
 
 
 def _write(out: Path, clips: list[Clip], captions: list[str] | None) -> list[dict[str, Any]]:

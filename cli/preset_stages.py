@@ -71,6 +71,8 @@ class Preset:
     head: DiffusionConfig = field(default_factory=DiffusionConfig)
     text_encoder: str | None = None
     pattern: str = LanguageModelConfig.pattern
+    between: float = LanguageModelConfig.between
+    held_out: int = 100
 
     def __post_init__(self) -> None:
         if not self.stages:
@@ -111,8 +113,17 @@ def train_preset(command: TrainGenerator, name: str) -> int:
     tokenizer, worst = command.tokenizer or out / "tokenizer", 0
     if command.tokenizer is None and not (tokenizer / "train_tokenizer.json").is_file():
         say(f"{name}: tokenizer")
-        parts = {"kind": preset.kind, "model": preset.codes, "vae": preset.vae, "budget": preset.tokenizer_budget}
-        worst = TrainTokenizer(tokenizer, command.source, threads=command.threads, **parts).run()
+        training = TrainTokenizer(
+            tokenizer,
+            command.source,
+            preset.codes,
+            preset.tokenizer_budget,
+            threads=command.threads,
+            held_out=preset.held_out,
+            kind=preset.kind,
+            vae=preset.vae,
+        )
+        worst = training.run()
     before = None
     for number, stage in enumerate(preset.stages, 1):
         folder = out if number == len(preset.stages) else out / f"stage{number}"
@@ -131,6 +142,7 @@ def train_preset(command: TrainGenerator, name: str) -> int:
                 head=preset.head,
                 text_encoder=preset.text_encoder,
                 pattern=preset.pattern,
+                between=preset.between,
                 to_text=stage.to_text,
                 motion_weight=stage.motion_weight,
                 budget=stage.budget,

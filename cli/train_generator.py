@@ -169,6 +169,9 @@ class TrainGenerator:
     """Codebook interleaving: delay, parallel or flatten."""
     to_text: float = TO_TEXT
     """Share of the examples that are motion to text."""
+    between: float = LanguageModelConfig.between
+    """Share of the examples that ask for motion over codes whose ending is shown, so that motion in between two clips
+    can be asked for."""
     motion_weight: float = 0.0
     """Weight of the decoder's motion error beside the tokens' likelihood, the decoder of codes being trained as well; 0
     leaves it as it is."""
@@ -245,6 +248,8 @@ class TrainGenerator:
             raise MotionError("train generator: expected one of --tokenizer, --start and --preset")
         if self.adapt != "full" and self.backbone is None and self.start is None:
             raise MotionError(f"--adapt {self.adapt}: without --backbone there are no weights to keep, expected full")
+        if not 0 <= self.between <= 1:
+            raise MotionError(f"--between {self.between}: expected 0 to 1")
         if not 0 <= self.to_text <= 1 or not 0 <= self.motion_weight <= MAX_WEIGHT:
             raise MotionError(
                 f"--to-text {self.to_text}, --motion-weight {self.motion_weight}: expected 0 to 1, 0 to {MAX_WEIGHT:g}"
@@ -252,6 +257,7 @@ class TrainGenerator:
 
     def _new(self, backbone: Path | None) -> tuple[Sequence[Clip], Parts]:
         """The clips, and the parts of a generator that is trained from the beginning."""
+        from morphloop.base.random_streams import own_streams
         from morphloop.generator import (
             DualTowerModel,
             LatentMotionModel,
@@ -276,7 +282,8 @@ class TrainGenerator:
         of_codes = isinstance(tokenizer, MotionTokenizer)
         codes = (tokenizer.config.streams, tokenizer.config.codebook) if of_codes else (1, 1)  # where a latent stands
         pattern = self.pattern if of_codes else "parallel"
-        config = LanguageModelConfig(text.size, *codes, pattern, self.size.backbone)
+        between = self.between if of_codes else 0.0
+        config = LanguageModelConfig(text.size, *codes, pattern, self.size.backbone, between=between)
         encoder = None
         if self.text_encoder is not None:
             folder = Path(self.text_encoder)
@@ -285,15 +292,17 @@ class TrainGenerator:
             config = replace(config, text_encoder=name, text_encoder_hash=encoder.hash, text_width=encoder.width)
         if self.dual_tower or not of_codes:
             config = replace(config, tower=self.tower)
-        kind = MotionLanguageModel if config.tower is None else DualTowerModel
-        model = None if backbone is None else kind.from_backbone(config, pretrained_backbone(backbone))
-        config = config if model is None else model.config
-        if of_codes:
-            return clips, Parts(text, tokenizer, config, model, encoder)
-        latent = LatentModelConfig(config, tokenizer.config.latents, tokenizer.config.latent_size, self.head)
-        if isinstance(model, DualTowerModel):
-            return clips, Parts(text, tokenizer, latent, LatentMotionModel(latent, model), encoder)
-        return clips, Parts(text, tokenizer, latent, None, encoder)
+        kind, model = MotionLanguageModel if config.tower is None else DualTowerModel, None
+        # what is new beside a backbone does not depend on what was drawn before, so that a killed run finds it again
+        with own_streams(None if config.tower is None else self.budget.seed):
+            if backbone is not None:
+                model = kind.from_backbone(config, pretrained_backbone(backbone))
+                config = model.config
+            if of_codes:
+                return clips, Parts(text, tokenizer, config, model, encoder)
+            latent = LatentModelConfig(config, tokenizer.config.latents, tokenizer.config.latent_size, self.head)
+            whole = LatentMotionModel(latent, model) if isinstance(model, DualTowerModel) else None
+            return clips, Parts(text, tokenizer, latent, whole, encoder)
 
 
 @dataclass(frozen=True)

@@ -134,6 +134,9 @@ def checked_config(values: Any, path: Path) -> LanguageModelConfig:
         if not isinstance(values.get(name), str | None):
             raise MotionError(f"{path}: {name} is {str(values[name])[:40]}, expected a name or null")
     check_backbone(values["backbone"], path)
+    between = values.get("between", 0.0)
+    if not isinstance(between, int | float) or not 0 <= between <= 1:
+        raise MotionError(f"{path}: between is {str(between)[:40]}, expected 0 to 1")
     tower = values.get("tower")
     if tower is not None:
         if not isinstance(tower, dict) or set(tower) != set(TowerConfig.__dataclass_fields__):
@@ -251,6 +254,43 @@ class MotionLLM:
         made = zip(decoded, prompts, strict=True)
         return [named_clip(clip, place, prompt, seed, self.hash()) for place, (clip, prompt) in enumerate(made)]
 
+    @fixed_threads()
+    def between(
+        self, ends: Sequence[tuple[Clip, Clip]], prompts: Sequence[str | None], seed: int, seconds: float
+    ) -> list[Clip]:
+        """A clip of `seconds` for each pair of clips, that begins as the first and ends as the second one, in place and
+        heading of its own, and each prompt, or none.
+
+        MotionError if the model was not trained for it (`LanguageModelConfig.between`), if nothing is left between, or
+        if there are not as many prompts as pairs.
+        """
+        if not self.model.config.between:
+            raise MotionError("this generator was not trained for motion in between, train one with --between 0.2")
+        if len(ends) != len(prompts):
+            raise MotionError(f"{len(ends)} pairs of clips for {len(prompts)} prompts, expected as many")
+        _, count = self._bounds((seconds, seconds))
+        pairs = [(self._beginning(first, count), self.tokenizer.encode_clip(last)) for first, last in ends]
+        fixed = []
+        for begun, ending in pairs:
+            free = count - begun.shape[1] - ending.shape[1]
+            if free < 1:
+                raise MotionError(f"in between: both ends fill {seconds:g} s, expected longer motion or shorter ends")
+            fixed.append(torch.cat([begun, torch.full((begun.shape[0], free), -1), ending], dim=1))
+        codes = sample_motion(
+            self.model,
+            self.vocabulary,
+            self.pattern,
+            self._texts_or_none(prompts),
+            (count, count),
+            [generator_of(seed, place) for place in range(len(ends))],
+            self.sampling,
+            beginnings=fixed,
+            endings=[ending for _, ending in pairs],
+        )
+        frames = math.floor(seconds * FEATURE_FPS + 1e-6) + 1
+        made = zip((self.tokenizer.decode_clip(own, frames) for own in codes), prompts, strict=True)
+        return [named_clip(clip, place, prompt, seed, self.hash()) for place, (clip, prompt) in enumerate(made)]
+
     def _texts_or_none(self, prompts: Sequence[str | None]) -> list[Text]:
         """The prompts as the model has them; none of the tokens where there is none."""
         read = read_prompts(self.read, [prompt if prompt is not None else NO_PROMPT for prompt in prompts])
@@ -347,7 +387,7 @@ class MotionLLM:
                 places = deal(len(examples), count, step, 2 * config.seed + own)
                 drawn += [examples[k] for k in places]
                 motions += [clips[k] for k in places]
-            pairs = make_pairs(drawn, TO_TEXT, self.vocabulary, self.pattern, rng)
+            pairs = make_pairs(drawn, TO_TEXT, self.vocabulary, self.pattern, rng, model.config.between)
             loss = model.loss(collate(pairs, self.vocabulary.blank))
             if config.motion_weight:
                 windows = np.random.default_rng([config.seed, step, 1])

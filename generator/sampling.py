@@ -76,19 +76,22 @@ def sample_motion(
     sampling: Sampling,
     keep_cache: bool = True,
     beginnings: Sequence[torch.Tensor] | None = None,
+    endings: Sequence[torch.Tensor] | None = None,
 ) -> list[torch.Tensor]:
     """Codes (L, n_i) for each text, lengths[0] <= n_i <= lengths[1], one generator a text.
 
     keep_cache: False goes through all steps again for every token, which is what the cache is measured against.
-    beginnings: codes (L, b_i) that each one starts with, b_i of 0 or more and at most lengths[1].
+    beginnings: codes (L, b_i) that each one starts with, b_i of 0 or more and at most lengths[1]; those below 0 are
+    free. endings: codes (L, e_i) that the model is shown as what each one shall end in.
     Stream 0 decides the length by its END, which is closed before the lower bound and forced at the upper one.
     """
     low, high = lengths
     times = pattern.times(pattern.num_steps(high + 1))
     guided = sampling.guidance != 1.0
-    prompts = [vocabulary.motion_prompt(text) for text in texts]
+    shown = [vocabulary.motion_steps(codes, pattern) for codes in endings] if endings else [None] * len(texts)
+    prompts = [vocabulary.motion_prompt(text, ending) for text, ending in zip(texts, shown, strict=True)]
     if guided:
-        prompts += [vocabulary.motion_prompt(text[:0]) for text in texts]
+        prompts += [vocabulary.motion_prompt(text[:0], ending) for text, ending in zip(texts, shown, strict=True)]
     ids, mask = pad(prompts, vocabulary.blank, left=True)
     states = pad_states(prompts, left=True)
     allowed = vocabulary.allowed_codes()
@@ -105,10 +108,11 @@ def sample_motion(
         open_ids = allowed.repeat(len(texts), 1, 1)
         open_ids[:, 0, vocabulary.end] = (low <= now[0]) & (known <= now[0])
         drawn = draw(logits.masked_fill(~open_ids, -torch.inf), uniforms(generators, vocabulary.streams), sampling)
-        told = (now >= 0) & (now < known[:, None])
-        if bool(told.any()):
+        if given.shape[-1]:
             place = now.clamp(0, given.shape[-1] - 1).expand(len(texts), -1)[..., None]
-            drawn = torch.where(told, given.gather(-1, place)[..., 0], drawn)
+            wanted = given.gather(-1, place)[..., 0]
+            kept = (now >= 0) & (now < known[:, None]) & (wanted != vocabulary.blank)
+            drawn = torch.where(kept, wanted, drawn)
         if now[0] < high:
             ends = torch.where((drawn[:, 0] == vocabulary.end) & (now[0] < ends), now[0], ends)
         drawn = torch.where(now[None] == ends[:, None], vocabulary.end, drawn)
@@ -128,11 +132,11 @@ def sample_motion(
 
 
 def _given(vocabulary: Vocabulary, beginnings: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Ids (B, L, longest) of codes (L, b_i), filled up with blanks, and how many each has (B,)."""
+    """Ids (B, L, longest) of codes (L, b_i), blanks where they are below 0 and behind, and how many each has (B,)."""
     known = torch.tensor([codes.shape[1] for codes in beginnings])
     given = torch.full((len(beginnings), vocabulary.streams, int(known.max())), vocabulary.blank)
     for row, codes in zip(given, beginnings, strict=True):
-        row[:, : codes.shape[1]] = vocabulary.code_ids(codes.long())
+        row[:, : codes.shape[1]] = torch.where(codes < 0, vocabulary.blank, vocabulary.code_ids(codes.long()))
     return given, known
 
 

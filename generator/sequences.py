@@ -5,6 +5,7 @@ streams as the pattern says. A stream's last token is END, so that length is lea
 
     text to motion:  TO_MOTION text ... MOTION codes ... END
     motion to text:  TO_TEXT codes ... END TEXT text ... END
+    in between:      TO_MOTION text ... TEXT codes of the ending ... END MOTION codes ... END
 
 A text is either ids of this vocabulary or the states of a text encoder, one a step (`Steps.states`): such a step has no
 id, its vector is projected into the model.
@@ -90,9 +91,14 @@ class Vocabulary:
         ids = torch.cat([self.code_ids(codes), torch.full((self.streams, 1), self.end)], dim=1)
         return pattern.interleave(ids, self.blank)
 
-    def motion_prompt(self, text: Text) -> Steps:
-        """Steps that ask for motion."""
+    def motion_prompt(self, text: Text, ending: torch.Tensor | None = None) -> Steps:
+        """Steps that ask for motion; ending: `motion_steps` (L, k) of the codes that it shall end in."""
         first, last = self.mark("to_motion"), self.mark("motion")
+        if ending is not None:
+            asked = self.motion_prompt(text)
+            shown = torch.cat([self.text_steps([self.mark("text")]), ending], dim=1)
+            ids = torch.cat([asked.ids[:, :-1], shown, asked.ids[:, -1:]], dim=1)
+            return Steps(ids, None if asked.states is None else F.pad(asked.states, (0, 0, 0, shown.shape[1])))
         if not isinstance(text, torch.Tensor):
             return Steps(self.text_steps([first, *text, last]))
         return Steps(self.text_steps([first, *[self.blank] * len(text), last]), F.pad(text, (0, 0, 1, 1)))
@@ -129,10 +135,11 @@ def training_pair(prompt: Steps, answer: torch.Tensor, blank: int) -> Pair:
     return Pair(Steps(whole[:, :-1], states), targets[:, 1:])
 
 
-def text_to_motion(vocabulary: Vocabulary, pattern: Pattern, text: Text, codes: torch.Tensor) -> Pair:
-    """Training pair of one caption and codes (L, n)."""
+def text_to_motion(vocabulary: Vocabulary, pattern: Pattern, text: Text, codes: torch.Tensor, ending: int = 0) -> Pair:
+    """Training pair of one caption and codes (L, n), the last `ending` of which are shown beside it."""
     answer = vocabulary.motion_steps(codes, pattern)
-    return training_pair(vocabulary.motion_prompt(text), answer, vocabulary.blank)
+    shown = vocabulary.motion_steps(codes[:, -ending:], pattern) if ending else None
+    return training_pair(vocabulary.motion_prompt(text, shown), answer, vocabulary.blank)
 
 
 def motion_to_text(vocabulary: Vocabulary, pattern: Pattern, text: Sequence[int], codes: torch.Tensor) -> Pair:

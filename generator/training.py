@@ -42,6 +42,8 @@ UNPROMPTED = 0.1
 """Share of the clips that are shown without their prompt, for classifier-free guidance (Ho and Salimans 2022)."""
 
 
+ENDING = (0.1, 0.4)
+"""Least and largest share of a clip that is shown as its ending."""
 CODE = ("language", "motion", "generator")
 """What a training's result rests on."""
 ReadTexts = Callable[[Sequence[str]], list[Text]]
@@ -99,16 +101,21 @@ def make_pairs(
     vocabulary: Vocabulary,
     pattern: Pattern,
     rng: np.random.Generator,
+    between: float = 0.0,
 ) -> list[Pair]:
-    """A training pair of each example, of a random caption and direction."""
+    """A training pair of each example, of a random caption and direction; a share `between` of those that ask for
+    motion is shown how it ends."""
     pairs = []
     for example in examples:
         chosen = rng.integers(len(example.captions))
         if rng.random() < to_text_share:
             pairs.append(motion_to_text(vocabulary, pattern, example.captions[chosen], example.codes))
         else:
+            count = example.codes.shape[1]
+            shown = between > 0 and rng.random() < between
+            ending = max(1, round(count * rng.uniform(*ENDING))) if shown else 0
             prompt = thinned(example.prompts[chosen], rng)
-            pairs.append(text_to_motion(vocabulary, pattern, prompt, example.codes))
+            pairs.append(text_to_motion(vocabulary, pattern, prompt, example.codes, ending))
     return pairs
 
 
@@ -164,7 +171,9 @@ def train_language_model(
             rng = np.random.default_rng([budget.seed, step])
             torch.manual_seed(budget.seed * 1_000_003 + step)  # dropout
             places = deal_alike(lengths, budget.batch, step, budget.seed)
-            pairs = make_pairs([examples[place] for place in places], to_text_share, vocabulary, pattern, rng)
+            pairs = make_pairs(
+                [examples[place] for place in places], to_text_share, vocabulary, pattern, rng, config.between
+            )
             loss = model.loss(collate(pairs, vocabulary.blank))
             if joint is not None:
                 shown = [(joint.clips[place], examples[place].codes) for place in places]

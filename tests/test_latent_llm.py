@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import LlamaConfig, LlamaModel
 
 from morphloop.base import MotionError
 from morphloop.cli.train_generator import TrainGenerator, TrainingData
@@ -174,6 +175,36 @@ def test_the_command_trains_one_on_a_vae(tmp_path: Path) -> None:
     assert isinstance(made, LatentLLM)
     assert (made.model.config.head.width, made.model.config.tower.width) == (32, 24)
     assert torch.isfinite(torch.tensor(latent_loss(made.model, [_example(made)])))
+
+
+def test_a_pretrained_text_tower_is_taken_and_kept(clips: list[Clip], tmp_path: Path) -> None:
+    text = TextTokenizer.train([t for clip in clips for t in clip.texts], 280)
+    sizes = {name: value for name, value in BACKBONE.items() if name != "model_type"}
+    backbone = LlamaModel(LlamaConfig(vocab_size=text.size, **sizes))  # type: ignore[arg-type]
+    backbone.save_pretrained(tmp_path / "text")
+    text.save(tmp_path / "text" / "tokenizer.json")
+    save_tokenizer(tmp_path / "vae", MotionVAE(VAE))
+    command = TrainGenerator(
+        tmp_path / "made",
+        tmp_path / "vae",
+        source=TrainingData(clips=4),
+        backbone=str(tmp_path / "text"),
+        adapt="frozen",
+        tower=TowerConfig(24, 2),
+        head=DiffusionConfig(32, 1, 5),
+        budget=Budget(steps=2, minutes=None, batch=2, learning_rate=1e-3),
+    )
+    assert command.run() == 0
+    made = load_generator(tmp_path / "made")
+    assert isinstance(made, LatentLLM)
+    kept = made.model.towers.backbone.state_dict()
+    own = backbone.state_dict()
+    assert all(torch.equal(kept[name], own[name]) for name in own if name != "embed_tokens.weight")
+    assert torch.equal(kept["embed_tokens.weight"][: text.size], own["embed_tokens.weight"])
+    torch.rand(7)
+    assert replace(command, out=tmp_path / "again").run() == 0
+    again = load_generator(tmp_path / "again")
+    assert again.hash() == made.hash(), "whatever was drawn before"
 
 
 def _example(made: LatentLLM) -> LatentExample:

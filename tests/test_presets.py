@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from morphloop.base import MotionError
-from morphloop.cli import train_generator
 from morphloop.cli.preset_stages import preset_names, read_preset
 from morphloop.cli.train_generator import TrainGenerator, TrainingData
 from morphloop.generator import LatentLLM, MotionLLM, load_generator
@@ -15,6 +14,7 @@ BUDGET = "{steps: 2, minutes: null, batch: 2, learning_rate: 1.0e-3}"
 OF_CODES = f"""
 codes: {{streams: 1, codebook: 16, code_size: 8, width: 16, depth: 1}}
 tokenizer_budget: {BUDGET}
+held_out: 1
 size: {{layers: 1, width: 48}}
 stages:
   - budget: {BUDGET}
@@ -25,6 +25,7 @@ OF_LATENTS = f"""
 kind: vae
 vae: {{latents: 1, latent_size: 4, width: 16, layers: 1, heads: 2, spread: 8}}
 tokenizer_budget: {BUDGET}
+held_out: 1
 size: {{layers: 1, width: 48}}
 tower: {{width: 16}}
 head: {{width: 16, depth: 1, sampling_steps: 3}}
@@ -66,8 +67,9 @@ def test_stages_go_on_from_one_another_and_a_killed_one_goes_on_exactly(
     text: str, kind: type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "own.yaml").write_text(text)
-    command = TrainGenerator(tmp_path / "whole", preset=str(tmp_path / "own.yaml"), source=TrainingData(clips=4))
-    monkeypatch.setattr(train_generator, "HELD_OUT_SEED", 1)
+    command = TrainGenerator(
+        tmp_path / "whole", preset=str(tmp_path / "own.yaml"), source=TrainingData(corpus="plain", clips=4)
+    )
     assert command.run() == 0
     whole = load_generator(tmp_path / "whole")
     assert isinstance(whole, kind)
