@@ -12,11 +12,14 @@ import inspect
 import io
 import sys
 from collections.abc import Sequence
-from contextlib import redirect_stderr
-from dataclasses import dataclass
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
-from typing import Protocol
+from shutil import copyfileobj
+from tempfile import TemporaryDirectory
+from typing import Any, Protocol
 
 import tyro
 from rich.table import Table
@@ -32,6 +35,7 @@ from .console import BAD_INPUT, DONE, guarded
 from .convert import Convert
 from .demo import Demo
 from .doctor import Doctor
+from .examples import EXAMPLES
 from .lineage import Lineage
 from .loop import LoopReport, LoopResume, LoopStatus
 from .retarget import Retarget
@@ -94,6 +98,7 @@ COMMANDS: Tree = {
     "body": {"check": OnDemand("body", "BodyCheck")},
     "lineage": Lineage,
     "verify": Verify,
+    "completion": OnDemand("completion", "Completion"),
     "bench": {
         "metrics": BenchMetrics,
         "imitator": OnDemand("bench_imitator", "BenchImitator"),
@@ -101,6 +106,10 @@ COMMANDS: Tree = {
     },
 }
 
+STDOUT = Path("-")
+"""What `--json` takes for standard output."""
+FIRST = ("evaluate", "project", "view", "loop run")
+"""Commands whose examples end the help of the whole."""
 CONFIG_HELP = (
     "--config FILE lays the values of a YAML or JSON file, such as one that the command wrote beside its output, over "
     "the defaults below; flags win over both."
@@ -131,7 +140,7 @@ def _dispatch(args: list[str]) -> int:
             _list_commands(node, words, Terminal())
             return DONE
         if args:
-            complain(f"no command '{args[0]}', expected one of {', '.join(node)}")
+            complain(f"no command '{args[0]}'{_suggestion(args[0], node, words)} expected one of {', '.join(node)}")
         else:
             _list_commands(node, words, Terminal(stderr=True))
         return BAD_INPUT
@@ -161,9 +170,32 @@ def _run(command: type[Command], words: list[str], args: list[str]) -> int:
         if refused is not None:
             raise refused from None
         sys.stderr.write(held.getvalue())
+        if stop.code == 0 and {"-h", "--help"} & {*args}:
+            _print_examples(EXAMPLES[" ".join(words[1:])])
         return stop.code if isinstance(stop.code, int) else BAD_INPUT
     check(chosen)
-    return chosen.run()
+    return _json_to_stdout(chosen) if getattr(chosen, "json", None) == STDOUT else chosen.run()
+
+
+def _json_to_stdout(chosen: Any) -> int:
+    """Run a command whose --json is `-`: its figures go to standard output, what it tells besides to standard error."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "out.json"
+        with redirect_stdout(sys.stderr):
+            code = replace(chosen, json=path).run()
+        if path.exists():
+            with path.open(encoding="utf-8") as stream:
+                copyfileobj(stream, sys.stdout)
+    return code
+
+
+def _suggestion(word: str, node: Tree, words: list[str]) -> str:
+    """The command that a mistyped word is nearest to, here or, from the top, below a branch; a comma for none."""
+    meant = {name: name for name in node}
+    if words == ["morphloop"]:
+        meant |= {path.rpartition(" ")[2]: path for path, _ in leaves(node) if path.rpartition(" ")[2] not in node}
+    close = get_close_matches(word, meant, 1)
+    return f", did you mean '{' '.join([*words[1:], meant[close[0]]])}'?" if close else ","
 
 
 class _Held(io.StringIO):
@@ -183,18 +215,30 @@ def _refusal(error: BaseException | None) -> MotionError | None:
 def _list_commands(node: Tree, words: list[str], console: Terminal) -> None:
     """The help of a branch: its commands with the first line of what each does."""
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    for words_below, command in _leaves(node):
+    for words_below, command in leaves(node):
         doc = command.doc if isinstance(command, OnDemand) else inspect.getdoc(command) or ""
         table.add_row(words_below, doc.split("\n")[0])
     console.print(f"usage: {' '.join(words)} COMMAND [--help] [--config FILE] ...\n", highlight=False)
     console.print(table)
+    path = " ".join(words[1:])
+    below = [lines[0] for name, lines in EXAMPLES.items() if path and name.startswith(f"{path} ")]
+    _print_examples(below or [EXAMPLES[name][0] for name in FIRST], console)
 
 
-def _leaves(node: Tree) -> list[tuple[str, Leaf]]:
+def _print_examples(lines: Sequence[str], console: Terminal | None = None) -> None:
+    """The end of a help."""
+    console = console or Terminal()
+    console.print("\nexamples:", highlight=False)
+    for line in lines:
+        console.print(f"  {line}", highlight=False, soft_wrap=True)
+
+
+def leaves(node: Tree) -> list[tuple[str, Leaf]]:
+    """Every command below a branch, with the words that lead to it from there."""
     found: list[tuple[str, Leaf]] = []
     for word, below in node.items():
         if isinstance(below, dict):
-            found += [(f"{word} {more}", command) for more, command in _leaves(below)]
+            found += [(f"{word} {more}", command) for more, command in leaves(below)]
         else:
             found.append((word, below))
     return found

@@ -105,7 +105,7 @@ def short_help(command: type) -> str:
         *above, last = path.split(".")
         kind = command
         for part in above:
-            kind = _part(get_type_hints(kind, include_extras=True)[part])
+            kind = part_of(get_type_hints(kind, include_extras=True)[part])
         flags = (name, f"no_{name}") if get_type_hints(kind)[last] is bool else (name,)
         told.append(f"{', '.join(f'--{flag}' for flag in flags)} for --{path}".replace("_", "-"))
     return f"Short: {'; '.join(told)}." if told else ""
@@ -134,22 +134,24 @@ def spelt_out(command: type, args: Sequence[str]) -> list[str]:
 
 def former_names(command: type) -> dict[str, str]:
     """Old flag to today's dotted one, of a command and of all dataclasses in it."""
-    return {above + name: above + path for above, part in _parts(command) for name, path in former(part).names.items()}
+    return {
+        above + name: above + path for above, part in parts_of(command) for name, path in former(part).names.items()
+    }
 
 
 def former_values(command: type) -> dict[str, Mapping[str, str]]:
     """By dotted flag today's value of an old one, of a command and of all dataclasses in it."""
-    return {above + name: known for above, part in _parts(command) for name, known in former(part).values.items()}
+    return {above + name: known for above, part in parts_of(command) for name, known in former(part).values.items()}
 
 
-def _parts(kind: type, above: str = "") -> Iterator[tuple[str, type]]:
+def parts_of(kind: type, above: str = "") -> Iterator[tuple[str, type]]:
     """A dataclass and all that are in it, each with the prefix of its flags."""
     yield above, kind
     unnamed = open_parts(kind)
     for name, hint in get_type_hints(kind, include_extras=True).items():
-        part = _part(hint)
+        part = part_of(hint)
         if part is not None:
-            yield from _parts(part, above if name in unnamed else f"{above}{name}.")
+            yield from parts_of(part, above if name in unnamed else f"{above}{name}.")
 
 
 def resolved(command: Any, **changes: Any) -> dict[str, Any]:
@@ -233,14 +235,14 @@ def _laid(kind: type, values: Mapping[str, Any], where: str, short: Mapping[str,
                 own[first] = _coerce(value, hints[first], f"{where}: {key}")
         elif name in homes and name not in known:
             _put(nested.setdefault(homes[name], {}), [name], value, f"{where}: {key}")
-        elif _part(hints[name]) is None:
+        elif part_of(hints[name]) is None:
             own[name] = _coerce(value, hints[name], f"{where}: {key}")
         elif not isinstance(value, dict):
             raise MotionError(f"{where}: {key} is {repr(value)[:60]}, expected names and values below it")
         else:
             _merge(nested.setdefault(name, {}), value, f"{where}: {key}")
     for name, below in nested.items():
-        part = _part(hints[name])
+        part = part_of(hints[name])
         assert part is not None  # what a short name leads into
         own[name] = _nested(known[name], part, below, where if name in unnamed else f"{where}: {name}")
     return own
@@ -267,7 +269,7 @@ def _merge(tree: dict[str, Any], more: Mapping[str, Any], where: str) -> None:
             tree[name] = value
 
 
-def _part(hint: Any) -> type | None:
+def part_of(hint: Any) -> type | None:
     """The dataclass that a field holds, None for a plain value."""
     if get_origin(hint) is Annotated:
         hint = get_args(hint)[0]
@@ -279,7 +281,7 @@ def open_parts(kind: type) -> dict[str, type]:
     them."""
     found: dict[str, type] = {}
     for name, hint in get_type_hints(kind, include_extras=True).items():
-        part = _part(hint)
+        part = part_of(hint)
         if part is not None and tyro.conf.OmitArgPrefixes in get_args(hint)[1:]:
             found[name] = part
     return found
