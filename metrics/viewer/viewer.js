@@ -91,7 +91,9 @@ function along(from, to) {
   const d = [to[0] - from[0], to[1] - from[1], to[2] - from[2]],
     n = Math.hypot(...d) || 1e-9;
   const [x, y, z] = d.map((v) => v / n);
-  return { turn: z < -0.9999 ? [0, 1, 0, 0] : [1 + z, -y, x, 0], length: n };
+  const turn = z < -0.9999 ? [0, 1, 0, 0] : [1 + z, -y, x, 0],
+    size = Math.hypot(...turn);
+  return { turn: turn.map((v) => v / size), length: n };
 }
 function camera(eye, at, aspect) {
   let f = [at[0] - eye[0], at[1] - eye[1], at[2] - eye[2]];
@@ -335,11 +337,7 @@ function drawActor(actor, frame, shadow) {
     key = side.body,
     now = Math.min(frame, side.frames - 1),
     poses = [];
-  for (let part = 0; part < side.parts; part++) {
-    poses.push(pose(side, now, part));
-    poses[part].at[0] += actor.shift[0];
-    poses[part].at[1] += actor.shift[1];
-  }
+  for (let part = 0; part < side.parts; part++) poses.push(pose(side, now, part));
   const { sphere, cylinder, box } = tools.shapes;
   gl.uniform1f(tools.body.at.ghost, actor.ghost && !shadow ? 0.38 : 1);
   for (const shape of bodies[key].shapes) {
@@ -368,7 +366,7 @@ function drawActor(actor, frame, shadow) {
     else if (shape.kind === "sphere") put(sphere, size, at, turn, paint);
     else {
       const [r, half] = size,
-        end = turned(turn, [0, 0, half]).map((v) => v / (Math.hypot(...turn) ** 2 || 1));
+        end = turned(turn, [0, 0, half]);
       put(cylinder, [r, r, Math.max(half, 1e-4)], at, turn, paint);
       if (shape.kind !== "cylinder")
         for (const s of [-1, 1])
@@ -381,14 +379,19 @@ function drawActor(actor, frame, shadow) {
           );
     }
   }
-  if (shadow || !side.load || !$("loads").checked || actor.ghost) return;
-  bodies[key].feet.forEach((parts, foot) => {
+}
+function drawLoads({ side }, frame) {
+  if (!side.load || !$("loads").checked) return;
+  const now = Math.min(frame, side.frames - 1),
+    upright = [1, 0, 0, 0],
+    colour = [0.1, 0.45, 0.2];
+  bodies[side.body].feet.forEach((parts, foot) => {
     const load = side.load[2 * now + foot] / 100;
     if (!parts.length || load < 0.02) return;
-    const at = poses[parts[0]].at,
+    const [x, y] = pose(side, now, parts[0]).at,
       up = 0.45 * load;
-    put(cylinder, [0.012, 0.012, up / 2], [at[0], at[1], up / 2], [1, 0, 0, 0], [0.1, 0.45, 0.2]);
-    put(sphere, [0.03, 0.03, 0.05], [at[0], at[1], up], [1, 0, 0, 0], [0.1, 0.45, 0.2]);
+    put(tools.shapes.cylinder, [0.012, 0.012, up / 2], [x, y, up / 2], upright, colour);
+    put(tools.shapes.sphere, [0.03, 0.03, 0.05], [x, y, up], upright, colour);
   });
 }
 
@@ -405,7 +408,6 @@ function actors() {
         side: clip.sides[name],
         paint: name === "clip" ? paint : name,
         title,
-        shift: [0, 0],
         ghost: false,
         home: found.length,
       });
@@ -415,7 +417,6 @@ function actors() {
         side: clip.sides.reference,
         paint: "reference",
         title: "reference",
-        shift: [0, 0],
         ghost: true,
         home: found.length - 1,
       });
@@ -493,6 +494,10 @@ function draw() {
     cast.filter((actor) => !actor.ghost).forEach((actor) => drawActor(actor, state.frame, true));
     gl.uniform1f(tools.body.at.flat_, 0);
     cast.filter((actor) => actor.ghost).forEach((actor) => drawActor(actor, state.frame, false));
+    gl.uniform1f(tools.body.at.ghost, 1);
+    gl.disable(gl.DEPTH_TEST); // a load is seen through the leg that bears it
+    cast.filter((actor) => !actor.ghost).forEach((actor) => drawLoads(actor, state.frame));
+    gl.enable(gl.DEPTH_TEST);
   });
 }
 function use(which, view) {
@@ -875,7 +880,7 @@ async function ask() {
   if (!answer.done) setTimeout(ask, 2000);
 }
 const asked = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
-if (asked.sort) {
+if ([...$("sort").options].some((option) => option.value === asked.sort)) {
   state.sort = asked.sort;
   $("sort").value = asked.sort;
 }
