@@ -20,6 +20,8 @@ from .figure import Camera
 
 BACKENDS = ("egl", "osmesa")
 PROBE_TIMEOUT_S = 30.0
+START_TIMEOUT_S = 120.0
+"""What a child may take on a busy machine before it draws; a driver that hangs was found by the probe."""
 PROBE = """
 import mujoco
 model = mujoco.MjModel.from_xml_string('<mujoco><worldbody><light/><geom size="1"/></worldbody></mujoco>')
@@ -79,7 +81,7 @@ def render_frames(
                 [sys.executable, "-m", "morphloop.sim.drawing.gl_worker", str(job), str(out)],
                 env=_environment(backend),
                 capture_output=True,
-                timeout=PROBE_TIMEOUT_S + 0.5 * sum(lengths),
+                timeout=START_TIMEOUT_S + 0.5 * sum(lengths),
             )
         except subprocess.TimeoutExpired:
             return None
