@@ -171,7 +171,7 @@ def _run(command: type[Command], words: list[str], args: list[str]) -> int:
             raise refused from None
         sys.stderr.write(held.getvalue())
         if stop.code == 0 and {"-h", "--help"} & {*args}:
-            _print_examples(EXAMPLES[" ".join(words[1:])])
+            _print_examples(EXAMPLES.get(" ".join(words[1:]), ()))
         return stop.code if isinstance(stop.code, int) else BAD_INPUT
     check(chosen)
     return _json_to_stdout(chosen) if getattr(chosen, "json", None) == STDOUT else chosen.run()
@@ -221,12 +221,14 @@ def _list_commands(node: Tree, words: list[str], console: Terminal) -> None:
     console.print(f"usage: {' '.join(words)} COMMAND [--help] [--config FILE] ...\n", highlight=False)
     console.print(table)
     path = " ".join(words[1:])
-    below = [lines[0] for name, lines in EXAMPLES.items() if path and name.startswith(f"{path} ")]
-    _print_examples(below or [EXAMPLES[name][0] for name in FIRST], console)
+    below = [lines[0] for name, lines in EXAMPLES.items() if path and lines and name.startswith(f"{path} ")]
+    _print_examples(below or [line for name in FIRST for line in EXAMPLES.get(name, ())[:1]], console)
 
 
 def _print_examples(lines: Sequence[str], console: Terminal | None = None) -> None:
-    """The end of a help."""
+    """The end of a help, nothing where there are none."""
+    if not lines:
+        return
     console = console or Terminal()
     console.print("\nexamples:", highlight=False)
     for line in lines:

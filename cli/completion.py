@@ -34,7 +34,7 @@ _morphloop() {
     fi
     case "$words" in
 @BELOW@
-        *) COMPREPLY=($(compgen -f -- "$cur")) ;;
+        *) local IFS=$'\\n'; COMPREPLY=($(compgen -f -- "$cur")) ;;
     esac
 }
 complete -o filenames -F _morphloop morphloop

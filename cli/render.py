@@ -103,15 +103,13 @@ class Render(ReadingConfig):
 
     def _draw(self, shown: list[Shown], kind: str) -> None:
         from morphloop.metrics.report.names import distinct
-        from morphloop.sim import gl_available, strip_bytes, video_bytes
+        from morphloop.sim import strip_bytes, video_bytes
         from morphloop.sim.drawing.render import CELL, GIF_FPS, PANEL, VIDEO_FPS
 
         motions, bodies = [one.motion for one in shown], [one.body for one in shown]
         names = [f"{one.name} (before)" if one.path.parent.name == "sources" else one.name for one in shown]
         if kind == ".png":
             size = self.size or CELL
-            if self.renderer == "mujoco" and gl_available() is None:
-                raise MotionError("--renderer mujoco: no GL answers here, take 'figure'")
             labels = distinct(names, max(size[0] // LETTER - 6, 8))
             data = strip_bytes(motions, labels, self.frames, bodies, self.renderer, size)
             write_atomic(self.out, lambda stream: stream.write(data))

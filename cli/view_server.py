@@ -68,6 +68,8 @@ class Viewer:
                     self.measured[number] = row_of(entry, key_figures(entry, self.bodies, self.how))
             except (MotionError, OSError) as error:
                 self.measured[number] = row_of(entry, None, one_line(str(error)))
+            except Exception as error:  # the others are measured
+                self.measured[number] = row_of(entry, None, _fault(error))
         self.done = True
 
 
@@ -131,8 +133,7 @@ def _handler(viewer: Viewer) -> type[BaseHTTPRequestHandler]:
             except (MotionError, OSError) as error:
                 self._send(422, "application/json", json.dumps({"error": one_line(str(error))}))
             except Exception as error:  # the page goes on with the other clips
-                text = f"internal fault ({type(error).__name__}: {one_line(str(error))})"
-                self._send(500, "application/json", json.dumps({"error": text}))
+                self._send(500, "application/json", json.dumps({"error": _fault(error)}))
 
         def _send(self, code: int, kind: str, text: str) -> None:
             data = text.encode("utf-8", "replace")
@@ -150,6 +151,10 @@ def _handler(viewer: Viewer) -> type[BaseHTTPRequestHandler]:
             """Nothing: the terminal is for what went wrong."""
 
     return Handler
+
+
+def _fault(error: Exception) -> str:
+    return f"internal fault ({type(error).__name__}: {one_line(str(error))})"
 
 
 def _has_display() -> bool:

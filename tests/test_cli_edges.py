@@ -12,11 +12,14 @@ from pathlib import Path
 import pytest
 import tyro
 
+from morphloop import cli
 from morphloop.cli import COMMANDS, OnDemand, leaves, main
 from morphloop.cli.completion import below, flags_of
 from morphloop.cli.config import spelt_out
 from morphloop.cli.examples import EXAMPLES
 from morphloop.motion import make_corpus, save_clip
+
+BASH = shutil.which("bash")
 
 
 def command_of(leaf: type | OnDemand) -> type:
@@ -48,6 +51,18 @@ def test_help_ends_with_examples(words: str, capsys: pytest.CaptureFixture[str])
     told = lines[lines.index("examples:") + 1 :]
     assert told
     assert all(line.startswith(f"  morphloop {words}") for line in told)
+
+
+@pytest.mark.parametrize("words", ["", "loop", "lineage"])
+def test_help_without_examples_is_whole(
+    words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(cli, "EXAMPLES", {})
+    assert main([*words.split(), "--help"]) == 0
+    told = capsys.readouterr()
+    assert "usage: morphloop" in told.out
+    assert "examples:" not in told.out
+    assert told.err == ""
 
 
 @pytest.mark.parametrize(
@@ -114,7 +129,7 @@ def script() -> str:
     return out.getvalue()
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash on this machine")
+@pytest.mark.skipif(BASH is None, reason="no bash on this machine")
 @pytest.mark.parametrize(
     ("typed", "expected"),
     [
@@ -126,17 +141,20 @@ def script() -> str:
         ("morphloop project clips --projection.ilqr.hor", ["--projection.ilqr.horizon"]),
         ("morphloop evaluate clips --ground lo", ["lowest"]),
         ("morphloop completion f", ["fish"]),
+        ("morphloop evaluate my", ["my clips"]),
     ],
 )
-def test_bash_completes(script: str, typed: str, expected: list[str]):
+def test_bash_completes(script: str, typed: str, expected: list[str], tmp_path: Path):
+    (tmp_path / "my clips").mkdir()
     done = subprocess.run(
-        ["bash", "-c", ASK.format(words=typed)],
+        [str(BASH), "-c", ASK.format(words=typed)],
         env={"SCRIPT": script, "PATH": "/usr/bin:/bin"},
+        cwd=tmp_path,
         capture_output=True,
         text=True,
     )
     assert done.stderr == ""
-    assert done.stdout.split() == expected
+    assert done.stdout.splitlines() == expected
 
 
 @pytest.mark.parametrize("shell", ["zsh", "fish"])

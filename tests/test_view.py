@@ -12,6 +12,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -19,7 +20,7 @@ import pytest
 from PIL import Image
 
 from morphloop.cli import main, view, view_server
-from morphloop.metrics.viewer.entries import Bodies, find_entries
+from morphloop.metrics.viewer.entries import Bodies, Entry, find_entries
 from morphloop.metrics.viewer.page import row_of, viewer_html
 from morphloop.metrics.viewer.scene import LEFT, RIGHT, clip_scene, key_figures, mesh_payload
 from morphloop.motion import Clip, JointTrack, make_corpus, save_clip
@@ -256,6 +257,23 @@ def test_nothing_to_see_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert main(["view", str(tmp_path)]) == 2
     assert main(["view", str(tmp_path / "absent")]) == 2
     assert len(said(capsys)) == 2
+
+
+def test_a_fault_at_one_clip_leaves_the_others_measured(projected: Path, monkeypatch: pytest.MonkeyPatch):
+    entries = find_entries([projected], None, [])
+    measured = view_server.key_figures
+
+    def faulty(entry: Entry, *rest: Any) -> dict[str, float | None]:
+        if entry is entries[0]:
+            raise ValueError("two\nlines")
+        return measured(entry, *rest)
+
+    monkeypatch.setattr(view_server, "key_figures", faulty)
+    viewer = view_server.Viewer("projected", entries, Bodies(), AS_FILES_SAY)
+    viewer.measure(threading.Event())
+    assert viewer.done
+    assert viewer.measured[0]["error"] == "internal fault (ValueError: two lines)"
+    assert viewer.measured[1]["metrics"]
 
 
 @pytest.fixture

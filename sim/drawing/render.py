@@ -72,7 +72,8 @@ def render_strip(
     size: tuple[int, int] = CELL,
 ) -> Path:
     """A PNG with a row a clip and `frames` moments, evenly spread over its time. Raises MotionError for no clips,
-    a wrong number of labels, or a clip on another skeleton. Other arguments as in `video_bytes`, `size` of a moment."""
+    a wrong number of labels, a clip on another skeleton, or renderer "mujoco" without GL. Other arguments as in
+    `video_bytes`, `size` of a moment."""
     data = strip_bytes(clips, labels, frames, body, renderer, size)
     return write_atomic(path, lambda stream: stream.write(data))
 
@@ -93,7 +94,7 @@ def strip_bytes(
     for clip, own in zip(clips, bodies, strict=True):
         if isinstance(clip, Clip):
             own.check(clip)
-    drawn = {} if renderer == "figure" or gl_available() is None else _drawn_by_mujoco(clips, bodies, size, moments)
+    drawn = _drawn(clips, bodies, renderer, size, moments)
     rows = []
     for place, (clip, label, own) in enumerate(zip(clips, labels, bodies, strict=True)):
         words = [f"{k / clip.fps:.1f} s" for k in moments[place]]
@@ -193,13 +194,7 @@ def _panels(
     size: tuple[int, int] = PANEL,
 ) -> tuple[list[np.ndarray], str]:
     """Frames (T, height, width, 3) of each motion, and which renderer drew them, or both."""
-    if renderer == "mujoco" and gl_available() is None:
-        raise MotionError("MuJoCo's renderer needs GL and none answers here, take renderer 'figure'")
-    drawn: dict[int, np.ndarray] = {}
-    if renderer != "figure" and gl_available() is not None:
-        drawn = _drawn_by_mujoco(clips, bodies, size)
-        if renderer == "mujoco" and len(drawn) < len(clips):
-            raise MotionError("MuJoCo's renderer failed on this clip, take renderer 'figure'")
+    drawn = _drawn(clips, bodies, renderer, size)
     panels = []
     for place, (clip, label, body) in enumerate(zip(clips, labels, bodies, strict=True)):
         if place in drawn:
@@ -209,6 +204,27 @@ def _panels(
         panels.append(np.stack([draw_figure(scene, camera, k, size, label) for k in range(clip.num_frames)]))
     used = {"mujoco": bool(drawn), "figure": len(drawn) < len(clips)}
     return panels, " and ".join(name for name, was in used.items() if was)
+
+
+def _drawn(
+    clips: Sequence[Clip | JointTrack],
+    bodies: Sequence[Body],
+    renderer: Renderer,
+    size: tuple[int, int],
+    moments: Sequence[np.ndarray] | None = None,
+) -> dict[int, np.ndarray]:
+    """What MuJoCo draws of the motions, as `_drawn_by_mujoco`; the stick figure is for the others. MotionError where
+    renderer "mujoco" is asked for and it cannot draw all."""
+    if renderer == "figure":
+        return {}
+    if gl_available() is None:
+        if renderer == "mujoco":
+            raise MotionError("MuJoCo's renderer needs GL and none answers here, take renderer 'figure'")
+        return {}
+    drawn = _drawn_by_mujoco(clips, bodies, size, moments)
+    if renderer == "mujoco" and len(drawn) < len(clips):
+        raise MotionError("MuJoCo's renderer failed on this clip, take renderer 'figure'")
+    return drawn
 
 
 def _drawn_by_mujoco(
