@@ -9,6 +9,7 @@ is a file more in `presets/`.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -29,11 +30,12 @@ from morphloop.generator.config import (
     VaeConfig,
 )
 
+from .checks import check
 from .config import read_yaml
 from .console import writable_folder
 
 if TYPE_CHECKING:
-    from .train_generator import TrainGenerator
+    from .train_generator import TrainGenerator, TrainTokenizer
 
 PRESETS = Path(__file__).parent / "presets"
 MADE_BY = "preset.json"
@@ -77,6 +79,8 @@ class Preset:
     def __post_init__(self) -> None:
         if not self.stages:
             raise MotionError("preset: has no stage, expected one or more")
+        if self.kind == "vae" and (self.between or any(stage.motion_weight for stage in self.stages)):
+            raise MotionError("preset: between and motion_weight are for codes, expected 0 of a VAE")
 
 
 def preset_names() -> list[str]:
@@ -88,51 +92,67 @@ def read_preset(name: str) -> Preset:
     """A preset that ships, or one of a file in the layout of theirs; MotionError, one line, if there is none."""
     path = Path(name) if name.endswith((".yaml", ".yml")) else PRESETS / f"{name}.yaml"
     if name not in preset_names() and not (path.parent != PRESETS and path.is_file()):
-        raise MotionError(f"--preset: '{name[:60]}' is unknown, expected one of {', '.join(preset_names())}, or a file")
+        raise MotionError(
+            f"--preset: '{name[:60]}' is unknown, expected one of {', '.join(preset_names())}, or a YAML file"
+        )
     return from_dict(Preset, read_yaml(path), path)
 
 
 def train_preset(command: TrainGenerator, name: str) -> int:
     """Train what is not there yet of a preset's tokenizer and stages; returns the exit code.
 
-    MotionError if the folder holds stages of another preset, or of this one on other data.
+    MotionError, before anything is trained, if a stage cannot be, and if the folder holds another generator, stages of
+    another preset, or of this one on other data.
     """
-    from .train_generator import TRAINED, TrainGenerator, TrainTokenizer
+    from .train_generator import TRAINED
 
     preset = read_preset(name)
     if command.start is not None:
         raise MotionError("--start: a preset's stages go on from one another, leave it out")
+    tokenizer, stages = _commands(command, preset)
+    _check(preset, command.tokenizer, [tokenizer, *stages])
     out = writable_folder(command.out)
     given = None if command.tokenizer is None else str(command.tokenizer.resolve())
     source = {field: value for field, value in asdict(command.source).items() if field != "workers"}
     wanted = _plain({"preset": asdict(preset), "source": source, "tokenizer": given, "threads": command.threads})
     if (out / MADE_BY).is_file():
         check_same(out, read_json(out / MADE_BY), wanted, "a training")
+    elif (out / "config.json").exists():
+        raise MotionError(f"{out}: holds a generator that no preset trained, expected another folder")
     else:
         write_json(out / MADE_BY, wanted)
-    tokenizer, worst = command.tokenizer or out / "tokenizer", 0
-    if command.tokenizer is None and not (tokenizer / "train_tokenizer.json").is_file():
+    worst = 0
+    if command.tokenizer is None and not (tokenizer.out / "train_tokenizer.json").is_file():
         say(f"{name}: tokenizer")
-        training = TrainTokenizer(
-            tokenizer,
-            command.source,
-            preset.codes,
-            preset.tokenizer_budget,
-            threads=command.threads,
-            held_out=preset.held_out,
-            kind=preset.kind,
-            vae=preset.vae,
-        )
-        worst = training.run()
-    before = None
+        worst = tokenizer.run()
+    for number, stage in enumerate(stages, 1):
+        if not (stage.out / TRAINED).is_file():
+            say(f"{name}: stage {number} of {len(stages)}")
+            worst = max(worst, stage.run())
+    return worst
+
+
+def _commands(command: TrainGenerator, preset: Preset) -> tuple[TrainTokenizer, list[TrainGenerator]]:
+    """What trains the preset's tokenizer, and what trains each of its stages."""
+    from .train_generator import TrainGenerator, TrainTokenizer
+
+    tokenizer = TrainTokenizer(
+        command.tokenizer or command.out / "tokenizer",
+        command.source,
+        preset.codes,
+        preset.tokenizer_budget,
+        threads=command.threads,
+        held_out=preset.held_out,
+        kind=preset.kind,
+        vae=preset.vae,
+    )
+    stages: list[TrainGenerator] = []
     for number, stage in enumerate(preset.stages, 1):
-        folder = out if number == len(preset.stages) else out / f"stage{number}"
-        if not (folder / TRAINED).is_file():
-            say(f"{name}: stage {number} of {len(preset.stages)}")
-            training = TrainGenerator(
-                folder,
-                tokenizer if before is None else None,
-                start=before,
+        stages.append(
+            TrainGenerator(
+                command.out if number == len(preset.stages) else command.out / f"stage{number}",
+                None if stages else tokenizer.out,
+                start=stages[-1].out if stages else None,
                 source=command.source,
                 backbone=preset.backbone,
                 adapt=stage.adapt,
@@ -148,9 +168,24 @@ def train_preset(command: TrainGenerator, name: str) -> int:
                 budget=stage.budget,
                 threads=command.threads,
             )
-            worst = max(worst, training.run())
-        before = folder
-    return worst
+        )
+    return tokenizer, stages
+
+
+def _check(preset: Preset, tokenizer: Path | None, commands: Sequence[TrainTokenizer | TrainGenerator]) -> None:
+    """MotionError for what would end a stage only after those before it were trained."""
+    from morphloop.generator import holds_vae
+    from morphloop.language import find_pretrained, load_text_encoder
+
+    for command in commands:
+        check(command)
+        command.check()
+    if tokenizer is not None and holds_vae(tokenizer) != (preset.kind == "vae"):
+        raise MotionError(f"--tokenizer {tokenizer}: the preset's kind is {preset.kind}, expected one of that kind")
+    if preset.backbone is not None:
+        find_pretrained(preset.backbone, "backbone")
+    if preset.text_encoder is not None:
+        load_text_encoder(preset.text_encoder)
 
 
 def _plain(value: object) -> dict[str, object]:

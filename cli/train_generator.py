@@ -110,8 +110,7 @@ class TrainTokenizer:
             train_vae,
         )
 
-        if self.kind == "vae" and self.start is not None:
-            raise MotionError("--start: a VAE starts from random weights, leave it out")
+        self.check()
         out = writable_folder(self.out)
         log_to_stderr()
         start = None if self.start is None else load_tokenizer(self.start)
@@ -130,6 +129,11 @@ class TrainTokenizer:
             print("\n".join(report.lines()))
         checkpoint.unlink(missing_ok=True)
         return data_exit_code(clips)
+
+    def check(self) -> None:
+        """MotionError for options that do not go together."""
+        if self.kind == "vae" and self.start is not None:
+            raise MotionError("--start: a VAE starts from random weights, leave it out")
 
 
 @dataclass(frozen=True)
@@ -206,7 +210,7 @@ class TrainGenerator:
             from .preset_stages import train_preset
 
             return train_preset(self, self.preset)
-        self._check()
+        self.check()
         backbone = None if self.backbone is None else find_pretrained(self.backbone, "backbone")
         begun = None if self.start is None else load_generator(self.start)
         if not isinstance(begun, MotionLLM | LatentLLM | None):
@@ -238,7 +242,7 @@ class TrainGenerator:
         checkpoint.unlink(missing_ok=True)
         return data_exit_code(clips)
 
-    def _check(self) -> None:
+    def check(self) -> None:
         """MotionError for options that do not go together."""
         from morphloop.generator import PATTERNS
 

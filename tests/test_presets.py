@@ -8,7 +8,7 @@ import pytest
 from morphloop.base import MotionError
 from morphloop.cli.preset_stages import preset_names, read_preset
 from morphloop.cli.train_generator import TrainGenerator, TrainingData
-from morphloop.generator import LatentLLM, MotionLLM, load_generator
+from morphloop.generator import LatentLLM, MotionLLM, MotionVAE, VaeConfig, load_generator, save_tokenizer
 
 BUDGET = "{steps: 2, minutes: null, batch: 2, learning_rate: 1.0e-3}"
 OF_CODES = f"""
@@ -49,7 +49,7 @@ def test_those_that_ship_are_read() -> None:
 
 @pytest.mark.parametrize("name", ["m4gpt", "nowhere.yaml", "../preset_stages"])
 def test_unknown_ones_are_refused(name: str) -> None:
-    with pytest.raises(MotionError, match="expected one of m3gpt, motiongpt3, motionverse, or a file"):
+    with pytest.raises(MotionError, match="expected one of m3gpt, motiongpt3, motionverse, or a YAML file"):
         read_preset(name)
 
 
@@ -95,3 +95,36 @@ def test_stages_go_on_from_one_another_and_a_killed_one_goes_on_exactly(
     (tmp_path / "own.yaml").write_text(text.replace("layers: 1, width: 48", "layers: 2, width: 48"))
     with pytest.raises(MotionError, match=r"holds a training with preset\.size\.layers = 1, asked for 2"):
         trained(command)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (OF_CODES.replace("motion_weight: 0.2", "to_text: 1.5"), "--to-text 1.5"),
+        (OF_CODES.replace("batch: 2,", "batch: 2, seed: -1,"), "--seed is -1"),
+        (OF_CODES + "pattern: delays\n", "'delays' is unknown"),
+        (OF_CODES + "backbone: nobodys_model\n", "backbone 'nobodys_model'"),
+        (OF_CODES + "text_encoder: nobodys_model\n", "text encoder 'nobodys_model'"),
+        (OF_LATENTS + "between: 0.2\n", "expected 0 of a VAE"),
+        (OF_LATENTS.replace("to_text: 0.5", "motion_weight: 0.2"), "expected 0 of a VAE"),
+    ],
+)
+def test_what_no_stage_can_be_trained_with_is_refused_before_the_tokenizer_is(
+    text: str, why: str, tmp_path: Path
+) -> None:
+    (tmp_path / "own.yaml").write_text(text)
+    with pytest.raises(MotionError, match=why):
+        TrainGenerator(tmp_path / "out", preset=str(tmp_path / "own.yaml")).run()
+    assert not (tmp_path / "out").exists()
+
+
+def test_neither_another_generator_nor_a_tokenizer_of_another_kind_is_taken(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text(OF_CODES)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "config.json").write_text("{}")
+    command = TrainGenerator(tmp_path / "out", preset=str(tmp_path / "own.yaml"))
+    with pytest.raises(MotionError, match="holds a generator that no preset trained"):
+        command.run()
+    save_tokenizer(tmp_path / "vae", MotionVAE(VaeConfig(width=16, layers=1, heads=2, spread=8)))
+    with pytest.raises(MotionError, match="the preset's kind is codes"):
+        replace(command, tokenizer=tmp_path / "vae").run()
