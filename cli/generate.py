@@ -92,6 +92,8 @@ class Generate:
             raise MotionError(f"{self.generator}: only a language model over codes takes a beginning or no prompt")
         if self.ending is not None and self.beginning is None:
             raise MotionError("--ending: expected --beginning as well, motion is made between both")
+        if self.kept is not None and self.beginning is None:
+            raise MotionError("--kept: expected --beginning as well, whose seconds are kept")
         beginning = None if self.beginning is None else _part(self.beginning, self.kept, self.fps)
         ending = None if self.ending is None else _part(self.ending, self.kept, self.fps, last=True)
         if isinstance(generator, FolderGenerator):

@@ -80,6 +80,31 @@ def test_all_stages_run_go_on_and_tell(bench: ModuleType, tmp_path: Path, monkey
     assert bench.main(other) == 2, "a folder of other options"
 
 
+def test_what_is_done_goes_on_with_more_seconds_or_data(
+    bench: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    seen: list[str] = []
+
+    def run(words: list[str], **options: Any) -> subprocess.CompletedProcess[bytes]:
+        seen.append(words[-1])
+        return subprocess.CompletedProcess(words, 0)
+
+    monkeypatch.setattr(bench, "subprocess", SimpleNamespace(run=run, TimeoutExpired=subprocess.TimeoutExpired))
+    monkeypatch.setattr(bench, "missing_data", lambda letter, data: "no data folder")
+    words = ["--out", str(tmp_path), *TINY]
+    assert bench.main(words) == 0
+    assert seen == list(bench.STAGES)
+    (tmp_path / "sets.json").write_text(json.dumps({"B": {"missing": "no data folder"}}))
+    assert bench.main(words) == 0
+    assert len(seen) == 4
+    monkeypatch.setattr(bench, "missing_data", lambda letter, data: None)
+    assert bench.main(words) == 0
+    assert seen[4:] == ["sets"]
+    (tmp_path / "sets.json").unlink()
+    assert bench.main([word if word != "1.0" else "2.0" for word in words]) == 0
+    assert seen[5:] == ["worldmodel", "rsl", "sets"]
+
+
 def test_without_time_or_a_gpu_is_one_line(bench: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert bench.main(["--out", str(tmp_path / "late"), *TINY, "--limit-s", "0"]) == 1
     told = json.loads((tmp_path / "late" / "results.json").read_text())

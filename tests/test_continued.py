@@ -170,6 +170,8 @@ def test_motion_in_between_has_its_ends_and_its_length(tmp_path: Path) -> None:
     assert load_clip(next((tmp_path / "out").glob("*.npz"))).duration == pytest.approx(2.0)
     with pytest.raises(MotionError, match="--ending: expected --beginning"):
         replace(command, beginning=None).run()
+    with pytest.raises(MotionError, match="--kept: expected --beginning"):
+        replace(command, beginning=None, ending=None, kept=0.5).run()
 
 
 def test_what_cannot_be_continued_is_refused(shipped: MotionLLM) -> None:

@@ -145,7 +145,7 @@ class GpuBench:
         told: dict[str, Any] = {"schema": 1, "device": name, "stages": {}}
         for stage in STAGES:
             known = before.get(stage, {})
-            if known.get("state") != "done":
+            if known.get("state") != "done" or self._has_more(stage, known, out):
                 left = min(self.stage_s, self.limit_s - (time.monotonic() - began))
                 known = self._in_a_process(stage, out, left, args)
             told["stages"][stage] = known
@@ -169,7 +169,18 @@ class GpuBench:
             lines = (out / f"{stage}.log").read_text(errors="replace").split("\n")
             last = next((line for line in reversed(lines) if line.strip()), f"exit code {done.returncode}")
             return {"state": "failed", "why": last.strip()[:200], "wall_s": wall_s}
-        return {"state": "done", "why": "", "wall_s": wall_s}
+        return {"state": "done", "why": "", "wall_s": wall_s, "train_s": self.train_s}
+
+    def _has_more(self, stage: Stage, known: dict[str, Any], out: Path) -> bool:
+        """Whether a stage that was done has more to do now: a longer training, the sets of data that was not there, and
+        those of a policy that was trained on."""
+        if stage in TRAININGS:
+            return known.get("train_s", self.train_s) < self.train_s
+        if stage != "sets":
+            return False
+        data, told = data_folder(self.data), _read(out / "sets.json")
+        lacked = any("missing" in told[letter] and missing_data(letter, data) is None for letter in told)
+        return lacked or known.get("train_s", self.train_s) < self.train_s
 
     def _figures(self, out: Path) -> dict[str, Any]:
         """What the stages have written so far."""
