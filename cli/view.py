@@ -77,6 +77,9 @@ class View(ReadingConfig):
                     scene = clip_scene(entry, bodies, ReadingConfig.of(self))
                     rows.append(row_of(entry, key_figures(entry, bodies, ReadingConfig.of(self))))
                     scenes[len(rows) - 1] = scene
+                    count = scene.clip["motions"]
+                    if count > 1:
+                        complain(f"{entry.path}: holds {count} motions, the first is shown; name one as FILE:NAME")
                 except (MotionError, OSError) as error:
                     complain(f"{entry.path}: {one_line(str(error)).removeprefix(f'{entry.path}: ')}")
                     code = BAD_INPUT

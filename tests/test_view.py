@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import pickle
 import re
 import shutil
 import socket
@@ -240,6 +241,18 @@ def test_one_file_holds_what_can_be_read_and_names_the_rest(
     monkeypatch.setattr(view, "MOST_SHARED", 1)
     assert main(["view", str(projected), "--share-html", str(out)]) == 0
     assert "holds the first 1" in said(capsys)[0]
+
+
+def test_of_a_file_of_many_motions_the_first_is_shown_and_that_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    motion = {"pose_aa": np.zeros((5, 72)), "trans_orig": np.zeros((5, 3)), "fps": 30}
+    path, out = tmp_path / "phc.pkl", tmp_path / "page.html"
+    path.write_bytes(pickle.dumps({"one": motion, "two": motion}))
+    assert main(["view", str(path), "--share-html", str(out)]) == 0
+    assert said(capsys) == [f"morphloop: {path}: holds 2 motions, the first is shown; name one as FILE:NAME"]
+    assert main(["view", f"{path}:two", "--share-html", str(out)]) == 0
+    assert said(capsys) == []
 
 
 def test_a_body_that_is_gone_is_one_line(projected: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -20,7 +20,7 @@ from morphloop.metrics.measurement import measure
 from morphloop.metrics.report.worst import KEY_METRICS
 from morphloop.metrics.signals import GRID_HZ
 from morphloop.metrics.timelines import Timeline, context_timeline
-from morphloop.motion import Clip, JointTrack, load_rollout
+from morphloop.motion import Clip, JointTrack, load_rollout, read_motions
 from morphloop.motion.config import AS_FILES_SAY, ReadingConfig
 from morphloop.sim import Body
 from morphloop.sim.drawing.figure import make_scene
@@ -81,7 +81,8 @@ def clip_scene(entry: Entry, bodies: Bodies, how: ReadingConfig = AS_FILES_SAY) 
         sides["clip"]["force"] = _forces(entry, shown, sides["clip"]["frames"])
     whole = shown.motion.num_frames / shown.motion.fps
     clip = {"sides": sides, "fps": GRID_HZ, "texts": list(shown.motion.texts), "source_fps": shown.motion.fps}
-    return Scene(clip | {"cut_s": MOST_S if whole > MOST_S else None}, parts)
+    motions = sum(1 for _ in read_motions(entry.path, how=how)) if ":" in shown.name else 1
+    return Scene(clip | {"cut_s": MOST_S if whole > MOST_S else None, "motions": motions}, parts)
 
 
 def _only(entry: Entry, bodies: Bodies, how: ReadingConfig) -> Shown:

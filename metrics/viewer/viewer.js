@@ -660,7 +660,10 @@ async function open_(index) {
     say(gl ? "" : BLIND);
   }
   const clip = unpack(cache.get(index));
-  if (clip.cut_s) say(`the first ${clip.cut_s} s of a longer clip`);
+  const parts = [];
+  if (clip.motions > 1) parts.push(`the first of ${clip.motions} motions in this file`);
+  if (clip.cut_s) parts.push(`the first ${clip.cut_s} s of a longer clip`);
+  if (parts.length) say(parts.join(", "));
   $("before").disabled = !clip.sides.before;
   $("reference").disabled = !clip.sides.reference;
   $("loads").disabled = !clip.sides.clip.load;
