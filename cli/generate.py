@@ -90,6 +90,8 @@ class Generate:
             raise MotionError(f"{self.generator}: is not sampled and describes nothing, only weights of our own do")
         if (self.beginning is not None or self.unprompted) and not isinstance(generator, MotionLLM):
             raise MotionError(f"{self.generator}: only a language model over codes takes a beginning or no prompt")
+        if isinstance(generator, LatentLLM) and (self.temperature, self.top_p) != (None, None):
+            raise MotionError(f"{self.generator}: draws latents, which --temperature and --top-p say nothing of")
         if self.ending is not None and self.beginning is None:
             raise MotionError("--ending: expected --beginning as well, motion is made between both")
         if self.kept is not None and self.beginning is None:

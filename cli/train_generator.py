@@ -36,7 +36,7 @@ from .console import writable_folder
 from .data_sets import data_exit_code, open_data_set, told_of
 
 if TYPE_CHECKING:
-    from morphloop.generator import MotionTokenizer, MotionVAE, TextTokenizer
+    from morphloop.generator import MotionTokenizer, MotionVAE, Sampling, TextTokenizer
     from morphloop.language import TextEncoder
     from morphloop.motion import Clip
 
@@ -175,7 +175,7 @@ class TrainGenerator:
     """Share of the examples that are motion to text."""
     between: float = LanguageModelConfig.between
     """Share of the examples that ask for motion over codes whose ending is shown, so that motion in between two clips
-    can be asked for."""
+    can be asked for; 0 with --start keeps that generator's share."""
     motion_weight: float = 0.0
     """Weight of the decoder's motion error beside the tokens' likelihood, the decoder of codes being trained as well; 0
     leaves it as it is."""
@@ -221,22 +221,27 @@ class TrainGenerator:
             clips, parts = self._new(backbone)
         else:
             clips = training_clips(self.source)
-            parts = Parts(begun.text, begun.tokenizer, begun.model.config, begun.model, begun.encoder)
+            if self.between and isinstance(begun, MotionLLM):
+                begun.model.config = replace(begun.model.config, between=self.between)
+            parts = Parts(begun.text, begun.tokenizer, begun.model.config, begun.model, begun.encoder, begun.sampling)
         read = None if parts.encoder is None else StatesOf(parts.encoder)
         checkpoint, stopped = out / "lm.checkpoint.safetensors", Stopped()
         told = (self.budget, self.to_text, checkpoint, parts.model, stopped, self.adapt)
         if isinstance(parts.tokenizer, MotionVAE):
-            if self.motion_weight:
-                raise MotionError(f"--motion-weight {self.motion_weight}: a VAE's decoder stays as it is, expected 0")
+            if self.motion_weight or self.between:
+                raise MotionError(
+                    f"--motion-weight {self.motion_weight:g}, --between {self.between:g}: are for codes, expected 0 of "
+                    "a VAE"
+                )
             latents = make_latent_examples(clips, parts.tokenizer, parts.text, read)
             model = train_latent_model(latents, parts.config, *told)
-            LatentLLM(parts.text, parts.tokenizer, model, encoder=parts.encoder).save(out)
+            LatentLLM(parts.text, parts.tokenizer, model, parts.sampling, encoder=parts.encoder).save(out)
         else:
             tokenizer = tunable(parts.tokenizer) if self.motion_weight else parts.tokenizer
             joint = Joint(tokenizer, clips, self.motion_weight) if self.motion_weight else None
             examples = make_examples(clips, tokenizer, parts.text, read)
             model = train_language_model(examples, parts.config, *told, joint)
-            MotionLLM(parts.text, tokenizer, model, encoder=parts.encoder).save(out)
+            MotionLLM(parts.text, tokenizer, model, parts.sampling, encoder=parts.encoder).save(out)
         named = None if self.backbone is None else named_from_anywhere(self.backbone)
         write_json(out / TRAINED, resolved(self, backbone=named) | stopped.told | told_of(clips))
         checkpoint.unlink(missing_ok=True)
@@ -318,6 +323,7 @@ class Parts:
     config: Any
     model: Any
     encoder: TextEncoder | None
+    sampling: Sampling | None = None
 
 
 def training_clips(source: TrainingData, captioned: bool = True) -> Sequence[Clip]:

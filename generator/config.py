@@ -51,8 +51,8 @@ class FinetuneConfig:
 
     @property
     def from_replay(self) -> int:
-        """Clips of every batch that are replay."""
-        return round(self.batch * self.replay_share)
+        """Clips of every batch that are replay; one at least is accepted."""
+        return min(round(self.batch * self.replay_share), self.batch - 1)
 
     def __post_init__(self) -> None:
         if not 1 <= self.steps <= MAX_STEPS or not 1 <= self.batch <= MAX_BATCH:

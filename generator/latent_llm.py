@@ -89,7 +89,7 @@ class LatentLLM:
     def with_sampling(
         self, temperature: float | None = None, top_p: float | None = None, guidance: float | None = None
     ) -> LatentLLM:
-        """This generator with other sampling; None keeps what it has. Temperature and top_p are those of captions."""
+        """This generator with other sampling; None keeps what it has. Latents are drawn by guidance alone."""
         asked = {"temperature": temperature, "top_p": top_p, "guidance": guidance}
         sampling = replace(self.sampling, **{name: value for name, value in asked.items() if value is not None})
         return LatentLLM(self.text, self.tokenizer, self.model, sampling, self.report, self.encoder)

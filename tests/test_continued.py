@@ -9,6 +9,7 @@ import torch
 
 from morphloop.base import MotionError
 from morphloop.cli.generate import Generate
+from morphloop.cli.train_generator import TrainGenerator, TrainingData
 from morphloop.generator import (
     PATTERNS,
     Budget,
@@ -168,6 +169,18 @@ def test_motion_in_between_has_its_ends_and_its_length(tmp_path: Path) -> None:
         command.run()
     assert replace(command, generator=str(tmp_path / "llm"), kept=0.5).run() == 0
     assert load_clip(next((tmp_path / "out").glob("*.npz"))).duration == pytest.approx(2.0)
+    on = TrainGenerator(
+        tmp_path / "on",
+        start=tmp_path / "llm",
+        source=TrainingData(corpus="plain", clips=2),
+        between=0.25,
+        budget=Budget(steps=1, minutes=None, batch=2, learning_rate=1e-4),
+    )
+    for out, share, kept in (("on", 0.25, 0.25), ("kept", 0.0, 0.5)):
+        assert replace(on, out=tmp_path / out, between=share).run() == 0
+        went_on = load_generator(tmp_path / out)
+        assert isinstance(went_on, MotionLLM)
+        assert went_on.model.config.between == kept
     with pytest.raises(MotionError, match="--ending: expected --beginning"):
         replace(command, beginning=None).run()
     with pytest.raises(MotionError, match="--kept: expected --beginning"):

@@ -436,6 +436,11 @@ def test_training_never_sees_the_test_split(
         training_clips(TrainingData(clips=4, spoilt=2))
 
 
+@pytest.mark.parametrize("batch", [1, 2, 3, 8])
+def test_every_batch_of_a_finetuning_has_an_accepted_clip(batch: int) -> None:
+    assert FinetuneConfig(batch=batch, replay_share=0.75).from_replay == {1: 0, 2: 1, 3: 2, 8: 6}[batch]
+
+
 def test_generated_motion_is_finite_even_from_an_untrained_model(model: MotionLLM) -> None:
     hot = model.with_sampling(temperature=5.0, top_p=1.0)
     for clip in hot.generate(PROMPTS, seed=0):

@@ -9,6 +9,7 @@ import torch
 from transformers import LlamaConfig, LlamaModel
 
 from morphloop.base import MotionError
+from morphloop.cli.generate import Generate
 from morphloop.cli.train_generator import TrainGenerator, TrainingData
 from morphloop.generator import (
     Budget,
@@ -175,6 +176,18 @@ def test_the_command_trains_one_on_a_vae(tmp_path: Path) -> None:
     assert isinstance(made, LatentLLM)
     assert (made.model.config.head.width, made.model.config.tower.width) == (32, 24)
     assert torch.isfinite(torch.tensor(latent_loss(made.model, [_example(made)])))
+
+    made.with_sampling(guidance=3.0).save(tmp_path / "guided")
+    on = replace(command, out=tmp_path / "on", tokenizer=None, start=tmp_path / "guided")
+    assert on.run() == 0
+    went_on = load_generator(tmp_path / "on")
+    assert isinstance(went_on, LatentLLM)
+    assert went_on.sampling.guidance == 3.0, "sampling of the one that was gone on from"
+    for wrong in ({"motion_weight": 0.2}, {"between": 0.2}):
+        with pytest.raises(MotionError, match="expected 0 of a VAE"):
+            replace(on, **wrong).run()  # type: ignore[arg-type]
+    with pytest.raises(MotionError, match="draws latents"):
+        Generate(("a person walks",), generator=str(tmp_path / "made"), temperature=0.5, out=tmp_path / "clips").run()
 
 
 def test_a_pretrained_text_tower_is_taken_and_kept(clips: list[Clip], tmp_path: Path) -> None:
