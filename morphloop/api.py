@@ -146,6 +146,8 @@ def generate(
     asked = [prompts] if isinstance(prompts, str) else list(prompts)
     if not asked:
         raise MotionError("no prompt, expected one or more")
+    if seed < 0:
+        raise MotionError(f"seed {seed}: expected 0 or more")
     return load_generator(generator_named(generator)).generate(asked, seed, seconds)
 
 
@@ -216,7 +218,8 @@ def render(
 
     body: to draw people's motion with; labels: one a motion, their names if left out; fps: frames a second of the
     video, 30 if left out, 10 of a GIF; size: width and height of one motion, pixels. Without ffmpeg an .mp4 becomes a
-    .gif. Raises MotionError as `load`, for another extension, and for renderer "mujoco" where GL does not answer.
+    .gif. Raises MotionError as `load`, for another extension, size or rate, and for renderer "mujoco" where GL does not
+    answer.
 
     >>> import morphloop as ml
     >>> ml.render("walk.bvh", "walk.gif", renderer="figure").name
@@ -235,7 +238,7 @@ def render(
         data = strip_bytes(motions, labels, body=bodies, renderer=renderer, size=size or CELL)
     elif kind in (".mp4", ".gif"):
         gif = kind == ".gif"
-        rate = fps or (GIF_FPS if gif else VIDEO_FPS)
+        rate = (GIF_FPS if gif else VIDEO_FPS) if fps is None else fps
         video = video_bytes(motions, None, labels, bodies, renderer, rate, size or PANEL, gif)
         path, data = path.with_suffix(video.suffix), video.data
     else:
@@ -262,9 +265,10 @@ def policy(spec: str | Path = "shipped", *, body: BodyLike = None) -> Policy:
     >>> ml.policy("shipped").spec.body
     'smpl24'
     """
-    found = _policy(spec, body if isinstance(body, Body) else driven_body(body))
+    own = body if isinstance(body, Body) else driven_body(body)
+    found = _policy(spec, own)
     if found is None:
-        raise MotionError(f"no policy ships for body '{body}', expected the file of one")
+        raise MotionError(f"no policy ships for body '{own.name}', expected the file of one")
     return found
 
 
@@ -298,6 +302,9 @@ def _motions(clips: Motions, own: Body) -> Sequence[Motion]:
     motions = [clips] if isinstance(clips, Clip | JointTrack) else list(clips)
     if not motions:
         raise MotionError("no motion given, expected one or more")
+    for motion in motions:
+        if not isinstance(motion, Clip | JointTrack):
+            raise MotionError(f"{repr(motion)[:60]} is no motion, expected what `load` gives")
     return motions
 
 

@@ -95,7 +95,14 @@ def test_what_is_wrong_is_one_line(walk: Path):
         (lambda: ml.render(walk, "walk.avi"), "expected .mp4, .gif or .png"),
         (lambda: ml.body("gone.xml"), "no such body"),
         (lambda: ml.policy("gone.safetensors"), "no such policy"),
-        (lambda: ml.policy(body="g1"), "no policy ships"),
+        (lambda: ml.policy(body="g1"), "no policy ships for body 'g1"),
+        (lambda: ml.evaluate(["walk.npz"]), "'walk.npz' is no motion"),  # pyright: ignore[reportArgumentType]
+        (lambda: ml.generate("a person walks", seed=-1), "seed -1"),
+        (lambda: ml.render(walk, "walk.gif", size=(-1, 3)), "size -1 3"),
+        (lambda: ml.render(walk, "walk.png", size=(0, 3)), "size 0 3"),
+        (lambda: ml.render(walk, "walk.gif", fps=0.0), "fps is 0"),
+        (lambda: ml.render(walk, "walk.gif", fps=float("nan")), "fps is nan"),
+        (lambda: ml.render(walk, "walk.gif", renderer="figures"), "unknown renderer 'figures'"),  # pyright: ignore[reportArgumentType]
     ):
         with pytest.raises(ml.MotionError, match=match) as refused:
             wrong()

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import imageio.v2 as imageio
 import imageio_ffmpeg
@@ -88,6 +88,7 @@ def strip_bytes(
 ) -> bytes:
     """The PNG of `render_strip` as bytes."""
     labels, bodies = _labels(labels, len(clips)), _bodies(body, len(clips))
+    _check_look(renderer, size)
     if frames < 1:
         raise MotionError(f"{frames} frames asked for, expected 1 or more")
     moments = [np.linspace(0, clip.num_frames - 1, frames).round().astype(int) for clip in clips]
@@ -148,6 +149,7 @@ def video_bytes(
     if isinstance(motions, Clip | JointTrack | np.ndarray):
         motions = [motions]
     labels, bodies = _labels(labels, len(motions)), _bodies(body, len(motions))
+    _check_look(renderer, size)
     clips = [_at_rate(motion, fps, own, rate) for motion, own in zip(motions, bodies, strict=True)]
     length = max(clip.num_frames for clip in clips)
     panels, used = _panels(clips, labels, bodies, renderer, size)
@@ -161,6 +163,14 @@ def _labels(labels: Sequence[str], count: int) -> Sequence[str]:
     if labels and len(labels) != count:
         raise MotionError(f"{len(labels)} labels for {count} clips, expected one each or none")
     return labels or [""] * count
+
+
+def _check_look(renderer: Renderer, size: tuple[int, int]) -> None:
+    """MotionError for a renderer that is none, or a picture without pixels."""
+    if renderer not in get_args(Renderer):
+        raise MotionError(f"unknown renderer '{renderer}', expected {', '.join(get_args(Renderer))}")
+    if min(size) < 1:
+        raise MotionError(f"size {size[0]} {size[1]}: expected 1 pixel or more each")
 
 
 def _bodies(body: Body | Sequence[Body] | None, count: int) -> Sequence[Body]:
@@ -178,12 +188,11 @@ def _at_rate(motion: Motion, fps: float | None, body: Body, rate: float) -> Clip
         if fps is None:
             raise MotionError("qpos has no frame rate, give fps")
         motion = body.clip_from_qpos(motion, fps)
-    most = round(MAX_VIDEO_S * rate)
     if isinstance(motion, JointTrack):
         resampled = motion.resampled(rate)
-        return replace(resampled, positions=resampled.positions[:most])
+        return replace(resampled, positions=resampled.positions[: round(MAX_VIDEO_S * rate)])
     body.check(motion)
-    return motion.resampled(rate).slice(0, most)
+    return motion.resampled(rate).slice(0, round(MAX_VIDEO_S * rate))
 
 
 def _panels(
