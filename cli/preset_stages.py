@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 PRESETS = Path(__file__).parent / "presets"
 MADE_BY = "preset.json"
 """What a folder's stages are trained by, written first."""
+BESIDE = ("out", "preset", "source", "threads", "tokenizer")
+"""Options of `train generator` that a preset leaves open."""
 
 
 @dataclass(frozen=True)
@@ -101,14 +103,16 @@ def read_preset(name: str) -> Preset:
 def train_preset(command: TrainGenerator, name: str) -> int:
     """Train what is not there yet of a preset's tokenizer and stages; returns the exit code.
 
-    MotionError, before anything is trained, if a stage cannot be, and if the folder holds another generator, stages of
-    another preset, or of this one on other data.
+    MotionError, before anything is trained, if a stage cannot be, if the command says what is the preset's to say, and
+    if the folder holds another generator, stages of another preset, or of this one on other data.
     """
-    from .train_generator import TRAINED
+    from .train_generator import TRAINED, TrainGenerator
 
-    preset = read_preset(name)
-    if command.start is not None:
-        raise MotionError("--start: a preset's stages go on from one another, leave it out")
+    preset, plain = read_preset(name), TrainGenerator(command.out)
+    own = [one.name for one in fields(plain) if one.name not in BESIDE]
+    told = [one for one in own if getattr(command, one) != getattr(plain, one)]
+    if told:
+        raise MotionError(f"--preset {name}: says {', '.join(told)} itself, expected no such option beside it")
     tokenizer, stages = _commands(command, preset)
     _check(preset, command.tokenizer, [tokenizer, *stages])
     out = writable_folder(command.out)

@@ -147,7 +147,7 @@ class TrainGenerator:
     """Folder that `morphloop train tokenizer` wrote; with a VAE a dual tower with a diffusion head is trained."""
     preset: str | None = None
     """Published design to train stage by stage, tokenizer included: m3gpt, motiongpt3, motionverse, or a file like
-    theirs. Of the other options data, threads and, if it is there already, the tokenizer count."""
+    theirs. Beside it data, threads and, if it is there already, the tokenizer are yours to name."""
     start: Path | None = None
     """Folder of a generator to go on from, whose parts and sizes then count."""
     source: TrainingData = TrainingData()

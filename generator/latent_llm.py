@@ -19,6 +19,7 @@ import torch
 
 from morphloop.base import MotionError, write_json
 from morphloop.base.budget import Budget
+from morphloop.base.opening import naming
 from morphloop.base.random_streams import own_streams
 from morphloop.base.threads import fixed_threads
 from morphloop.base.training_run import TrainingRun
@@ -212,6 +213,8 @@ class LatentLLM:
             config = LatentModelConfig(towers, head=head, **said)
             sampling = Sampling(**values["sampling"])
             report = read_report(values["report"]) if values["report"] else None
+        except MotionError as error:
+            raise MotionError(naming(path, error)) from None
         except (KeyError, TypeError, ValueError) as error:
             raise MotionError(f"{path}: malformed ({error})") from None
         text, vae = TextTokenizer.load(folder / "text_tokenizer.json"), load_vae(folder)

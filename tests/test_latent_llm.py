@@ -144,16 +144,18 @@ def test_files_round_trip_and_bad_ones_are_refused(llm: LatentLLM, tmp_path: Pat
     assert isinstance(loaded, LatentLLM)
     assert loaded.hash() == llm.hash()
     written = json.loads((tmp_path / "config.json").read_text())
-    other = written["language_model"] | {"latents": 3}
+    other, towers = written["language_model"] | {"latents": 3}, written["language_model"]["towers"]
     for wrong, message in (
         (other, "shape|expected"),
         (written["language_model"] | {"head": {"width": 0}}, "width is 0"),
-        ({"towers": written["language_model"]["towers"]}, "malformed"),
+        (written["language_model"] | {"towers": towers | {"streams": 0}}, "streams is 0"),
+        ({"towers": towers}, "malformed"),
     ):
         (tmp_path / "config.json").write_text(json.dumps(written | {"language_model": wrong}))
         with pytest.raises(MotionError, match=message) as caught:
             LatentLLM.load(tmp_path)
         assert "\n" not in str(caught.value)
+        assert str(caught.value).count(str(tmp_path)) == 1
     with pytest.raises(MotionError, match="its tokenizer and VAE make"):
         LatentLLM(llm.text, MotionVAE(replace(VAE, latents=1)), llm.model)
     with pytest.raises(MotionError, match="expected a dual tower of one stream"):

@@ -128,3 +128,5 @@ def test_neither_another_generator_nor_a_tokenizer_of_another_kind_is_taken(tmp_
     save_tokenizer(tmp_path / "vae", MotionVAE(VaeConfig(width=16, layers=1, heads=2, spread=8)))
     with pytest.raises(MotionError, match="the preset's kind is codes"):
         replace(command, tokenizer=tmp_path / "vae").run()
+    with pytest.raises(MotionError, match="says start, to_text, budget itself"):
+        replace(command, budget=replace(command.budget, steps=1), start=tmp_path, to_text=0.5).run()
