@@ -266,6 +266,16 @@ def test_a_body_that_is_gone_is_one_line(projected: Path, tmp_path: Path, capsys
     assert not (tmp_path / "x.html").exists()
 
 
+@pytest.mark.parametrize("after", [5, ["x"], {"slide_mean_mm_s": "x"}], ids=str)
+def test_a_record_without_figures_is_measured(projected: Path, tmp_path: Path, after: Any):
+    place = tmp_path / "odd"
+    shutil.copytree(projected, place)
+    (place / "records" / "walk.json").write_text(json.dumps({"name": "walk", "verdict": "accepted", "after": after}))
+    (entry,) = (entry for entry in find_entries([place], None, []) if entry.name == "walk")
+    assert entry.verdict == "accepted"
+    assert key_figures(entry, Bodies())["penetration_mean_mm"] is not None
+
+
 def test_nothing_to_see_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["view", str(tmp_path)]) == 2
     assert main(["view", str(tmp_path / "absent")]) == 2

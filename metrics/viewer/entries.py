@@ -66,8 +66,15 @@ def _of_files(
                 body,
                 record.get("verdict"),
                 _reason(record),
-                {name: value for name, value in (record.get("after") or {}).items()},
+                _figures(record),
             )
+
+
+def _figures(record: dict[str, Any]) -> dict[str, float | None]:
+    """The figures of a record, nothing of what is none."""
+    after = record.get("after")
+    told = after.items() if isinstance(after, dict) else ()
+    return {name: value for name, value in told if value is None or isinstance(value, int | float)}
 
 
 def _reason(record: dict[str, Any]) -> str | None:
