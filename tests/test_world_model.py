@@ -419,6 +419,10 @@ def test_what_cannot_be_trained_on_is_one_line(body: Body, squat: Clip, tmp_path
         r"still: stands still \(0\.000 m/s at most\).*; expected clips that move": (still(squat), SMALL),
         "takes no prior, expected --prior none": (squat, replace(SMALL, prior=PriorConfig("vae", steps=1))),
         "learns one body and clips at their own speed": (squat, replace(SMALL, vary=Variation(mass=(0.9, 1.1)))),
+        "1 control steps recorded.*; expected more --envs or a longer --worldmodel.window": (
+            squat,
+            replace(SMALL, envs=1, worldmodel=replace(TINY, window=1)),
+        ),
     }
     for place, (told, (clip, config)) in enumerate(cases.items()):
         with pytest.raises(MotionError, match=told) as found:

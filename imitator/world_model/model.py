@@ -131,8 +131,14 @@ class WorldModel(nn.Module):
     def fit_units(self, before: tuple[torch.Tensor, ...], after: tuple[torch.Tensor, ...], ctrl: torch.Tensor) -> None:
         """Take the spread of inputs and changes from N recorded control steps.
 
-        before, after: qpos (N, nq), qvel (N, nv) and foot_force (N, 2); ctrl: (N, nu) PD targets between.
+        before, after: qpos (N, nq), qvel (N, nv) and foot_force (N, 2); ctrl: (N, nu) PD targets between. MotionError
+        for fewer than two, which have no spread.
         """
+        if len(ctrl) < 2:
+            raise MotionError(
+                f"{len(ctrl)} control steps recorded, a world model begins with 2 or more; expected more --envs or a "
+                "longer --worldmodel.window"
+            )
         (qpos, qvel, foot_force), (next_qpos, next_qvel, _) = before, after
         state, following = self.kinematics(qpos, qvel), self.kinematics(next_qpos, next_qvel)
         seen = self.inputs(qpos, qvel, state, foot_force, ctrl)
