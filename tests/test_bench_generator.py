@@ -25,7 +25,7 @@ from morphloop.generator.bench.config import GeneratorBenchConfig
 from morphloop.generator.bench.prompts import TEMPLATES, bench_prompts
 from morphloop.generator.config import Seconds
 from morphloop.metrics.text_motion.evaluator import Evaluator
-from morphloop.motion import Clip, JointTrack, make_corpus
+from morphloop.motion import Clip, JointTrack, make_corpus, save_clip
 from morphloop.motion.corpus.described import described_captions, make_described
 
 COUNT, SEED = 40, 5
@@ -137,3 +137,9 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert ("pip install 'morphloop[captions]'" in shown) == (len(captions["packages"]) < 2)
     with pytest.raises(MotionError, match="expected some of templates"):
         GeneratorBenchConfig(sets=("tests",))
+
+
+def test_captions_alone_of_a_generator_that_writes_none_are_refused(tmp_path: Path) -> None:
+    save_clip(tmp_path / "a.npz", make_corpus(1, seed=3)[0])
+    with pytest.raises(MotionError, match="describes no motion"):
+        BenchGenerator(tmp_path, bench=GeneratorBenchConfig(sets=("captions",))).run()

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from morphloop.base import MotionError
 from morphloop.base.threads import fixed_threads
 from morphloop.metrics import measure
 from morphloop.metrics.text_motion.evaluator import Evaluator
@@ -51,7 +52,12 @@ Watch = Callable[[str, int, int], None]
 def bench_generator(
     generator: Generator, evaluator: Evaluator, config: GeneratorBenchConfig, watch: Watch
 ) -> dict[str, Any]:
-    """What the JSON file holds; `watch` hears what is done, how far and of how much."""
+    """What the JSON file holds; `watch` hears what is done, how far and of how much.
+
+    MotionError if captions alone are asked for of a generator that writes none.
+    """
+    if {*config.sets} == {CAPTIONS} and not isinstance(generator, MotionLLM | LatentLLM):
+        raise MotionError(f"sets {CAPTIONS}: this generator describes no motion, expected sets of prompts")
     sets = {name: _bench_set(name, generator, evaluator, config, watch) for name in config.sets if name in PROMPT_SETS}
     result = {
         "generator": generator.hash(),
