@@ -12,6 +12,7 @@ from morphloop.cli.bench_generator import BenchGenerator
 from morphloop.generator import (
     Budget,
     FinetuneConfig,
+    FinetuneReport,
     LanguageModelConfig,
     MotionLLM,
     TextTokenizer,
@@ -35,7 +36,7 @@ class Listener:
     """Gives the held-out clip whose caption it is asked for, or, deaf, the clip of another caption."""
 
     can_finetune = False
-    report = None
+    report: FinetuneReport | None = None
 
     def __init__(self, deaf: bool) -> None:
         clips, said = make_described(COUNT, SEED, "test"), described_captions(COUNT, SEED, "test")
