@@ -266,7 +266,7 @@ def test_a_body_that_is_gone_is_one_line(projected: Path, tmp_path: Path, capsys
     assert not (tmp_path / "x.html").exists()
 
 
-@pytest.mark.parametrize("after", [5, ["x"], {"slide_mean_mm_s": "x"}], ids=str)
+@pytest.mark.parametrize("after", [5, ["x"], {"slide_mean_mm_s": "x"}, {"slide_mean_mm_s": np.nan}], ids=str)
 def test_a_record_without_figures_is_measured(projected: Path, tmp_path: Path, after: Any):
     place = tmp_path / "odd"
     shutil.copytree(projected, place)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,9 @@ def _figures(record: dict[str, Any]) -> dict[str, float | None]:
     """The figures of a record, nothing of what is none."""
     after = record.get("after")
     told = after.items() if isinstance(after, dict) else ()
-    return {name: value for name, value in told if value is None or isinstance(value, int | float)}
+    return {
+        name: value for name, value in told if value is None or (isinstance(value, int | float) and isfinite(value))
+    }
 
 
 def _reason(record: dict[str, Any]) -> str | None:
