@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from .latent_model import LatentMotionModel
     from .latent_training import make_latent_examples, train_latent_model
     from .liveliness import diversity, joint_speed, root_travel
-    from .motion_llm import MotionLLM, holds_vae, load_tokenizer, load_vae, save_tokenizer
+    from .motion_llm import MotionLLM
     from .outside import CommandFailed, CommandGenerator, PackageGenerator
+    from .own import holds_vae, load_tokenizer, load_vae, save_tokenizer
     from .patterns import PATTERNS, Pattern, delay_pattern, flatten_pattern, parallel_pattern
     from .protocol import FinetuneReport, Generator
     from .reconstruction import Reconstruction, measure_reconstruction
@@ -85,17 +86,17 @@ else:
                 "joint_speed",
                 "root_travel",
             ),
-            "motion_llm": (
-                "MotionLLM",
-                "holds_vae",
-                "load_tokenizer",
-                "load_vae",
-                "save_tokenizer",
-            ),
+            "motion_llm": ("MotionLLM",),
             "outside": (
                 "CommandFailed",
                 "CommandGenerator",
                 "PackageGenerator",
+            ),
+            "own": (
+                "holds_vae",
+                "load_tokenizer",
+                "load_vae",
+                "save_tokenizer",
             ),
             "patterns": (
                 "PATTERNS",

@@ -23,9 +23,8 @@ from morphloop.motion.plausible import Doubt, doubts, gathered
 from morphloop.motion.reading_limits import MAX_ARRAY_BYTES, MAX_TEXT, READ_BYTES
 
 from .config import FROM_OUTSIDE, FinetuneConfig, OutsideConfig, Seconds
-from .latent_llm import KIND as LATENT_KIND
 from .latent_llm import LatentLLM
-from .motion_llm import KIND, MotionLLM
+from .motion_llm import MotionLLM
 from .outside import (
     COMMAND_KIND,
     INNER,
@@ -152,9 +151,9 @@ def load_generator(
     config = path / "config.json"
     values = read_config(config) if config.is_file() else {}
     kind = values.get("kind")
-    if kind == KIND:
+    if kind == MotionLLM.KIND:
         return MotionLLM.load(path)
-    if kind == LATENT_KIND:
+    if kind == LatentLLM.KIND:
         return LatentLLM.load(path)
     if kind == COMMAND_KIND:
         raise MotionError(

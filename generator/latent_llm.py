@@ -6,62 +6,54 @@ In the line of MotionGPT3: a dual tower with a diffusion head (`latent_model.py`
 from __future__ import annotations
 
 import copy
-import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, replace
-from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
-from morphloop.base import MotionError, write_json
+from morphloop.base import MotionError
 from morphloop.base.budget import Budget
-from morphloop.base.opening import naming
 from morphloop.base.random_streams import own_streams
 from morphloop.base.threads import fixed_threads
 from morphloop.base.training_run import TrainingRun
-from morphloop.base.weights import content_hash, load_weights, read_config, save_tensors
+from morphloop.base.weights import load_weights
 from morphloop.language import TextEncoder, load_text_encoder
 from morphloop.motion import Clip
 from morphloop.motion.features import FEATURE_FPS
 
 from .batches import deal
-from .config import MAX_SECONDS, SECONDS, DiffusionConfig, FinetuneConfig, LatentModelConfig, Seconds
+from .config import MAX_SECONDS, SECONDS, FinetuneConfig, Seconds
 from .latent_model import LatentMotionModel
 from .latent_training import latent_loss, latents_of, make_latent_batch, make_latent_examples
-from .motion_llm import (
+from .own import (
     CHUNK,
     MAX_CAPTION,
     REPORTED,
+    OwnGenerator,
     check_encoder,
-    checked_config,
+    checked_latent_config,
     generator_of,
     load_vae,
     named_clip,
     read_prompts,
-    read_report,
-    save_tokenizer,
 )
 from .protocol import FinetuneReport
 from .sampling import Sampling, write_text
 from .sequences import pad
-from .text import StatesOf, TextTokenizer
+from .text import TextTokenizer
 from .training import CODE, TO_TEXT
 from .vae import MotionVAE
 
-KIND = "morphloop.latent_llm"
 
-
-class LatentLLM:
+class LatentLLM(OwnGenerator[MotionVAE, LatentMotionModel]):
     """A language model over latents: `generate`, `describe`, `finetune`, `save`, `load`.
 
     Raises MotionError if the three parts do not fit one another.
     """
 
-    can_finetune = True
+    KIND = "morphloop.latent_llm"
 
     def __init__(
         self,
@@ -83,17 +75,7 @@ class LatentLLM:
                 f"latents, its tokenizer and VAE make {text.size} and {sizes.latents} x {sizes.latent_size}"
             )
         check_encoder(config.towers, encoder)
-        self.text, self.tokenizer, self.model = text, tokenizer.eval(), model.eval()
-        self.encoder, self.read = encoder, text if encoder is None else StatesOf(encoder)
-        self.sampling, self.report = sampling or Sampling(), report
-
-    def with_sampling(
-        self, temperature: float | None = None, top_p: float | None = None, guidance: float | None = None
-    ) -> LatentLLM:
-        """This generator with other sampling; None keeps what it has. Latents are drawn by guidance alone."""
-        asked = {"temperature": temperature, "top_p": top_p, "guidance": guidance}
-        sampling = replace(self.sampling, **{name: value for name, value in asked.items() if value is not None})
-        return LatentLLM(self.text, self.tokenizer, self.model, sampling, self.report, self.encoder)
+        super().__init__(text, tokenizer, model, sampling, report, encoder)
 
     @fixed_threads()
     def generate(self, prompts: Sequence[str], seed: int, seconds: Seconds = SECONDS) -> list[Clip]:
@@ -174,50 +156,12 @@ class LatentLLM:
         )
         return LatentLLM(self.text, self.tokenizer, model, self.sampling, report, self.encoder)
 
-    def hash(self) -> str:
-        """Content hash of weights, tokenizer and configuration."""
-        return self._hash
-
-    @cached_property
-    def _hash(self) -> str:
-        parts = (self.model.config.written(), self.tokenizer.config.written(), self.sampling.written())
-        texts = [json.dumps(part, sort_keys=True) for part in parts]
-        return content_hash([*texts, self.text.to_json()], self.tokenizer, self.model)
-
-    def save(self, folder: Path | str) -> Path:
-        """Write weights (safetensors), VAE, text tokenizer and config.json, which comes last."""
-        folder = Path(folder)
-        save_tokenizer(folder, self.tokenizer)
-        save_tensors(folder / "lm.safetensors", self.model.state_dict())
-        self.text.save(folder / "text_tokenizer.json")
-        config = {
-            "kind": KIND,
-            "schema": 1,
-            "language_model": self.model.config.written(),
-            "sampling": self.sampling.written(),
-            "report": asdict(self.report) if self.report else None,
-        }
-        return write_json(folder / "config.json", config).parent
-
     @classmethod
     def load(cls, folder: Path | str) -> LatentLLM:
         """Read what `save` wrote; MotionError, one line, names the file that cannot be used."""
         folder = Path(folder)
-        path = folder / "config.json"
-        values = read_config(path)
-        if values.get("kind") != KIND or values.get("schema") != 1:
-            raise MotionError(f"{path}: kind {values.get('kind')}, expected {KIND}, schema 1")
-        try:
-            said: dict[str, Any] = dict(values["language_model"])
-            towers, head = checked_config(said.pop("towers"), path), DiffusionConfig(**said.pop("head"))
-            config = LatentModelConfig(towers, head=head, **said)
-            sampling = Sampling(**values["sampling"])
-            report = read_report(values["report"]) if values["report"] else None
-        except MotionError as error:
-            raise MotionError(naming(path, error)) from None
-        except (KeyError, TypeError, ValueError) as error:
-            raise MotionError(f"{path}: malformed ({error})") from None
+        config, sampling, report = cls.opened(folder, checked_latent_config)
         text, vae = TextTokenizer.load(folder / "text_tokenizer.json"), load_vae(folder)
         model = load_weights(folder / "lm.safetensors", lambda: LatentMotionModel(config))
-        encoder = None if towers.text_encoder is None else load_text_encoder(towers.text_encoder)
+        encoder = None if config.towers.text_encoder is None else load_text_encoder(config.towers.text_encoder)
         return cls(text, vae, model, sampling, report, encoder)

@@ -24,7 +24,8 @@ from morphloop.motion import Clip, make_corpus
 from morphloop.motion.corpus.described import described_clips, make_described
 
 from ..latent_llm import LatentLLM
-from ..motion_llm import CHUNK, MotionLLM
+from ..motion_llm import MotionLLM
+from ..own import CHUNK
 from ..protocol import Generator
 from ..reconstruction import measure_reconstruction
 from ..sampling import sample_motion
