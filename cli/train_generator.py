@@ -205,6 +205,7 @@ class TrainGenerator:
         )
         from morphloop.language import find_pretrained
         from morphloop.language.fetched import named_from_anywhere
+        from morphloop.motion.datasets import MotionSet
 
         if self.preset is not None:
             from .preset_stages import train_preset
@@ -238,7 +239,10 @@ class TrainGenerator:
             LatentLLM(parts.text, parts.tokenizer, model, parts.sampling, encoder=parts.encoder).save(out)
         else:
             tokenizer = tunable(parts.tokenizer) if self.motion_weight else parts.tokenizer
-            joint = Joint(tokenizer, clips, self.motion_weight) if self.motion_weight else None
+            joint = None
+            if self.motion_weight:
+                clips = clips if isinstance(clips, MotionSet) else list(clips)  # every step looks at its clips again
+                joint = Joint(tokenizer, clips, self.motion_weight)
             examples = make_examples(clips, tokenizer, parts.text, read)
             model = train_language_model(examples, parts.config, *told, joint)
             MotionLLM(parts.text, tokenizer, model, parts.sampling, encoder=parts.encoder).save(out)

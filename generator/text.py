@@ -94,7 +94,7 @@ class StatesOf:
 
     def __call__(self, texts: Sequence[str]) -> list[Text]:
         """States (n, W) of each text; MotionError if one is empty."""
-        missing = [text for text in dict.fromkeys(texts) if text not in self._read]
+        missing = sorted((text for text in dict.fromkeys(texts) if text not in self._read), key=len)  # little padding
         for start in range(0, len(missing), AT_ONCE):
             part = missing[start : start + AT_ONCE]
             states = self.encoder.encode(part)

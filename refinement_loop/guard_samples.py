@@ -162,7 +162,7 @@ def _row(asked: Asked, clips: Sequence[Clip]) -> Row:
     A sample that does something else adds no diversity but error: only those count that do what the prompt says.
     """
     passed = [[fact.passes(clip) for fact in asked.parts] for clip in clips]
-    whole = [all(row) and asked.passes(clip) for clip, row in zip(clips, passed, strict=True)]
+    whole = [asked.passes(clip) for clip in clips]
     adhering = [clip for clip, good in zip(clips, whole, strict=True) if good]
     measured = [measure(clip, wrench=False).values for clip in clips]
     return {

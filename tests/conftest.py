@@ -1,9 +1,14 @@
 """What all tests share."""
 
+import gc
+import multiprocessing
 import os
+import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 
@@ -39,3 +44,46 @@ def made_row() -> Callable[..., Any]:
         }
 
     return made
+
+
+@pytest.fixture
+def killed_trainings() -> Callable[..., int]:
+    """How many trainings of a clip were at work when killed: `times` forks that go on in `folder`, each killed
+    by -9 at a moment of at most `longest_s` after its log has begun; `after_each` looks at what is left."""
+
+    def kill(
+        clip: Any,
+        folder: Path,
+        config: Any,
+        times: int,
+        longest_s: float,
+        after_each: Callable[[], None] = lambda: None,
+    ) -> int:
+        import torch
+
+        from morphloop.imitator import train_imitator
+        from morphloop.sim import default_body
+
+        def train() -> None:
+            torch.set_num_threads(1)
+            train_imitator([clip], [], folder, config, body=default_body())
+
+        rng, killed = np.random.default_rng(0), 0
+        fork = multiprocessing.get_context("fork")
+        gc.collect()  # a batch of simulations that is collected in a fork waits for threads that only the parent has
+        gc.freeze()
+        for _ in range(times):
+            process = fork.Process(target=train)
+            process.start()
+            deadline = time.monotonic() + 60.0
+            while not (folder / "log.jsonl").exists() and process.is_alive() and time.monotonic() < deadline:
+                time.sleep(0.01)
+            time.sleep(rng.uniform(0.0, longest_s))
+            process.kill()
+            process.join()
+            killed += process.exitcode == -9
+            after_each()
+        gc.unfreeze()
+        return killed
+
+    return kill

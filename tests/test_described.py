@@ -17,7 +17,8 @@ from morphloop.motion.corpus import described
 from morphloop.motion.corpus.captions import TEMPLATES
 from morphloop.motion.corpus.described import UNSEEN, DescribedClips, described_clips, draw_script, pairs
 from morphloop.motion.corpus.grammar import PLAIN, captions, has_held_out_word, is_held_out
-from morphloop.motion.corpus.lexicon import HELD_OUT_WORDS, LONG_OPENINGS, LONG_THEN, LONG_WHILE, TIMES
+from morphloop.motion.corpus.held_out import HELD_OUT_WORDS
+from morphloop.motion.corpus.lexicon import LONG_OPENINGS, LONG_THEN, LONG_WHILE, TIMES
 from morphloop.motion.datasets import texts_of
 from morphloop.motion.rotations import quat_angle, quat_to_rotvec
 from morphloop.sim import default_body

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import gc
 import json
-import multiprocessing
 import os
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -183,32 +180,16 @@ def test_another_configuration_is_refused_by_name(body: Body, squat: Clip, tmp_p
         train_imitator([squat.slice(0, 20)], [], tmp_path, SMALL, body=body)
 
 
-def _train_quietly(squat: Clip, folder: Path, config: ImitatorConfig) -> None:
-    torch.set_num_threads(1)
-    train_imitator([squat], [], folder, config, body=default_body())
-
-
-def test_kills_at_any_moment_lose_nothing_but_time(body: Body, squat: Clip, tmp_path: Path):
+def test_kills_at_any_moment_lose_nothing_but_time(body: Body, squat: Clip, tmp_path: Path, killed_trainings: Any):
     config = replace(SMALL, steps=16 * 80)
     straight = train_imitator([squat], [], tmp_path / "straight", replace(config, checkpoint_s=1e9), body=body)
-    folder, rng, killed = tmp_path / "killed", np.random.default_rng(0), 0
-    fork = multiprocessing.get_context("fork")
-    # a batch of simulations that is collected in a fork waits for ever for threads that only the parent has
-    gc.collect()
-    gc.freeze()
-    for _ in range(10):
-        process = fork.Process(target=_train_quietly, args=(squat, folder, config))
-        process.start()
-        deadline = time.monotonic() + 60.0
-        while not (folder / "log.jsonl").exists() and process.is_alive() and time.monotonic() < deadline:
-            time.sleep(0.01)
-        time.sleep(rng.uniform(0.0, 0.4))
-        process.kill()
-        process.join()
-        killed += process.exitcode == -9
+    folder = tmp_path / "killed"
+
+    def sound() -> None:
         for path in folder.glob("checkpoint*"):
             assert load_checkpoint(folder) is not None, f"{path} is sound"
-    gc.unfreeze()
+
+    killed = killed_trainings(squat, folder, config, 10, 0.4, sound)
     assert killed >= 5
     again = train_imitator([squat], [], folder, config, body=body)
     assert again.hash == straight.hash

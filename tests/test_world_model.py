@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 import json
-import multiprocessing
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -337,29 +334,11 @@ def test_a_resumed_training_equals_an_uninterrupted_one_to_the_byte(body: Body, 
     assert files[0] == files[1]
 
 
-def _train_quietly(squat: Clip, folder: Path, config: ImitatorConfig) -> None:
-    torch.set_num_threads(1)
-    train_imitator([squat], [], folder, config, body=default_body())
-
-
-def test_kills_in_either_update_lose_nothing_but_time(body: Body, squat: Clip, tmp_path: Path):
+def test_kills_in_either_update_lose_nothing_but_time(body: Body, squat: Clip, tmp_path: Path, killed_trainings: Any):
     config = replace(SMALL, steps=16 * 8)
     straight = train_imitator([squat], [], tmp_path / "straight", replace(config, checkpoint_s=1e9), body=body)
-    folder, rng, killed = tmp_path / "killed", np.random.default_rng(0), 0
-    fork = multiprocessing.get_context("fork")
-    gc.collect()  # a batch of simulations that is collected in a fork waits for threads that only the parent has
-    gc.freeze()
-    for _ in range(4):
-        process = fork.Process(target=_train_quietly, args=(squat, folder, config))
-        process.start()
-        deadline = time.monotonic() + 60.0
-        while not (folder / "log.jsonl").exists() and process.is_alive() and time.monotonic() < deadline:
-            time.sleep(0.01)
-        time.sleep(rng.uniform(0.0, 0.3))
-        process.kill()
-        process.join()
-        killed += process.exitcode == -9
-    gc.unfreeze()
+    folder = tmp_path / "killed"
+    killed = killed_trainings(squat, folder, config, 4, 0.3)
     assert killed >= 2
     again = train_imitator([squat], [], folder, config, body=body)
     assert again.hash == straight.hash

@@ -116,7 +116,7 @@ def described_captions(count: int, seed: int, split: str = "train") -> list[list
 def paraphrases(count: int, seed: int) -> list[Prompt]:
     """`count` prompts in words that no caption uses, each with the facts it names, on what the corpus shows.
 
-    Every prompt has at least one word of `lexicon.HELD_OUT_WORDS`. Raises MotionError for a bad count.
+    Every prompt has at least one word of `held_out.HELD_OUT_WORDS`. Raises MotionError for a bad count.
     """
     _check(count, "train")
     prompts: dict[str, Prompt] = {}

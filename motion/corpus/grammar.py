@@ -14,22 +14,10 @@ from typing import Any
 import numpy as np
 
 from .compose import Deed, Part
-from .lexicon import (
-    CAPTIONS,
-    HELD_OUT,
-    HELD_OUT_JOINTS,
-    HELD_OUT_MODIFIERS,
-    HELD_OUT_WORDS,
-    JOINTS,
-    LONG_OPENINGS,
-    LONG_THEN,
-    LONG_WHILE,
-    MODIFIERS,
-    SUBJECTS,
-    TIMES,
-)
+from .held_out import HELD_OUT, HELD_OUT_JOINTS, HELD_OUT_MODIFIERS, HELD_OUT_WORDS
+from .lexicon import CAPTIONS, JOINTS, LONG_OPENINGS, LONG_THEN, LONG_WHILE, MODIFIERS, SUBJECTS, TIMES
 from .phrase import Phrase
-from .synonyms import JOINTS_TOO, MODIFIERS_TOO, SYNONYMS
+from .synonyms import JOINT_SYNONYMS, MODIFIER_SYNONYMS, SYNONYMS
 
 COUNTS = ("no", "one", "two", "three", "four", "five")
 _SHORT = """step clap squat nod hop bob dip slip strut trot trek skip plod drag jog jab wag tap
@@ -119,7 +107,7 @@ def _with(words: Mapping[Any, Sequence], more: Mapping[Any, Sequence]) -> dict[A
     return {key: [*words.get(key, ()), *more.get(key, ())] for key in {**words, **more}}
 
 
-PLAIN = Words(_with(CAPTIONS, SYNONYMS), _with(MODIFIERS, MODIFIERS_TOO), _with(JOINTS, JOINTS_TOO))
+PLAIN = Words(_with(CAPTIONS, SYNONYMS), _with(MODIFIERS, MODIFIER_SYNONYMS), _with(JOINTS, JOINT_SYNONYMS))
 RARE = Words(
     HELD_OUT, {k: (*HELD_OUT_MODIFIERS.get(k, ()), *v) for k, v in MODIFIERS.items()} | {
         k: v for k, v in HELD_OUT_MODIFIERS.items() if k not in MODIFIERS

@@ -1,6 +1,6 @@
 """More words for what described clips do, so that a reader of captions meets many names of one thing.
 
-Rarer than those of `lexicon.CAPTIONS` and drawn with them; none is of `lexicon.HELD_OUT_WORDS`, which stay unseen.
+Rarer than those of `lexicon.CAPTIONS` and drawn with them; none is of `held_out.HELD_OUT_WORDS`, which stay unseen.
 """
 
 from __future__ import annotations
@@ -421,7 +421,7 @@ SYNONYMS: dict[str, list[Phrase]] = {
 }
 """Verb phrases by kind, as in `lexicon.CAPTIONS`."""
 
-MODIFIERS_TOO: dict[tuple[str, Any], tuple[str, ...]] = {
+MODIFIER_SYNONYMS: dict[tuple[str, Any], tuple[str, ...]] = {
     ("pace", "slow"): ("without haste", "at a crawl", "at an easy pace", "lazily", "calmly"),
     ("pace", "normal"): ("at an average pace", "at a usual speed"),
     ("pace", "fast"): ("hurriedly", "in a hurry", "at high speed", "in haste", "energetically", "with quick steps"),
@@ -449,7 +449,7 @@ MODIFIERS_TOO: dict[tuple[str, Any], tuple[str, ...]] = {
     ("way", "overhead"): ("to the sky", "over {their} head", "all the way up"),
 }
 """Adverbs, as in `lexicon.MODIFIERS`."""
-JOINTS_TOO: dict[str, tuple[str, ...]] = {
+JOINT_SYNONYMS: dict[str, tuple[str, ...]] = {
     "while": ("{a} and {b} along with it", "{a}, meanwhile {ing}", "{a}, also {ing}"),
     "imperative while": ("{a}, meanwhile {ing}", "{a} and also {b}"),
     "terse while": ("{a} and {b}", "{a} & {b}"),
