@@ -122,8 +122,8 @@ def _handler(viewer: Viewer) -> type[BaseHTTPRequestHandler]:
                 self._send(200, "text/html", viewer.page())
             elif path == "/rows":
                 self._send(200, "application/json", json.dumps(viewer.rows()))
-            elif path.startswith("/clip/") and path[6:].isdecimal() and int(path[6:]) < len(viewer.entries):
-                self._clip(int(path[6:]))
+            elif (number := _number(path.removeprefix("/clip/"))) is not None and number < len(viewer.entries):
+                self._clip(number)
             else:
                 self._send(404, "application/json", json.dumps({"error": "no such page"}))
 
@@ -151,6 +151,11 @@ def _handler(viewer: Viewer) -> type[BaseHTTPRequestHandler]:
             """Nothing: the terminal is for what went wrong."""
 
     return Handler
+
+
+def _number(text: str) -> int | None:
+    """A clip's number; None for what is none."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
 
 
 def _fault(error: Exception) -> str:
