@@ -35,8 +35,11 @@ from morphloop.generator import (
     train_language_model,
     train_tokenizer,
 )
+from morphloop.generator.bench.prompts import SECONDS as SETS
+from morphloop.generator.bench.prompts import bench_prompts
 from morphloop.generator.config import SECONDS
 from morphloop.generator.training import Example
+from morphloop.metrics import measure
 from morphloop.motion import Clip, load_clip, make_corpus, read_manifest, save_clip
 from morphloop.motion.config import ReadingConfig
 
@@ -401,6 +404,20 @@ def test_what_ships_is_known_by_the_hash_of_its_card() -> None:
     """Nothing that a configuration has gained since changes it."""
     folder = Path(str(resources.files("morphloop.assets"))) / "generator"
     assert load_generator(folder).hash() in (folder / "MODEL_CARD.md").read_text()
+
+
+def test_what_ships_does_what_prompts_say() -> None:
+    """Nearly all templates, and words that no caption used far more often than by chance; its feet stand."""
+    shipped = load_generator(Path(str(resources.files("morphloop.assets"))) / "generator")
+    for name, least in (("templates", 0.85), ("paraphrases", 0.25)):
+        asked = bench_prompts(name, 120, 5)
+        made = shipped.generate([one.text for one in asked], 0, SETS[name])
+        assert np.mean([one.passes(clip) for one, clip in zip(asked, made, strict=True)]) > least, name
+        half = len(made) // 2  # the two templates of one thing are neighbours
+        others = [one.passes(clip) for one, clip in zip(asked, made[half:] + made[:half], strict=True)]
+        assert np.mean(others) < 0.5 * least
+        slide = [measure(clip, wrench=False).values["slide_mean_mm_s"] or 0.0 for clip in made]
+        assert np.mean(slide) < 10.0
 
 
 def test_what_reconstruction_is_reported_on_trained_nothing(tmp_path: Path) -> None:

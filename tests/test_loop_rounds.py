@@ -16,7 +16,7 @@ from morphloop.generator import FinetuneConfig, FinetuneReport, OutsideConfig
 from morphloop.imitator import Projection
 from morphloop.imitator.projection.config import RescueConfig
 from morphloop.metrics import track_errors
-from morphloop.motion import load_clip, make_corpus, read_manifest, save_clip
+from morphloop.motion import load_clip, make_corpus, make_described, read_manifest, save_clip
 from morphloop.motion.rotations import quat_to_rotvec
 from morphloop.refinement_loop import (
     STAGES,
@@ -196,6 +196,14 @@ def test_what_physics_made_of_another_prompt_is_not_learnt(home, monkeypatch):
     assert notes["learnt"] == 1
     only = start_run(home / "other", replace(config_for(home), prompts=prompts[1:]), quiet)[0]
     assert "does what its prompt says" in only.stages["finetune"].manifest["notes"]["skipped"]
+
+
+def test_replay_is_described_motion_under_one_of_its_own_captions() -> None:
+    whole = make_described(12, 3)
+    replay = finetune.replayed(12, 3)
+    assert [clip.positions.tobytes() for clip in replay] == [clip.positions.tobytes() for clip in whole]
+    places = [clip.texts.index(*own.texts) for clip, own in zip(whole, replay, strict=True)]
+    assert len(set(places)) > 1, "not always the first"
 
 
 def test_replay_lasts_for_every_step_of_the_finetuning(home, monkeypatch):
