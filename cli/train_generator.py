@@ -149,7 +149,8 @@ class TrainGenerator:
     """Published design to train stage by stage, tokenizer included: m3gpt, motiongpt3, motionverse, or a file like
     theirs. Beside it data, threads and, if it is there already, the tokenizer are yours to name."""
     start: Path | None = None
-    """Folder of a generator to go on from, whose parts and sizes then count."""
+    """Folder of a generator to go on from, whose parts and sizes then count; a --tokenizer beside it takes the place of
+    its own, and the new codes begin as those that stood in their place."""
     source: TrainingData = TrainingData()
     """What to train on."""
     backbone: str | None = None
@@ -197,8 +198,10 @@ class TrainGenerator:
             MotionVAE,
             StatesOf,
             load_generator,
+            load_tokenizer,
             make_examples,
             make_latent_examples,
+            take_over_codes,
             train_language_model,
             train_latent_model,
             tunable,
@@ -216,6 +219,8 @@ class TrainGenerator:
         begun = None if self.start is None else load_generator(self.start)
         if not isinstance(begun, MotionLLM | LatentLLM | None):
             raise MotionError(f"--start: {self.start} holds no weights of our own to go on from")
+        if self.tokenizer is not None and not isinstance(begun, MotionLLM | None):
+            raise MotionError(f"--start: {self.start} is a model over latents, leave --tokenizer out")
         out = writable_folder(self.out)
         log_to_stderr()
         if begun is None:
@@ -224,7 +229,11 @@ class TrainGenerator:
             clips = training_clips(self.source)
             if self.between and isinstance(begun, MotionLLM):
                 begun.model.config = replace(begun.model.config, between=self.between)
-            parts = Parts(begun.text, begun.tokenizer, begun.model.config, begun.model, begun.encoder, begun.sampling)
+            tokenizer = begun.tokenizer
+            if self.tokenizer is not None and isinstance(begun, MotionLLM):
+                tokenizer = load_tokenizer(self.tokenizer)
+                take_over_codes(begun.model, begun.tokenizer, tokenizer, clips)
+            parts = Parts(begun.text, tokenizer, begun.model.config, begun.model, begun.encoder, begun.sampling)
         read = None if parts.encoder is None else StatesOf(parts.encoder)
         checkpoint, stopped = out / "lm.checkpoint.safetensors", Stopped()
         told = (self.budget, self.to_text, checkpoint, parts.model, stopped, self.adapt)
@@ -257,8 +266,8 @@ class TrainGenerator:
 
         if self.pattern not in PATTERNS:
             raise MotionError(f"--pattern: '{self.pattern}' is unknown, expected one of {', '.join(PATTERNS)}")
-        if (self.tokenizer is None) == (self.start is None):
-            raise MotionError("train generator: expected one of --tokenizer, --start and --preset")
+        if self.tokenizer is None and self.start is None:
+            raise MotionError("train generator: expected --tokenizer, --start, both or --preset")
         if self.adapt != "full" and self.backbone is None and self.start is None:
             raise MotionError(f"--adapt {self.adapt}: without --backbone there are no weights to keep, expected full")
         if not 0 <= self.between <= 1:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .latent_training import make_latent_examples, train_latent_model
     from .liveliness import diversity, joint_speed, root_travel
     from .motion_llm import MotionLLM
+    from .new_tokenizer import take_over_codes
     from .outside import CommandFailed, CommandGenerator, PackageGenerator
     from .own import holds_vae, load_tokenizer, load_vae, save_tokenizer
     from .patterns import PATTERNS, Pattern, delay_pattern, flatten_pattern, parallel_pattern
@@ -87,6 +88,7 @@ else:
                 "root_travel",
             ),
             "motion_llm": ("MotionLLM",),
+            "new_tokenizer": ("take_over_codes",),
             "outside": (
                 "CommandFailed",
                 "CommandGenerator",
@@ -185,6 +187,7 @@ __all__ = [
     "prompt_class",
     "root_travel",
     "save_tokenizer",
+    "take_over_codes",
     "train_language_model",
     "train_latent_model",
     "train_tokenizer",

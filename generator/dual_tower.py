@@ -86,6 +86,12 @@ class DualTowerModel(MotionLanguageModel):
         """Ids that the text tower embeds: text and marks."""
         return config.vocabulary.first_code
 
+    @property
+    def code_table(self) -> torch.Tensor:
+        """(streams * codebook, w) the embedding of the motion codes, a part of it that shares its memory."""
+        vocabulary = self.config.vocabulary
+        return self.motion_table.detach()[vocabulary.first_code - vocabulary.text_size :]
+
     def is_motion(self, ids: torch.Tensor) -> torch.Tensor:
         """(B, S) bool of ids (B, L, S): a code, the end of a stream or the mark before the first code."""
         vocabulary = self.config.vocabulary

@@ -86,6 +86,11 @@ class MotionLanguageModel(nn.Module):
         assert isinstance(weight, torch.Tensor)
         return weight
 
+    @property
+    def code_table(self) -> torch.Tensor:
+        """(streams * codebook, d) the embedding of the motion codes, a part of it that shares its memory."""
+        return self.table.detach()[self.config.vocabulary.first_code :]
+
     def embed(self, ids: torch.Tensor, states: torch.Tensor | None = None) -> torch.Tensor:
         """(B, L, S) ids to (B, S, d): the sum over streams; a blank adds nothing, a text's state (B, S, W) does."""
         vectors = F.embedding(ids, self.table)

@@ -1,5 +1,6 @@
 """The Generator protocol: our motion language model, a folder of files, and the commands around them."""
 
+import copy
 import json
 import os
 import shutil
@@ -25,6 +26,7 @@ from morphloop.generator import (
     LanguageModelConfig,
     MotionLanguageModel,
     MotionLLM,
+    MotionTokenizer,
     Sampling,
     TextTokenizer,
     TokenizerConfig,
@@ -32,6 +34,7 @@ from morphloop.generator import (
     make_examples,
     measure_reconstruction,
     motion_llm,
+    take_over_codes,
     train_language_model,
     train_tokenizer,
 )
@@ -364,6 +367,29 @@ def test_training_commands(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("*checkpoint*"))
     with pytest.raises(MotionError, match="pattern"):
         replace(train, pattern="zigzag").run()
+    assert replace(small, out=tmp_path / "tok2", start=tmp_path / "tok").run() == 0
+    goes_on = replace(train, out=tmp_path / "llm2", tokenizer=tmp_path / "tok2", start=tmp_path / "llm")
+    assert goes_on.run() == 0
+    wanted = (tmp_path / "tok2" / "tokenizer.safetensors").read_bytes()
+    assert (tmp_path / "llm2" / "tokenizer.safetensors").read_bytes() == wanted
+
+
+def test_a_new_tokenizers_codes_begin_as_those_that_stood_in_their_place(model: MotionLLM, clips: list[Clip]) -> None:
+    """With the same codes in another order the language model says of all motion what it said before."""
+    renumbered = copy.deepcopy(model.tokenizer)
+    order = torch.randperm(32, generator=torch.Generator().manual_seed(0))
+    for book in renumbered.books:
+        book.codebook.copy_(book.codebook[order])
+    goes_on = copy.deepcopy(model.model)
+    take_over_codes(goes_on, model.tokenizer, renumbered, clips)
+    before, after = model.model.code_table.unflatten(0, (2, 32)), goes_on.code_table.unflatten(0, (2, 32))
+    for stream in range(2):
+        shown = torch.cat([renumbered.encode_clip(clip)[stream] for clip in clips]).unique()
+        assert 3 < len(shown) < 32
+        assert torch.allclose(after[stream, shown], before[stream, order[shown]], atol=1e-4)
+        assert not torch.allclose(after[stream, shown], before[stream, shown], atol=1e-2)
+    with pytest.raises(MotionError, match="new tokenizer: codebook 16, the language model was trained on 32"):
+        take_over_codes(goes_on, model.tokenizer, MotionTokenizer(TokenizerConfig(2, 16, 16, 32, 1)), clips)
 
 
 def test_a_generator_that_reads_by_a_text_encoder(
