@@ -21,7 +21,8 @@ from .synonyms import JOINT_SYNONYMS, MODIFIER_SYNONYMS, SYNONYMS
 
 COUNTS = ("no", "one", "two", "three", "four", "five")
 _SHORT = """step clap squat nod hop bob dip slip strut trot trek skip plod drag jog jab wag tap
-    sag spin grab slap flap scan put sit get stop run hit swat snap pat tip pop whip set prop split drop flag"""
+    sag spin grab slap flap scan put sit get stop run hit swat snap pat tip pop whip set prop split drop flag
+    flip pad slog wham"""
 DOUBLED = frozenset(_SHORT.split())
 """Verbs of one short syllable that double their last letter."""
 PRONOUNS = {

@@ -12,6 +12,70 @@ from .phrase import Phrase, some, terse
 SYNONYMS: dict[str, list[Phrase]] = {
     "walk": [
         *some(
+            "<jaunt> forward{mods}",
+            "<tour> the place on foot{mods}",
+            "<trot> forward gently{mods}",
+            "<meander> ahead{mods}",
+            "<rove> forward{mods}",
+            "<wend> {their} way ahead{mods}",
+            "<go> for a ramble{mods}",
+            "<cruise> along on foot{mods}",
+            "<journey> ahead on foot{mods}",
+            "<walk> about{mods}",
+            "<march> on{mods}",
+            "<take> a walk{mods}",
+            way="forward",
+        ),
+        *some(
+            "<hobble> along with fatigue{mods}",
+            "<drag> {their} feet{mods}",
+            "<toil> ahead with heavy legs{mods}",
+            "<walk> forward bowed with fatigue{mods}",
+            "<slog> onward{mods}",
+            "<shuffle> ahead with no strength left{mods}",
+            way="forward",
+            style="tired",
+        ),
+        *some(
+            "<pad> forward on soft feet{mods}",
+            "<slip> forward unseen{mods}",
+            "<snoop> ahead{mods}",
+            "<pussyfoot> forward{mods}",
+            "<walk> ahead like a spy{mods}",
+            way="forward",
+            style="sneaking",
+        ),
+        *some(
+            "<walk> forward with knees pulled to the chest{mods}",
+            "<march> ahead in military drill{mods}",
+            way="forward",
+            style="high knees",
+        ),
+        *some(
+            "<sashay> ahead{mods}",
+            "<walk> ahead full of swing and confidence{mods}",
+            "<walk> along gaily{mods}",
+            way="forward",
+            style="cheerful",
+        ),
+        *some(
+            "<go> around a bend to the {side}{mods}",
+            "<curl> off to the {side} while walking{mods}",
+            "<walk> along a crescent to the {side}{mods}",
+            "<steer> {side} on {their} walk{mods}",
+            way="forward",
+            curve="curve",
+        ),
+        *some(
+            "<pace> backward{mods}",
+            "<walk> in the direction behind {them}{mods}",
+            "<walk> back first{mods}",
+            "<pull> back on foot{mods}",
+            "<fall> back on foot{mods}",
+            "<give> ground on foot{mods}",
+            way="backward",
+        ),
+        *some(
             "<pace> forward{mods}",
             "<step> along{mods}",
             "<head> forward on foot{mods}",
@@ -113,6 +177,19 @@ SYNONYMS: dict[str, list[Phrase]] = {
     ],
     "side step": [
         *some(
+            "<slip> sideways to the {side}{mods}",
+            "<scuttle> to the {side}{mods}",
+            "<scurry> sideways to the {side}{mods}",
+            "<inch> over to the {side}{mods}",
+            "<shimmy> {side}{mods}",
+            "<glide> sideways to the {side}{mods}",
+            "<hustle> to {their} {side} without turning{mods}",
+            "<budge> over to the {side}{mods}",
+            "<make> room by side steps to the {side}{mods}",
+            "<move> over to the {side} like a crab{mods}",
+        ),
+        *terse("scuttle {side}{mods}", "glide {side}{mods}"),
+        *some(
             "<sashay> to the {side}{mods}",
             "<crab-walk> {side}{mods}",
             "<slide> over to {their} {side}{mods}",
@@ -124,6 +201,26 @@ SYNONYMS: dict[str, list[Phrase]] = {
         *terse("shuffle {side}{mods}", "sideways {side}{mods}", "crab-walk {side}{mods}"),
     ],
     "turn": [
+        *some(
+            "<twist> around to the {side} on {their} feet{mods}",
+            "<roll> around to the {side}{mods}",
+            "<orbit> {side} on the same place{mods}",
+            "<go> round on {their} heels to the {side}{mods}",
+            "<rotate> about {their} own axis to the {side}{mods}",
+        ),
+        *some(
+            "<do> a one-eighty to the {side}{mods}",
+            "<turn> {their} back to what was in front, over the {side}{mods}",
+            "<make> a u-turn to the {side}{mods}",
+            "<face> the opposite direction by turning {side}{mods}",
+            "<flip> {their} direction over the {side}{mods}",
+            amount="half",
+        ),
+        *some(
+            "<do> a three-sixty to the {side}{mods}",
+            "<whirl> once about {their} own axis to the {side}{mods}",
+            amount="full",
+        ),
         *some(
             "<wheel> around to the {side}{mods}",
             "<whirl> {side}{mods}",
@@ -144,6 +241,16 @@ SYNONYMS: dict[str, list[Phrase]] = {
     ],
     "march": [
         *some(
+            "<trot> in place{mods}",
+            "<stomp> {their} feet without going anywhere{mods}",
+            "<tramp> in place{mods}",
+            "<clomp> up and down in place{mods}",
+            "<walk> as on a treadmill{mods}",
+            "<beat> the ground with {their} feet in turn{mods}",
+            "<jog> in place{mods}",
+        ),
+        *terse("trot in place{mods}", "treadmill walk{mods}"),
+        *some(
             "<pace> in place{mods}",
             "<stomp> in place{mods}",
             "<pound> the floor with alternating feet{mods}",
@@ -155,6 +262,17 @@ SYNONYMS: dict[str, list[Phrase]] = {
         *terse("pace in place{mods}", "stomp in place{mods}"),
     ],
     "stand": [
+        *some(
+            "<lounge> about on both feet{mods}",
+            "<dawdle> without a step{mods}",
+            "<stand> by{mods}",
+            "<hang> around{mods}",
+            "<tarry>{mods}",
+            "<stand> like a statue{mods}",
+            "<rest> without moving{mods}",
+            "<bide> {their} time on both feet{mods}",
+        ),
+        *terse("stand by", "no movement", "hang around", "like a statue"),
         *some(
             "<stay> put{mods}",
             "<pause>{mods}",
@@ -168,6 +286,13 @@ SYNONYMS: dict[str, list[Phrase]] = {
         *terse("stay put", "pause", "hold still", "doing nothing"),
     ],
     "squat": [
+        *some(
+            "<cringe> down low{mods}",
+            "<huddle> down{mods} and <come> back up",
+            "<take> cover behind something low{mods}",
+            "<bring> {their} seat down to {their} heels{mods} and <get> up",
+            "<flex> both knees deeply{mods} and <straighten> up",
+        ),
         *some(
             "<crouch> down{mods} and <stand> up",
             "<sink> down with bent knees{mods}",
@@ -183,6 +308,13 @@ SYNONYMS: dict[str, list[Phrase]] = {
     ],
     "kick": [
         *some(
+            "<hurl> {their} {side} leg ahead{mods}",
+            "<toss> {their} {side} foot out in front{mods}",
+            "<sling> the {side} leg forward{mods}",
+            "<shoot> at a goal with {their} {side} foot{mods}",
+            "<thrash> the air with the {side} leg{mods}",
+        ),
+        *some(
             "<shoot> out {their} {side} foot{mods}",
             "<whip> {their} {side} leg up in front{mods}",
             "<hit> a ball with the {side} foot{mods}",
@@ -195,6 +327,15 @@ SYNONYMS: dict[str, list[Phrase]] = {
         *terse("{side} foot swing{mods}", "{side} leg snap forward{mods}"),
     ],
     "raise knee": [
+        *some(
+            "<yank> up {their} {side} knee{mods}",
+            "<haul> the {side} knee up{mods}",
+        ),
+        *some(
+            "<rest> on one leg like a heron, {side} knee up{mods}",
+            "<stay> on one leg like a crane with the {side} foot tucked up{mods}",
+            hold=True,
+        ),
         *some(
             "<draw> up {their} {side} knee{mods}",
             "<hitch> the {side} knee{mods}",
@@ -210,6 +351,11 @@ SYNONYMS: dict[str, list[Phrase]] = {
     ],
     "lunge": [
         *some(
+            "<drop> into a wide stance over the {side} leg{mods}",
+            "<throw> {their} weight forward onto the {side} leg{mods} and <come> back",
+            "<sink> low between the feet, {side} one in front{mods}",
+        ),
+        *some(
             "<sink> into a deep step{mods} on the {side} leg",
             "<dive> forward onto the {side} foot and <come> back{mods}",
             "<split> the legs with the {side} one in front and <drop> low{mods}",
@@ -219,6 +365,13 @@ SYNONYMS: dict[str, list[Phrase]] = {
         *terse("deep step {side}{mods}"),
     ],
     "bow": [
+        *some(
+            "<double> over{mods}",
+            "<bend> at the hip joints{mods}",
+            "<tip> {their} upper body ahead{mods}",
+            "<hunch> over{mods}",
+            "<crook> {their} back forward{mods}",
+        ),
         *some(
             "<bend> over{mods}",
             "<curtsy> from the waist{mods}",
@@ -233,6 +386,12 @@ SYNONYMS: dict[str, list[Phrase]] = {
     ],
     "lean": [
         *some(
+            "<sink> sideways to the {side}{mods}",
+            "<bank> to the {side}{mods}",
+            "<angle> {their} trunk to the {side}{mods}",
+            "<droop> over to the {side}{mods}",
+        ),
+        *some(
             "<tip> over to the {side}{mods}",
             "<slant> {their} upper body to the {side}{mods}",
             "<curve> {their} spine to the {side}{mods}",
@@ -243,6 +402,13 @@ SYNONYMS: dict[str, list[Phrase]] = {
         *terse("tip {side}{mods}", "lopsided to the {side}{mods}"),
     ],
     "punch": [
+        *some(
+            "<poke> with {their} {side} fist{mods}",
+            "<pound> the air with {their} {side} fist{mods}",
+            "<knock> with the {side} fist{mods}",
+            "<wham> the {side} fist forward{mods}",
+            "<thwack> a bag with the {side} fist{mods}",
+        ),
         *some(
             "<hit> forward with {their} {side} fist{mods}",
             "<sock> with the {side} hand{mods}",
@@ -256,6 +422,25 @@ SYNONYMS: dict[str, list[Phrase]] = {
         *terse("{side} fist forward{mods}", "blow with the {side} hand{mods}", "hit {side}{mods}"),
     ],
     "jump": [
+        *some(
+            "<bolt> upward{mods}",
+            "<surge> up off the floor{mods}",
+            "<hurtle> straight up{mods}",
+            "<jump> high{mods}",
+            way="up",
+        ),
+        *some(
+            "<jump> a long way ahead{mods}",
+            "<surge> forward through the air{mods}",
+            "<jump> across a ditch{mods}",
+            way="forward",
+        ),
+        *some(
+            "<bobble> up and down off the ground{mods}",
+            "<jump> lightly like a rubber ball{mods}",
+            "<prance> lightly in place off both feet{mods}",
+            way="small",
+        ),
         *some(
             "<lift> off the floor{mods}",
             "<launch> upward{mods}",
@@ -286,6 +471,14 @@ SYNONYMS: dict[str, list[Phrase]] = {
     ],
     "wave": [
         *some(
+            "<say> farewell with the {side} hand{mods}",
+            "<wiggle> {their} raised {side} hand{mods}",
+            "<motion> hello with the {side} hand{mods}",
+            "<swish> {their} {side} hand in the air{mods}",
+            "<signal> with the {side} hand up{mods}",
+        ),
+        *terse("farewell {side} hand{mods}"),
+        *some(
             "<say> bye with the {side} hand{mods}",
             "<flutter> {their} raised {side} hand{mods}",
             "<shake> {their} lifted {side} hand{mods}",
@@ -300,6 +493,11 @@ SYNONYMS: dict[str, list[Phrase]] = {
     ],
     "raise arm": [
         *some(
+            "<haul> up {their} {side} arm{mods}",
+            "<boost> the {side} arm{mods}",
+            "<shove> {their} {side} hand{mods}",
+        ),
+        *some(
             "<heave> up {their} {side} arm{mods}",
             "<stretch> out {their} {side} arm{mods}",
             "<push> {their} {side} hand up{mods}",
@@ -311,6 +509,11 @@ SYNONYMS: dict[str, list[Phrase]] = {
     ],
     "raise arms": [
         *some(
+            "<haul> up both arms{mods}",
+            "<boost> both arms{mods}",
+            "<shove> both hands{mods}",
+        ),
+        *some(
             "<heave> up both arms{mods}",
             "<stretch> out both arms{mods}",
             "<push> both hands up{mods}",
@@ -321,6 +524,21 @@ SYNONYMS: dict[str, list[Phrase]] = {
         *terse("stretch both arms{mods}", "both hands up{mods}"),
     ],
     "point": [
+        *some(
+            "<draw> attention to something ahead with {their} {side} hand{mods}",
+            "<mark> something in front with the {side} index{mods}",
+            way="ahead",
+        ),
+        *some(
+            "<draw> attention to the lamp above with {their} {side} hand{mods}",
+            "<mark> something overhead with the {side} index{mods}",
+            way="up",
+        ),
+        *some(
+            "<draw> attention to something at {their} side with the {side} hand{mods}",
+            "<mark> something next to {them} with the {side} index{mods}",
+            way="to the side",
+        ),
         *some(
             "<show> the way ahead with {their} {side} hand{mods}",
             "<direct> the {side} hand at something in front{mods}",
@@ -341,6 +559,10 @@ SYNONYMS: dict[str, list[Phrase]] = {
     ],
     "salute": [
         *some(
+            "<greet> in the military manner with the {side} hand{mods}",
+            "<show> respect like a cadet with {their} {side} hand{mods}",
+        ),
+        *some(
             "<pay> military respect with {their} {side} hand{mods}",
             "<tip> an imaginary cap with the {side} hand{mods}",
             "<greet> a captain with the {side} hand at the temple{mods}",
@@ -351,6 +573,11 @@ SYNONYMS: dict[str, list[Phrase]] = {
         *terse("soldier's greeting {side}{mods}", "{side} hand to brow{mods}"),
     ],
     "clap": [
+        *some(
+            "<congratulate> with {their} hands{mods}",
+            "<bang> {their} palms together{mods}",
+            "<show> approval with both hands{mods}",
+        ),
         *some(
             "<cheer> with {their} hands{mods}",
             "<smack> {their} hands together{mods}",
@@ -363,6 +590,11 @@ SYNONYMS: dict[str, list[Phrase]] = {
     ],
     "hands on hips": [
         *some(
+            "<stand> with elbows bowed outward and hands at the hips{mods}",
+            "<press> {their} hands to the hips{mods}",
+            "<stick> {their} elbows out, hands at the belt{mods}",
+        ),
+        *some(
             "<set> {their} hands at the waist, elbows out{mods}",
             "<prop> {their} hands on the hips{mods}",
             "<brace> both hands against {their} sides{mods}",
@@ -371,6 +603,12 @@ SYNONYMS: dict[str, list[Phrase]] = {
         *terse("hands at the waist{mods}", "elbows out, hands on waist{mods}"),
     ],
     "reach": [
+        *some(
+            "<feel> ahead with {their} {side} hand{mods}",
+            "<clutch> at an item with the {side} hand{mods}",
+            "<strain> {their} {side} arm for an item{mods}",
+            "<seize> something ahead with the {side} hand{mods}",
+        ),
         *some(
             "<hold> out {their} {side} hand for something{mods}",
             "<get> something ahead with {their} {side} hand{mods}",
@@ -383,6 +621,13 @@ SYNONYMS: dict[str, list[Phrase]] = {
     ],
     "nod": [
         *some(
+            "<consent> with the head{mods}",
+            "<approve> by {their} head{mods}",
+            "<jerk> {their} head down and up{mods}",
+            "<signal> yes with {their} head{mods}",
+            "<give> a yes by tipping the head{mods}",
+        ),
+        *some(
             "<say> yes with {their} head{mods}",
             "<tip> {their} head in approval{mods}",
             "<drop> {their} chin and <raise> it{mods}",
@@ -391,6 +636,12 @@ SYNONYMS: dict[str, list[Phrase]] = {
         *terse("yes with the head{mods}"),
     ],
     "shake head": [
+        *some(
+            "<deny> something with the head{mods}",
+            "<signal> no with {their} head{mods}",
+            "<decline> by a turn of the head to and fro{mods}",
+            "<give> a no by turning the head{mods}",
+        ),
         *some(
             "<say> no with {their} head{mods}",
             "<disagree> by moving the head{mods}",
@@ -401,6 +652,13 @@ SYNONYMS: dict[str, list[Phrase]] = {
     ],
     "look": [
         *some(
+            "<take> a quick look {side}{mods}",
+            "<squint> to the {side}{mods}",
+            "<eye> something on {their} {side}{mods}",
+            "<direct> {their} eyes to the {side}{mods}",
+        ),
+        *terse("quick look {side}{mods}"),
+        *some(
             "<check> what is on {their} {side}{mods}",
             "<watch> something on the {side}{mods}",
             "<stare> to the {side}{mods}",
@@ -410,6 +668,13 @@ SYNONYMS: dict[str, list[Phrase]] = {
         *terse("stare {side}{mods}", "eyes {side}{mods}"),
     ],
     "look around": [
+        *some(
+            "<examine> the place all around{mods}",
+            "<view> all that is around{mods}",
+            "<look> about{mods}",
+            "<sweep> the place with {their} eyes{mods}",
+        ),
+        *terse("look about{mods}", "view all around{mods}"),
         *some(
             "<search> with {their} eyes, left and right{mods}",
             "<inspect> what is around {them}{mods}",
@@ -422,45 +687,143 @@ SYNONYMS: dict[str, list[Phrase]] = {
 """Verb phrases by kind, as in `lexicon.CAPTIONS`."""
 
 MODIFIER_SYNONYMS: dict[tuple[str, Any], tuple[str, ...]] = {
-    ("pace", "slow"): ("without haste", "at a crawl", "at an easy pace", "lazily", "calmly"),
+    ("pace", "slow"): (
+        "without haste",
+        "at a crawl",
+        "at an easy pace",
+        "lazily",
+        "calmly",
+        "in a relaxed way",
+        "dawdling",
+        "at a snail's pace",
+    ),
     ("pace", "normal"): ("at an average pace", "at a usual speed"),
-    ("pace", "fast"): ("hurriedly", "in a hurry", "at high speed", "in haste", "energetically", "with quick steps"),
-    ("tempo", "slow"): ("lazily", "without haste", "carefully", "calmly", "at low speed"),
-    ("tempo", "fast"): ("hurriedly", "at high speed", "in a flash", "abruptly", "energetically", "briskly"),
-    ("curve", "curve"): ("bending {side}", "turning gently to the {side}", "drifting to the {side}"),
-    ("style", "sneaking"): ("secretly", "quietly like a cat", "like a thief", "in hiding", "crouched"),
-    ("style", "tired"): ("sleepily", "worn out", "with drooping shoulders", "in exhaustion", "hunched over"),
-    ("style", "cheerful"): ("in good cheer", "gladly", "in high spirits", "brightly"),
-    ("style", "stiff"): ("rigidly", "like a machine", "with frozen arms", "like a puppet"),
+    ("pace", "fast"): (
+        "hurriedly",
+        "in a hurry",
+        "at high speed",
+        "in haste",
+        "energetically",
+        "with quick steps",
+        "hurrying",
+        "at great speed",
+        "at a rush",
+        "in quick time",
+    ),
+    ("tempo", "slow"): (
+        "lazily",
+        "without haste",
+        "carefully",
+        "calmly",
+        "at low speed",
+        "in a relaxed way",
+        "little by little",
+        "taking a long time",
+        "bit by bit",
+    ),
+    ("tempo", "fast"): (
+        "hurriedly",
+        "at high speed",
+        "in a flash",
+        "abruptly",
+        "energetically",
+        "briskly",
+        "hurrying",
+        "at great speed",
+        "in no time",
+        "all of a sudden",
+    ),
+    ("curve", "curve"): (
+        "bending {side}",
+        "turning gently to the {side}",
+        "drifting to the {side}",
+        "winding {side}",
+        "deviating to the {side}",
+    ),
+    ("style", "sneaking"): (
+        "secretly",
+        "quietly like a cat",
+        "like a thief",
+        "in hiding",
+        "crouched",
+        "covertly",
+        "on the sly",
+        "without a sound",
+        "like a spy",
+    ),
+    ("style", "tired"): (
+        "sleepily",
+        "worn out",
+        "with drooping shoulders",
+        "in exhaustion",
+        "hunched over",
+        "with fatigue",
+        "drowsily",
+        "with no energy left",
+        "limply",
+        "weakly",
+    ),
+    ("style", "cheerful"): (
+        "in good cheer",
+        "gladly",
+        "in high spirits",
+        "brightly",
+        "with delight",
+        "in a jolly mood",
+    ),
+    ("style", "stiff"): (
+        "rigidly",
+        "like a machine",
+        "with frozen arms",
+        "like a puppet",
+        "like an automaton",
+        "without bending",
+    ),
     ("style", "high knees"): ("with raised knees", "pulling the knees up"),
     ("style", "small steps"): ("in little steps", "with narrow steps"),
     ("style", "big steps"): ("with huge steps", "with wide steps"),
-    ("depth", "low"): ("to the bottom", "very low"),
+    ("depth", "low"): ("to the bottom", "very low", "to a great depth"),
     ("depth", "slight"): ("shallowly", "halfway", "by a bit"),
-    ("depth", "deep"): ("very low", "as far as possible"),
+    ("depth", "deep"): ("very low", "as far as possible", "to a great depth"),
     ("level", "high"): ("to head height", "as high as possible"),
     ("level", "low"): ("close to the floor", "at shin height"),
-    ("amount", "quarter"): ("by a right angle",),
-    ("amount", "half"): ("to face backward",),
-    ("amount", "full"): ("through a whole circle", "by three hundred sixty degrees"),
+    ("amount", "quarter"): ("by a right angle", "by 90 degrees", "through a quarter of a circle"),
+    ("amount", "half"): ("to face backward", "by 180 degrees", "to the opposite direction", "halfway around"),
+    ("amount", "full"): ("through a whole circle", "by three hundred sixty degrees", "by 360 degrees", "once around"),
     ("amount", "a little"): ("by a bit", "somewhat"),
-    ("way", "to the side"): ("away from the body sideways", "out sideways"),
-    ("way", "in front"): ("straight out in front", "to chest height in front"),
-    ("way", "overhead"): ("to the sky", "over {their} head", "all the way up"),
+    ("way", "to the side"): ("away from the body sideways", "out sideways", "away sideways", "out at the side"),
+    ("way", "in front"): ("straight out in front", "to chest height in front", "ahead of the chest"),
+    ("way", "overhead"): ("to the sky", "over {their} head", "all the way up", "up to the heavens", "to the very top"),
 }
 """Adverbs, as in `lexicon.MODIFIERS`."""
 JOINT_SYNONYMS: dict[str, tuple[str, ...]] = {
-    "while": ("{a} and {b} along with it", "{a}, meanwhile {ing}", "{a}, also {ing}"),
-    "imperative while": ("{a}, meanwhile {ing}", "{a} and also {b}"),
-    "terse while": ("{a} and {b}", "{a} & {b}"),
+    "while": (
+        "{a} and {b} along with it",
+        "{a}, meanwhile {ing}",
+        "{a}, also {ing}",
+        "{a}, all the while {ing}",
+        "{a}, concurrently {ing}",
+        "{a} during which {they} {b}",
+    ),
+    "imperative while": ("{a}, meanwhile {ing}", "{a} and also {b}", "{a}, all the while {ing}"),
+    "terse while": ("{a} and {b}", "{a} & {b}", "{a} along with {b}"),
     "then": (
         "{a}, afterwards {they} {b}",
         "{a}; once done, {they} {b}",
         "{a}, later {they} {b}",
         "{a}, finally {they} {b}",
         "{a} and, when that is over, {they} {b}",
+        "{a}, following which {they} {b}",
+        "{a}, at which point {they} {b}",
+        "{a}, succeeded by {ing}",
     ),
-    "imperative then": ("{a}; when done, {b}", "{a}, afterwards {b}", "{a}, finally {b}"),
-    "terse then": ("{a}, next {b}", "{a}, finally {b}", "{a} / {b}"),
+    "imperative then": (
+        "{a}; when done, {b}",
+        "{a}, afterwards {b}",
+        "{a}, finally {b}",
+        "{a}, after which {b}",
+        "{a}, later {b}",
+    ),
+    "terse then": ("{a}, next {b}", "{a}, finally {b}", "{a} / {b}", "{a}, succeeded by {b}", "{a} before {b}"),
 }
 """How verb phrases are joined, as in `lexicon.JOINTS`."""
