@@ -20,6 +20,7 @@ from typing import Any
 from morphloop import __version__
 
 from .errors import MotionError
+from .plugins import METRICS, plugin_versions
 
 HOUSE = Path(str(files("morphloop")))
 VERSIONED = ("numpy", "scipy", "torch", "mujoco", "transformers", "tokenizers", "stable-baselines3")
@@ -65,9 +66,9 @@ def _files(place: Path) -> Iterator[Path]:
 
 @cache
 def versions() -> dict[str, str]:
-    """Versions of what a result depends on."""
+    """Versions of what a result depends on, of packages that add metrics too."""
     ours = {"python": platform.python_version(), "morphloop": __version__}
-    return ours | {name: version(name) for name in VERSIONED}
+    return ours | {name: version(name) for name in VERSIONED} | plugin_versions(METRICS)
 
 
 def basis(parts: Sequence[str], inputs: Mapping[str, Any], config: Mapping[str, Any]) -> Basis:

@@ -66,9 +66,11 @@ class BodyCheck:
     def _open(self) -> tuple[Body, list[str], list[str]]:
         """The body, what was found of it and what was not."""
         from morphloop.sim import BUILT_IN, description_path, driven_body, open_robot
+        from morphloop.sim.bodies.built_in import is_named
 
-        if self.body in BUILT_IN or not self.body.lower().endswith(".xml"):
-            return driven_body(self.body), ["built in, described in sim/bodies"], []
+        if is_named(self.body) or not self.body.lower().endswith(".xml"):
+            said = "built in, described in sim/bodies" if self.body in BUILT_IN else "described by its package"
+            return driven_body(self.body), [said], []
         robot = open_robot(Path(self.body))
         beside = description_path(robot.path)
         given = [f"{name}: as {beside.name} says" for name in robot.given]

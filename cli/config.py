@@ -167,10 +167,10 @@ def absolute(path: str | None) -> str | None:
 
 
 def body_named(spec: str | None) -> str | None:
-    """What `--body` says, from anywhere: a built-in body's name as it is, a file by its absolute path."""
-    from morphloop.sim import BUILT_IN
+    """What `--body` says, from anywhere: a body's name as it is, a file by its absolute path."""
+    from morphloop.sim.bodies.built_in import is_named
 
-    return spec if spec in BUILT_IN else absolute(spec)
+    return spec if is_named(spec) else absolute(spec)
 
 
 def _plain(value: Any) -> Any:

@@ -177,9 +177,10 @@ def robot_body_named(spec: str | None, driven: bool = False) -> RobotBody | None
     asked. MotionError for a body that is no robot."""
     if spec is None:
         return None
-    from morphloop.sim import BUILT_IN, RobotBody, driven_body, load_body
+    from morphloop.sim import RobotBody, driven_body, load_body
+    from morphloop.sim.bodies.built_in import is_named
 
-    known = spec in BUILT_IN or spec.lower().endswith(".xml")
+    known = is_named(spec) or spec.lower().endswith(".xml")
     body = (driven_body if driven else load_body)(spec) if known else None
     if not isinstance(body, RobotBody):
         raise MotionError(f"--body {spec}: not a robot, expected the MJCF (.xml) of one")

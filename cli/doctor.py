@@ -7,7 +7,7 @@ import platform
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
 from pathlib import Path
 
 from morphloop.base import MotionError
@@ -43,7 +43,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Doctor:
-    """Versions, cores, CUDA, physics backends, GL, models and free space, and what each missing piece costs."""
+    """Versions, cores, CUDA, physics backends, GL, models, plug-ins and free space, and what is missing costs."""
 
     json: Path | None = None
     """Also write the findings to this file."""
@@ -84,6 +84,7 @@ def examine() -> list[Finding]:
             "shipped text encoder", text_encoder, "prompts are read by ids alone, and `evaluate --text` by nobody"
         ),
         *fetched_models(),
+        *plugins(),
         _space(),
     ]
 
@@ -178,6 +179,22 @@ def fetched_models() -> list[Finding]:
         return Finding(name, True, f"{folder}, {size:.0f} MB, {hashes}")
 
     return [found(model) for model in MODELS.values()]
+
+
+def plugins() -> list[Finding]:
+    """What installed packages add, each imported to see that it can be."""
+    from morphloop.base.plugins import GROUPS, load, package_of
+
+    def found(entry: EntryPoint) -> Finding:
+        name = f"{entry.group} '{entry.name}'"
+        try:
+            load(entry)
+        except MotionError as error:
+            return Finding(name, False, str(error).removeprefix(f"{name} of "), "this one is passed over")
+        return Finding(name, True, package_of(entry))
+
+    entries = (entry for group in GROUPS for entry in entry_points(group=group))
+    return [found(entry) for entry in sorted(entries, key=lambda entry: (entry.group, entry.name))]
 
 
 def _space() -> Finding:

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from functools import cached_property
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import IO
 
@@ -28,6 +28,7 @@ import numpy as np
 from morphloop.base import MotionError, write_json
 from morphloop.base.names import file_name, free_name, shown
 from morphloop.base.opening import in_one_line, naming, reading
+from morphloop.base.plugins import GENERATORS, load, offered
 from morphloop.base.still_valid import hash_json
 from morphloop.base.weights import read_config
 from morphloop.base.writing import write_atomic
@@ -39,8 +40,6 @@ from .config import FROM_OUTSIDE, SECONDS, FinetuneConfig, OutsideConfig, Second
 from .protocol import FinetuneReport, Generator
 
 COMMAND_KIND, PACKAGE_KIND = "morphloop.command", "morphloop.package"
-GROUP = "morphloop.generators"
-"""Entry points by which packages offer generators."""
 PROMPTS, OUT, STATE = "{prompts}", "{out}", "{state}"
 ACCEPTED, REPLAY, NEW_STATE = "{accepted}", "{replay}", "{new_state}"
 STATE_FOLDER, INNER = "state", "generator"
@@ -277,20 +276,19 @@ class PackageGenerator:
 
 def package_names() -> list[str]:
     """Names of the generators that installed packages offer."""
-    return sorted(entry.name for entry in entry_points(group=GROUP))
+    return list(offered(GENERATORS))
 
 
 def _entry(name: str) -> EntryPoint:
-    found = [entry for entry in entry_points(group=GROUP) if entry.name == name]
-    if not found:
-        offered = ", ".join(package_names()) or "none is installed"
-        raise MotionError(f"no package offers a generator '{name[:60]}', expected one of: {offered}")
-    return found[0]
+    if name not in offered(GENERATORS):
+        known = ", ".join(package_names()) or "none is installed"
+        raise MotionError(f"no package offers a generator '{name[:60]}', expected one of: {known}")
+    return offered(GENERATORS)[name]
 
 
 def _loaded(entry: EntryPoint, argument: str | None) -> Generator:
     with _of_package(entry.name):
-        made = entry.load()(argument)
+        made = load(entry)(argument)
     if not isinstance(made, Generator):
         raise MotionError(
             f"generator '{entry.name}': is a {type(made).__name__}, expected morphloop's Generator protocol"

@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from .contact import Contacts
     from .controls import CLEAN_WALK, CLEAN_WALK_NAME
     from .measurement import Measurement, measure
-    from .registry import METRICS, Metric
+    from .metric import Metric
+    from .registry import METRICS
     from .simulated import measure_rollout
     from .summary import Summary, bootstrap_mean, paired_difference, summarise
     from .timelines import Timeline, timeline
@@ -32,10 +33,8 @@ else:
                 "Measurement",
                 "measure",
             ),
-            "registry": (
-                "METRICS",
-                "Metric",
-            ),
+            "metric": ("Metric",),
+            "registry": ("METRICS",),
             "simulated": ("measure_rollout",),
             "summary": (
                 "Summary",

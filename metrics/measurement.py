@@ -13,7 +13,7 @@ from morphloop.sim.bodies.body import Body
 
 from .clip_context import context
 from .points import Variant
-from .registry import MEASURED, WITHOUT_SOLES
+from .registry import METRICS, WITHOUT_SOLES
 
 FILE_PRECISION = 1e-5
 """Metres, and parts of unit quaternions, by which a clip read from its file may differ from the rollout's states."""
@@ -54,7 +54,7 @@ def measure(
         raise MotionError(f"{motion.name}: rollout '{rollout.name}' did not make it, expected the clip's own")
     values: dict[str, float | None] = {}
     soles_unknown = is_robot_track(motion)
-    for metric in MEASURED:
+    for metric in METRICS.measured:
         if soles_unknown and metric.of not in WITHOUT_SOLES:
             values[metric.name] = None
         elif metric.of is not None and metric.name not in values:

@@ -1,13 +1,13 @@
 """Every metric by name: what computes it, unit, definition, thresholds with their source, the variants that have it.
 
 The names are those of results and files; nothing computes a metric that has no entry here. A new metric is a function
-in a file of its own, from `Context` to values by name, and an entry here.
+in a file of its own, from `Context` to values by name, and an entry here; those of packages come by `added`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from functools import cached_property
 
 from morphloop.motion import Clip
 from morphloop.sim.bodies.description import CONTACT_SHARE
@@ -27,28 +27,10 @@ from . import (
     vertices,
     wrench,
 )
+from .added import added_metrics
 from .clip_context import Context
+from .metric import Metric, Values
 from .self_penetration import self_penetration
-
-Values = dict[str, float | None]
-
-
-@dataclass(frozen=True)
-class Metric:
-    """unit: "" for a ratio; of: what `measure` computes it by, its value under its name; metrics that one pass finds
-    share it; None for what `measure_rollout`, `track_errors` and a ranking find; better: which way is good, "lower",
-    "higher", or "" where neither is; thresholds: value and unit by name; needs: "motion" alone, a "rollout" or a
-    "reference" too, or to be asked for by a "ranking"; variants: which it is defined for."""
-
-    name: str
-    unit: str
-    definition: str
-    source: str
-    of: Callable[[Context], Values] | None = None
-    better: str = "lower"
-    thresholds: dict[str, str] = field(default_factory=dict)
-    needs: str = "motion"
-    variants: tuple[str, ...] = ("surface", "joints")
 
 
 def _mm(metres: float) -> str:
@@ -559,18 +541,38 @@ _ALL = (
     ),
 )
 
-METRICS: dict[str, Metric] = {metric.name: metric for metric in _ALL}
-"""By name, in the order that tables print."""
+
+class _Registry(Mapping[str, Metric]):
+    """Metrics by name, in the order that tables print: ours, then those that packages add, which are imported when the
+    registry is first used: a package may import from here."""
+
+    @cached_property
+    def _metrics(self) -> dict[str, Metric]:
+        own = {metric.name: metric for metric in _ALL}
+        return own | added_metrics(own.keys())
+
+    def __getitem__(self, name: str) -> Metric:
+        return self._metrics[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._metrics)
+
+    def __len__(self) -> int:
+        return len(self._metrics)
+
+    @cached_property
+    def measured(self) -> tuple[Metric, ...]:
+        """What `measure` finds, in the order in which a row of a result lists it: rows of all versions line up."""
+        found = (metric for metric in self.values() if metric.of is not None)
+        last: dict[object, int] = {of: place for place, of in enumerate(_LAST_IN_A_ROW, 1)}
+        own = {metric.name for metric in _ALL}
+        return tuple(sorted(found, key=lambda m: last.get(m.of, 0) if m.name in own else len(last) + 1))
+
+
+METRICS = _Registry()
 WITHOUT_SOLES = (_smoothness, _joint_speed)
 """What can be said of a robot whose soles nobody knows."""
 _LAST_IN_A_ROW = (_joint_speed, self_penetration, _joint_limits, wrench.residual_wrench, _smplsim, _loads)
-MEASURED: tuple[Metric, ...] = tuple(
-    sorted(
-        (metric for metric in _ALL if metric.of is not None),
-        key=lambda metric: 1 + _LAST_IN_A_ROW.index(metric.of) if metric.of in _LAST_IN_A_ROW else 0,
-    )
-)
-"""What `measure` finds, in the order in which a row of a result lists it: rows of all versions line up."""
 
 
 def markdown() -> str:

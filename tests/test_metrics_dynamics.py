@@ -16,7 +16,6 @@ from morphloop.metrics.clip_context import context
 from morphloop.metrics.dynamics import external_wrench, segments
 from morphloop.metrics.joint_limits import TOLERANCE_DEG
 from morphloop.metrics.plausibility import GRAVITY
-from morphloop.metrics.registry import MEASURED
 from morphloop.metrics.self_penetration import axis_distance, deepest, geom_pairs
 from morphloop.metrics.wrench import NO_WRENCH, body_height, explain
 from morphloop.motion import DEFAULT_SKELETON, HUMANML3D_JOINTS, Clip, JointTrack, make_corpus, read_motion, to_default
@@ -388,7 +387,7 @@ CONTRACT = {
 def test_every_metric_of_the_contract_is_registered_and_measured() -> None:
     clip = corpus("walk")
     measured = {"motion": measure(clip).values, "reference": track_errors(clip, clip.moved(np.array([0.0, 0.01, 0.0])))}
-    forces = {metric.name for metric in MEASURED if metric.needs == "rollout"}
+    forces = {metric.name for metric in METRICS.measured if metric.needs == "rollout"}
     for needs, rows in CONTRACT.items():
         expected = {name for name, metric in METRICS.items() if metric.needs == needs}
         assert expected == set(measured[needs]) - forces

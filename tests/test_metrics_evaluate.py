@@ -12,7 +12,6 @@ import pytest
 from morphloop.base import MotionError
 from morphloop.cli.evaluate import Evaluate
 from morphloop.metrics import METRICS
-from morphloop.metrics.registry import MEASURED
 from morphloop.motion import DEFAULT_SKELETON, HUMANML3D_JOINTS, Clip, JointTrack, save_clip
 from morphloop.motion.rotations import quat_from_rotvec
 from morphloop.sim import default_body
@@ -51,7 +50,7 @@ def test_json_holds_clips_summary_and_controls(tmp_path: Path) -> None:
     assert (fast["frames"], fast["fps"], fast["variant"], fast["ground"]) == (61, 30.0, "surface", "as-is")
     assert (fast["body"], found["clips"][2]["body"]) == (f"smpl24 {default_body().hash}", None)
     assert fast["metrics"]["slide_mean_mm_s"] == pytest.approx(300.0, abs=0.5)
-    assert {metric.name for metric in MEASURED} == set(fast["metrics"])
+    assert {metric.name for metric in METRICS.measured} == set(fast["metrics"])
     assert set(found["summary"]) == {"surface", "joints"}
     assert found["summary"]["surface"]["slide_mean_mm_s"]["mean"] == pytest.approx(200.0, abs=0.5)
     assert found["summary"]["joints"]["slide_mean_mm_s"]["mean"] == pytest.approx(200.0, abs=0.5)

@@ -9,7 +9,6 @@ import pytest
 
 from morphloop.base import MotionError
 from morphloop.metrics import METRICS, contact_frames, measure
-from morphloop.metrics.registry import MEASURED
 from morphloop.motion import DEFAULT_SKELETON, HUMANML3D_JOINTS, Clip, JointTrack, Skeleton
 from morphloop.motion.rotations import quat_from_heading, quat_from_rotvec
 from morphloop.sim import default_body
@@ -177,12 +176,12 @@ def test_very_short_clips_are_measured(frames: int) -> None:
 
 def test_every_motion_metric_is_registered_and_present() -> None:
     """What rests on forces is there too, as null."""
-    names = {metric.name for metric in MEASURED}
+    names = {metric.name for metric in METRICS.measured}
     assert names >= {name for name, metric in METRICS.items() if metric.needs == "motion"}
     for motion in (standing(still), joint_track(standing(still))):
         values = measure(motion).values
         assert set(values) == names
-        assert all(values[metric.name] is None for metric in MEASURED if metric.needs == "rollout")
+        assert all(values[metric.name] is None for metric in METRICS.measured if metric.needs == "rollout")
 
 
 def test_stepping_foot_is_off_the_ground_while_it_is() -> None:

@@ -320,9 +320,7 @@ class Entry:
 @pytest.fixture
 def installed(monkeypatch: pytest.MonkeyPatch) -> None:
     entries = [Entry("theirs", Theirs), Entry("broken", lambda argument: 1 / 0), Entry("other", lambda argument: 3)]
-    monkeypatch.setattr(
-        outside_module, "entry_points", lambda group: entries if group == "morphloop.generators" else []
-    )
+    monkeypatch.setattr(outside_module, "offered", lambda group: {entry.name: entry for entry in entries})
 
 
 @pytest.mark.usefixtures("installed")

@@ -16,6 +16,8 @@ from typing import IO, Any
 
 from morphloop import __version__
 from morphloop.base import MotionError, write_atomic
+from morphloop.base.plugins import METRICS as METRIC_GROUP
+from morphloop.base.plugins import READERS, plugin_versions
 from morphloop.base.pool import run_tasks
 from morphloop.metrics.controls import CLEAN_WALK, CLEAN_WALK_FLOOR, control_of
 from morphloop.metrics.registry import METRICS
@@ -257,4 +259,5 @@ def facts(result: Evaluation) -> dict[str, Any]:
 def versions(result: Evaluation) -> dict[str, str]:
     """What the figures depend on beside the clips."""
     body = {"body": str(result.config.body or DEFAULT_SPEC), "body hash": result.body_hash}
-    return {"morphloop": __version__} | {name: version(name) for name in ("mujoco", "numpy", "scipy")} | body
+    ours = {"morphloop": __version__} | {name: version(name) for name in ("mujoco", "numpy", "scipy")}
+    return ours | plugin_versions(READERS, METRIC_GROUP) | body

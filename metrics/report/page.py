@@ -12,7 +12,8 @@ import numpy as np
 from markupsafe import Markup
 
 from morphloop.metrics.controls import CLEAN_WALK_NAME
-from morphloop.metrics.registry import METRICS, Metric
+from morphloop.metrics.metric import Metric
+from morphloop.metrics.registry import METRICS
 from morphloop.metrics.summary import Summary
 
 from .charts import DOTS, Marker, beyond, distribution, gauge, scatter, whisker

@@ -53,7 +53,7 @@ class Layout:
 class ArrayReader:
     """Reads files of arrays. layouts: which may be in them, in order of preference; expected: the same in words."""
 
-    layouts: tuple[Layout, ...]
+    layouts: Callable[[], tuple[Layout, ...]]
     expected: str
 
     def read_npz(self, path: Path, how: ReadingConfig, robot: WhoseMotion) -> Motion | Many:
@@ -116,10 +116,10 @@ class ArrayReader:
         return replace(motion, name=f"{path.stem}:{key}")
 
     def _holds(self, values: Values) -> bool:
-        return any(layout.holds(values) for layout in self.layouts)
+        return any(layout.holds(values) for layout in self.layouts())
 
     def _of_values(self, values: Values, how: ReadingConfig, path: Path, robot: WhoseMotion) -> Motion | Many:
-        for layout in self.layouts:
+        for layout in self.layouts():
             if layout.holds(values):
                 return layout.read(values, how, path, robot)
         raise MotionError(f"{path}: keys {sorted(values)[:8]}, expected those of {self.expected}")

@@ -21,7 +21,7 @@ from ..axes import with_up
 from ..clip import Clip
 from ..config import AS_FILES_SAY, ReadingConfig
 from ..robot import WhoseMotion
-from .formats import SUFFIXES
+from .formats import suffixes
 from .sniff import format_of, may_hold_motion
 from .values import Many, Motion, bounded
 
@@ -106,15 +106,15 @@ def _expanded(named: list[Path]) -> Iterator[Path]:
         if not path.is_dir():
             yield path
             continue
-        found, links = False, list[Path]()
+        found, links, endings = False, list[Path](), suffixes()
         for inside in _walk(path, os.path.realpath(path), links):
-            if inside.suffix.lower() in SUFFIXES and may_hold_motion(inside):
+            if inside.suffix.lower() in endings and may_hold_motion(inside):
                 found = True
                 yield inside
         said = f"{len(links)} links out of it are not followed, such as {shown(links[0].name)}" if links else ""
         if not found:
             more = f"; {said}" if said else ""
-            raise MotionError(f"{path}: no motion file in this folder, expected {' '.join(SUFFIXES)}{more}")
+            raise MotionError(f"{path}: no motion file in this folder, expected {' '.join(endings)}{more}")
         if said:
             log.warning("%s: %s", shown(path), said)
 
@@ -151,7 +151,7 @@ def _told(fps: float | None, how: ReadingConfig) -> ReadingConfig:
 def _open(path: Path, how: ReadingConfig, robot: WhoseMotion) -> Motion | Many:
     form = format_of(path)
     if form is None:
-        raise MotionError(f"{path}: unknown extension '{path.suffix}', expected {' '.join(SUFFIXES)}")
+        raise MotionError(f"{path}: unknown extension '{path.suffix}', expected {' '.join(suffixes())}")
     with reading(path):
         return form.read(path, how, robot)
 

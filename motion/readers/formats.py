@@ -1,14 +1,18 @@
 """Every format that is read, in order of preference: what its files end in and look like, and what reads them.
 
 A new format is a reader in a file of its own and an entry here: in `FORMATS` if a file is one by its ending, in
-`LAYOUTS` if it is arrays with names, in an npz or a pickle.
+`LAYOUTS` if it is arrays with names, in an npz or a pickle. Packages add both by entry points (`base/plugins.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+
+from morphloop.base import MotionError
+from morphloop.base.plugins import READERS, load, offered, pass_over, say_once
 
 from ..config import ReadingConfig
 from ..robot import WhoseMotion
@@ -89,7 +93,7 @@ LAYOUTS = (
 )
 """A file with the names of two is read as the first of them."""
 _ARRAYS = ArrayReader(
-    LAYOUTS,
+    lambda: layouts(),
     "a morphloop clip, SMPL poses, joints (T, 22, 3), MDM results, Kimodo, DeepMimic, AMP, PHC or a robot's motion",
 )
 FORMATS = (
@@ -103,10 +107,39 @@ FORMATS = (
     Format("Acclaim", (".amc",), _anything, lambda path, how, _: read_amc(path, how)),
 )
 """Of two with one ending the first that a file looks like reads it; the last takes, and refuses, the rest."""
-SUFFIXES = tuple(dict.fromkeys(suffix for form in FORMATS for suffix in form.suffixes))
-"""Every ending that is read."""
 
 
 def formats_of(path: Path) -> tuple[Format, ...]:
-    """Formats whose files end like this one."""
-    return tuple(form for form in FORMATS if path.suffix.lower() in form.suffixes)
+    """Formats whose files end like this one; those that packages add are asked before ours, and take what they look
+    like alone."""
+    return tuple(form for form in (*_added()[0], *FORMATS) if path.suffix.lower() in form.suffixes)
+
+
+def suffixes() -> tuple[str, ...]:
+    """Every ending that is read."""
+    return tuple(dict.fromkeys(suffix for form in (*FORMATS, *_added()[0]) for suffix in form.suffixes))
+
+
+def layouts() -> tuple[Layout, ...]:
+    """Every layout of arrays with names, those that packages add after ours."""
+    return (*LAYOUTS, *_added()[1])
+
+
+@cache
+def _added() -> tuple[tuple[Format, ...], tuple[Layout, ...]]:
+    """Formats and layouts that packages add; what is neither is said and passed over."""
+    formats: list[Format] = []
+    added: list[Layout] = []
+    for entry in offered(READERS, frozenset(form.name for form in (*FORMATS, *LAYOUTS))).values():
+        try:
+            found = load(entry)
+        except MotionError as error:
+            say_once(f"{error}, passed over")
+            continue
+        if isinstance(found, Format):
+            formats.append(found)
+        elif isinstance(found, Layout):
+            added.append(found)
+        else:
+            pass_over(entry, f"is a {type(found).__name__}, expected a Format or a Layout of morphloop.motion.readers")
+    return tuple(formats), tuple(added)

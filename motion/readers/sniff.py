@@ -16,10 +16,8 @@ from morphloop.base.opening import open_regular
 from ..files import npz_members, npz_shapes
 from ..reading_limits import LOOK_BYTES
 from .arrays import CLIP_MARKS, holds_frames
-from .formats import LAYOUTS, Format, formats_of
+from .formats import Format, formats_of, layouts
 
-_MARKS = (*CLIP_MARKS, *(names for layout in LAYOUTS for names in layout.marks))
-"""Any of these sets of names makes an .npz a motion."""
 _BESIDE = ({"meta"}, {"v_template"}, {"J_regressor"}, {"qpos", "ctrl"})
 """Any of these makes it, if it is none by name, another file of ours, a body model, or a rollout."""
 
@@ -29,7 +27,8 @@ def may_hold_motion(path: Path) -> bool:
     try:
         if path.suffix.lower() == ".npz":
             with npz_members(path) as (archive, members):
-                if any(names <= members.keys() for names in _MARKS):
+                marks = (*CLIP_MARKS, *(names for layout in layouts() for names in layout.marks))
+                if any(names <= members.keys() for names in marks):
                     return True
                 if any(names <= members.keys() for names in _BESIDE):
                     return False

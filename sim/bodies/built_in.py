@@ -1,6 +1,7 @@
 """The bodies that ship, by the name that `--body` takes; another one is an entry in the table here.
 
-Whoever wants a built-in body asks this table: by name, or by the hash that a file carries.
+Whoever wants a built-in body asks this table: by name, or by the hash that a file carries. Packages add bodies of
+their own by entry points (`base/plugins.py`), which are asked for in the same way.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from collections.abc import Callable, Sequence
 from functools import cache, partial
 
 from morphloop.base import MotionError
+from morphloop.base.opening import in_one_line
+from morphloop.base.plugins import BODIES, load, offered
 from morphloop.motion.robot import Robot
 
 from .body import Body
@@ -40,10 +43,23 @@ def default_body(joints: JointModel = "ball") -> Body:
 
 
 def built_in(name: str) -> Body:
-    """The built-in body of a name, compiled once a process. MotionError for a name that none has."""
-    if name not in BUILT_IN:
-        raise MotionError(f"{name}: no built-in body, expected one of {', '.join(BUILT_IN)}")
-    return _made(BUILT_IN[name])
+    """The built-in body of a name, or a package's, compiled once a process. MotionError for a name that none has, and
+    for what a package's own maker raises."""
+    if name in BUILT_IN:
+        return _made(BUILT_IN[name])
+    if not is_named(name):
+        raise MotionError(f"{name}: no built-in body, expected one of {', '.join(body_names())}")
+    return _added(name)
+
+
+def body_names() -> tuple[str, ...]:
+    """Names that `--body` takes: of the built-in bodies, then of those that packages add."""
+    return (*BUILT_IN, *offered(BODIES, frozenset(BUILT_IN)))
+
+
+def is_named(spec: object) -> bool:
+    """Whether what `--body` says is the name of a body, and no file."""
+    return spec in body_names()
 
 
 def known_robot(hinges: Sequence[str], bodies: Sequence[str], count: int) -> Robot | None:
@@ -59,8 +75,30 @@ def known_robot(hinges: Sequence[str], bodies: Sequence[str], count: int) -> Rob
 
 
 def built_in_of(stored: str) -> Body | None:
-    """The built-in body that a hash from a file is of, None if it is none's."""
-    return next((body for body in map(built_in, BUILT_IN) if body.answers_to(stored)), None)
+    """The built-in body that a hash from a file is of, or the package's, None if it is none's."""
+    for name in body_names():
+        try:
+            body = built_in(name)
+        except MotionError:  # a package's that cannot be made is said where it is asked for by name
+            continue
+        if body.answers_to(stored):
+            return body
+    return None
+
+
+@cache
+def _added(name: str) -> Body:
+    """The body that a package's entry point makes."""
+    make = load(offered(BODIES, frozenset(BUILT_IN))[name])
+    try:
+        body = make()
+    except MotionError:
+        raise
+    except Exception as error:
+        raise MotionError(f"body '{name}': {type(error).__name__} ({in_one_line(error)})") from error
+    if not isinstance(body, Body):
+        raise MotionError(f"body '{name}': is a {type(body).__name__}, expected a morphloop.sim.Body")
+    return body
 
 
 @cache

@@ -11,7 +11,7 @@ from morphloop.motion.config import AS_FILES_SAY, ReadingConfig
 from morphloop.motion.robot import Robot, WhoseMotion
 
 from .body import Body
-from .built_in import BUILT_IN, DEFAULT_SPEC, ROBOTS, built_in, known_robot
+from .built_in import DEFAULT_SPEC, ROBOTS, body_names, built_in, is_named, known_robot
 from .mjcf_body import RobotBody
 from .robot_file import measured_robot, open_robot
 from .shaped_body import ShapedBody
@@ -22,12 +22,12 @@ from .smpl_model import load_smpl_model
 def load_body(spec: str | Path | None = None) -> Body:
     """The body that `--body` names.
 
-    spec: the name of a built-in body (`BUILT_IN`), the default one if None; a path to an MJCF (.xml): a robot
-    (`RobotBody`); to a SMPL, SMPL-H or SMPL-X model file (.npz, .pkl): its mesh (`SmplBody`). Raises MotionError, one
-    line, for anything else and for a file that cannot be used.
+    spec: the name of a built-in body or a package's (`body_names`), the default one if None; a path to an MJCF (.xml):
+    a robot (`RobotBody`); to a SMPL, SMPL-H or SMPL-X model file (.npz, .pkl): its mesh (`SmplBody`). Raises
+    MotionError, one line, for anything else and for a file that cannot be used.
     """
     name = DEFAULT_SPEC if spec is None else str(spec)
-    if name in BUILT_IN:
+    if is_named(name):
         return built_in(name)
     path = Path(name)
     if not path.is_file():
@@ -46,7 +46,7 @@ def driven_body(spec: str | Path | None = None) -> Body:
 
     Raises MotionError, one line, as `load_body` and `open_robot` do.
     """
-    if spec is not None and str(spec) not in BUILT_IN and Path(spec).suffix.lower() == ".xml" and Path(spec).is_file():
+    if spec is not None and not is_named(str(spec)) and Path(spec).suffix.lower() == ".xml" and Path(spec).is_file():
         return open_robot(Path(spec)).drive()
     body = load_body(spec)
     return ShapedBody(body.skeleton, body.mesh, body.name) if isinstance(body, SmplBody) else body
@@ -129,8 +129,8 @@ def body_of_robot(motion: Clip | JointTrack) -> Body | None:
 
 
 def _names() -> str:
-    """The built-in bodies, for an error."""
-    return ", ".join(f"'{name}'" for name in BUILT_IN)
+    """The bodies that have names, for an error."""
+    return ", ".join(f"'{name}'" for name in body_names())
 
 
 def _known() -> str:
