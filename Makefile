@@ -1,5 +1,6 @@
 # make demo   sets everything up in .venv and closes one loop on real motion
 # make test   sets everything up in .venv and runs the checks and the tests
+# make docs   sets everything up in .venv and builds the documentation into build/site; a warning is an error
 # PIP_ARGS    goes to pip, for example to choose a CPU build of torch where plain pip would fetch gigabytes:
 #             make demo PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
 
@@ -9,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= demo_run
 
-.PHONY: install dev demo test lint clean
+.PHONY: install dev demo test lint docs clean
 
 install: $(VENV)/.installed
 
@@ -37,6 +38,9 @@ lint: dev
 
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
+
+docs: dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 clean:
 	rm -rf $(VENV) build *.egg-info

@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 from morphloop.cli import COMMANDS, OnDemand, doctor, main
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FLAG = re.compile(r"(?<![-\w])--[a-z][a-z0-9-]*")
 OTHERS = {"--config", "--help", "--version"}
 """Flags that `main` takes itself."""

@@ -3,25 +3,122 @@
 from __future__ import annotations
 
 import re
+import shlex
+from collections.abc import Iterator
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import nbformat
 import pytest
+import tyro
+import yaml
 from nbclient import NotebookClient
 
+from morphloop.cli import COMMANDS, OnDemand, leaves
+from morphloop.cli.completion import PLAIN, flags_of
+from morphloop.cli.config import short_names, spelt_out, take_config
 from morphloop.metrics.registry import markdown
 
 ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+PAGES = [path for place in ("*.md", "docs/**/*.md", "assets/*/*.md", "benchmarks/*.md") for path in ROOT.glob(place)]
+LEAVES = {words: leaf.load() if isinstance(leaf, OnDemand) else leaf for words, leaf in leaves(COMMANDS)}
+
+
+@pytest.fixture(scope="module")
+def hooks() -> ModuleType:
+    """What makes pages of the site that no file holds."""
+    spec = spec_from_file_location("docs_hooks", DOCS / "hooks.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def made(hooks: ModuleType) -> dict[Path, str]:
+    return {DOCS / path: text for path, text in hooks.generated().items()}
 
 
 def test_metrics_page_is_the_registry():
-    assert (ROOT / "docs" / "metrics.md").read_text() == markdown()
+    assert (DOCS / "metrics.md").read_text() == markdown()
 
 
-def test_readme_links_lead_somewhere():
-    links = re.findall(r"\]\((?!http)([^)#]+)\)", (ROOT / "README.md").read_text())
-    assert links
-    assert [link for link in links if not (ROOT / link).exists()] == []
+def without_code(text: str) -> str:
+    return re.sub(r"```.*?```|`[^`\n]*`", "code", text, flags=re.DOTALL)
+
+
+def anchors(text: str) -> set[str]:
+    """Of a page's headings, as GitHub and MkDocs both make them."""
+    found = set()
+    for heading in re.findall(r"^#+ (.+)$", re.sub(r"```.*?```", "", text, flags=re.DOTALL), re.MULTILINE):
+        plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading)
+        found.add(re.sub(r"\s+", "-", re.sub(r"[^\w\s-]", "", plain).strip().lower()))
+    return found | set(re.findall(r"^::: (\S+)$", text, re.MULTILINE))
+
+
+def test_links_between_pages_are_alive(made: dict[Path, str]):
+    texts = {path: path.read_text(encoding="utf-8") for path in PAGES} | made
+    dead, seen = [], 0
+    for path, text in texts.items():
+        for link, anchor in re.findall(r"\]\((?![a-z]+:)([^)#\s]*)(?:#([^)\s]*))?\)", without_code(text)):
+            target = Path(re.sub(r"/\./", "/", str((path.parent / link).resolve()))) if link else path
+            there = target in texts or target.exists()
+            if not there or (anchor and anchor not in anchors(texts.get(target, ""))):
+                dead.append(f"{path.relative_to(ROOT)}: {link}#{anchor}")
+            seen += 1
+    assert seen > 200
+    assert dead == []
+
+
+def pages_of(nav: list[Any]) -> Iterator[str]:
+    for entry in nav:
+        for value in entry.values() if isinstance(entry, dict) else [entry]:
+            yield from pages_of(value) if isinstance(value, list) else [value]
+
+
+def test_every_page_stands_in_the_navigation_once(hooks: ModuleType, made: dict[Path, str]):
+    nav = yaml.safe_load((ROOT / "mkdocs.yml").read_text())["nav"]
+    hooks.on_config(type("Config", (), {"nav": nav}))
+    named = list(pages_of(nav))
+    assert sorted(named) == sorted(str(path.relative_to(DOCS)) for path in {*DOCS.rglob("*.md"), *made})
+
+
+def commands_in(text: str) -> Iterator[str]:
+    """Lines of a page's blocks of code that call morphloop."""
+    for block in re.findall(r"```sh\n(.*?)```|((?:^    morphloop .*\n)+)", text, re.DOTALL | re.MULTILINE):
+        for line in "".join(block).replace("\\\n", " ").splitlines():
+            if line.strip().startswith("morphloop "):
+                yield line.strip()
+
+
+def test_every_command_of_the_pages_is_understood(capsys: pytest.CaptureFixture[str]):
+    wrong, seen = [], 0
+    for path in (ROOT / "README.md", *DOCS.rglob("*.md")):
+        for line in commands_in(path.read_text(encoding="utf-8")):
+            said = shlex.split(re.split(r" > | \|\| | \| ", line)[0], comments=True)[1:]
+            words = next((w for w in (" ".join(said[:2]), said[0]) if w in LEAVES), None)
+            seen += 1
+            try:
+                assert words is not None
+                args, _ = take_config(said[len(words.split()) :])
+                tyro.cli(LEAVES[words], args=spelt_out(LEAVES[words], args))
+            except (SystemExit, AssertionError):
+                wrong.append(f"{path.relative_to(ROOT)}: {line}: {capsys.readouterr().err[-300:]}")
+    assert seen > 60
+    assert wrong == []
+
+
+@pytest.mark.parametrize("words", LEAVES)
+def test_a_commands_page_tells_all_of_its_flags(words: str, hooks: ModuleType, made: dict[Path, str]):
+    command = LEAVES[words]
+    rows = re.findall(r"^\| (`.*?`) \|", made[DOCS / hooks.command_paths()[words]], re.MULTILINE)
+    told = {flag for row in rows for flag in re.findall(r"`(--[^`]+)`", row)}
+    assert told == {flag for flag, _ in flags_of(command)} - {"--help", "--config", PLAIN}
+    assert {f"--{name.replace('_', '-')}" for name in short_names(command)} <= told
 
 
 def outputs(name: str, folder: Path) -> list[dict]:

@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("base", "language", "motion", "sim", "metrics", "envs", "imitator", "generator", "refinement_loop")
 FOLDERS += ("cli", "benchmarks")
-PLACES = ("*.md", "docs/*.md", "assets/**/*.md", "notebooks/*.ipynb", "tests/*.py")
+PLACES = ("*.md", "docs/**/*.md", "assets/**/*.md", "notebooks/*.ipynb", "tests/*.py")
 KINDS = ("py", "html", "md")
 FORMER = {
     "docs/house.md",
