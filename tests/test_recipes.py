@@ -14,7 +14,7 @@ from morphloop.base import MotionError
 from morphloop.cli import main
 from morphloop.envs import TrackingEnv, rewards
 from morphloop.envs.reference import prepare
-from morphloop.metrics import measure, measurement
+from morphloop.metrics import measure, measurement, registry
 from morphloop.motion import load_clip, make_corpus, read_motion
 from morphloop.motion.readers import formats
 from morphloop.sim import default_body
@@ -53,7 +53,8 @@ def test_a_reward_term(monkeypatch: pytest.MonkeyPatch):
 
 def test_a_metric(monkeypatch: pytest.MonkeyPatch):
     metric = carried_out("A metric")["METRIC"]
-    monkeypatch.setattr(measurement, "MEASURED", (*measurement.MEASURED, metric))
+    monkeypatch.setattr(registry, "_ALL", (*registry._ALL, metric))
+    monkeypatch.setattr(measurement, "METRICS", registry._Registry())
     found = measure(make_corpus(1, 0)[0], wrench=False).values["head_height_m"]
     assert found is not None
     assert 1.2 < found < 1.8
