@@ -3,7 +3,7 @@
     python benchmarks/contact_calibration.py DATA UNPACKED
 
 DATA is the folder of development data, UNPACKED what its `tools/unpack_data.py` wrote (`cmu`, `asap`, `bandai_namco`).
-Prints the tables of docs/contact.md and the control of `metrics/controls.py`. A capture's
+Prints the tables of docs/lab/contact.md and the control of `metrics/controls.py`. A capture's
 feet do not slide, so where a foot of it moves slower than 0.2 m/s within 60 mm of the floor it stands: that is the
 truth that contact by height is compared with. It is no definition for general use, for it asks the very speed that
 slide measures. CMU's floors are tilted by up to 17 mm a metre; `levelled` takes out the line that the standing feet

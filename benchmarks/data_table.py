@@ -1,6 +1,6 @@
 """What every set in the shared data folder scores: all metrics, median and interval, as one page.
 
-    python benchmarks/data_table.py DATA UNPACKED [--g1 MJCF] [--g1-23 MJCF] [--out docs/data_table.md] [--most N]
+    python benchmarks/data_table.py DATA UNPACKED [--g1 MJCF] [--g1-23 MJCF] [--out docs/lab/data_table.md] [--most N]
 
 DATA is the folder of the sets (`../shared/data`), UNPACKED what `../shared/tools/unpack_data.py` wrote. The G1 is the
 Python package mjlab's `unitree_g1/xmls/g1.xml`; with 23 joints, the same without the six wrist joints. Nothing of the
@@ -298,9 +298,9 @@ Made on commit {commit}, {datetime.now(UTC):%Y-%m-%d}, by
 
     {command}
 
-Every metric of [metrics.md](metrics.md) that needs the motion alone. Each cell: the median over the clips of a set and
-its 95 % bootstrap interval; a dash where no clip has frames to speak of, and in parentheses the number of clips that
-have where some do not. `--most N`: N clips of a larger set, evenly spread.
+Every metric of [metrics.md](../metrics.md) that needs the motion alone. Each cell: the median over the clips of a set
+and its 95 % bootstrap interval; a dash where no clip has frames to speak of, and in parentheses the number of clips
+that have where some do not. `--most N`: N clips of a larger set, evenly spread.
 
 Ground `as-is` is z = 0 of the file, `robust` the 5th percentile of the clip's lowest point; a metric that the ground
 does not change stands in the first table alone. Compare generators, which put their floor anywhere, under `robust`;

@@ -2,8 +2,8 @@
 
     python benchmarks/frame_rates.py FILE [FILE ...]
 
-Prints the tables of docs/frame_rates.md: frames are dropped, nothing is interpolated. Motion below 6 Hz must agree, and
-`tests/test_metrics_fps.py` holds the metrics to it; a raw capture has more than that.
+Prints the tables of docs/lab/frame_rates.md: frames are dropped, nothing is interpolated. Motion below 6 Hz must agree,
+and `tests/test_metrics_fps.py` holds the metrics to it; a raw capture has more than that.
 """
 
 from __future__ import annotations

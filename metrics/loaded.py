@@ -7,7 +7,7 @@ or turns on the ground one end is held, of one that slides neither is.
 
 What a foot does instead of sliding is lift and step anew. `restep_per_s` and `restep_mm` see that, against where the
 reference has the foot planted. Thresholds were calibrated on rollouts of 16 corpus and 6 CMU clips of the training
-split (`docs/contact.md`).
+split (`docs/lab/contact.md`).
 """
 
 from __future__ import annotations

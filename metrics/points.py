@@ -41,8 +41,8 @@ ANKLE_CLEARANCE = 0.080
 """Most height of a toe and an ankle joint that counts as zero for contact, metres: where they stand over the soles of
 the default body, 25 and 74 to 80 mm. Where the clip's own toes stand lower, as where the lowest joint was put on the
 floor, both count from as much lower. On the training clips of the frozen splits, whose surface tells the truth, they
-find contact as well as any from 15 to 40 and from 60 to 85 mm (`docs/contact.md` has the test clips), both where soles
-stand on the ground and where, as generators have it, the lowest joint does."""
+find contact as well as any from 15 to 40 and from 60 to 85 mm (`docs/lab/contact.md` has the test clips), both where
+soles stand on the ground and where, as generators have it, the lowest joint does."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -75,8 +75,8 @@ def numbers_and_words(text: str) -> tuple[list[float], list[str]]:
 def test_page_is_what_the_command_makes(cases: list[Case]) -> None:
     """Words to the letter; numbers to 2 % or two hundredths, since a last digit may round otherwise elsewhere."""
     made, made_words = numbers_and_words(page(cases, "defect_bench.png"))
-    kept, kept_words = numbers_and_words((ROOT / "docs" / "defect_bench.md").read_text())
-    assert made_words == kept_words, "run `morphloop bench metrics --markdown docs/defect_bench.md`"
+    kept, kept_words = numbers_and_words((ROOT / "docs" / "lab" / "defect_bench.md").read_text())
+    assert made_words == kept_words, "run `morphloop bench metrics --markdown docs/lab/defect_bench.md`"
     np.testing.assert_allclose(made, kept, rtol=0.02, atol=0.02)
 
 

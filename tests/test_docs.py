@@ -23,7 +23,7 @@ from morphloop.metrics.registry import markdown
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
-PAGES = [path for place in ("*.md", "docs/**/*.md", "assets/*/*.md", "benchmarks/*.md") for path in ROOT.glob(place)]
+PAGES = [path for place in ("*.md", "docs/**/*.md", "assets/*/*.md") for path in ROOT.glob(place)]
 LEAVES = {words: leaf.load() if isinstance(leaf, OnDemand) else leaf for words, leaf in leaves(COMMANDS)}
 
 

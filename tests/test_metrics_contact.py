@@ -347,7 +347,7 @@ def test_deepmimic_walks_hardly_slide(name: str) -> None:
 
 
 def test_contact_of_a_captured_walk_agrees_with_pinned_contacts() -> None:
-    """pybvh's `adaptive` setting on CMU 12_01, at 120 fps; its others miss most of a stance (docs/contact.md)."""
+    """pybvh's `adaptive` setting on CMU 12_01, at 120 fps; its others miss most of a stance (docs/lab/contact.md)."""
     pins = np.load(shared("metric_refs", "foot_contacts_pinned.npz"))
     clip = to_default(read_motion(shared("metric_refs", "cmu_12_01_walk.bvh")))
     pinned = pins["run6/contacts"][1:].astype(bool)

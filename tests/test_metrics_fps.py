@@ -126,7 +126,7 @@ def captured(name: str) -> Clip:
 
 FALLS_SHORT = {"unsupported_ratio": 0.08}
 """What captures do not hold: a flight near 0.15 s, or near 3 m/s2 from free fall, is judged one way at one rate and the
-other way at another, which in a run of 1.4 s is worth this much of the time (docs/frame_rates.md)."""
+other way at another, which in a run of 1.4 s is worth this much of the time (docs/lab/frame_rates.md)."""
 
 
 @pytest.mark.parametrize("variant", ["surface", "joints"])

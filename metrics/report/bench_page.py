@@ -1,4 +1,4 @@
-"""The defect bench as a page (`docs/defect_bench.md`) and a picture; every figure and list comes from the cases."""
+"""The defect bench as a page (`docs/lab/defect_bench.md`) and a picture; every figure and list comes from the cases."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ def _head(picture: str) -> str:
     motions = ", ".join(f"`{name}`" for name in CLEAN_MOTIONS)
     return f"""# The defect bench
 
-Made by `morphloop bench metrics --markdown docs/defect_bench.md`; `--json FILE` holds every figure. Exit code 1 if the
-gate below fails.
+Made by `morphloop bench metrics --markdown docs/lab/defect_bench.md`; `--json FILE` holds every figure. Exit code 1 if
+the gate below fails.
 
 Clean motion is made in code ({motions}):
 planted feet stand still, soles touch z = 0, the flight of the jump is a parabola. Into it goes a defect whose size is
@@ -159,7 +159,7 @@ def _definitions() -> str:
         "that the defect is injected into. A definition is "
         f"fps-dependent if the largest reading is more than {DEPENDENT:g} times the smallest ({JERK_DEPENDENT:g} for "
         f"jerk), blind if no reading moves by more than {BLIND:.0%}. A dash: null, or nothing follows from the size "
-        "alone. Definitions of ours and of the papers: [metrics.md](metrics.md). As fed, and common shortcuts:\n\n"
+        "alone. Definitions of ours and of the papers: [metrics.md](../metrics.md). As fed, and common shortcuts:\n\n"
         + "\n".join(rows)
     )
 
