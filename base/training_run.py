@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from .budget import Budget
+from .curves import tell_curves
 from .errors import MotionError
 from .still_valid import basis, check_same
 from .threads import held_threads
@@ -77,6 +78,7 @@ class TrainingRun:
             if self.step % self.budget.log_every == 0:
                 shown = " ".join(f"{name} {value:.4g}" for name, value in self.figures.items())
                 log.info("step %d  %.0f s  %s", self.step, self.limit.spent, shown)
+                tell_curves(self.step, {f"train/{name}": value for name, value in self.figures.items()})
             if self.checkpoint is not None and self.step % self.budget.save_every == 0:
                 self._save(self.checkpoint)
 

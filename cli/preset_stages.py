@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 PRESETS = Path(__file__).parent / "presets"
 MADE_BY = "preset.json"
 """What a folder's stages are trained by, written first."""
-BESIDE = ("out", "preset", "source", "threads", "tokenizer")
+BESIDE = ("out", "preset", "source", "threads", "wandb", "tokenizer")
 """Options of `train generator` that a preset leaves open."""
 
 
@@ -146,6 +146,7 @@ def _commands(command: TrainGenerator, preset: Preset) -> tuple[TrainTokenizer, 
         preset.codes,
         preset.tokenizer_budget,
         threads=command.threads,
+        wandb=command.wandb,
         held_out=preset.held_out,
         kind=preset.kind,
         vae=preset.vae,
@@ -171,6 +172,7 @@ def _commands(command: TrainGenerator, preset: Preset) -> tuple[TrainTokenizer, 
                 motion_weight=stage.motion_weight,
                 budget=stage.budget,
                 threads=command.threads,
+                wandb=command.wandb,
             )
         )
     return tokenizer, stages

@@ -11,6 +11,7 @@ from tyro.conf import OmitArgPrefixes
 
 from morphloop.base import write_json
 from morphloop.base.budget import Budget
+from morphloop.base.curves import curves_to_wandb
 from morphloop.base.threads import THREADS, fixed_threads
 from morphloop.metrics.text_motion.config import EVALUATOR_BUDGET, EvaluatorConfig
 
@@ -41,10 +42,12 @@ class TrainEvaluator:
     """How long and how fast to train."""
     threads: int = THREADS
     """Threads of torch and BLAS; another number gives other bytes."""
+    wandb: bool = False
+    """Tell Weights & Biases too, if the package wandb is installed; it is never needed."""
 
     def run(self) -> int:
         """Do the work; returns the exit code."""
-        with fixed_threads(self.threads):
+        with fixed_threads(self.threads), curves_to_wandb(self.wandb, self.out, resolved(self)):
             return self._run()
 
     def _run(self) -> int:

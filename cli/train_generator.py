@@ -14,6 +14,7 @@ from tyro.conf import OmitArgPrefixes
 
 from morphloop.base import MotionError, write_json
 from morphloop.base.budget import Budget
+from morphloop.base.curves import curves_to_wandb
 from morphloop.base.threads import THREADS, fixed_threads
 from morphloop.generator.config import (
     LANGUAGE_BUDGET,
@@ -86,6 +87,8 @@ class TrainTokenizer:
     """How long and how fast to train."""
     threads: int = THREADS
     """Threads of torch and BLAS; another number gives other bytes. A large backbone wants more than one."""
+    wandb: bool = False
+    """Tell Weights & Biases too, if the package wandb is installed; it is never needed."""
     held_out: int = 100
     """Clips to report reconstruction of: of the corpus's test split, or at most a tenth of the folder, whose others
     then train; 0 for no report."""
@@ -98,7 +101,7 @@ class TrainTokenizer:
 
     def run(self) -> int:
         """Do the work; returns the exit code."""
-        with fixed_threads(self.threads):
+        with fixed_threads(self.threads), curves_to_wandb(self.wandb, self.out, resolved(self)):
             return self._run()
 
     def _run(self) -> int:
@@ -184,10 +187,13 @@ class TrainGenerator:
     """How long and how fast to train; a pretrained backbone wants a learning rate of about 1e-4."""
     threads: int = THREADS
     """Threads of torch and BLAS; another number gives other bytes. A large backbone wants more than one."""
+    wandb: bool = False
+    """Tell Weights & Biases too, if the package wandb is installed; it is never needed."""
 
     def run(self) -> int:
         """Do the work; returns the exit code."""
-        with fixed_threads(self.threads):
+        own = self.wandb and self.preset is None  # each stage of a preset has curves of its own
+        with fixed_threads(self.threads), curves_to_wandb(own, self.out, resolved(self)):
             return self._run()
 
     def _run(self) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from morphloop.base import MotionError, write_json
+from morphloop.base.curves import curves_to_wandb
 from morphloop.base.former import Former
 from morphloop.base.threads import THREADS, fixed_threads
 from morphloop.imitator.demonstrations.config import (
@@ -113,6 +114,8 @@ class TrainImitator(ImitatorConfig):
     """Draw friction, mass, gains and size for every environment (`VARIED`), for a policy that bears other bodies."""
     threads: int = THREADS
     """Threads of torch and BLAS; another number gives other bytes. Physics takes all cores."""
+    wandb: bool = False
+    """Tell Weights & Biases too, if the package wandb is installed; it is never needed."""
     expert: DemonstrationConfig = field(default_factory=DemonstrationConfig)
     """How a warm start's demonstrations are recorded."""
     distil: DistilConfig = field(default_factory=DistilConfig)
@@ -140,7 +143,7 @@ class TrainImitator(ImitatorConfig):
 
     def run(self) -> int:
         """Do the work; returns the exit code."""
-        with fixed_threads(self.threads):
+        with fixed_threads(self.threads), curves_to_wandb(self.wandb, self.out, resolved(self)):
             return self._run()
 
     def _run(self) -> int:

@@ -1,4 +1,5 @@
-"""What a training tells while it runs: a row an update in log.jsonl, and TensorBoard scalars where it is installed."""
+"""What a training tells while it runs: a row an update in log.jsonl, scalars to TensorBoard where it is installed, and
+curves to whoever listens (`base/curves.py`)."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from typing import Any
 import torch
 
 from morphloop.base import write_atomic
+from morphloop.base.curves import tell_curves
 
 LOG_FILE = "log.jsonl"
 WEIGHTS_FILE = "weights.json"
@@ -38,11 +40,10 @@ class TrainingLog:
         known = {name: value if value is None or math.isfinite(value) else None for name, value in row.items()}
         with self.path.open("a") as stream:
             stream.write(json.dumps(known) + "\n")
-        if self.writer is None:
-            return
-        for name, value in known.items():
-            if value is not None:
-                tag = name.replace("test_", "test/", 1) if name.startswith("test_") else f"train/{name}"
+        curves = {_tag(name): value for name, value in known.items() if value is not None}
+        tell_curves(int(row["env_steps"]), curves)
+        if self.writer is not None:
+            for tag, value in curves.items():
                 self.writer.add_scalar(tag, value, int(row["env_steps"]))
 
     def show_weights(self, weights: torch.Tensor, hardest: list[Segment], env_steps: int) -> None:
@@ -98,6 +99,11 @@ def read_log(folder: Path) -> list[dict[str, Any]]:
             if number < len(lines):
                 log.warning("%s:%d: not a row, passed over", path, number)
     return [row for row in rows if "env_steps" in row]
+
+
+def _tag(name: str) -> str:
+    """A figure's name among curves: `test/success`, `train/reward`."""
+    return name.replace("test_", "test/", 1) if name.startswith("test_") else f"train/{name}"
 
 
 def _summary_writer(folder: Path, step: int) -> Any:
