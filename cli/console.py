@@ -12,7 +12,15 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from morphloop.base import MotionError
 from morphloop.base.terminal import Terminal, complain
@@ -33,6 +41,8 @@ SHIPPED_POLICY = "imitator/policy.safetensors"
 POLICY_WORDS = ("shipped", "none", "zero")
 """What `--policy` takes besides a file; zero where a bench wants a baseline."""
 
+SPEED_OVER_S = 600.0
+"""Seconds over which the speed of long work is taken for the time left: clips come in bursts."""
 INTERRUPTED = 130
 """128 + SIGINT, what shells expect after Ctrl-C."""
 
@@ -101,7 +111,7 @@ def writable_files(*paths: Path | None) -> None:
 
 @contextmanager
 def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
-    """Progress bars of a long command, one a label; yields `watch(label, done, total)`.
+    """Progress bars of a long command with the time left, one a label; yields `watch(label, done, total)`.
 
     They go to stderr, so that stdout stays for results, and only to a terminal, so that a log holds what matters.
     """
@@ -111,8 +121,11 @@ def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
         console=console,
         disable=not console.is_terminal,
+        speed_estimate_period=SPEED_OVER_S,
     )
     tasks: dict[str, TaskID] = {}
 

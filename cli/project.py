@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ import tyro
 from rich.table import Column, Table
 
 from morphloop.base import MotionError, write_json
-from morphloop.base.terminal import Terminal, complain
+from morphloop.base.terminal import Terminal, complain, say
 from morphloop.base.threads import fixed_threads
 from morphloop.imitator.projection.config import ProjectionConfig, RescueConfig
 from morphloop.motion.config import ReadingConfig
@@ -32,9 +33,11 @@ from .console import (
     writable_files,
     writable_folder,
 )
+from .estimates import estimate_json, print_estimate
 from .exports import EXPORT, export_accepted, exporters
 
 if TYPE_CHECKING:
+    from morphloop.imitator import Policy
     from morphloop.motion import Clip, JointTrack
     from morphloop.sim import Body
 
@@ -75,6 +78,9 @@ class Project(ReadingConfig):
     """File of the imitator, `shipped`, or `none`. None ships for a robot: there `shipped` means none, and says so."""
     workers: int | None = None
     """Processes that iLQR works in, a clip each; one a core if left out, 0 for this process alone."""
+    dry_run: bool = False
+    """Print what it would take, in time and on the disk, by 20 seconds of doing it on a part of the clips; write
+    nothing to --out."""
     to: str | None = None
     """Layouts of `convert --to`, with commas, in which accepted clips are written too, under OUT/export/LAYOUT with a
     manifest.jsonl, at the rate that their readers take for granted."""
@@ -127,8 +133,10 @@ class Project(ReadingConfig):
         if not files:
             raise MotionError(f"{', '.join(map(str, self.paths))}: holds nothing but what morphloop wrote")
         writable_files(self.json)
-        out = project_place(self.out)
         policy = None if policy_path is None else load_policy(policy_path, body)
+        if self.dry_run:
+            return self._estimate(list(files), body, policy)
+        out = project_place(self.out)
         folder = ProjectFolder(out, body, policy, self.projection, self.selection, self.rescue)
         folder.sweep()
         with progress_bars() as watch:
@@ -163,6 +171,40 @@ class Project(ReadingConfig):
         code = _finish(rows, failed, out)
         return BAD_INPUT if missing else code
 
+    def _estimate(self, files: list[Path], body: Body, policy: Policy | None) -> int:
+        """Print what the work would take; the exit code."""
+        from random import Random
+
+        from morphloop.refinement_loop import ProjectFolder
+        from morphloop.refinement_loop.estimate import READ_SHARE, SECONDS, Part, estimate_projection
+
+        check_project_place(self.out)
+        folder = ProjectFolder(self.out, body, policy, self.projection, self.selection, self.rescue)
+        drawn, began = Random(0).sample(files, len(files)), time.monotonic()
+        until, seen = began + READ_SHARE * SECONDS, 0
+
+        def count(done: int) -> None:
+            nonlocal seen
+            seen = done
+
+        clips, _, failed = read_all(
+            drawn, ReadingConfig.of(self), body, count, self.source == "robot", lambda: time.monotonic() < until
+        )
+        if not clips:
+            return report_failures(failed)
+        of = len(files) / seen
+        read = Part("read", round(of * len(clips)), of * (time.monotonic() - began))
+        left = [clip for clip in clips if folder.finished(clip) is None]
+        if not left:
+            say(f"{self.out}: all {len(clips)} clips are done" if seen == len(files) else f"{self.out}: is done so far")
+            return DONE
+        found = estimate_projection(left, folder, self.workers, of=of)
+        found = replace(found, parts=(read, *found.parts))
+        print_estimate(str(self.out), found, round(of * len(clips)), round(of * (len(clips) - len(left))))
+        if self.json is not None:
+            write_json(self.json, estimate_json(found))
+        return report_failures(failed) if failed else DONE
+
     def _asked(self) -> dict[str, Any]:
         """What was asked for besides the rules, as `--config` takes it back."""
         return {
@@ -178,10 +220,16 @@ class Project(ReadingConfig):
 def project_place(out: Path) -> Path:
     """A folder for projected clips, made if need be. MotionError if it holds somebody else's config.json, which ours
     would replace, or a link, a pipe or the like where files of ours go."""
+    place = writable_folder(out)
+    check_project_place(place)
+    return place
+
+
+def check_project_place(out: Path) -> None:
+    """MotionError as `project_place`, for a folder that need not be there; nothing is written."""
     from morphloop.refinement_loop.project_folder import FOLDERS
 
-    place = writable_folder(out)
-    had = config_of(place)
+    place, had = out, config_of(out)
     if (place / CONFIG).exists() and (had is None or "rounds" in had):
         what = "a run of the loop" if had else f"a {CONFIG} that is not of `morphloop project`"
         raise MotionError(f"{out}: holds {what}, expected a folder of its own")
@@ -191,15 +239,19 @@ def project_place(out: Path) -> Path:
             if path.is_symlink() or (path.exists() and not fits(path)):
                 what = "is a link" if path.is_symlink() else f"is no {kind}"
                 raise MotionError(f"{path}: {what}, expected a {kind} of morphloop's own there")
-    return place
 
 
 def read_all(
-    files: Sequence[Path], how: ReadingConfig, body: Body, tick: Callable[[int], None], robots_own: bool = False
+    files: Sequence[Path],
+    how: ReadingConfig,
+    body: Body,
+    tick: Callable[[int], None],
+    robots_own: bool = False,
+    go_on: Callable[[], bool] = lambda: True,
 ) -> tuple[list[Clip], dict[str, JointTrack], list[dict[str, str]]]:
     """Clips for a body to track, over the ground of their files, each with a name of its own; by name what was read
     as joint positions; and what could not be read with reasons. What looks wrong is said. robots_own: nothing is
-    retargeted, what is not the robot's own motion could not be read."""
+    retargeted, what is not the robot's own motion could not be read; go_on: asked after each file."""
     from morphloop.base.names import file_name, free_name
     from morphloop.base.opening import naming, reading
     from morphloop.imitator.projection.rescue import SUFFIX
@@ -232,6 +284,8 @@ def read_all(
             if isinstance(motion, JointTrack) and robot is None:
                 joints[name] = motion
         tick(done)
+        if not go_on():
+            break
     for line in gathered(looks):
         complain(line)
     return clips, joints, failed

@@ -90,7 +90,7 @@ class Kept(Protocol):
 
 
 @dataclass(frozen=True)
-class _Job:
+class Job:
     """A clip on its way: its place, the input, and what is tracked of it."""
 
     place: int
@@ -124,10 +124,10 @@ def project_clips(
         if on_done is not None:
             on_done(projection)
 
-    jobs: list[_Job] = []
+    jobs: list[Job] = []
     for place, clip in enumerate(clips):
         try:
-            jobs.append(_job(place, clip, config, body))
+            jobs.append(job_of(place, clip, config, body))
         except MotionError as error:
             finish(place, Projection(clip, None, None, None, "none", {}, None, str(error), 0.0, {}))
         except MemoryError:
@@ -136,11 +136,11 @@ def project_clips(
     if policy is not None and config.projector != "optimiser":
         for job, result in _by_policy(jobs, policy, body):
             tried[job.place] = result
-            if result.fault or config.projector == "policy" or _good(result, config):
+            if result.fault or config.projector == "policy" or is_good(result, config):
                 finish(job.place, result)
     left = [job for job in jobs if job.place not in done]
 
-    def better(job: _Job, optimised: Projection) -> None:
+    def better(job: Job, optimised: Projection) -> None:
         other = tried.get(job.place)
         if other is not None and not optimised.fault:
             wall_s = optimised.wall_s + other.wall_s
@@ -168,7 +168,7 @@ def _check(policy: Policy | None, config: ProjectionConfig, body: Body, workers:
         raise MotionError(f"{error}; tracking needs feet") from None
 
 
-def _job(place: int, source: Clip, config: ProjectionConfig, body: Body) -> _Job:
+def job_of(place: int, source: Clip, config: ProjectionConfig, body: Body) -> Job:
     """What is to be tracked of a clip. MotionError if there is nothing."""
     prepared = prepare(source, body)
     if config.conditioning.balance and prepared.duration > MAX_BALANCED_S:
@@ -176,17 +176,17 @@ def _job(place: int, source: Clip, config: ProjectionConfig, body: Body) -> _Job
             f"{source.name}: {prepared.duration:.0f} s long, a reference of at most {MAX_BALANCED_S:.0f} s can be "
             "balanced, cut it or switch balancing off"
         )
-    return _Job(place, source, reference_of(prepared, body, config.conditioning))
+    return Job(place, source, reference_of(prepared, body, config.conditioning))
 
 
-def _good(projection: Projection, config: ProjectionConfig) -> bool:
+def is_good(projection: Projection, config: ProjectionConfig) -> bool:
     """Whether a policy's result needs no trajectory optimiser."""
     skill = projection.tracking.get("skill") or 0.0
     sound = bool(projection.tracking.get("success")) and skill >= config.min_skill
     return sound and projection.slide_mm_s <= config.max_slide_mm_s
 
 
-def _by_policy(jobs: Sequence[_Job], policy: Policy, body: Body) -> Iterator[tuple[_Job, Projection]]:
+def _by_policy(jobs: Sequence[Job], policy: Policy, body: Body) -> Iterator[tuple[Job, Projection]]:
     """What the policy makes of each job, batch by batch; a clip that memory is too small for fails alone."""
     waiting = [*batches([job.reference for job in jobs])]
     while waiting:
@@ -204,31 +204,31 @@ def _by_policy(jobs: Sequence[_Job], policy: Policy, body: Body) -> Iterator[tup
             continue
         share = (time.monotonic() - began) / len(group)
         for place, rollout in zip(group, rollouts, strict=True):
-            yield jobs[place], _projection(jobs[place], rollout, "policy", policy.hash, share, body)
+            yield jobs[place], projection_of(jobs[place], rollout, "policy", policy.hash, share, body)
 
 
-def _nothing(job: _Job, projector: str, reason: str | None, wall_s: float, fault: bool) -> Projection:
+def _nothing(job: Job, projector: str, reason: str | None, wall_s: float, fault: bool) -> Projection:
     """A job of which nothing came."""
     return Projection(job.source, job.reference.prepared, None, None, projector, {}, None, reason, wall_s, {}, fault)
 
 
 def _by_ilqr(
-    jobs: Sequence[_Job],
+    jobs: Sequence[Job],
     config: ProjectionConfig,
     body: Body,
     workers: int | None,
     kept: Kept | None,
-    on_done: Callable[[_Job, Projection], None],
+    on_done: Callable[[Job, Projection], None],
 ) -> None:
     """Track jobs by iLQR, those that are not kept yet, and hand each over as it is done."""
 
-    def tell(job: _Job, tracked: Tracked) -> None:
+    def tell(job: Job, tracked: Tracked) -> None:
         if tracked.rollout is None:
             on_done(job, _nothing(job, "optimiser", tracked.reason, tracked.wall_s, tracked.fault))
         else:
-            on_done(job, _projection(job, tracked.rollout, "optimiser", None, tracked.wall_s, body))
+            on_done(job, projection_of(job, tracked.rollout, "optimiser", None, tracked.wall_s, body))
 
-    left: list[_Job] = []
+    left: list[Job] = []
     for job in jobs:
         known = None if kept is None else kept.find(job.source)
         if known is None:
@@ -243,9 +243,16 @@ def _by_ilqr(
         tell(left[place], tracked)
 
 
-def _projection(
-    job: _Job, rollout: Rollout, projector: str, policy_hash: str | None, wall_s: float, body: Body
+def projection_of(
+    job: Job,
+    rollout: Rollout,
+    projector: str,
+    policy_hash: str | None,
+    wall_s: float,
+    body: Body,
+    certified: bool = True,
 ) -> Projection:
+    """What a rollout made of a job; without its certificate where that is not asked for."""
     source, reference = job.source, job.reference.prepared
     clip = body.clip_from_qpos(rollout.qpos, rollout.fps, source.name)
     models = dict(source.provenance.models) | ({"policy": policy_hash} if policy_hash else {})
@@ -265,7 +272,7 @@ def _projection(
         rollout=rollout,
         projector=projector,
         tracking=track_errors(clip, reference, clip.num_frames == reference.num_frames),
-        certificate=certify(rollout, body),
+        certificate=certify(rollout, body) if certified else None,
         reason=None,
         wall_s=wall_s,
         sim_metrics=measure_rollout(rollout, body),

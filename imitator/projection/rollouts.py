@@ -38,8 +38,11 @@ def at_first_frames(references: Sequence[Reference], physics: Physics) -> Simula
 
 
 @fixed_threads()
-def policy_rollouts(policy: Policy, references: Sequence[Reference], body: Body) -> list[Rollout]:
-    """Track references with a policy, all on one batch, each to its end or to where it failed."""
+def policy_rollouts(
+    policy: Policy, references: Sequence[Reference], body: Body, distance: float = EVALUATION_DISTANCE
+) -> list[Rollout]:
+    """Track references with a policy, all on one batch, each to its end or to where it failed: where its mean joint
+    error comes to `distance`, metres."""
     physics = CpuPhysics(body, len(references))
     simulation = at_first_frames(references, physics)
     start = physics.state.copy()
@@ -49,7 +52,7 @@ def policy_rollouts(policy: Policy, references: Sequence[Reference], body: Body)
         parts = (physics.qpos, physics.qvel, simulation.foot_force[: physics.num_envs], physics.ctrl)
         steps.append(tuple(part.numpy().copy() for part in parts))
 
-    found = follow(simulation, policy_law(policy), EVALUATION_DISTANCE, keep)
+    found = follow(simulation, policy_law(policy), distance, keep)
     qpos, qvel, force, ctrl = (np.stack(part, axis=1) for part in zip(*steps, strict=True))
     return [
         Rollout(
