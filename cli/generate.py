@@ -63,6 +63,10 @@ class Generate:
     guidance: float | None = None
     """How hard the prompt is asked for (classifier-free guidance), 1 for no more than it says; without it what the
     generator was saved with."""
+    candidates: int = 1
+    """Samples of each prompt, of which the one is kept that the text-motion evaluator finds nearest to it."""
+    evaluator: Path | None = None
+    """Folder of another evaluator than the one that ships, for --candidates."""
     describe: bool = False
     """Let the model describe each clip that it made (motion to text)."""
     json: Path | None = None
@@ -76,8 +80,10 @@ class Generate:
             LatentLLM,
             MotionLLM,
             PackageGenerator,
+            generate_best,
             load_generator,
         )
+        from morphloop.metrics.text_motion.evaluator import load_evaluator
         from morphloop.refinement_loop import read_prompts
 
         if self.seed < 0:
@@ -86,8 +92,10 @@ class Generate:
         prompts = [*self.prompts, *(read_prompts(self.prompts_file) if self.prompts_file else [])]
         if isinstance(generator, MotionLLM | LatentLLM):
             generator = generator.with_sampling(self.temperature, self.top_p, self.guidance)
-        elif self.describe or (self.temperature, self.top_p, self.guidance) != (None, None, None):
+        elif self.describe or self.candidates != 1 or (self.temperature, self.top_p, self.guidance) != (None,) * 3:
             raise MotionError(f"{self.generator}: is not sampled and describes nothing, only weights of our own do")
+        if self.evaluator is not None and self.candidates == 1:
+            raise MotionError("--evaluator: chooses among --candidates, expected 2 of them or more")
         if (self.beginning is not None or self.unprompted) and not isinstance(generator, MotionLLM):
             raise MotionError(f"{self.generator}: only a language model over codes takes a beginning or no prompt")
         if isinstance(generator, LatentLLM) and (self.temperature, self.top_p) != (None, None):
@@ -107,12 +115,17 @@ class Generate:
         out = writable_folder(self.out)
         begun = time.monotonic()
         goes_on = self.beginning is not None or self.unprompted > 0 or self.seconds[1] > MAX_SECONDS
+        if goes_on and self.candidates != 1:
+            raise MotionError(f"--candidates: are of prompts, of at most {MAX_SECONDS:g} s and without a beginning")
         if goes_on and isinstance(generator, MotionLLM):
             asked = [*prompts, *[None] * self.unprompted]
             if beginning is not None and ending is not None:
                 clips = generator.between([(beginning, ending)] * len(asked), asked, self.seed, self.seconds[1])
             else:
                 clips = generator.continued([beginning] * len(asked), asked, self.seed, self.seconds)
+        elif isinstance(generator, MotionLLM | LatentLLM) and self.candidates != 1:
+            evaluator = load_evaluator(self.evaluator)
+            clips = generate_best(generator, evaluator, prompts, self.candidates, self.seed, self.seconds)
         else:
             clips = generator.generate(prompts, self.seed, self.seconds)
         wall = time.monotonic() - begun

@@ -6,6 +6,7 @@ from morphloop.base.on_demand import names_of
 
 if TYPE_CHECKING:
     from .adherence import Fact, adheres, named_facts, prompt_class
+    from .candidates import generate_best
     from .config import (
         BackboneSize,
         Budget,
@@ -53,6 +54,7 @@ else:
                 "named_facts",
                 "prompt_class",
             ),
+            "candidates": ("generate_best",),
             "config": (
                 "BackboneSize",
                 "Budget",
@@ -171,6 +173,7 @@ __all__ = [
     "diversity",
     "fact",
     "flatten_pattern",
+    "generate_best",
     "holds",
     "holds_vae",
     "joint_speed",

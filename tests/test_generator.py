@@ -30,6 +30,7 @@ from morphloop.generator import (
     Sampling,
     TextTokenizer,
     TokenizerConfig,
+    generate_best,
     load_generator,
     make_examples,
     measure_reconstruction,
@@ -306,6 +307,34 @@ def test_folder_of_a_file_with_several_motions(tmp_path: Path) -> None:
     assert [clip.name for clip in made] == ["batch_0", "batch_2"]
 
 
+class Traveller:
+    """An evaluator to which the prompt is far away and a motion as far as it travels."""
+
+    kind, hash, dimensions = "morphloop", "traveller", 1
+
+    def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
+        return np.full((len(texts), 1), 100.0)
+
+    def embed_motions(self, motions: Sequence[Any]) -> np.ndarray:
+        return np.array([[np.linalg.norm(motion.root_pos[-1] - motion.root_pos[0])] for motion in motions])
+
+
+def test_of_several_candidates_the_nearest_to_its_prompt_is_kept(model: MotionLLM) -> None:
+    judge = Traveller()
+    every = model.generate([prompt for prompt in PROMPTS for _ in range(5)], 3)
+    far = judge.embed_motions(every)[:, 0].reshape(3, 5)
+    best = generate_best(model, judge, PROMPTS, 5, 3)
+    assert judge.embed_motions(best)[:, 0] == pytest.approx(far.max(axis=1))
+    assert (far.max(axis=1) > far[:, 0]).any(), "the first is not always the best"
+    assert [clip.texts for clip in best] == [(prompt,) for prompt in PROMPTS]
+    assert len({clip.name for clip in best}) == 3
+    assert best[0].name.startswith("000_")
+    assert {clip.provenance.models["evaluator"] for clip in best} == {"traveller"}
+    assert same(generate_best(model, judge, PROMPTS, 1, 3), model.generate(PROMPTS, 3))
+    with pytest.raises(MotionError, match="candidates: 0, expected 1 to 64"):
+        generate_best(model, judge, PROMPTS, 0, 3)
+
+
 def test_generate_command(model: MotionLLM, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model.save(tmp_path / "model")
     (tmp_path / "more.txt").write_text("a person squats\n\n")
@@ -345,7 +374,15 @@ def test_generate_command_refuses(model: MotionLLM, outputs: Path, tmp_path: Pat
         Generate(("a",), generator=folder, seed=-1).run()
     with pytest.raises(MotionError, match="not sampled"):
         Generate(generator=outputs, temperature=1.0).run()
+    with pytest.raises(MotionError, match="not sampled"):
+        Generate(generator=outputs, candidates=2).run()
+    with pytest.raises(MotionError, match="chooses among --candidates"):
+        Generate(("a",), generator=folder, evaluator=tmp_path).run()
+    with pytest.raises(MotionError, match="without a beginning"):
+        Generate(("a",), generator=folder, candidates=2, unprompted=1).run()
     assert not (tmp_path / "out").exists()
+    assert Generate((PROMPTS[0],), generator=folder, candidates=2, out=tmp_path / "best").run() == 0
+    assert len(read_manifest(tmp_path / "best")) == 1
     assert Generate(generator=outputs, out=tmp_path / "files").run() == 0
     assert len(read_manifest(tmp_path / "files")) == 2
 

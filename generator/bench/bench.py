@@ -23,6 +23,7 @@ from morphloop.metrics.text_motion.scoring import EmbeddedSet, embed_set, score_
 from morphloop.motion import Clip, make_corpus
 from morphloop.motion.corpus.described import described_clips, make_described
 
+from ..candidates import generate_best
 from ..latent_llm import LatentLLM
 from ..motion_llm import MotionLLM
 from ..own import CHUNK
@@ -88,7 +89,13 @@ def _bench_set(
     clips: list[Clip] = []
     for start in range(0, len(rows), CHUNK):
         part = [one.text for one in rows[start : start + CHUNK]]
-        clips += generator.generate(part, config.seed + start, SECONDS[name])
+        seed, seconds = config.seed + start, SECONDS[name]
+        if config.candidates == 1:
+            clips += generator.generate(part, seed, seconds)
+        elif isinstance(generator, MotionLLM | LatentLLM):
+            clips += generate_best(generator, evaluator, part, config.candidates, seed, seconds)
+        else:
+            raise MotionError(f"candidates {config.candidates}: only weights of our own are sampled several times")
         watch(name, len(clips), len(rows))
     told: dict[str, Any] = {"prompts": len(asked), "samples": samples}
     told["adherence"] = adherence(rows, clips)

@@ -23,6 +23,8 @@ class GeneratorBenchConfig:
     """Prompts of each set, the templates apart, of which there are 42; and clips that are described."""
     samples: int = 2
     """Clips of each prompt; of a template four times as many."""
+    candidates: int = 1
+    """Of which each clip is the nearest to its prompt by the evaluator, whose R-precision then flatters."""
     seed: int = 1000
     """Of prompts and samples."""
     speed: bool = True
