@@ -78,7 +78,7 @@ def test_captions_prefer_their_motion_to_what_is_wrong_for_them(
 
 def test_captions_that_name_an_order_prefer_it_to_the_reversed_one(judge: TextMotionEvaluator) -> None:
     """One thing after another, as the plain corpus never has it."""
-    clips = [clip for clip in make_described(80, 78, "test") if len(clip.provenance.notes["script"]) > 1]
+    clips = [clip for clip in make_described(240, 78, "test") if len(clip.provenance.notes["script"]) > 1]
     wins = preferred(judge, clips, embed_set(judge, clips), "reversed")
     assert len(wins) > 40
     assert np.mean(wins) >= 0.8
