@@ -92,8 +92,8 @@ def measure_pace(
             start_s = time.monotonic() - began - message["wall_s"]
         first += message["took"][:1]
         later += message["took"][1:]
-    mean = [float(np.mean(took)) if took else 0.0 for took in (first, later or first)]
-    return Pace(max(0.0, start_s), *mean, max(crew, 1))
+    first_s, later_s = (float(np.mean(took)) if took else 0.0 for took in (first, later or first))
+    return Pace(max(0.0, start_s), first_s, later_s, max(crew, 1))
 
 
 def time_plans(body: Body, task: Message) -> Iterator[Message]:
