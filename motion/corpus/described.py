@@ -150,18 +150,33 @@ def _plan(seed: int, split: str, number: int) -> tuple[list[Part], Composed, lis
     mode = _mode(rng)
     while True:
         parts = draw_script(rng, split, mode)
-        composed = compose(draw, _stance(draw, parts), parts)
+        composed = compose(draw, stance(draw, parts), parts)
         if composed.keep.stop - composed.keep.start <= MAX_SECONDS * FPS:
             return parts, composed, captions(parts, rng), rng
 
 
 def _make_clip(seed: int, split: str, number: int, defects: bool) -> Clip:
     parts, composed, said, rng = _plan(seed, split, number)
+    name = f"described_{split}_{seed}_{number:05d}"
+    return solved(parts, composed, said, name, seed, split, rng if defects else None)
+
+
+def solved(
+    parts: Sequence[Part],
+    composed: Composed,
+    said: Sequence[Prompt],
+    name: str,
+    seed: int,
+    split: str,
+    spoiling: np.random.Generator | None = None,
+) -> Clip:
+    """The clip of a plan with its captions and notes; spoiling: draws whether it gets a generator's defects, and
+    which."""
     root, rotations = solve_plan(composed.plan)
     root, rotations = at_origin(root[composed.keep], rotations[composed.keep])
     faults: dict[str, Any] = {}
-    if defects and rng.random() < DEFECT_SHARE:
-        root, rotations, faults = spoil(root, rotations, rng)
+    if spoiling is not None and spoiling.random() < DEFECT_SHARE:
+        root, rotations, faults = spoil(root, rotations, spoiling)
     script = [[{"action": deed.action, **deed.says} for deed in part.deeds] for part in parts]
     notes = {
         "action": script_name(parts),
@@ -178,7 +193,7 @@ def _make_clip(seed: int, split: str, number: int, defects: bool) -> Clip:
         root_pos=root,
         rotations=rotations,
         texts=tuple(prompt.text for prompt in said),
-        name=f"described_{split}_{seed}_{number:05d}",
+        name=name,
         provenance=Provenance(
             stage="corpus", source="morphloop.motion.corpus.described", prompt=said[0].text, seed=seed, notes=notes
         ),
@@ -190,7 +205,7 @@ def script_name(parts: Sequence[Part]) -> str:
     return ", ".join(" + ".join(key(deed) for deed in part.deeds) for part in parts)
 
 
-def _stance(draw: Draw, parts: Sequence[Part]) -> Places:
+def stance(draw: Draw, parts: Sequence[Part]) -> Places:
     """Feet at the start, wider for what wants it."""
     if any(deed.action in ("squat", "punch", "lunge") for part in parts for deed in part.deeds):
         half, out = 0.5 * draw.between(0.2, 0.28), draw.between(0.1, 0.22)
@@ -288,7 +303,7 @@ def _part(name: str, rng: np.random.Generator, short: bool = False) -> Part:
     """A part of one deed."""
     if name in GESTURES:
         deed = _gesture(name, rng)
-        return Part(None, deed, _gesture_seconds(deed, rng))
+        return Part(None, deed, gesture_seconds(deed, rng))
     return Part(_legs(name, rng, short=short))
 
 
@@ -399,7 +414,7 @@ def _gesture(name: str, rng: np.random.Generator) -> Deed:
     return Deed(name, {**({} if name in ("hands on hips", "shake head") else side), **tempo})
 
 
-def _gesture_seconds(deed: Deed, rng: np.random.Generator) -> float:
+def gesture_seconds(deed: Deed, rng: np.random.Generator) -> float:
     """How long a gesture takes on its own, seconds."""
     slow = {"slow": 1.6, "normal": 1.0, "fast": 0.75}[deed.says["tempo"]]
     count = deed.says.get("count")
