@@ -41,6 +41,8 @@ class Generate:
     """Motion file that every clip ends with, beside a beginning (in between); clips are as long as the longest."""
     kept: float | None = None
     """Seconds of these that are kept, a fifth of each if left out."""
+    edit: Path | None = None
+    """Motion file to change; the prompts are then instructions ("raise the other arm"), each of which gives a clip."""
     unprompted: int = 0
     """Clips to make without a prompt, after those of the prompts."""
     out: Path = Path("generated")
@@ -98,6 +100,10 @@ class Generate:
             raise MotionError("--evaluator: chooses among --candidates, expected 2 of them or more")
         if (self.beginning is not None or self.unprompted) and not isinstance(generator, MotionLLM):
             raise MotionError(f"{self.generator}: only a language model over codes takes a beginning or no prompt")
+        if self.edit is not None and not isinstance(generator, MotionLLM):
+            raise MotionError(f"{self.generator}: only a language model over codes edits motion")
+        if self.edit is not None and (self.beginning is not None or self.unprompted):
+            raise MotionError("--edit: changes a motion as its instructions say, expected no --beginning, --unprompted")
         if isinstance(generator, LatentLLM) and (self.temperature, self.top_p) != (None, None):
             raise MotionError(f"{self.generator}: draws latents, which --temperature and --top-p say nothing of")
         if self.ending is not None and self.beginning is None:
@@ -106,6 +112,7 @@ class Generate:
             raise MotionError("--kept: expected --beginning as well, whose seconds are kept")
         beginning = None if self.beginning is None else _part(self.beginning, self.kept, self.fps)
         ending = None if self.ending is None else _part(self.ending, self.kept, self.fps, last=True)
+        source = None if self.edit is None else _default(self.edit, self.fps)
         if isinstance(generator, FolderGenerator):
             prompts = prompts or generator.prompts
             for reason in generator.failed.values():
@@ -115,9 +122,11 @@ class Generate:
         out = writable_folder(self.out)
         begun = time.monotonic()
         goes_on = self.beginning is not None or self.unprompted > 0 or self.seconds[1] > MAX_SECONDS
-        if goes_on and self.candidates != 1:
+        if (goes_on or source is not None) and self.candidates != 1:
             raise MotionError(f"--candidates: are of prompts, of at most {MAX_SECONDS:g} s and without a beginning")
-        if goes_on and isinstance(generator, MotionLLM):
+        if source is not None and isinstance(generator, MotionLLM):
+            clips = generator.edit([source] * len(prompts), prompts, self.seed, self.seconds)
+        elif goes_on and isinstance(generator, MotionLLM):
             asked = [*prompts, *[None] * self.unprompted]
             if beginning is not None and ending is not None:
                 clips = generator.between([(beginning, ending)] * len(asked), asked, self.seed, self.seconds[1])
@@ -144,12 +153,17 @@ class Generate:
         return BAD_INPUT if missing else DONE
 
 
+def _default(path: Path, fps: float | None) -> Clip:
+    """A motion file on the default skeleton; MotionError if it cannot be used."""
+    from morphloop.motion import read_motion, to_default
+
+    return to_default(read_motion(path, how=ReadingConfig(fps)), keep_floor=True)
+
+
 def _part(path: Path, kept: float | None, fps: float | None, last: bool = False) -> Clip:
     """The first or the last `kept` seconds of a motion file on the default skeleton; MotionError if it cannot be
     used."""
-    from morphloop.motion import read_motion, to_default
-
-    clip = to_default(read_motion(path, how=ReadingConfig(fps)), keep_floor=True)
+    clip = _default(path, fps)
     kept = clip.duration / 5 if kept is None else kept
     if not 0 < kept <= clip.duration:
         raise MotionError(f"--kept: {kept:g} s of a motion of {clip.duration:.2f} s, expected over 0 and at most that")

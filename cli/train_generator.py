@@ -19,6 +19,7 @@ from morphloop.base.threads import THREADS, fixed_threads
 from morphloop.generator.config import (
     LANGUAGE_BUDGET,
     MAX_WEIGHT,
+    SHARES,
     TEXT_SIZE,
     TO_TEXT,
     TOKENIZER_BUDGET,
@@ -180,6 +181,9 @@ class TrainGenerator:
     between: float = LanguageModelConfig.between
     """Share of the examples that ask for motion over codes whose ending is shown, so that motion in between two clips
     can be asked for; 0 with --start keeps that generator's share."""
+    editing: float = LanguageModelConfig.editing
+    """Share of the examples that are a motion of the built-in corpus, an instruction and what it makes of it, so that
+    motion can be edited; 0 with --start keeps that generator's share."""
     motion_weight: float = 0.0
     """Weight of the decoder's motion error beside the tokens' likelihood, the decoder of codes being trained as well; 0
     leaves it as it is."""
@@ -205,8 +209,10 @@ class TrainGenerator:
             StatesOf,
             load_generator,
             load_tokenizer,
+            make_edit_examples,
             make_examples,
             make_latent_examples,
+            pairs_for,
             take_over_codes,
             train_language_model,
             train_latent_model,
@@ -233,8 +239,9 @@ class TrainGenerator:
             clips, parts = self._new(backbone)
         else:
             clips = training_clips(self.source)
-            if self.between and isinstance(begun, MotionLLM):
-                begun.model.config = replace(begun.model.config, between=self.between)
+            shares = {name: getattr(self, name) for name in SHARES if getattr(self, name)}
+            if isinstance(begun, MotionLLM):
+                begun.model.config = replace(begun.model.config, **shares)
             tokenizer = begun.tokenizer
             if self.tokenizer is not None and isinstance(begun, MotionLLM):
                 tokenizer = load_tokenizer(self.tokenizer)
@@ -244,10 +251,10 @@ class TrainGenerator:
         checkpoint, stopped = out / "lm.checkpoint.safetensors", Stopped()
         told = (self.budget, self.to_text, checkpoint, parts.model, stopped, self.adapt)
         if isinstance(parts.tokenizer, MotionVAE):
-            if self.motion_weight or self.between:
+            if self.motion_weight or self.between or self.editing:
                 raise MotionError(
-                    f"--motion-weight {self.motion_weight:g}, --between {self.between:g}: are for codes, expected 0 of "
-                    "a VAE"
+                    f"--motion-weight {self.motion_weight:g}, --between {self.between:g}, --editing {self.editing:g}: "
+                    "are for codes, expected 0 of a VAE"
                 )
             latents = make_latent_examples(clips, parts.tokenizer, parts.text, read)
             model = train_latent_model(latents, parts.config, *told)
@@ -259,6 +266,9 @@ class TrainGenerator:
                 clips = clips if isinstance(clips, MotionSet) else list(clips)  # every step looks at its clips again
                 joint = Joint(tokenizer, clips, self.motion_weight)
             examples = make_examples(clips, tokenizer, parts.text, read)
+            if parts.config.editing:
+                pairs = pairs_for(parts.config.editing, len(examples), self.source.data_seed)
+                examples += make_edit_examples(pairs, tokenizer, parts.text, read)
             model = train_language_model(examples, parts.config, *told, joint)
             MotionLLM(parts.text, tokenizer, model, parts.sampling, encoder=parts.encoder).save(out)
         named = None if self.backbone is None else named_from_anywhere(self.backbone)
@@ -278,6 +288,8 @@ class TrainGenerator:
             raise MotionError(f"--adapt {self.adapt}: without --backbone there are no weights to keep, expected full")
         if not 0 <= self.between <= 1:
             raise MotionError(f"--between {self.between}: expected 0 to 1")
+        if not 0 <= self.editing < 1:
+            raise MotionError(f"--editing {self.editing}: expected 0 or more and under 1")
         if not 0 <= self.to_text <= 1 or not 0 <= self.motion_weight <= MAX_WEIGHT:
             raise MotionError(
                 f"--to-text {self.to_text}, --motion-weight {self.motion_weight}: expected 0 to 1, 0 to {MAX_WEIGHT:g}"
@@ -296,6 +308,7 @@ class TrainGenerator:
             load_tokenizer,
             load_vae,
             pretrained_backbone,
+            sample_instructions,
         )
         from morphloop.language import load_text_encoder
         from morphloop.motion.datasets import texts_of
@@ -304,14 +317,16 @@ class TrainGenerator:
         tokenizer = (load_vae if holds_vae(self.tokenizer) else load_tokenizer)(self.tokenizer)
         clips = training_clips(self.source)
         if backbone is None:
-            text = TextTokenizer.train([caption for texts in texts_of(clips) for caption in texts], self.text_size)
+            captions = [caption for texts in texts_of(clips) for caption in texts]
+            asked = sample_instructions(self.source.data_seed) if self.editing else []
+            text = TextTokenizer.train([*captions, *asked], self.text_size)
         else:
             text = TextTokenizer.load(backbone / "tokenizer.json")
         of_codes = isinstance(tokenizer, MotionTokenizer)
         codes = (tokenizer.config.streams, tokenizer.config.codebook) if of_codes else (1, 1)  # where a latent stands
         pattern = self.pattern if of_codes else "parallel"
-        between = self.between if of_codes else 0.0
-        config = LanguageModelConfig(text.size, *codes, pattern, self.size.backbone, between=between)
+        shares: dict[str, Any] = {name: getattr(self, name) if of_codes else 0.0 for name in SHARES}
+        config = LanguageModelConfig(text.size, *codes, pattern, self.size.backbone, **shares)
         encoder = None
         if self.text_encoder is not None:
             folder = Path(self.text_encoder)

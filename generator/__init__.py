@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .detokenizer import tunable
     from .diffusion import DiffusionHead
     from .dual_tower import DualTowerModel
+    from .editing import check_instruction, make_edit_examples, pairs_for, sample_instructions
     from .facts import fact, holds
     from .folder import FolderGenerator, load_generator, load_tuned
     from .language_model import MotionLanguageModel, pretrained_backbone
@@ -71,6 +72,12 @@ else:
             "detokenizer": ("tunable",),
             "diffusion": ("DiffusionHead",),
             "dual_tower": ("DualTowerModel",),
+            "editing": (
+                "check_instruction",
+                "make_edit_examples",
+                "pairs_for",
+                "sample_instructions",
+            ),
             "facts": ("fact", "holds"),
             "folder": (
                 "FolderGenerator",
@@ -169,6 +176,7 @@ __all__ = [
     "TowerConfig",
     "VaeConfig",
     "adheres",
+    "check_instruction",
     "delay_pattern",
     "diversity",
     "fact",
@@ -181,14 +189,17 @@ __all__ = [
     "load_tokenizer",
     "load_tuned",
     "load_vae",
+    "make_edit_examples",
     "make_examples",
     "make_latent_examples",
     "measure_reconstruction",
     "named_facts",
+    "pairs_for",
     "parallel_pattern",
     "pretrained_backbone",
     "prompt_class",
     "root_travel",
+    "sample_instructions",
     "save_tokenizer",
     "take_over_codes",
     "train_language_model",

@@ -214,7 +214,9 @@ DEFAULT_BACKBONE: dict[str, Any] = {
 
 TEXT_FIELDS = ("text_encoder", "text_encoder_hash", "text_width")
 """Of a language model that reads a text encoder's states."""
-OPTIONAL = (*TEXT_FIELDS, "tower", "between")
+SHARES = ("between", "editing")
+"""Of a training's examples that are of tasks which a generator need not know."""
+OPTIONAL = (*TEXT_FIELDS, "tower", *SHARES)
 """What a language model's file need not say."""
 
 
@@ -286,11 +288,13 @@ class LanguageModelConfig:
     """Of a motion tower of its own, the backbone being the text tower; None puts text and motion through one."""
     between: float = 0.0
     """Share of the examples in training whose ending is shown beside the prompt, for motion in between; 0 for none."""
+    editing: float = 0.0
+    """Share of the examples in training that are a motion and an instruction to change it; 0 for none."""
 
     def written(self) -> dict[str, Any]:
-        """As a file holds it: what is said of a text encoder, a motion tower and endings only where there are some."""
+        """As a file holds it: what is said of a text encoder, a motion tower and tasks only where there are some."""
         without = (() if self.text_width else TEXT_FIELDS) + (() if self.tower else ("tower",))
-        without += () if self.between else ("between",)
+        without += tuple(name for name in SHARES if not getattr(self, name))
         return {name: value for name, value in asdict(self).items() if name not in without}
 
     @property

@@ -34,6 +34,7 @@ from .config import (
 )
 from .detokenizer import Coded, decoded_error, decoder_loss, tunable
 from .dual_tower import build_language_model
+from .editing import check_instruction
 from .language_model import MotionLanguageModel
 from .own import (
     CHUNK,
@@ -196,6 +197,46 @@ class MotionLLM(OwnGenerator[MotionTokenizer, MotionLanguageModel]):
         frames = math.floor(seconds * FEATURE_FPS + 1e-6) + 1
         made = zip((self.tokenizer.decode_clip(own, frames) for own in codes), prompts, strict=True)
         return [named_clip(clip, place, prompt, seed, self.hash()) for place, (clip, prompt) in enumerate(made)]
+
+    @fixed_threads()
+    def edit(
+        self, clips: Sequence[Clip], instructions: Sequence[str], seed: int, seconds: Seconds = SECONDS
+    ) -> list[Clip]:
+        """A clip for each clip and instruction: the same motion with what the instruction changes, in place and heading
+        of its own; `seconds` bounds it as in `generate`. It has no caption, its provenance names clip and instruction.
+
+        MotionError if the model was not trained for it (`LanguageModelConfig.editing`), if an instruction is about what
+        its clip does not do (`check_instruction`), on an empty one or a clip of over MAX_SECONDS, and if there are not
+        as many instructions as clips.
+        """
+        if not self.model.config.editing:
+            raise MotionError("this generator was not trained for editing, train one with --editing 0.2")
+        if len(clips) != len(instructions):
+            raise MotionError(f"{len(instructions)} instructions for {len(clips)} clips, expected as many")
+        bounds, texts = self._bounds(seconds), read_prompts(self.read, instructions)
+        for clip, instruction in zip(clips, instructions, strict=True):
+            if clip.duration > MAX_SECONDS:
+                raise MotionError(f"{clip.name}: {clip.duration:.2f} s to edit, expected at most {MAX_SECONDS:g}")
+            check_instruction(clip, instruction)
+        codes: list[torch.Tensor] = []
+        for start in range(0, len(texts), CHUNK):
+            part = texts[start : start + CHUNK]
+            codes += sample_motion(
+                self.model,
+                self.vocabulary,
+                self.pattern,
+                part,
+                bounds,
+                [generator_of(seed, start + i) for i in range(len(part))],
+                self.sampling,
+                sources=[self.tokenizer.encode_clip(clip) for clip in clips[start : start + CHUNK]],
+            )
+        frames = math.floor(seconds[1] * FEATURE_FPS + 1e-6) + 1
+        made = []
+        for place, (clip, instruction, own) in enumerate(zip(clips, instructions, codes, strict=True)):
+            edited = named_clip(self.tokenizer.decode_clip(own, frames), place, instruction, seed, self.hash())
+            made.append(replace(edited.with_provenance(parent=clip.id, stage="edit"), texts=()))
+        return made
 
     def _texts_or_none(self, prompts: Sequence[str | None]) -> list[Text]:
         """The prompts as the model has them; none of the tokens where there is none."""

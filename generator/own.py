@@ -22,6 +22,7 @@ from morphloop.motion import Clip, Provenance
 
 from .config import (
     OPTIONAL,
+    SHARES,
     DiffusionConfig,
     LanguageModelConfig,
     LatentModelConfig,
@@ -191,9 +192,10 @@ def checked_config(values: Any, path: Path) -> LanguageModelConfig:
         if not isinstance(values.get(name), str | None):
             raise MotionError(f"{path}: {name} is {str(values[name])[:40]}, expected a name or null")
     check_backbone(values["backbone"], path)
-    between = values.get("between", 0.0)
-    if not isinstance(between, int | float) or not 0 <= between <= 1:
-        raise MotionError(f"{path}: between is {str(between)[:40]}, expected 0 to 1")
+    for name in SHARES:
+        share = values.get(name, 0.0)
+        if not isinstance(share, int | float) or not 0 <= share <= 1:
+            raise MotionError(f"{path}: {name} is {str(share)[:40]}, expected 0 to 1")
     tower = values.get("tower")
     if tower is not None:
         if not isinstance(tower, dict) or set(tower) != set(TowerConfig.__dataclass_fields__):

@@ -77,21 +77,27 @@ def sample_motion(
     keep_cache: bool = True,
     beginnings: Sequence[torch.Tensor] | None = None,
     endings: Sequence[torch.Tensor] | None = None,
+    sources: Sequence[torch.Tensor] | None = None,
 ) -> list[torch.Tensor]:
     """Codes (L, n_i) for each text, lengths[0] <= n_i <= lengths[1], one generator a text.
 
     keep_cache: False goes through all steps again for every token, which is what the cache is measured against.
     beginnings: codes (L, b_i) that each one starts with, b_i of 0 or more and at most lengths[1]; those below 0 are
-    free. endings: codes (L, e_i) that the model is shown as what each one shall end in.
+    free. endings: codes (L, e_i) that the model is shown as what each one shall end in. sources: codes (L, s_i) that
+    the texts say how to change.
     Stream 0 decides the length by its END, which is closed before the lower bound and forced at the upper one.
     """
     low, high = lengths
     times = pattern.times(pattern.num_steps(high + 1))
     guided = sampling.guidance != 1.0
-    shown = [vocabulary.motion_steps(codes, pattern) for codes in endings] if endings else [None] * len(texts)
-    prompts = [vocabulary.motion_prompt(text, ending) for text, ending in zip(texts, shown, strict=True)]
+    shown = {
+        name: [vocabulary.motion_steps(codes, pattern) for codes in given] if given else [None] * len(texts)
+        for name, given in (("ending", endings), ("source", sources))
+    }
+    beside = list(zip(shown["ending"], shown["source"], strict=True))
+    prompts = [vocabulary.motion_prompt(text, *codes) for text, codes in zip(texts, beside, strict=True)]
     if guided:
-        prompts += [vocabulary.motion_prompt(text[:0], ending) for text, ending in zip(texts, shown, strict=True)]
+        prompts += [vocabulary.motion_prompt(text[:0], *codes) for text, codes in zip(texts, beside, strict=True)]
     ids, mask = pad(prompts, vocabulary.blank, left=True)
     states = pad_states(prompts, left=True)
     allowed = vocabulary.allowed_codes()

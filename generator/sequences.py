@@ -6,6 +6,7 @@ streams as the pattern says. A stream's last token is END, so that length is lea
     text to motion:  TO_MOTION text ... MOTION codes ... END
     motion to text:  TO_TEXT codes ... END TEXT text ... END
     in between:      TO_MOTION text ... TEXT codes of the ending ... END MOTION codes ... END
+    editing:         TO_MOTION instruction ... TO_TEXT codes of the source ... END MOTION codes ... END
 
 A text is either ids of this vocabulary or the states of a text encoder, one a step (`Steps.states`): such a step has no
 id, its vector is projected into the model.
@@ -91,12 +92,16 @@ class Vocabulary:
         ids = torch.cat([self.code_ids(codes), torch.full((self.streams, 1), self.end)], dim=1)
         return pattern.interleave(ids, self.blank)
 
-    def motion_prompt(self, text: Text, ending: torch.Tensor | None = None) -> Steps:
-        """Steps that ask for motion; ending: `motion_steps` (L, k) of the codes that it shall end in."""
+    def motion_prompt(
+        self, text: Text, ending: torch.Tensor | None = None, source: torch.Tensor | None = None
+    ) -> Steps:
+        """Steps that ask for motion; `motion_steps` (L, k) that are shown beside the text, if any: of an ending, the
+        codes that it shall end in, or of a source, which the text then says how to change."""
         first, last = self.mark("to_motion"), self.mark("motion")
-        if ending is not None:
+        behind, codes = ("text", ending) if source is None else ("to_text", source)
+        if codes is not None:
             asked = self.motion_prompt(text)
-            shown = torch.cat([self.text_steps([self.mark("text")]), ending], dim=1)
+            shown = torch.cat([self.text_steps([self.mark(behind)]), codes], dim=1)
             ids = torch.cat([asked.ids[:, :-1], shown, asked.ids[:, -1:]], dim=1)
             return Steps(ids, None if asked.states is None else F.pad(asked.states, (0, 0, 0, shown.shape[1])))
         if not isinstance(text, torch.Tensor):
@@ -140,6 +145,14 @@ def text_to_motion(vocabulary: Vocabulary, pattern: Pattern, text: Text, codes: 
     answer = vocabulary.motion_steps(codes, pattern)
     shown = vocabulary.motion_steps(codes[:, -ending:], pattern) if ending else None
     return training_pair(vocabulary.motion_prompt(text, shown), answer, vocabulary.blank)
+
+
+def edited_motion(
+    vocabulary: Vocabulary, pattern: Pattern, instruction: Text, source: torch.Tensor, codes: torch.Tensor
+) -> Pair:
+    """Training pair of an instruction, the codes (L, m) that it is about and the codes (L, n) that it makes of them."""
+    prompt = vocabulary.motion_prompt(instruction, source=vocabulary.motion_steps(source, pattern))
+    return training_pair(prompt, vocabulary.motion_steps(codes, pattern), vocabulary.blank)
 
 
 def motion_to_text(vocabulary: Vocabulary, pattern: Pattern, text: Sequence[int], codes: torch.Tensor) -> Pair:

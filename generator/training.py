@@ -30,7 +30,7 @@ from .detokenizer import decoder_loss
 from .dual_tower import build_language_model
 from .language_model import MotionLanguageModel
 from .patterns import PATTERNS, Pattern
-from .sequences import Pair, Text, Vocabulary, collate, motion_to_text, text_to_motion
+from .sequences import Pair, Text, Vocabulary, collate, edited_motion, motion_to_text, text_to_motion
 from .text import TextTokenizer
 from .tokenizer import MotionTokenizer
 
@@ -52,11 +52,21 @@ ReadTexts = Callable[[Sequence[str]], list[Text]]
 
 @dataclass(frozen=True)
 class Example:
-    """A clip as tokens: codes (L, n), and each of its captions as ids to write and as a prompt to read."""
+    """A clip as tokens: codes (L, n), and each of its captions as ids to write and as a prompt to read.
+
+    source: codes (L, m) of the clip that it was made from by editing, or None; it then has no captions, and each prompt
+    is an instruction.
+    """
 
     codes: torch.Tensor
     captions: tuple[list[int], ...]
     prompts: tuple[Text, ...]
+    source: torch.Tensor | None = None
+
+    @property
+    def length(self) -> int:
+        """Tokens of motion that a pair of it holds."""
+        return self.codes.shape[1] + (0 if self.source is None else self.source.shape[1])
 
 
 def make_examples(
@@ -104,11 +114,14 @@ def make_pairs(
     between: float = 0.0,
 ) -> list[Pair]:
     """A training pair of each example, of a random caption and direction; a share `between` of those that ask for
-    motion is shown how it ends."""
+    motion is shown how it ends. What was made by editing is asked for by an instruction."""
     pairs = []
     for example in examples:
-        chosen = rng.integers(len(example.captions))
-        if rng.random() < to_text_share:
+        chosen = rng.integers(len(example.prompts))
+        if example.source is not None:
+            prompt = thinned(example.prompts[chosen], rng)
+            pairs.append(edited_motion(vocabulary, pattern, prompt, example.source, example.codes))
+        elif rng.random() < to_text_share:
             pairs.append(motion_to_text(vocabulary, pattern, example.captions[chosen], example.codes))
         else:
             count = example.codes.shape[1]
@@ -122,7 +135,7 @@ def make_pairs(
 @dataclass(frozen=True)
 class Joint:
     """A decoder that is trained beside the language model, in place: that of `tokenizer` (`tunable`), on the clips that
-    the examples were made of, with `weight` times its reconstruction loss."""
+    the examples were made of, those by editing apart, which stand last; with `weight` times its reconstruction loss."""
 
     tokenizer: MotionTokenizer
     clips: Sequence[Clip]
@@ -142,7 +155,8 @@ def train_language_model(
     adapt: Adapt = "full",
     joint: Joint | None = None,
 ) -> MotionLanguageModel:
-    """A language model trained by teacher forcing on both directions; `model` is gone on from in place if given.
+    """A language model trained by teacher forcing on both directions, and on editing where the examples have sources;
+    `model` is gone on from in place if given.
 
     on_stop: told if the budget's minutes cut it short; adapt: how much of the backbone changes; joint: a decoder to
     train as well. Raises MotionError without examples, and where adapters are asked for without `peft`.
@@ -152,7 +166,7 @@ def train_language_model(
     torch.manual_seed(budget.seed)
     start, model = model, (model or build_language_model(config)).train()
     vocabulary, pattern = config.vocabulary, PATTERNS[config.pattern](config.streams)
-    tokens = [[example.codes.tolist(), example.captions] for example in examples]
+    tokens = [[e.codes.tolist(), e.captions, *([] if e.source is None else [e.source.tolist()])] for e in examples]
     made = {"examples": tokens, "model": config.written(), "to_text": to_text_share}
     made["start"] = None if start is None else content_hash([], start)
     made |= {} if adapt == "full" else {"adapt": adapt}
@@ -163,7 +177,7 @@ def train_language_model(
             "start": content_hash([], joint.tokenizer),
         }
     hashed = {name: hash_json(value) for name, value in made.items()}
-    lengths = [example.codes.shape[1] for example in examples]
+    lengths = [example.length for example in examples]
     with adapting(model, adapt) as kept:
         trained = model if joint is None else nn.ModuleList([model, joint.tokenizer.decoder])
         run = TrainingRun(trained, budget, CODE, checkpoint, hashed, kept)
@@ -176,9 +190,10 @@ def train_language_model(
             )
             loss = model.loss(collate(pairs, vocabulary.blank))
             if joint is not None:
-                shown = [(joint.clips[place], examples[place].codes) for place in places]
+                shown = [(joint.clips[place], examples[place].codes) for place in places if place < len(joint.clips)]
                 windows = np.random.default_rng([budget.seed, step, 1])
-                loss = loss + joint.weight * decoder_loss(joint.tokenizer, shown, windows)
+                if shown:
+                    loss = loss + joint.weight * decoder_loss(joint.tokenizer, shown, windows)
             run.update(loss)
     if run.stopped is not None:
         on_stop(run.stopped)
