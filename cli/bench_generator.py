@@ -38,7 +38,7 @@ class BenchGenerator:
 
     Adherence beside its chance level; FID, R-precision and others by the text-motion evaluator; slide, penetration,
     float and Phys-Err; each beside the corpus's own held-out clips. What it writes of such clips, beside their own
-    captions. Clips a second with the key-value cache and without.
+    captions, and how it edits them, if it was trained for that. Clips a second with the key-value cache and without.
     """
 
     generator: Path | None = None
@@ -90,6 +90,8 @@ def show(told: dict[str, Any]) -> None:
             Terminal().print(table)
     if "captions" in told:
         show_captions(told["captions"])
+    if "edits" in told:
+        show_edits(told["edits"])
     speed = told.get("sampling")
     if speed is not None:
         for name, row in speed.items():
@@ -110,6 +112,15 @@ def show_captions(told: dict[str, Any]) -> None:
     )
     if told["rows"]["written"]["bleu_1"] is None:
         print("no BLEU and no ROUGE-L without their packages: pip install 'morphloop[captions]'")
+
+
+def show_edits(told: dict[str, Any]) -> None:
+    """A table of edited clips on the terminal."""
+    table = _table("edits", "clips", "asked", "kept", "both")
+    for name, row in told["rows"].items():
+        clips = sum(count for _, count in row["by_kind"].values())
+        table.add_row(name, str(clips), *(_share(row[key]) for key in ("asked", "kept", "both")))
+    Terminal().print(table)
 
 
 def _table(first: str, *titles: str) -> Table:

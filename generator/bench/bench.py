@@ -31,7 +31,8 @@ from ..protocol import Generator
 from ..reconstruction import measure_reconstruction
 from ..sampling import sample_motion
 from .captions import bench_captions
-from .config import CAPTIONS, PROMPT_SETS, GeneratorBenchConfig
+from .config import CAPTIONS, EDITS, PROMPT_SETS, GeneratorBenchConfig
+from .edits import bench_edits
 from .prompts import SECONDS, Asked, bench_prompts
 
 PHYSICS = ("slide_mean_mm_s", "slide_loaded_mm_s", "penetration_mean_mm", "float_mean_mm", "physdiff_phys_err_mm")
@@ -56,9 +57,12 @@ def bench_generator(
 ) -> dict[str, Any]:
     """What the JSON file holds; `watch` hears what is done, how far and of how much.
 
-    MotionError if captions alone are asked for of a generator that writes none.
+    MotionError if nothing is asked for but captions or edits, of a generator that writes or makes none.
     """
-    if {*config.sets} == {CAPTIONS} and not isinstance(generator, MotionLLM | LatentLLM):
+    edits = isinstance(generator, MotionLLM) and generator.model.config.editing > 0
+    if {*config.sets} == {EDITS} and not edits:
+        raise MotionError(f"sets {EDITS}: this generator was not trained for editing, expected sets of prompts")
+    if {*config.sets} <= {CAPTIONS, EDITS} and not isinstance(generator, MotionLLM | LatentLLM):
         raise MotionError(f"sets {CAPTIONS}: this generator describes no motion, expected sets of prompts")
     sets = {name: _bench_set(name, generator, evaluator, config, watch) for name in config.sets if name in PROMPT_SETS}
     result = {
@@ -70,6 +74,9 @@ def bench_generator(
         watch("describing", 0, 1)
         described = make_described(config.prompts, config.seed, "test")
         result["captions"] = bench_captions(generator.describe, described, config.seed)
+    if isinstance(generator, MotionLLM) and edits and EDITS in config.sets:
+        watch("editing", 0, 1)
+        result["edits"] = bench_edits(generator.edit, config.prompts, config.samples, config.seed)
     if isinstance(generator, MotionLLM | LatentLLM):
         watch("reconstructing", 0, 1)
         held_out = make_described(RECONSTRUCTED, config.seed + 1, "test")

@@ -9,18 +9,21 @@ from morphloop.base import MotionError
 PROMPT_SETS = ("templates", "paraphrases", "test", "combinations")
 CAPTIONS = "captions"
 """The other way round: clips are described."""
+EDITS = "edits"
+"""Clips are changed by instruction."""
 
 
 @dataclass(frozen=True)
 class GeneratorBenchConfig:
     """How much is generated."""
 
-    sets: tuple[str, ...] = (*PROMPT_SETS, CAPTIONS)
+    sets: tuple[str, ...] = (*PROMPT_SETS, CAPTIONS, EDITS)
     """templates: phrasings near the corpus's; paraphrases: words that no caption uses; test: captions of held-out
     clips; combinations: captions of clips whose pairs of actions no training clip shows; captions: held-out clips are
-    described, by a generator that can."""
+    described, by a generator that can; edits: held-out clips are changed by instruction, by a generator that was
+    trained for it."""
     prompts: int = 200
-    """Prompts of each set, the templates apart, of which there are 42; and clips that are described."""
+    """Prompts of each set, the templates apart, of which there are 42; and clips that are described, and edited."""
     samples: int = 2
     """Clips of each prompt; of a template four times as many."""
     candidates: int = 1
@@ -31,7 +34,7 @@ class GeneratorBenchConfig:
     """Whether sampling is timed."""
 
     def __post_init__(self) -> None:
-        known = (*PROMPT_SETS, CAPTIONS)
+        known = (*PROMPT_SETS, CAPTIONS, EDITS)
         unknown = [name for name in self.sets if name not in known]
         if unknown or not self.sets:
             raise MotionError(f"sets {', '.join(unknown) or 'none'}, expected some of {', '.join(known)}")
