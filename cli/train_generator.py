@@ -184,6 +184,9 @@ class TrainGenerator:
     editing: float = LanguageModelConfig.editing
     """Share of the examples that are a motion of the built-in corpus, an instruction and what it makes of it, so that
     motion can be edited; 0 with --start keeps that generator's share."""
+    instructed: float = LanguageModelConfig.instructed
+    """Share of the other examples that are told in words what is asked for: to go on, to fill in what lies between, to
+    describe; the generator then asks itself so. 0 with --start keeps that generator's share."""
     motion_weight: float = 0.0
     """Weight of the decoder's motion error beside the tokens' likelihood, the decoder of codes being trained as well; 0
     leaves it as it is."""
@@ -207,6 +210,7 @@ class TrainGenerator:
             MotionLLM,
             MotionVAE,
             StatesOf,
+            instructions_for,
             load_generator,
             load_tokenizer,
             make_edit_examples,
@@ -251,11 +255,10 @@ class TrainGenerator:
         checkpoint, stopped = out / "lm.checkpoint.safetensors", Stopped()
         told = (self.budget, self.to_text, checkpoint, parts.model, stopped, self.adapt)
         if isinstance(parts.tokenizer, MotionVAE):
-            if self.motion_weight or self.between or self.editing:
-                raise MotionError(
-                    f"--motion-weight {self.motion_weight:g}, --between {self.between:g}, --editing {self.editing:g}: "
-                    "are for codes, expected 0 of a VAE"
-                )
+            wrong = [name for name in ("motion_weight", *SHARES) if getattr(self, name)]
+            if wrong:
+                flags = ", ".join(f"--{name.replace('_', '-')} {getattr(self, name):g}" for name in wrong)
+                raise MotionError(f"{flags}: for codes alone, expected 0 of a VAE")
             latents = make_latent_examples(clips, parts.tokenizer, parts.text, read)
             model = train_latent_model(latents, parts.config, *told)
             LatentLLM(parts.text, parts.tokenizer, model, parts.sampling, encoder=parts.encoder).save(out)
@@ -269,7 +272,8 @@ class TrainGenerator:
             if parts.config.editing:
                 pairs = pairs_for(parts.config.editing, len(examples), self.source.data_seed)
                 examples += make_edit_examples(pairs, tokenizer, parts.text, read)
-            model = train_language_model(examples, parts.config, *told, joint)
+            words = instructions_for(parts.config.instructed, read or parts.text)
+            model = train_language_model(examples, parts.config, *told, joint, words)
             MotionLLM(parts.text, tokenizer, model, parts.sampling, encoder=parts.encoder).save(out)
         named = None if self.backbone is None else named_from_anywhere(self.backbone)
         write_json(out / TRAINED, resolved(self, backbone=named) | stopped.told | told_of(clips))
@@ -286,8 +290,9 @@ class TrainGenerator:
             raise MotionError("train generator: expected --tokenizer, --start, both or --preset")
         if self.adapt != "full" and self.backbone is None and self.start is None:
             raise MotionError(f"--adapt {self.adapt}: without --backbone there are no weights to keep, expected full")
-        if not 0 <= self.between <= 1:
-            raise MotionError(f"--between {self.between}: expected 0 to 1")
+        for name in ("between", "instructed"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise MotionError(f"--{name} {getattr(self, name)}: expected 0 to 1")
         if not 0 <= self.editing < 1:
             raise MotionError(f"--editing {self.editing}: expected 0 or more and under 1")
         if not 0 <= self.to_text <= 1 or not 0 <= self.motion_weight <= MAX_WEIGHT:

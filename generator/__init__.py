@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from .protocol import FinetuneReport, Generator
     from .reconstruction import Reconstruction, measure_reconstruction
     from .sampling import Sampling
+    from .task_templates import instructions_for
     from .text import StatesOf, TextTokenizer
     from .tokenizer import MotionTokenizer
     from .tokenizer_training import train_tokenizer
@@ -125,6 +126,7 @@ else:
                 "measure_reconstruction",
             ),
             "sampling": ("Sampling",),
+            "task_templates": ("instructions_for",),
             "text": (
                 "StatesOf",
                 "TextTokenizer",
@@ -184,6 +186,7 @@ __all__ = [
     "generate_best",
     "holds",
     "holds_vae",
+    "instructions_for",
     "joint_speed",
     "load_generator",
     "load_tokenizer",

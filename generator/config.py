@@ -214,7 +214,7 @@ DEFAULT_BACKBONE: dict[str, Any] = {
 
 TEXT_FIELDS = ("text_encoder", "text_encoder_hash", "text_width")
 """Of a language model that reads a text encoder's states."""
-SHARES = ("between", "editing")
+SHARES = ("between", "editing", "instructed")
 """Of a training's examples that are of tasks which a generator need not know."""
 OPTIONAL = (*TEXT_FIELDS, "tower", *SHARES)
 """What a language model's file need not say."""
@@ -290,6 +290,8 @@ class LanguageModelConfig:
     """Share of the examples in training whose ending is shown beside the prompt, for motion in between; 0 for none."""
     editing: float = 0.0
     """Share of the examples in training that are a motion and an instruction to change it; 0 for none."""
+    instructed: float = 0.0
+    """Share of the other examples in training that are told their task in words (`templates/`); 0 for none."""
 
     def written(self) -> dict[str, Any]:
         """As a file holds it: what is said of a text encoder, a motion tower and tasks only where there are some."""

@@ -25,7 +25,7 @@ SCRIPTS = 500
 REPLACED = re.compile(r"\b(?:instead of|rather than|add|also|then)\b")
 """Words after which an instruction may name what a motion does not do yet."""
 WINDOWS_S, STRIDE_S = (2.5, 5.0), 1.0
-"""Lengths of the stretches of a motion that are searched for a deed, and the time between them, seconds."""
+"""Lengths of the segments of a motion that are searched for a deed, and the time between them, seconds."""
 
 
 def pairs_for(share: float, examples: int, seed: int) -> EditPairs:
@@ -83,7 +83,7 @@ def _does(pieces: list[Clip], about: About) -> bool:
 
 
 def _pieces(clip: Clip) -> list[Clip]:
-    """The clip, and stretches of it: what another part does would hide a deed in the whole."""
+    """The clip, and segments of it: what another part does would hide a deed in the whole."""
     found, stride = [clip], max(round(STRIDE_S * clip.fps), 1)
     for seconds in WINDOWS_S:
         frames = round(seconds * clip.fps)

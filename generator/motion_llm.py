@@ -51,7 +51,8 @@ from .own import (
 from .patterns import PATTERNS
 from .protocol import FinetuneReport
 from .sampling import Sampling, sample_motion, sample_text
-from .sequences import Text, Vocabulary, collate
+from .sequences import Text, Vocabulary, collate, with_instruction
+from .task_templates import instructions_for
 from .text import TextTokenizer
 from .tokenizer import MotionTokenizer
 from .training import CODE, TO_TEXT, Example, language_loss, make_examples, make_pairs
@@ -93,6 +94,7 @@ class MotionLLM(OwnGenerator[MotionTokenizer, MotionLanguageModel]):
         super().__init__(text, tokenizer, model, sampling, report, encoder)
         self.vocabulary: Vocabulary = config.vocabulary
         self.pattern = PATTERNS[config.pattern](config.streams)
+        self.instructions = instructions_for(config.instructed, self.read)
 
     @fixed_threads()
     def generate(self, prompts: Sequence[str], seed: int, seconds: Seconds = SECONDS) -> list[Clip]:
@@ -132,7 +134,10 @@ class MotionLLM(OwnGenerator[MotionTokenizer, MotionLanguageModel]):
         if len(beginnings) != len(prompts):
             raise MotionError(f"{len(beginnings)} beginnings for {len(prompts)} prompts, expected as many")
         shortest, longest = self._bounds(seconds, MAX_CONTINUED)
-        texts = self._texts_or_none(prompts)
+        texts = [
+            text if clip is None else self._told("prediction", text)
+            for clip, text in zip(beginnings, self._texts_or_none(prompts), strict=True)
+        ]
         codes = [self._beginning(clip, longest) for clip in beginnings]
         generators = [generator_of(seed, place) for place in range(len(codes))]
         window, overlap = (round(s * FEATURE_FPS / self.tokenizer.config.frames_per_token) for s in (WINDOW, OVERLAP))
@@ -187,7 +192,7 @@ class MotionLLM(OwnGenerator[MotionTokenizer, MotionLanguageModel]):
             self.model,
             self.vocabulary,
             self.pattern,
-            self._texts_or_none(prompts),
+            [self._told("in_between", text) for text in self._texts_or_none(prompts)],
             (count, count),
             [generator_of(seed, place) for place in range(len(ends))],
             self.sampling,
@@ -243,6 +248,10 @@ class MotionLLM(OwnGenerator[MotionTokenizer, MotionLanguageModel]):
         read = read_prompts(self.read, [prompt if prompt is not None else NO_PROMPT for prompt in prompts])
         return [text if prompt is not None else text[:0] for text, prompt in zip(read, prompts, strict=True)]
 
+    def _told(self, task: str, text: Text) -> Text:
+        """A prompt behind the first phrasing of a task, where the model was told its tasks in words."""
+        return text if self.instructions is None else with_instruction(self.instructions.phrasings[task][0], text)
+
     def _beginning(self, clip: Clip | None, longest: int) -> torch.Tensor:
         """Codes (L, b) of the whole tokens of a beginning; MotionError if nothing can follow."""
         if clip is None:
@@ -279,6 +288,7 @@ class MotionLLM(OwnGenerator[MotionTokenizer, MotionLanguageModel]):
                 MAX_CAPTION,
                 generators,
                 sampling or Sampling(temperature=0.0),
+                () if self.instructions is None else self.instructions.phrasings["captioning"][0],
             )
             captions += [self.text.decode(i) for i in ids]
         return captions
@@ -334,7 +344,9 @@ class MotionLLM(OwnGenerator[MotionTokenizer, MotionLanguageModel]):
                 places = deal(len(examples), count, step, 2 * config.seed + own)
                 drawn += [examples[k] for k in places]
                 motions += [clips[k] for k in places]
-            pairs = make_pairs(drawn, TO_TEXT, self.vocabulary, self.pattern, rng, model.config.between)
+            pairs = make_pairs(
+                drawn, TO_TEXT, self.vocabulary, self.pattern, rng, model.config.between, self.instructions
+            )
             loss = model.loss(collate(pairs, self.vocabulary.blank))
             if config.motion_weight:
                 windows = np.random.default_rng([config.seed, step, 1])

@@ -155,10 +155,16 @@ def sample_text(
     longest: int,
     generators: Sequence[torch.Generator],
     sampling: Sampling,
+    instruction: Text = (),
 ) -> list[list[int]]:
-    """Text ids, 1 to `longest`, that describe each codes (L, n_i)."""
-    prompts = pad([vocabulary.text_prompt(c, pattern) for c in codes], vocabulary.blank, left=True)
-    return write_text(model.step, vocabulary, prompts, longest, generators, sampling)
+    """Text ids, 1 to `longest`, that describe each codes (L, n_i); instruction: words that ask for it."""
+    prompts = [vocabulary.text_prompt(c, pattern, instruction) for c in codes]
+    states = pad_states(prompts, left=True)
+
+    def step(ids: torch.Tensor, mask: torch.Tensor, cache: Any) -> tuple[torch.Tensor, Any]:
+        return model.step(ids, mask, cache, states if cache is None else None)
+
+    return write_text(step, vocabulary, pad(prompts, vocabulary.blank, left=True), longest, generators, sampling)
 
 
 @torch.no_grad()

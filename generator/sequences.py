@@ -4,7 +4,7 @@ Every step has L ids, one a stream. Text and marks stand in stream 0 and leave t
 streams as the pattern says. A stream's last token is END, so that length is learnt and no pattern needs a rule for it.
 
     text to motion:  TO_MOTION text ... MOTION codes ... END
-    motion to text:  TO_TEXT codes ... END TEXT text ... END
+    motion to text:  TO_TEXT [instruction ...] codes ... END TEXT text ... END
     in between:      TO_MOTION text ... TEXT codes of the ending ... END MOTION codes ... END
     editing:         TO_MOTION instruction ... TO_TEXT codes of the source ... END MOTION codes ... END
 
@@ -108,10 +108,13 @@ class Vocabulary:
             return Steps(self.text_steps([first, *text, last]))
         return Steps(self.text_steps([first, *[self.blank] * len(text), last]), F.pad(text, (0, 0, 1, 1)))
 
-    def text_prompt(self, codes: torch.Tensor, pattern: Pattern) -> Steps:
-        """Steps that ask for a caption of codes (L, n)."""
+    def text_prompt(self, codes: torch.Tensor, pattern: Pattern, instruction: Text = ()) -> Steps:
+        """Steps that ask for a caption of codes (L, n); instruction: words that ask for it, behind the first mark."""
         first, last = (self.text_steps([self.mark(name)]) for name in ("to_text", "text"))
-        return Steps(torch.cat([first, self.motion_steps(codes, pattern), last], dim=1))
+        words = self.motion_prompt(instruction)
+        shown = torch.cat([self.motion_steps(codes, pattern), last], dim=1)
+        ids = torch.cat([first, words.ids[:, 1:-1], shown], dim=1)
+        return Steps(ids, None if words.states is None else F.pad(words.states[:-1], (0, 0, 0, shown.shape[1])))
 
 
 @dataclass(frozen=True)
@@ -155,10 +158,19 @@ def edited_motion(
     return training_pair(prompt, vocabulary.motion_steps(codes, pattern), vocabulary.blank)
 
 
-def motion_to_text(vocabulary: Vocabulary, pattern: Pattern, text: Sequence[int], codes: torch.Tensor) -> Pair:
-    """Training pair of the other direction."""
+def motion_to_text(
+    vocabulary: Vocabulary, pattern: Pattern, text: Sequence[int], codes: torch.Tensor, instruction: Text = ()
+) -> Pair:
+    """Training pair of the other direction; instruction: as in `Vocabulary.text_prompt`."""
     answer = vocabulary.text_steps([*text, vocabulary.end])
-    return training_pair(vocabulary.text_prompt(codes, pattern), answer, vocabulary.blank)
+    return training_pair(vocabulary.text_prompt(codes, pattern, instruction), answer, vocabulary.blank)
+
+
+def with_instruction(instruction: Text, prompt: Text) -> Text:
+    """A prompt behind an instruction, both as ids or both as states."""
+    if isinstance(instruction, torch.Tensor) and isinstance(prompt, torch.Tensor):
+        return torch.cat([instruction, prompt])
+    return [*instruction, *prompt]
 
 
 def collate(pairs: Sequence[Pair], blank: int) -> Batch:

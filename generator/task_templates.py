@@ -18,6 +18,7 @@ from morphloop.base.typed import from_dict
 from morphloop.motion.corpus.edits import KINDS, Edit
 
 from .facts import fact
+from .training import Instructions, ReadTexts
 
 FOLDER = Path(__file__).parent / "templates"
 TASKS = ("prediction", "in_between", "captioning")
@@ -146,6 +147,11 @@ def read_edit_words(path: Path | str) -> EditWords:
 def task_templates(task: str) -> tuple[str, ...]:
     """Phrasings of one of `TASKS`."""
     return read_task(FOLDER / f"{task}.toml").templates
+
+
+def instructions_for(share: float, read: ReadTexts) -> Instructions | None:
+    """Phrasings of `TASKS` as prompts, for a share of the examples; None for no share."""
+    return Instructions(share, {task: read(task_templates(task)) for task in TASKS}) if share else None
 
 
 @cache

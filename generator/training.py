@@ -5,7 +5,7 @@ Batches are drawn by (seed, step), so that a resumed run sees what an unbroken o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +30,7 @@ from .detokenizer import decoder_loss
 from .dual_tower import build_language_model
 from .language_model import MotionLanguageModel
 from .patterns import PATTERNS, Pattern
-from .sequences import Pair, Text, Vocabulary, collate, edited_motion, motion_to_text, text_to_motion
+from .sequences import Pair, Text, Vocabulary, collate, edited_motion, motion_to_text, text_to_motion, with_instruction
 from .text import TextTokenizer
 from .tokenizer import MotionTokenizer
 
@@ -105,6 +105,20 @@ def thinned(text: Text, rng: np.random.Generator) -> Text:
     return text[kept] if isinstance(text, torch.Tensor) else [text[place] for place in kept]
 
 
+@dataclass(frozen=True)
+class Instructions:
+    """Tasks that are told in words: share of the examples in training, and phrasings of each task as prompts."""
+
+    share: float
+    phrasings: Mapping[str, Sequence[Text]]
+
+    def draw(self, task: str, rng: np.random.Generator) -> Text:
+        """A phrasing of a task, nothing of it the rest of the time."""
+        own = self.phrasings[task]
+        chosen, told = own[int(rng.integers(len(own)))], rng.random() < self.share
+        return chosen if told else chosen[:0]
+
+
 def make_pairs(
     examples: Sequence[Example],
     to_text_share: float,
@@ -112,9 +126,11 @@ def make_pairs(
     pattern: Pattern,
     rng: np.random.Generator,
     between: float = 0.0,
+    instructions: Instructions | None = None,
 ) -> list[Pair]:
     """A training pair of each example, of a random caption and direction; a share `between` of those that ask for
-    motion is shown how it ends. What was made by editing is asked for by an instruction."""
+    motion is shown how it ends. What was made by editing is asked for by an instruction; other tasks are told in words
+    as far as `instructions` says."""
     pairs = []
     for example in examples:
         chosen = rng.integers(len(example.prompts))
@@ -122,12 +138,15 @@ def make_pairs(
             prompt = thinned(example.prompts[chosen], rng)
             pairs.append(edited_motion(vocabulary, pattern, prompt, example.source, example.codes))
         elif rng.random() < to_text_share:
-            pairs.append(motion_to_text(vocabulary, pattern, example.captions[chosen], example.codes))
+            told = () if instructions is None else instructions.draw("captioning", rng)
+            pairs.append(motion_to_text(vocabulary, pattern, example.captions[chosen], example.codes, told))
         else:
             count = example.codes.shape[1]
             shown = between > 0 and rng.random() < between
             ending = max(1, round(count * rng.uniform(*ENDING))) if shown else 0
             prompt = thinned(example.prompts[chosen], rng)
+            if instructions is not None:
+                prompt = with_instruction(instructions.draw("in_between" if shown else "prediction", rng), prompt)
             pairs.append(text_to_motion(vocabulary, pattern, prompt, example.codes, ending))
     return pairs
 
@@ -154,12 +173,14 @@ def train_language_model(
     on_stop: OnStop = no_stop,
     adapt: Adapt = "full",
     joint: Joint | None = None,
+    instructions: Instructions | None = None,
 ) -> MotionLanguageModel:
     """A language model trained by teacher forcing on both directions, and on editing where the examples have sources;
     `model` is gone on from in place if given.
 
     on_stop: told if the budget's minutes cut it short; adapt: how much of the backbone changes; joint: a decoder to
-    train as well. Raises MotionError without examples, and where adapters are asked for without `peft`.
+    train as well; instructions: words for the tasks, of which the configuration's share is told. Raises MotionError
+    without examples, and where adapters are asked for without `peft`.
     """
     if not examples:
         raise MotionError("training: no examples, expected at least one clip with a caption")
@@ -186,7 +207,13 @@ def train_language_model(
             torch.manual_seed(budget.seed * 1_000_003 + step)  # dropout
             places = deal_alike(lengths, budget.batch, step, budget.seed)
             pairs = make_pairs(
-                [examples[place] for place in places], to_text_share, vocabulary, pattern, rng, config.between
+                [examples[place] for place in places],
+                to_text_share,
+                vocabulary,
+                pattern,
+                rng,
+                config.between,
+                instructions,
             )
             loss = model.loss(collate(pairs, vocabulary.blank))
             if joint is not None:

@@ -36,7 +36,7 @@ from morphloop.generator.bench.config import GeneratorBenchConfig
 from morphloop.generator.bench.edits import bench_edits
 from morphloop.generator.facts import fact
 from morphloop.generator.sampling import sample_motion
-from morphloop.generator.sequences import IGNORE, Vocabulary, edited_motion
+from morphloop.generator.sequences import IGNORE, Text, Vocabulary, edited_motion
 from morphloop.generator.task_templates import (
     FOLDER,
     TASKS,
@@ -45,7 +45,7 @@ from morphloop.generator.task_templates import (
     read_task,
     task_templates,
 )
-from morphloop.generator.training import Example
+from morphloop.generator.training import Example, Instructions, make_pairs
 from morphloop.motion import Clip, load_clip, save_clip
 from morphloop.motion.corpus import edits as edits_module
 from morphloop.motion.corpus.described import UNSEEN, draw_script, pairs
@@ -69,7 +69,7 @@ def edited() -> list[EditPair]:
 
 
 def part_of(clip: Clip, place: int) -> Clip:
-    """The stretch of a clip between two seams."""
+    """The segment of a clip between two seams."""
     seams = [0, *clip.provenance.notes["seams"], clip.num_frames]
     return clip.slice(seams[place], seams[place + 1])
 
@@ -250,9 +250,16 @@ def test_the_commands_train_and_edit(learnt: tuple[MotionLLM, EditPair, tuple[st
         tmp_path / "tok",
         source=TrainingData(corpus="plain", clips=2),
         editing=0.5,
+        instructed=0.5,
         budget=Budget(steps=1, minutes=None, batch=2, learning_rate=1e-4),
     )
     assert train.run() == 0
+    told = load_generator(train.out)
+    assert isinstance(told, MotionLLM)
+    assert told.instructions is not None
+    assert told.model.config.instructed == told.instructions.share == 0.5
+    assert len(told.describe([pair.source])) == 1
+    assert told.continued([pair.source.slice(0, 20)], [None], 0, (1.0, 1.5))[0].duration <= 1.5 + 1e-9
     path = save_clip(tmp_path / "source.npz", pair.source)
     command = Generate((there, "slower"), edit=path, generator=str(tmp_path / "gen"), out=tmp_path / "out")
     assert replace(command, seconds=(2.0, 3.0)).run() == 0
@@ -294,6 +301,34 @@ def test_a_generator_of_before_is_what_it_was(tmp_path: Path) -> None:
         load_generator(folder)
     with pytest.raises(MotionError, match="a share of 1"):
         pairs_for(1.0, 10, 0)
+
+
+@pytest.mark.parametrize("states", [False, True])
+def test_tasks_are_told_in_words_as_often_as_asked_for(states: bool) -> None:
+    """Of a motion to describe, one to fill in and one to go on with; what is told stands before everything else."""
+    vocabulary, pattern = Vocabulary(20, 1, 5), PATTERNS["delay"](1)
+    words: dict[str, Text] = {task: [number] for number, task in enumerate(TASKS, 11)}
+    prompt: Text = [1, 2]
+    if states:
+        words = {task: torch.full((1, 4), float(number)) for number, task in enumerate(TASKS, 11)}
+        prompt = torch.ones(2, 4)
+    example = Example(torch.randint(5, (1, 6)), ([3, 4],), (prompt,))
+    found = set()
+    for share in (0.0, 0.5, 1.0):
+        instructions = Instructions(share, {task: [text] for task, text in words.items()})
+        rng, told = np.random.default_rng(0), 0
+        for pair in make_pairs([example] * 300, 0.3, vocabulary, pattern, rng, 0.5, instructions):
+            ids, shown = pair.steps.ids[0], pair.steps.states
+            second = int(shown[1, 0] if states and shown is not None else ids[1])
+            task = {number: task for number, task in enumerate(TASKS, 11)}.get(second)
+            told += task is not None
+            if task is not None:
+                captioned = int(ids[0]) == vocabulary.mark("to_text")
+                between = not captioned and vocabulary.mark("text") in ids.tolist()
+                assert task == ("captioning" if captioned else "in_between" if between else "prediction")
+                found.add(task)
+        assert told / 300 == pytest.approx(share, abs=0.1)
+    assert found == set(TASKS)
 
 
 def test_the_share_of_pairs_is_what_is_asked_for() -> None:
