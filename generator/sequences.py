@@ -168,8 +168,10 @@ def motion_to_text(
 
 def with_instruction(instruction: Text, prompt: Text) -> Text:
     """A prompt behind an instruction, both as ids or both as states."""
-    if isinstance(instruction, torch.Tensor) and isinstance(prompt, torch.Tensor):
+    if isinstance(instruction, torch.Tensor):
+        assert isinstance(prompt, torch.Tensor)
         return torch.cat([instruction, prompt])
+    assert not isinstance(prompt, torch.Tensor)
     return [*instruction, *prompt]
 
 
