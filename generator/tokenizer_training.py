@@ -84,6 +84,11 @@ class LossWeights:
     """Joint rotations (6D) squared: a head that nods or shakes moves no joint."""
 
 
+KNEE_M, KNEE_6D = 0.02, 0.04
+"""Root mean square over a batch from which on the squares grow linearly with it: in the beginning all poses are off,
+and squares would leave feet and root nothing to say."""
+
+
 def kinematic_loss(made: Kinematics, wanted: Kinematics, weights: LossWeights) -> tuple[torch.Tensor, torch.Tensor]:
     """Loss (scalar) through forward kinematics and mean joint error, metres.
 
@@ -102,10 +107,17 @@ def kinematic_loss(made: Kinematics, wanted: Kinematics, weights: LossWeights) -
     low = ((-height).clamp(min=0) * swings).sum() / swings.sum().clamp(min=1.0)
     turn = (made.features - wanted.features)[..., JOINTS_6D]
     loss = weights.position * local.abs().mean() + weights.drift * drift
-    loss = loss + weights.missed * local.square().mean() + weights.turned * turn.square().mean()
+    loss = loss + weights.missed * _beyond_median(local, KNEE_M) + weights.turned * _beyond_median(turn, KNEE_6D)
     loss = loss + weights.velocity * speed.abs().mean() + weights.planted * planted
     loss = loss + weights.soles * height.abs().mean() + weights.swing * low
     return loss, local.norm(dim=-1).mean()
+
+
+def _beyond_median(error: torch.Tensor, knee: float) -> torch.Tensor:
+    """Mean square of errors, Huber's of their root mean square: 2 knee rms - knee^2 from the knee on."""
+    square = error.square().mean()
+    rms = (square + 1e-12).sqrt()
+    return torch.where(rms < knee, square, knee * (2.0 * rms - knee))
 
 
 def reconstruction_loss(

@@ -46,7 +46,7 @@ def clips() -> list[Clip]:
     return make_corpus(4, seed=3)
 
 
-BUDGET = Budget(steps=150, minutes=10, batch=8, learning_rate=3e-3, warmup=5)
+BUDGET = Budget(steps=200, minutes=10, batch=8, learning_rate=3e-3, warmup=5)
 
 
 @pytest.fixture(scope="module")
