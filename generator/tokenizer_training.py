@@ -107,14 +107,14 @@ def kinematic_loss(made: Kinematics, wanted: Kinematics, weights: LossWeights) -
     low = ((-height).clamp(min=0) * swings).sum() / swings.sum().clamp(min=1.0)
     turn = (made.features - wanted.features)[..., JOINTS_6D]
     loss = weights.position * local.abs().mean() + weights.drift * drift
-    loss = loss + weights.missed * _beyond_median(local, KNEE_M) + weights.turned * _beyond_median(turn, KNEE_6D)
+    loss = loss + weights.missed * _capped_square(local, KNEE_M) + weights.turned * _capped_square(turn, KNEE_6D)
     loss = loss + weights.velocity * speed.abs().mean() + weights.planted * planted
     loss = loss + weights.soles * height.abs().mean() + weights.swing * low
     return loss, local.norm(dim=-1).mean()
 
 
-def _beyond_median(error: torch.Tensor, knee: float) -> torch.Tensor:
-    """Mean square of errors, Huber's of their root mean square: 2 knee rms - knee^2 from the knee on."""
+def _capped_square(error: torch.Tensor, knee: float) -> torch.Tensor:
+    """Mean square of errors; from a root mean square `knee` on it grows linearly with that: 2 knee rms - knee^2."""
     square = error.square().mean()
     rms = (square + 1e-12).sqrt()
     return torch.where(rms < knee, square, knee * (2.0 * rms - knee))

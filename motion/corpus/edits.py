@@ -227,17 +227,8 @@ def _ways(deed: Deed) -> Iterator[Option]:
         styles = STYLES_OF["walk backward" if back else "walk"]
         if says.get("style") is None or says["style"] in styles:
             says.pop("curve", None)
-            yield (
-                "direction",
-                "way",
-                {**says, "way": "backward"}
-                if back
-                else {
-                    **says,
-                    "way": "forward",
-                    "curve": "straight",
-                },
-            )
+            turned = {"way": "backward"} if back else {"way": "forward", "curve": "straight"}
+            yield "direction", "way", {**says, **turned}
 
 
 def _speeds(deed: Deed) -> Iterator[Option]:
