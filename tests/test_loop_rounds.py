@@ -377,6 +377,43 @@ def test_lineage_says_where_the_trail_ends(tmp_path):
     assert [(step.id, step.path) for step in lineage(tmp_path / "clip.npz")][1] == ("feedc0de", None)
 
 
+def test_what_physics_made_no_better_is_not_learnt(home, monkeypatch):
+    """Of three clips one floats, and servos put it on the ground; the others are drawn with feet stiller than those of
+    servos, so that learning them would make a clean generator worse."""
+    learnt, real, made = [], FakeGenerator.finetune, FakeGenerator.generate
+
+    def note(self, clips, *rest):
+        learnt.extend(clips)
+        return real(self, clips, *rest)
+
+    def drawn(self, *args):
+        first, *others = made(self, *args)
+        return [first, *(clip.moved(np.array([0.0, 0.0, -self.lift])) for clip in others)]
+
+    monkeypatch.setattr(FakeGenerator, "finetune", note)
+    monkeypatch.setattr(FakeGenerator, "generate", drawn)
+    result = start_run(home / "run", config_for(home, guard_prompts=0), quiet)[0]
+    rows = read_manifest(result.stages["select"].folder)
+    floated, *clean = [[row[side]["physdiff_phys_err_mm"] for side in ("before", "after")] for row in rows]
+    assert floated[0] > 10.0 > floated[1]
+    assert all(before < 2.0 and before < after for before, after in clean)
+    notes = result.stages["finetune"].manifest["notes"]
+    assert (notes["accepted"], notes["fitting"], notes["learnt"]) == (3, 3, 1)
+    assert [clip.name for clip in learnt] == [rows[0]["name"]]
+    monkeypatch.setattr(FakeGenerator, "generate", lambda self, *args: drawn(self, *args)[1:] * 2)
+    none = start_run(home / "clean", replace(config_for(home), prompts=PROMPTS[:2]), quiet)[0]
+    assert "physics bettered none of the 2" in none.stages["finetune"].manifest["notes"]["skipped"]
+
+
+def test_a_clip_that_leant_on_nothing_is_learnt_whatever_its_feet_do():
+    """Physics took away what held it up; that is worth more than a foot that was stiller."""
+    clip = make_corpus(1, 0)[0]
+    row = {"name": clip.name, "before": {"physdiff_phys_err_mm": 0.1}, "after": {"physdiff_phys_err_mm": 0.3}}
+    assert finetune.bettered([clip], [row], SelectionConfig()) == []
+    leant = row | {"before": row["before"] | {"residual_wrench_ratio": 0.2}}
+    assert finetune.bettered([clip], [leant], SelectionConfig()) == [clip]
+
+
 def test_two_processes_do_not_share_a_run(home):
     with rounds.run_lock(home / "run"), pytest.raises(MotionError, match="another morphloop is at work"):
         start_run(home / "run", config_for(home), quiet)

@@ -11,11 +11,12 @@ import numpy as np
 
 from morphloop.base import write_json
 from morphloop.generator import CommandFailed, adheres, load_tuned
-from morphloop.motion import Clip
+from morphloop.motion import Clip, read_manifest
 from morphloop.motion.corpus.described import described_clips
 
-from ..guard import compare_generators
-from ..records import finite
+from ..config import SelectionConfig
+from ..guard import DECISIVE, compare_generators
+from ..records import Record, finite
 from ..round_state import RoundState, Tick
 from ..stages import Finished
 from .accepted import able, accepted_clips
@@ -40,7 +41,8 @@ def work(state: RoundState, folder: Path, seed: int, tick: Tick) -> dict[str, An
     """Fine-tune, compare on held-out prompts with the first generator and with the one before, roll back if worse.
 
     Physics accepts what stays on its feet, whatever the prompt was: a jump that never left the ground, a turn to the
-    wrong side. Learnt under its caption it is what makes a generator forget its words, so it is left out.
+    wrong side. Learnt under its caption it is what makes a generator forget its words, so it is left out. So is a clip
+    that physics made no better than it was generated.
     """
     generator, config = state.generator, state.config
     if not generator.can_finetune:
@@ -51,9 +53,12 @@ def work(state: RoundState, folder: Path, seed: int, tick: Tick) -> dict[str, An
     accepted = able(accepted, state.done["robot"])
     if not accepted:
         return {"skipped": "the robot was accepted with no clip: nothing to learn from"}
-    learnt = fitting(accepted)
-    if not learnt:
+    fits = fitting(accepted)
+    if not fits:
         return {"skipped": "no accepted clip does what its prompt says: nothing to learn from"}
+    learnt = bettered(fits, read_manifest(state.folder("select")), config.selection)
+    if not learnt:
+        return {"skipped": f"physics bettered none of the {len(fits)} accepted clips: nothing to learn from"}
     home = folder / GENERATOR_FOLDER
     replay_count = min(config.finetune.steps * config.finetune.from_replay, REPLAY_POOL)
     if not home.exists():
@@ -68,7 +73,8 @@ def work(state: RoundState, folder: Path, seed: int, tick: Tick) -> dict[str, An
         tuned.save(half_written)
         half_written.rename(home)
     tuned = load_tuned(home, generator)
-    notes: dict[str, Any] = {"accepted": len(accepted), "learnt": len(learnt), "replay": replay_count}
+    notes: dict[str, Any] = {"accepted": len(accepted), "fitting": len(fits), "learnt": len(learnt)}
+    notes["replay"] = replay_count
     notes["generator"] = tuned.hash()
     if config.guard_prompts == 0:
         return notes | {"rolled_back": False, "guard": "no held-out prompts were asked for"}
@@ -94,3 +100,22 @@ def replayed(count: int, seed: int) -> list[Clip]:
 def fitting(clips: Sequence[Clip]) -> list[Clip]:
     """The clips that do what their captions say, as far as that can be told."""
     return [clip for clip in clips if all(adheres(clip, text) is not False for text in clip.texts)]
+
+
+def bettered(clips: Sequence[Clip], rows: Sequence[Record], rules: SelectionConfig) -> list[Clip]:
+    """The clips that physics made better than they were generated: by Phys-Err, or of what could not stand by itself.
+
+    A tracked foot is never as still as a drawn one, so that of a clean clip physics makes a slightly worse one, and a
+    generator that learns it gets worse. rows: of these clips, with the figures `before` and `after`; one without
+    Phys-Err on both sides counts as bettered, for nothing speaks against it.
+    """
+    figures = {row["name"]: row for row in rows}
+    return [clip for clip in clips if _better(figures[clip.name], rules)]
+
+
+def _better(row: Record, rules: SelectionConfig) -> bool:
+    before, after = (row[side].get(DECISIVE) for side in ("before", "after"))
+    leant = row["before"].get("residual_wrench_ratio")
+    if before is None or after is None or (leant is not None and leant > rules.max_residual):
+        return True
+    return after < before
