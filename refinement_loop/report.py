@@ -102,6 +102,7 @@ def _round_view(result: RoundResult, config: LoopConfig) -> dict[str, Any]:
         "imitator": _side_file(result, "imitate", UPDATE_FILE),
         "finetune": _side_file(result, "finetune", FINETUNE_FILE),
         "guard": None,
+        "learnt": _learnt(result),
         "skipped": {name: _why_skipped(result, name) for name in ("imitate", "finetune")},
     }
     if view["imitator"] is not None:
@@ -135,6 +136,17 @@ def _said(notes: dict[str, Any]) -> dict[str, str]:
         if value != "":
             texts[key.replace("_", " ")] = str(value)
     return texts
+
+
+def _learnt(result: RoundResult) -> str | None:
+    """What of the accepted clips the generator learnt from, and why not from others; None if it learnt from none."""
+    done = result.stages.get("finetune")
+    notes = {} if done is None else done.manifest["notes"]
+    if "fitting" not in notes:
+        return None
+    accepted, fitting, learnt = (notes[name] for name in ("accepted", "fitting", "learnt"))
+    left = f"{accepted - fitting} do not do what their prompt says, {fitting - learnt} physics made no better"
+    return f"Learnt from {learnt} of {accepted} accepted clips: {left}."
 
 
 def _why_skipped(result: RoundResult, stage: str) -> str:

@@ -400,6 +400,8 @@ def test_what_physics_made_no_better_is_not_learnt(home, monkeypatch):
     notes = result.stages["finetune"].manifest["notes"]
     assert (notes["accepted"], notes["fitting"], notes["learnt"]) == (3, 3, 1)
     assert [clip.name for clip in learnt] == [rows[0]["name"]]
+    page = write_report(home / "run", home / "page.html").read_text()
+    assert "Learnt from 1 of 3 accepted clips: 0 do not do what their prompt says, 2 physics made no better." in page
     monkeypatch.setattr(FakeGenerator, "generate", lambda self, *args: drawn(self, *args)[1:] * 2)
     none = start_run(home / "clean", replace(config_for(home), prompts=PROMPTS[:2]), quiet)[0]
     assert "physics bettered none of the 2" in none.stages["finetune"].manifest["notes"]["skipped"]
