@@ -6,8 +6,8 @@
     python benchmarks/keep_words.py RUN [--only NAME ...] [--prompts 256] [--samples 4] [--json FILE]
 
 Each row tunes RUN's starting generator once and puts the guard's questions to it, nothing projected. The controls learn
-from the corpus alone: the shipped generator was trained on a corpus half of which has planted faults ("as trained"), so
-that clean clips of it repair the generator without any physics. What physics adds is a row less its control.
+from the corpus alone: of a generator that was trained on a corpus with planted faults (`--source.spoilt`), clean clips
+of it repair much without any physics. What physics adds is a row less its control.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from typing import Any
 from morphloop.base import write_json
 from morphloop.base.threads import fixed_threads
 from morphloop.generator import FinetuneConfig, MotionLLM
-from morphloop.motion import Clip, make_corpus
+from morphloop.motion import Clip, make_corpus, read_manifest
 from morphloop.refinement_loop import HeldOut, read_config
 from morphloop.refinement_loop.guard import judge_answers
 from morphloop.refinement_loop.guard_samples import held_out_prompts
 from morphloop.refinement_loop.status import round_folder
 from morphloop.refinement_loop.steps.accepted import accepted_clips
-from morphloop.refinement_loop.steps.finetune import fitting
+from morphloop.refinement_loop.steps.finetune import bettered, fitting
 
 PROMPTS, PROMPT_SEED = 95, 20
 HELD_OUT_SEED, REPLAY_SEED, SEED = 77, 123, 5
@@ -37,8 +37,9 @@ HELD_OUT_SEED, REPLAY_SEED, SEED = 77, 123, 5
 class Variant:
     """One fine-tuning.
 
-    accepted: learns from the round's accepted clips that do what they say; pool: corpus clips that are replayed, None
-    for as many as the steps draw, 0 for none; faulty: of the corpus as the generator was trained, half with faults.
+    accepted: learns from the round's accepted clips that do what they say and that physics made better; pool: corpus
+    clips that are replayed, None for as many as the steps draw, 0 for none; faulty: of a corpus half of which has
+    planted faults.
     """
 
     name: str
@@ -115,7 +116,8 @@ def measured_variants(args: argparse.Namespace) -> dict[str, Any]:
     """Tune and ask; prints every row as soon as it is there."""
     config, home = read_config(args.run), round_folder(args.run, 0)
     start = MotionLLM.load(str(config.generator))
-    good = fitting(accepted_clips(home / "project", home / "select"))
+    fits = fitting(accepted_clips(home / "project", home / "select"))
+    good = bettered(fits, read_manifest(home / "select"), config.selection)
     asked = HeldOut(args.prompts, args.samples, HELD_OUT_SEED, config.seconds, frozenset(config.prompts))
     before = asked.answers(start, lambda done, total: None)
     print(f"{len(good)} clips to learn from, {len(asked.prompts)} prompts with {asked.samples} samples each")
