@@ -76,13 +76,18 @@ class Preset:
     text_encoder: str | None = None
     pattern: str = LanguageModelConfig.pattern
     between: float = LanguageModelConfig.between
+    editing: float = LanguageModelConfig.editing
+    instructed: float = LanguageModelConfig.instructed
     held_out: int = 100
 
     def __post_init__(self) -> None:
         if not self.stages:
             raise MotionError("preset: has no stage, expected one or more")
-        if self.kind == "vae" and (self.between or any(stage.motion_weight for stage in self.stages)):
-            raise MotionError("preset: between and motion_weight are for codes, expected 0 of a VAE")
+        shares = (self.between, self.editing, self.instructed, *(stage.motion_weight for stage in self.stages))
+        if self.kind == "vae" and any(shares):
+            raise MotionError(
+                "preset: between, editing, instructed and motion_weight are for codes, expected 0 of a VAE"
+            )
 
 
 def preset_names() -> list[str]:
@@ -168,6 +173,8 @@ def _commands(command: TrainGenerator, preset: Preset) -> tuple[TrainTokenizer, 
                 text_encoder=preset.text_encoder,
                 pattern=preset.pattern,
                 between=preset.between,
+                editing=preset.editing,
+                instructed=preset.instructed,
                 to_text=stage.to_text,
                 motion_weight=stage.motion_weight,
                 budget=stage.budget,

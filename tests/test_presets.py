@@ -16,6 +16,8 @@ codes: {{streams: 1, codebook: 16, code_size: 8, width: 16, depth: 1}}
 tokenizer_budget: {BUDGET}
 held_out: 1
 size: {{layers: 1, width: 48}}
+editing: 0.25
+instructed: 0.5
 stages:
   - budget: {BUDGET}
   - budget: {BUDGET}
@@ -43,6 +45,7 @@ def test_those_that_ship_are_read() -> None:
         False,
         [0, 0.2],
     )
+    assert min(m3gpt.between, m3gpt.editing, m3gpt.instructed) > 0, "many tasks, told in words"
     assert (motiongpt3.kind, [stage.adapt for stage in motiongpt3.stages]) == ("vae", ["frozen", "frozen", "full"])
     assert (motionverse.codes.streams, motionverse.pattern, motionverse.dual_tower) == (6, "delay", True)
 
@@ -73,6 +76,8 @@ def test_stages_go_on_from_one_another_and_a_killed_one_goes_on_exactly(
     assert command.run() == 0
     whole = load_generator(tmp_path / "whole")
     assert isinstance(whole, kind)
+    if isinstance(whole, MotionLLM):
+        assert (whole.model.config.editing, whole.model.config.instructed) == (0.25, 0.5)
     first = load_generator(tmp_path / "whole" / "stage1")
     assert first.hash() != whole.hash()
 
@@ -106,6 +111,8 @@ def test_stages_go_on_from_one_another_and_a_killed_one_goes_on_exactly(
         (OF_CODES + "backbone: nobodys_model\n", "backbone 'nobodys_model'"),
         (OF_CODES + "text_encoder: nobodys_model\n", "text encoder 'nobodys_model'"),
         (OF_LATENTS + "between: 0.2\n", "expected 0 of a VAE"),
+        (OF_LATENTS + "editing: 0.2\n", "expected 0 of a VAE"),
+        (OF_CODES.replace("editing: 0.25", "editing: 1"), "--editing 1"),
         (OF_LATENTS.replace("to_text: 0.5", "motion_weight: 0.2"), "expected 0 of a VAE"),
     ],
 )
