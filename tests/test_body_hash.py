@@ -14,12 +14,12 @@ from morphloop.base import MotionError
 from morphloop.imitator import load_policy
 from morphloop.imitator.demonstrations.demonstrations import ARRAYS, load_demonstration
 from morphloop.sim import Body, Recorder, certify, default_body
-from morphloop.sim.bodies.body_hash import model_hash
+from morphloop.sim.bodies.body_hash import LEARNED_ON, model_hash
 from morphloop.sim.bodies.build import build_spec
 
 POLICY = Path(__file__).parents[1] / "assets" / "imitator" / "policy.safetensors"
-BEFORE = "28fe130570568022"
-"""What the built-in body was called while the hash covered the bytes of MuJoCo 3.17.0."""
+BEFORE = ("28fe130570568022", "47e89d79018422e7")
+"""What the built-in body was while its feet crept; the first from when the hash covered the bytes of MuJoCo 3.17.0."""
 HEADER = 20
 """Bytes at the front of a saved model that tell the library's version and sizes."""
 
@@ -49,21 +49,34 @@ def test_a_body_is_the_same_whatever_header_mujoco_writes(monkeypatch: pytest.Mo
     assert certify(rollout, other).passed
 
 
-def test_old_files_are_known_by_the_hash_that_they_carry(tmp_path: Path):
+@pytest.mark.parametrize("before", BEFORE)
+def test_a_policy_learned_on_the_body_of_before_drives_todays(before: str, tmp_path: Path):
+    policy = load_policy(POLICY)
+    policy.spec = replace(policy.spec, body_hash=before)
+    assert load_policy(policy.save(tmp_path / "policy.safetensors")).hash == policy.hash
+    with pytest.raises(MotionError, match=before):
+        load_policy(tmp_path / "policy.safetensors", default_body("hinge"))
+
+
+@pytest.mark.parametrize("before", BEFORE)
+def test_what_was_simulated_with_the_body_of_before_is_refused(before: str, tmp_path: Path):
+    """It would not replay: contacts are others."""
     body = default_body()
-    assert load_policy(POLICY).spec.body_hash in (BEFORE, body.hash)
     recorder = Recorder(body, body.model.qpos0, np.zeros(body.model.nv))
     recorder.step(np.zeros(body.model.nu))
-    old = replace(recorder.rollout(0), model_hash=BEFORE)
-    assert certify(old, body).bit_equal
-    with pytest.raises(MotionError, match=BEFORE):
-        certify(old, default_body("hinge"))
+    with pytest.raises(MotionError, match=before):
+        certify(replace(recorder.rollout(0), model_hash=before), body)
     path, none = tmp_path / "demonstration.npz", {name: np.zeros((0, 2)) for name in ARRAYS}
     pose = {"root_pos": np.zeros((2, 3)), "rotations": np.tile([1.0, 0, 0, 0], (2, body.skeleton.num_joints, 1))}
-    np.savez(path, body=np.array(BEFORE), fps=np.array(30.0), **pose, **none)
+    np.savez(path, body=np.array(body.hash), fps=np.array(30.0), **pose, **none)
     assert load_demonstration(path, body) is None, "it is this body's, and empty"
-    with pytest.raises(MotionError, match=f"recorded with body {BEFORE}"):
-        load_demonstration(path, default_body("hinge"))
+    np.savez(path, body=np.array(before), fps=np.array(30.0), **pose, **none)
+    with pytest.raises(MotionError, match=f"recorded with body {before}"):
+        load_demonstration(path, body)
+
+
+def test_what_learned_on_is_now_is_what_ships():
+    assert set(LEARNED_ON.values()) == {default_body().hash, default_body("hinge").hash}
 
 
 def test_a_last_bit_of_what_the_compiler_works_out_is_no_other_body():
@@ -97,7 +110,7 @@ MAKES_A_BODY = {
     "mass": _set(lambda s: s.geom("head_0"), mass=4.7001),
     "gravity compensation": _set(lambda s: s.body("head"), gravcomp=1),
     "joint's place": _set(lambda s: s.joint("neck"), pos=[0, 0, 0.001]),
-    "armature": _set(lambda s: s.joint("neck"), armature=0.021),
+    "armature": _set(lambda s: s.joint("neck"), armature=0.13),
     "stiffness": _set(lambda s: s.joint("neck"), stiffness=[1.0, 0, 0]),
     "damping": _set(lambda s: s.joint("neck"), damping=[0.1, 0, 0]),
     "dry friction": _set(lambda s: s.joint("neck"), frictionloss=0.1),
@@ -114,7 +127,7 @@ MAKES_A_BODY = {
     "tendon": _string,
     "other body": lambda s: s.worldbody.add_body(name="box").add_geom(size=[0.1, 0, 0]),
     "time step": lambda s: setattr(s.option, "timestep", 1 / 310),
-    "integrator": lambda s: setattr(s.option, "integrator", mujoco.mjtIntegrator.mjINT_EULER),
+    "integrator": lambda s: setattr(s.option, "integrator", mujoco.mjtIntegrator.mjINT_IMPLICITFAST),
     "gravity": lambda s: setattr(s.option, "gravity", [0, 0, -1.62]),
     "medium": lambda s: setattr(s.option, "density", 1000.0),
     "wind": lambda s: setattr(s.option, "wind", [1, 0, 0]),

@@ -454,7 +454,7 @@ def test_limbs_that_push_each_other_are_no_hand():
 
     body = body_with(touching)
     rollout = rolled(body, 4)
-    pairs = [step.data.contact.geom.min() > 0 for step in replay(rollout, body)]
+    pairs = [(step.data.contact.geom > 0).all(axis=1).any() for step in replay(rollout, body)]
     assert any(pairs), "limbs touched"
     found = certify(rollout, body)
     assert found.passed, found.reason

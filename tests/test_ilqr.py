@@ -79,9 +79,9 @@ def test_chained_is_the_product() -> None:
         np.testing.assert_allclose(got[1], whole_b, rtol=1e-12)
 
 
-@pytest.mark.parametrize(("height", "tolerance"), [(0.3, 0.02), (-0.004, 0.25)])
+@pytest.mark.parametrize(("height", "tolerance"), [(0.3, 0.02), (-0.001, 0.05)])
 def test_a_linear_model_foretells_a_control_step(body: Body, height: float, tolerance: float) -> None:
-    """In the air to two per cent; on the ground to a quarter, for contacts are bent within a step."""
+    """In the air to two per cent; on soles that sink in by a millimetre, as standing ones do, to five."""
     model, rng = body.model, np.random.default_rng(1)
     state, ctrl = standing(body, height), np.zeros(model.nu)
     line = Lineariser(body)(np.array([state, state]), ctrl[None])

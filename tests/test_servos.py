@@ -8,7 +8,13 @@ import pytest
 import torch
 
 from morphloop.envs import TrackingEnv, prepare
-from morphloop.imitator.optimal_control.linear_model import Lineariser, state_of, velocity_derivatives
+from morphloop.imitator.optimal_control.linear_model import (
+    Lineariser,
+    constraint_rows,
+    sliding_rows,
+    state_of,
+    velocity_derivatives,
+)
 from morphloop.motion import make_corpus
 from morphloop.motion.rotations import quat_from_rotvec
 from morphloop.sim import Body, CpuPhysics, Physics, Servos, default_body
@@ -150,3 +156,30 @@ def test_a_robot_of_few_joints_has_a_linear_model_too(layout: str, height: float
             change, more = (move, np.zeros(model.nu)) if sizes[0] else (np.zeros(model.nv), move)
             true = (ends(change, more) - ends(-change, -more)) / 2e-6
             np.testing.assert_allclose(told[model.nv :, row], true, atol=0.02 * np.abs(true).max())
+
+
+@pytest.mark.parametrize("speed", [0.0, 0.8], ids=["feet stand", "feet slide"])
+def test_feet_in_elliptic_cones_have_a_linear_model_too(speed: float) -> None:
+    """Of what slides friction turns with the velocity and grows with the load."""
+    model, rng = robot("dense", 0.505), np.random.default_rng(5)
+    model.opt.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
+    data = mujoco.MjData(model)
+    data.ctrl[:] = 0.03 * rng.normal(size=model.nu)
+    mujoco.mj_step(model, data, 200)
+    data.qvel[:2] += speed, 0.4 * speed
+    mujoco.mj_forward(model, data)
+    slides = [sliding_rows(data, k, constraint_rows(model, data)) is not None for k in range(data.ncon)]
+    assert data.ncon
+    assert any(slides) == (speed > 0.0)
+    state, qvel = state_of(model, data), data.qvel.copy()
+    rates, _ = velocity_derivatives(model, data)
+
+    def end(change: np.ndarray) -> np.ndarray:
+        mujoco.mj_setState(model, data, state, mujoco.mjtState.mjSTATE_INTEGRATION)
+        data.qvel[:] = qvel + change
+        mujoco.mj_step(model, data)
+        return data.qvel.copy()
+
+    moves = 1e-6 * np.eye(model.nv)
+    true = np.stack([(end(move) - end(-move)) / 2e-6 for move in moves], axis=1)
+    np.testing.assert_allclose(rates[model.nv :], true, atol=0.02 * np.abs(true).max())

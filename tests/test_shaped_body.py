@@ -115,6 +115,9 @@ def test_masses_grow_with_volume_and_servos_with_mass(tall: ShapedBody, tmp_path
     for name in ("actuator_gainprm", "actuator_biasprm", "actuator_forcerange"):
         np.testing.assert_allclose(getattr(tall.model, name), strength * getattr(model, name), rtol=1e-9)
         np.testing.assert_allclose(getattr(twice.model, name), 2.0 * getattr(tall.model, name), rtol=1e-6)
+    servos, step = tall.coordinates.servo_dofs, model.opt.timestep
+    more = -step * (tall.model.actuator_biasprm - model.actuator_biasprm)[:, 2]
+    np.testing.assert_allclose((tall.model.dof_armature - model.dof_armature)[servos], more, rtol=1e-6)
 
 
 def test_soles_stand_on_the_ground_and_are_felt(tall: ShapedBody):

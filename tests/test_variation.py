@@ -113,6 +113,16 @@ def test_what_follows_from_a_drawn_value_is_what_mujoco_makes_of_it():
     assert not np.array_equal(model.dof_invweight0, body.model.dof_invweight0)
 
 
+def test_servos_that_damp_more_carry_the_inertia_of_it():
+    """As the body's own do: what a contact is computed for is what moves."""
+    body = default_body()
+    plain, model = body.model, Variation(damping=(1.2, 1.2)).sample(body, 1, seed=0).model(body, 0)
+    servos, step = body.coordinates.servo_dofs, plain.opt.timestep
+    more = step * (plain.actuator_biasprm[:, 2] - model.actuator_biasprm[:, 2])
+    assert more.min() > 0.0
+    np.testing.assert_allclose(model.dof_armature[servos] - plain.dof_armature[servos], more)
+
+
 def test_a_larger_body_is_larger_in_every_way():
     body = default_body()
     models = Variation(size=(1.04, 1.04)).sample(body, 1, seed=0)

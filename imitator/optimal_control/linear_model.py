@@ -82,15 +82,12 @@ class Lineariser:
     """Makes linear models of a body's control steps, each about its middle.
 
     body: the body; threads: that share the work, each with an MjData of its own; the result does not depend on them.
-    Robots' are exact to a hundredth in standing. Bodies of people keep the coarser model that policies and figures of
-    theirs were made with: longer differences, and contacts that carry as `efc_state` tells. Where MuJoCo 3.17 solves
-    islands apart that is not in step with the forces, in a tenth of the rows.
+    Robots' are exact to a hundredth in standing. Bodies of people keep longer differences.
     """
 
     def __init__(self, body: Body, threads: int = 2):
         self.model, self.points, self._substeps = body.model, FootPoints(body), body.substeps
-        self._exact = isinstance(body, RobotBody)
-        self._difference = FINE_DIFFERENCE if self._exact else DIFFERENCE
+        self._difference = FINE_DIFFERENCE if isinstance(body, RobotBody) else DIFFERENCE
         self._data = [mujoco.MjData(body.model) for _ in range(threads)]
         self._pool, self._rollout = ThreadPoolExecutor(threads), Rollout(nthread=threads)
 
@@ -115,7 +112,7 @@ class Lineariser:
                 mujoco.mj_step(self.model, data, self._substeps // 2)
                 mujoco.mj_forward(self.model, data)
                 warm[step] = data.qacc_warmstart
-                rates, controls = velocity_derivatives(self.model, data, self._exact)
+                rates, controls = velocity_derivatives(self.model, data)
                 out.a[step, :, nv:], out.b[step] = rates, controls
                 self._shifted(data, starts[step])
 
@@ -181,33 +178,74 @@ def _mend(linear: LinearModel) -> None:
             linear.a[step], linear.b[step] = linear.a[nearest], linear.b[nearest]
 
 
-def velocity_derivatives(
-    model: mujoco.MjModel, data: mujoco.MjData, exact: bool = True
-) -> tuple[np.ndarray, np.ndarray]:
+def velocity_derivatives(model: mujoco.MjModel, data: mujoco.MjData) -> tuple[np.ndarray, np.ndarray]:
     """Derivatives of a step with the velocities (2 nv, nv) and the controls (2 nv, nu), in closed form.
 
-    MuJoCo's contacts with pyramidal cones are linear as long as the same ones carry: with the inertia M, the active
-    rows J of the constraints, their weights D and damping b, a force f accelerates by (M + J' D J)^-1 (f + J' D aref),
-    where aref falls by b J v. `implicitfast` then takes the servos' and joints' damping C at the step's end:
-    v' = v + h (M + h C)^-1 (f + constraint force). What Coriolis forces change with velocity is left out: beside the
-    servos' damping it is small (`tests/test_ilqr.py`). data: forward computed; exact: which constraints carry is read
-    off their forces, else off `efc_state`.
+    MuJoCo's contacts are linear as long as the same ones carry, but for those that slide (`sliding_rows`): with the
+    inertia M, the active rows J of the constraints, their weights D and damping b, a force f accelerates by
+    (M + J' D J)^-1 (f + J' D aref), where aref falls by b J v. `implicitfast` then takes the servos' and joints'
+    damping C at the step's end: v' = v + h (M + h C)^-1 (f + constraint force), Euler's method that of the joints
+    alone. What Coriolis forces change with velocity is left out: beside the servos' damping it is small
+    (`tests/test_ilqr.py`). data: forward computed.
     """
     nv, h = model.nv, model.opt.timestep
     mass, moment = np.empty((nv, nv)), np.empty((model.nu, nv))
     mujoco.mj_fullM(model, data, mass)
     mujoco.mju_sparse2dense(moment, data.actuator_moment, data.moment_rownnz, data.moment_rowadr, data.moment_colind)
-    carries = carrying(model, data) if exact else data.efc_state == mujoco.mjtConstraintState.mjCNSTRSTATE_QUADRATIC
-    rows, weight, braking = constraint_rows(model, data)[carries], data.efc_D[carries], data.efc_KBIP[carries, 1]
+    rows, weight, braking = acting_rows(model, data)
     stiffness, braked = servo_slopes(model, data)
-    damping, drive = np.diag(model.dof_damping) + moment.T @ (braked[:, None] * moment), moment.T * stiffness
+    joints, drive = np.diag(model.dof_damping), moment.T * stiffness
+    damping = joints + moment.T @ (braked[:, None] * moment)
+    at_end = joints if model.opt.integrator == mujoco.mjtIntegrator.mjINT_EULER else damping
     stiff = np.linalg.solve(
         mass + rows.T @ (weight[:, None] * rows),
         np.concatenate([-damping - rows.T @ ((weight * braking)[:, None] * rows), drive], axis=1),
     )
-    change = h * np.linalg.solve(mass + h * damping, mass @ stiff)
+    change = h * np.linalg.solve(mass + h * at_end, mass @ stiff)
     rates, controls = np.eye(nv) + change[:, :nv], change[:, nv:]
     return np.concatenate([h * rates, rates]), np.concatenate([h * controls, controls])
+
+
+def acting_rows(model: mujoco.MjModel, data: mujoco.MjData) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows (R, nv), weights (R,) and damping (R,) 1/s of the constraints whose force follows their violation: read off
+    forces, with which `efc_state` is not in step where MuJoCo 3.17 solves islands apart."""
+    whole, carries, sliding = constraint_rows(model, data), carrying(model, data), []
+    if model.opt.cone == mujoco.mjtCone.mjCONE_ELLIPTIC:
+        for contact in range(data.ncon):
+            rows = sliding_rows(data, contact, whole)
+            if rows is not None:
+                first = data.contact.efc_address[contact]
+                carries[first : first + data.contact.dim[contact]] = False
+                sliding.append(rows)
+    own = [(whole[carries], data.efc_D[carries], data.efc_KBIP[carries, 1]), *sliding]
+    rows, weight, braking = (np.concatenate(part) for part in zip(*own, strict=True))
+    return rows, weight, braking
+
+
+def sliding_rows(
+    data: mujoco.MjData, contact: int, whole: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """The same of one contact, from all rows (nefc, nv), if it slides at the edge of its elliptic cone.
+
+    Its cost there is Dm (N - mu T)^2 / 2 with N = mu r_n and T = |friction r_t| of the violation r = J a - aref, while
+    -T < mu N < mu^2 T (MuJoCo's `mj_constraintUpdate`). Rows are along the principal directions of its Hessian.
+    """
+    first, dim, mu = data.contact.efc_address[contact], data.contact.dim[contact], data.contact.mu[contact]
+    if first < 0 or dim == 1:
+        return None
+    block = slice(first, first + dim)
+    scale = np.concatenate([[mu], data.contact.friction[contact, : dim - 1]])
+    normal, *across = scale * (whole[block] @ data.qacc - data.efc_aref[block])
+    size = float(np.linalg.norm(across))
+    if not -size < mu * normal < mu**2 * size:
+        return None
+    along = np.array(across) / size
+    edge = np.concatenate([[1.0], -mu * along])
+    hessian = np.outer(edge, edge)
+    hessian[1:, 1:] += mu * (mu * size - normal) / size * (np.eye(dim - 1) - np.outer(along, along))
+    hessian *= data.efc_D[first] / (mu**2 * (1.0 + mu**2)) * np.outer(scale, scale)
+    weight, turn = np.linalg.eigh(hessian)
+    return turn.T @ whole[block], np.maximum(weight, 0.0), np.full(dim, data.efc_KBIP[first, 1])
 
 
 def carrying(model: mujoco.MjModel, data: mujoco.MjData) -> np.ndarray:

@@ -157,7 +157,7 @@ def _check(policy: Policy | None, config: ProjectionConfig, body: Body, workers:
         raise MotionError(f"{workers} workers, expected 0 for this process alone, or more")
     if policy is None and config.projector == "policy":
         raise MotionError("projector 'policy' needs a policy file, give --policy or choose 'optimiser'")
-    if policy is not None and not body.answers_to(policy.spec.body_hash):
+    if policy is not None and not body.driven_by(policy.spec.body_hash):
         raise MotionError(
             f"the policy was made for body '{policy.spec.body}' ({policy.spec.body_hash}), "
             f"asked to drive '{body.name}' ({body.hash})"

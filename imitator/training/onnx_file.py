@@ -53,7 +53,7 @@ def write_onnx(path: Path | str, policy: Policy, body: Body) -> Path:
         import onnx
     except ImportError:
         raise MotionError("writing ONNX needs the package onnx, expected pip install 'morphloop[export]'") from None
-    if not body.answers_to(policy.spec.body_hash):
+    if not body.driven_by(policy.spec.body_hash):
         raise MotionError(f"policy is of body '{policy.spec.body}', asked for '{body.name}'")
     model = onnx.load_from_string(_graph(policy))
     for key, value in metadata(policy, body).items():

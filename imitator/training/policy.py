@@ -180,7 +180,7 @@ def load_policy(path: Path | str, body: Body | None = None) -> Policy:
     tensors, metadata = read_tensors(path, MAX_POLICY, "policy file")
     header = header_json(metadata, "policy", path)
     spec = _parse_spec(header, path)
-    if not body.answers_to(spec.body_hash):
+    if not body.driven_by(spec.body_hash):
         raise MotionError(
             f"{path}: made for body '{spec.body}' ({spec.body_hash}), asked to drive '{body.name}' ({body.hash})"
         )

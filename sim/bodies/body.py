@@ -22,7 +22,7 @@ from morphloop.motion import DEFAULT_SKELETON, Clip, Skeleton
 from morphloop.motion.robot import Hinge
 
 from ..physics.mujoco_log import warnings_to_log
-from .body_hash import SAVED_BYTES, model_hash
+from .body_hash import LEARNED_ON, model_hash
 from .build import JointModel, body_geoms, build_spec, hinge_order, joint_ranges, surface_points
 from .coordinates import Coordinates, coordinates
 from .description import CONTACT_SHARE, BodyDescription, Dof
@@ -57,8 +57,12 @@ class Body:
         return model_hash(self.model)
 
     def answers_to(self, stored: str) -> bool:
-        """Whether a hash that a file carries is this body's, today's or the one that it had before."""
-        return SAVED_BYTES.get(stored, stored) == self.hash
+        """Whether a hash that a file carries is this body's, so that what was simulated with it replays."""
+        return stored == self.hash
+
+    def driven_by(self, learned_on: str) -> bool:
+        """Whether a policy that learned on the body of a hash drives this one: the same, or as it was before."""
+        return LEARNED_ON.get(learned_on, learned_on) == self.hash
 
     @cached_property
     def mass(self) -> float:

@@ -21,7 +21,7 @@ from morphloop.motion import DEFAULT_SKELETON, Clip, Skeleton
 
 from . import smpl_table as table
 from .body import FEET, Body
-from .build import build_spec, surface_points
+from .build import build_spec, joint_inertia, surface_points
 from .built_in import default_body
 from .smpl_table import Geom, base_name
 from .support import SurfacePoints
@@ -191,6 +191,8 @@ def _shaped_spec(body: ShapedBody) -> mujoco.MjSpec:
         if base_name(name)[0] in ("ankle", "foot"):
             site = spec.site(f"{name}_touch")
             site.pos, site.size = 0.5 * (low + high), 0.5 * (high - low) + TOUCH_MARGIN
+    for joint in (joint for joint in spec.joints if joint.type == mujoco.mjtJoint.mjJNT_BALL):
+        joint.armature = joint_inertia(strength * table.JOINTS[base_name(joint.name)[0]].kd, spec.option.timestep)
     for actuator in spec.actuators:
         actuator.gainprm = strength * np.array(actuator.gainprm)
         actuator.biasprm = strength * np.array(actuator.biasprm)

@@ -116,7 +116,8 @@ def _masses(body: Body, drawn: Mapping[str, np.ndarray], num_envs: int) -> dict[
 
 
 def _gains(body: Body, drawn: Mapping[str, np.ndarray], num_envs: int) -> dict[str, np.ndarray]:
-    """Parameters of the position servos: force = kp (ctrl - q) - kd qdot."""
+    """Parameters of the position servos: force = kp (ctrl - q) - kd qdot. Where the inertia of their damping is in the
+    armature (`joint_inertia`), it goes with the damping."""
     own = {}
     if drawn.keys() & {"stiffness", "damping"}:
         bias = np.tile(body.model.actuator_biasprm, (num_envs, 1, 1))
@@ -125,6 +126,10 @@ def _gains(body: Body, drawn: Mapping[str, np.ndarray], num_envs: int) -> dict[s
             own["actuator_gainprm"][:, :, 0] *= drawn["stiffness"][:, None]
             bias[:, :, 1] *= drawn["stiffness"][:, None]
         if "damping" in drawn:
+            if body.model.opt.integrator == mujoco.mjtIntegrator.mjINT_EULER:
+                own["dof_armature"] = np.tile(body.model.dof_armature, (num_envs, 1))
+                more = -(drawn["damping"][:, None] - 1.0) * bias[:, :, 2]
+                own["dof_armature"][:, body.coordinates.servo_dofs] += body.model.opt.timestep * more
             bias[:, :, 2] *= drawn["damping"][:, None]
         own["actuator_biasprm"] = bias
     return own
