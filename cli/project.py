@@ -99,6 +99,7 @@ class Project(ReadingConfig):
         "from": "source",
         "projector": "projection.projector",
         "smooth": "projection.conditioning.smooth",
+        "level_soles": "projection.conditioning.level_soles",
         "hold_feet": "projection.conditioning.hold_feet",
         "balance_reference": "projection.conditioning.balance",
         "rescue": "rescue.keep",

@@ -79,6 +79,9 @@ class ConditioningConfig:
     """Low-pass the whole clip."""
     smooth_hz: float = 5.0
     """Corner of that low-pass, Hz."""
+    level_soles: bool = True
+    """Lay the soles of standing feet level where a file has joint positions alone, which do not say how feet are
+    turned."""
     hold_feet: bool = True
     """Put the body on the ground, as low as both standing feet need to reach it, hold each foot where its point of
     contact stands, by inverse kinematics of the leg, and lift swinging feet clear of the ground; only what slides,

@@ -18,7 +18,7 @@ import torch
 
 from morphloop.base import MotionError
 from morphloop.motion import Clip
-from morphloop.motion.clip import RETARGETED
+from morphloop.motion.clip import FITTED, RETARGETED
 from morphloop.motion.rotations import (
     quat_between,
     quat_mul,
@@ -32,6 +32,7 @@ from morphloop.sim.bodies.stances import planted_feet
 from .conditioning import condition
 from .config import PREPROCESSING, ConditioningConfig
 from .feedforward import feedforward_torques
+from .level_soles import level_soles
 
 MAX_TILT = np.radians(10.0)
 """First-frame tilt of the root over the feet beyond which the whole clip is turned upright (Morph's release)."""
@@ -76,6 +77,11 @@ def prepare(clip: Clip, body: Body) -> Clip:
             turned = replace(clip, root_pos=pelvis + quat_rotate(turn, clip.root_pos - pelvis), rotations=rotations)
             if _unevenness(turned, body) < _unevenness(clip, body) + LEVEL_M:
                 clip = turned
+    return on_the_ground(clip, body)
+
+
+def on_the_ground(clip: Clip, body: Body) -> Clip:
+    """The clip moved up or down as a whole to where it stands on the ground."""
     ground = float(np.percentile(lowest_height(clip, body), GROUND_PERCENTILE))
     return clip.moved(np.array([0.0, 0.0, -ground]))
 
@@ -135,9 +141,12 @@ def preprocessed(prepared: Clip, body: Body, config: ConditioningConfig) -> Clip
     """A prepared clip with the preprocessing that `config` asks for; the clip itself where that is none."""
     if config.balance_retargeted and prepared.provenance.stage == RETARGETED:
         config = replace(config, balance=True)
+    clip = prepared
+    if config.level_soles and prepared.provenance.stage == FITTED:
+        clip = on_the_ground(level_soles(prepared, planted_feet(prepared, body), body), body)
     if not (config.smooth or config.hold_feet or config.balance):
-        return prepared
-    return condition(prepared, planted_feet(prepared, body), body, config)
+        return clip
+    return condition(clip, planted_feet(clip, body), body, config)
 
 
 def make_reference(clip: Clip, body: Body, preprocessing: ConditioningConfig = PREPROCESSING) -> Reference:

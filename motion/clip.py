@@ -25,6 +25,8 @@ UNIT_TOLERANCE = 1e-6
 """Quaternions nearer to length one stay as they are, so that a clip read back from single precision keeps its id."""
 
 
+FITTED = "fit"
+"""Stage of a clip that was fitted to joint positions, which do not say how feet are turned."""
 RETARGETED = "retarget"
 """Stage of a person's clip that was moved onto a robot."""
 

@@ -22,7 +22,7 @@ import numpy as np
 
 from morphloop.base.errors import MotionError
 
-from ..clip import Clip, JointTrack
+from ..clip import FITTED, Clip, JointTrack
 from ..rotations import (
     quat_between,
     quat_conj,
@@ -178,7 +178,7 @@ def fit_joints(track: JointTrack) -> Clip:
     notes: dict[str, Any] = {"scale": scale, "raised_m": TOE_HEIGHT, "fit_error_mm": 1000.0 * float(error)}
     if is_mirrored(track.positions):
         notes["mirrored"] = "toes and head pointed backward: left and right joints were exchanged"
-    provenance = replace(track.provenance, stage="fit", parent=track.id, notes={**track.provenance.notes, **notes})
+    provenance = replace(track.provenance, stage=FITTED, parent=track.id, notes={**track.provenance.notes, **notes})
     return replace(clip, provenance=provenance)
 
 
