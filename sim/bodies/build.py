@@ -159,10 +159,10 @@ def _add_joints(spec: mujoco.MjSpec, body: mujoco.MjsBody, name: str, joints: Jo
     if joints == "ball":
         body.add_joint(name=name, type=mujoco.mjtJoint.mjJNT_BALL, armature=inertia, damping=[FORCED, 0, 0])
         return
+    hinge = mujoco.mjtJoint.mjJNT_HINGE
     for letter in hinge_order(name).lower():
         axis = np.eye(3)["xyz".index(letter)]
-        own = {"type": mujoco.mjtJoint.mjJNT_HINGE, "axis": axis, "armature": inertia, "damping": [FORCED, 0, 0]}
-        body.add_joint(name=f"{name}_{letter}", **own)
+        body.add_joint(name=f"{name}_{letter}", type=hinge, axis=axis, armature=inertia, damping=[FORCED, 0, 0])
 
 
 def _add_geom(body: mujoco.MjsBody, name: str, geom: Geom, mass: float) -> None:
