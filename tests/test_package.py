@@ -8,15 +8,20 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tomllib
 import zipfile
 from collections.abc import Iterator
+from email import message_from_string
+from email.message import Message
 from importlib.metadata import packages_distributions
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
 
 import morphloop
+from morphloop.motion import make_corpus, write_motion
 
 HOUSE = Path(__file__).resolve().parents[1]
 PYPROJECT = tomllib.loads((HOUSE / "pyproject.toml").read_text())
@@ -112,7 +117,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     unwanted = shutil.ignore_patterns("__pycache__", ".*")
     for name in ("morphloop", *PLACES.values()):
         shutil.copytree(HOUSE / name, copy / name, symlinks=True, ignore=unwanted)
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
         shutil.copy(HOUSE / name, copy)
     python("-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(out), str(copy), cwd=copy)
     (made,) = out.glob("*.whl")
@@ -131,6 +136,104 @@ def test_the_wheel_holds_the_package_once_and_nothing_else(wheel: Path):
     """Code and every file that it reads: pages, styles, weights, gains; no tests, no folder under a second name."""
     names = [name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name]
     assert sorted(names) == sorted(package_files())
+
+
+@pytest.fixture(scope="module")
+def told(wheel: Path) -> Message:
+    """What the wheel tells an index."""
+    files = zipfile.ZipFile(wheel)
+    (name,) = (name for name in files.namelist() if name.endswith(".dist-info/METADATA"))
+    return message_from_string(files.read(name).decode())
+
+
+def test_an_index_is_told_what_it_is_for_and_where_it_comes_from(told: Message):
+    assert told["Summary"] == PROJECT["description"]
+    assert told["License-Expression"] == "Apache-2.0"
+    assert told["Description-Content-Type"] == "text/markdown"
+    kinds = told.get_all("Classifier") or []
+    assert len(kinds) > 5
+    assert not [kind for kind in kinds if kind.startswith("License ::")], "an index refuses both kinds of licence"
+    assert f"Programming Language :: Python :: {PROJECT['requires-python'].removeprefix('>=')}" in kinds
+    assert "humanoid" in told["Keywords"]
+    addresses = [line.partition(", ")[2] for line in told.get_all("Project-URL") or []]
+    assert addresses
+    assert all(address.startswith("https://") and "example" not in address for address in addresses)
+
+
+def test_there_is_one_version_and_it_is_static(told: Message):
+    """A release's name, without a commit or a date of the build in it, and the command's own."""
+    assert told["Version"] == morphloop.__version__
+    assert re.fullmatch(r"\d+\.\d+\.\d+((a|b|rc)\d+)?", told["Version"])
+    assert "version" not in (told.get_all("Dynamic") or [])
+    assert f"version = {{{told['Version']}}}" in (HOUSE / "docs" / "cite.md").read_text()
+
+
+def targets(text: str) -> list[str]:
+    """Where pictures and links of a page lead, code left out."""
+    return re.findall(r"\]\(([^)]*)\)", re.sub(r"```.*?```|`[^`\n]*`", "", text, flags=re.DOTALL))
+
+
+def test_no_picture_or_link_of_the_description_is_dead_on_an_index(told: Message):
+    shown, readme = told.get_payload(), (HOUSE / "README.md").read_text()
+    assert isinstance(shown, str)
+    assert len([target for target in targets(readme) if "://" not in target]) > 20
+    assert [target for target in targets(shown) if not target.startswith("https://")] == []
+    assert "hashes from prompt to figure (certificate)" in shown
+    assert "ml.project(clips" in shown
+
+
+def test_with_an_address_pictures_and_links_lead_there():
+    spec = spec_from_file_location("setup", HOUSE / "setup.py")
+    assert spec is not None
+    assert spec.loader is not None
+    setup = module_from_spec(spec)
+    spec.loader.exec_module(setup)
+    text = "![a](docs/a.png) [b](docs/b.md#c) [d](https://d.org/e)"
+    at = "https://host.org/we/morphloop"
+    absolute = f"![a]({at}/raw/HEAD/docs/a.png) [b]({at}/blob/HEAD/docs/b.md#c) [d](https://d.org/e)"
+    assert setup.for_an_index(text, at) == absolute
+    assert setup.for_an_index(text, None) == " b [d](https://d.org/e)"
+    readme = setup.for_an_index((HOUSE / "README.md").read_text(), at)
+    linked = [target.removeprefix(f"{at}/") for target in targets(readme) if target.startswith(at)]
+    places = [re.sub(r"^(raw|blob)/HEAD/|#.*", "", target) for target in linked]
+    assert [place for place in places if not (HOUSE / place).exists()] == []
+
+
+FOR_OTHERS = {
+    "tensorboard": "torch.utils.tensorboard writes by it",
+    "onnxruntime": "users and the bench of exported policies run them by it",
+}
+"""Distributions of extras that no import names, and why they are there."""
+
+
+def test_every_extra_is_there_for_code_that_uses_it():
+    owners = packages_distributions()
+    used = {plain(name) for module, _ in imported() for name in owners.get(module, [module])}
+    asked = {plain(re.split(r"[<>=!]", one)[0]) for extra in USED for one in PROJECT["optional-dependencies"][extra]}
+    assert asked - used - FOR_OTHERS.keys() == set()
+    assert FOR_OTHERS.keys() <= asked - used
+    assert set(PROJECT["optional-dependencies"]) == {*USED, "docs", "dev"}
+
+
+@pytest.mark.slow
+def test_the_lines_of_the_readme_run_from_the_wheel_in_an_empty_environment(wheel: Path, tmp_path: Path):
+    """Nothing of this checkout is there; what the wheel asks for is lent from here, so that nothing is fetched."""
+    (lines,) = re.findall(r"```python\n(import morphloop as ml\n.*?)```", (HOUSE / "README.md").read_text(), re.DOTALL)
+    home, work = tmp_path / "env", tmp_path / "work"
+    work.mkdir()
+    python("-m", "venv", "--without-pip", str(home), cwd=tmp_path)
+    own = str(home / "bin" / "python")
+    python("-m", "pip", "--python", own, "install", "-q", "--no-deps", "--no-index", str(wheel), cwd=tmp_path)
+    (site,) = home.glob("lib/python*/site-packages")
+    (site / "lent.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
+    write_motion(work / "walk.bvh", make_corpus(1, seed=2)[0].slice(0, 20), "bvh")
+    script = work / "lines.py"
+    script.write_text(f"{lines}\nprint(ml.__file__)\n")
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run([own, script.name], cwd=work, env=kept, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == str(site / "morphloop" / "__init__.py")
+    assert (work / "g1.mp4").stat().st_size > 1000
 
 
 @pytest.mark.slow
