@@ -9,10 +9,12 @@ from typing import Annotated, Any, ClassVar
 import tyro
 
 from morphloop.base import MotionError
+from morphloop.base.terminal import say
 from morphloop.refinement_loop.config import LoopConfig, LoopRules
 
 from .config import absolute, body_named
-from .console import generator_named, policy_file, progress_bars, writable_folder
+from .console import DONE, generator_named, policy_file, progress_bars, writable_folder
+from .estimates import print_run_estimate, run_estimate_json
 from .loop import finish
 
 
@@ -36,8 +38,11 @@ class LoopRun(LoopRules):
     """Instead of a generator: a folder of another model's outputs. They are projected, measured and selected."""
     policy: str | None = "shipped"
     """File of the imitator, `shipped`, or `none` to project by the trajectory optimiser alone."""
+    dry_run: bool = False
+    """Print rounds, stages and clips, and what they would take in time and on the disk, by some 20 seconds of doing
+    each on a few clips; write nothing to --out."""
     json: Path | None = None
-    """Write the counts of every round here."""
+    """Write the counts of every round here, or what --dry-run tells."""
 
     SHORT: ClassVar[dict[str, str]] = {
         "finetune_steps": "finetune.steps",
@@ -53,10 +58,28 @@ class LoopRun(LoopRules):
         config = self.config()
         if config.body is not None:
             robot_of_run(config.body)  # refused before anything is made
+        if self.dry_run:
+            return self._estimate(config)
         writable_folder(self.out)
         with progress_bars() as watch:
             rounds = start_run(self.out, config, watch)
         return finish(self.out, rounds, self.json)
+
+    def _estimate(self, config: LoopConfig) -> int:
+        """Print what the run would take; the exit code."""
+        from morphloop.base import write_json
+        from morphloop.refinement_loop.estimates.run import estimate_run
+        from morphloop.refinement_loop.rounds import look_ahead
+
+        ahead = look_ahead(self.out, config)
+        if not ahead.left:
+            say(f"{self.out}: all {ahead.done} stages are done")
+            return DONE
+        found = estimate_run(self.out, ahead)
+        print_run_estimate(str(self.out), found)
+        if self.json is not None:
+            write_json(self.json, run_estimate_json(found))
+        return DONE
 
     def config(self) -> LoopConfig:
         """The run that is asked for, with its prompts read and its paths absolute."""

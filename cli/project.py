@@ -177,7 +177,8 @@ class Project(ReadingConfig):
         from random import Random
 
         from morphloop.refinement_loop import ProjectFolder
-        from morphloop.refinement_loop.estimate import READ_SHARE, SECONDS, Part, estimate_projection
+        from morphloop.refinement_loop.estimates.parts import SECONDS, Part
+        from morphloop.refinement_loop.estimates.projection import READ_SHARE, estimate_projection
 
         check_project_place(self.out)
         folder = ProjectFolder(self.out, body, policy, self.projection, self.selection, self.rescue)

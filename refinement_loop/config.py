@@ -157,15 +157,19 @@ class LoopConfig(LoopRules):
 
 
 def write_config(run: Path, config: LoopConfig) -> None:
-    """Write a run's config; if the run holds another already, only the number of rounds may grow."""
-    path = run / CONFIG
-    if path.exists():
+    """Write a run's config. MotionError as `check_config`."""
+    check_config(run, config)
+    write_json(run / CONFIG, asdict(config))
+
+
+def check_config(run: Path, config: LoopConfig) -> None:
+    """MotionError if a folder holds a run with another config; only the number of rounds may grow."""
+    if (run / CONFIG).exists():
         present = read_config(run)
         if replace(present, rounds=config.rounds) != config or config.rounds < present.rounds:
             raise MotionError(
                 f"{run}: holds a run with another config, choose another folder or `morphloop loop resume`"
             )
-    write_json(path, asdict(config))
 
 
 def read_config(run: Path) -> LoopConfig:

@@ -10,9 +10,10 @@ import fcntl
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 from morphloop.base import MotionError
 from morphloop.base.still_valid import hash_json
@@ -22,11 +23,11 @@ from morphloop.imitator import load_policy
 from morphloop.metrics.text_motion.evaluator import shipped_evaluator
 from morphloop.motion.config import ReadingConfig
 
-from .config import LoopConfig, read_config, write_config
+from .config import LoopConfig, check_config, read_config, write_config
 from .guard_samples import GUARD_FOLDER, HeldOut
 from .ledger import append_event, open_own
 from .round_state import RoundState
-from .stages import STAGES, Stage, run_stage
+from .stages import STAGES, Finished, Stage, find_stage, run_stage
 from .status import CONFIG, REPORT, RoundResult, round_folder
 
 Watch = Callable[[str, int, int], None]
@@ -36,9 +37,7 @@ Watch = Callable[[str, int, int], None]
 def start_run(run: Path, config: LoopConfig, watch: Watch) -> list[RoundResult]:
     """Run all rounds in a folder, or go on with them. Returns every round, finished now or before."""
     with run_lock(run), fixed_threads(config.threads):
-        start = _open_generator(config)
-        policy = None if config.policy is None else load_policy(Path(config.policy))
-        state = RoundState(config, 0, start, policy, start, _held_out(run, config))
+        state = _first_state(run, config)
         sweep(run)
         write_config(run, config)
         append_event(run, "run", rounds=config.rounds)
@@ -48,6 +47,34 @@ def start_run(run: Path, config: LoopConfig, watch: Watch) -> list[RoundResult]:
             results.append(RoundResult(number, state.done))
         append_event(run, "done")
         return results
+
+
+@dataclass(frozen=True)
+class RunAhead:
+    """What a run would do now. state: where it begins or goes on, with the stages of that round that are finished;
+    left: round and name of every stage that is not, in order; done: how many are."""
+
+    state: RoundState
+    left: tuple[tuple[int, str], ...]
+    done: int
+
+
+def look_ahead(run: Path, config: LoopConfig) -> RunAhead:
+    """What `start_run` would do in a folder, which need not be there; nothing is written. MotionError as there."""
+    check_config(run, config)
+    with fixed_threads(config.threads):
+        state, stages = _first_state(run, config), list(STAGES.values())
+        ahead = [(number, stage) for number in range(config.rounds) for stage in stages]
+        for done, (number, stage) in enumerate(ahead):
+            if number != state.number:
+                state = replace(state, number=number, done={})
+            steps, seed = _steps(stage), stage_seed(config.seed, number, stage.name)
+            place, inputs = round_folder(run, number), state.inputs(stage)
+            found = find_stage(place, stage.name, inputs, steps.settings(state), seed)
+            if found is None:
+                return RunAhead(state, tuple((number, stage.name) for number, stage in ahead[done:]), done)
+            state = _after(state, stage, found)
+        return RunAhead(state, (), len(ahead))
 
 
 def sweep(run: Path) -> None:
@@ -71,7 +98,7 @@ def _run_round(state: RoundState, run: Path, watch: Watch) -> RoundState:
 
 def _run_stage(stage: Stage, state: RoundState, run: Path, watch: Watch) -> RoundState:
     """One stage, if it is not finished, and the state after it."""
-    steps = import_module(f".steps.{stage.name}", __package__)
+    steps = _steps(stage)
     seed = stage_seed(state.config.seed, state.number, stage.name)
     label, parts = f"round {state.number}: {stage.name}", 1
     watch(label, 0, parts)
@@ -90,13 +117,30 @@ def _run_stage(stage: Stage, state: RoundState, run: Path, watch: Watch) -> Roun
         lambda folder: steps.work(state, folder, seed, tick),
     )
     watch(label, parts, parts)
+    return _after(state, stage, done)
+
+
+def _steps(stage: Stage) -> ModuleType:
+    """What a stage does."""
+    return import_module(f".steps.{stage.name}", __package__)
+
+
+def _after(state: RoundState, stage: Stage, done: Finished) -> RoundState:
+    """The state behind a stage that is finished."""
     after = replace(state, done=state.done | {stage.name: done})
-    return after if stage.gives is None else steps.hand_on(after, done)
+    return after if stage.gives is None else _steps(stage).hand_on(after, done)
 
 
 def stage_seed(seed: int, number: int, name: str) -> int:
     """A seed of its own for every stage of every round, from the run's."""
     return int(hash_json([seed, number, name])[:7], 16)
+
+
+def _first_state(run: Path, config: LoopConfig) -> RoundState:
+    """What the first stage of the first round is given."""
+    start = _open_generator(config)
+    policy = None if config.policy is None else load_policy(Path(config.policy))
+    return RoundState(config, 0, start, policy, start, _held_out(run, config))
 
 
 def _held_out(run: Path, config: LoopConfig) -> HeldOut:

@@ -72,6 +72,10 @@ STAGES = {
 TELLING = (
     "__init__.py",
     "ancestry.py",
+    "estimates/__init__.py",
+    "estimates/parts.py",
+    "estimates/projection.py",
+    "estimates/run.py",
     "figures.py",
     "guard_chart.py",
     "ledger.py",
@@ -151,12 +155,10 @@ def run_stage(
     run, folder, partial = round_dir.parent, round_dir / name, round_dir / f".{name}.partial"
     for place in (round_dir, folder, partial, round_dir / ATTIC):
         refuse_links(place)
-    settings = dict(config) | {"stage": name, "seed": seed, "threads": held_threads()}
-    made = basis((*STAGES[name].code, *OWN_CODE), inputs, settings)
+    made = _basis(name, inputs, config, seed)
     key = result_key(made)
     done = read_finished(folder)
-    if done is not None and done.manifest["key"] == key:
-        _check_unchanged(done)
+    if done is not None and _holds(done, key):
         _tell_finished(run, done)
         return done
     attic = round_dir / ATTIC
@@ -190,6 +192,30 @@ def run_stage(
     done = Finished(folder, manifest, reused=False)
     _tell_finished(run, done)
     return done
+
+
+def find_stage(
+    round_dir: Path, name: str, inputs: Mapping[str, Any], config: Mapping[str, Any], seed: int
+) -> Finished | None:
+    """What `run_stage` would find finished, None where it would do work; nothing is written. MotionError as there."""
+    for place in (round_dir, round_dir / name):
+        refuse_links(place)
+    done = read_finished(round_dir / name)
+    return done if done is not None and _holds(done, result_key(_basis(name, inputs, config, seed))) else None
+
+
+def _basis(name: str, inputs: Mapping[str, Any], config: Mapping[str, Any], seed: int) -> Basis:
+    """What a stage's result rests on."""
+    settings = dict(config) | {"stage": name, "seed": seed, "threads": held_threads()}
+    return basis((*STAGES[name].code, *OWN_CODE), inputs, settings)
+
+
+def _holds(done: Finished, key: str) -> bool:
+    """Whether a finished stage is what this key asks for. MotionError if somebody changed what it left."""
+    if done.manifest["key"] != key:
+        return False
+    _check_unchanged(done)
+    return True
 
 
 def _tell_finished(run: Path, done: Finished) -> None:

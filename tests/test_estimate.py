@@ -15,7 +15,8 @@ from morphloop.imitator.optimal_control.pace import Pace, measure_pace
 from morphloop.imitator.projection.project import job_of
 from morphloop.motion import Clip, make_corpus, save_clip
 from morphloop.refinement_loop import ProjectFolder
-from morphloop.refinement_loop.estimate import estimate_projection, makespan
+from morphloop.refinement_loop.estimates.parts import makespan
+from morphloop.refinement_loop.estimates.projection import estimate_projection
 from morphloop.sim import default_body
 
 QUICK = ("--projection.projector", "policy", "--workers", "0")

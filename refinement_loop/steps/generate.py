@@ -21,14 +21,14 @@ FROM_OUTSIDE = (CommandGenerator, FolderGenerator, PackageGenerator)
 def settings(state: RoundState) -> dict[str, Any]:
     """What is asked for."""
     config = state.config
-    asked = {"prompts": _prompts(state), "seconds": list(config.seconds), "fps": config.fps}
+    asked = {"prompts": prompts_of(state), "seconds": list(config.seconds), "fps": config.fps}
     return asked | config.beyond_fps
 
 
 def work(state: RoundState, folder: Path, seed: int, tick: Tick) -> dict[str, Any]:
     """A clip is named by its place and what it shows. Unreadable files are noted."""
     generator = state.generator
-    clips = generator.generate(_prompts(state), seed, state.config.seconds)
+    clips = generator.generate(prompts_of(state), seed, state.config.seconds)
     rows = []
     for place, clip in enumerate(clips):
         name = f"{place:03d}_{slug(clip.provenance.prompt or clip.name)}"
@@ -55,7 +55,7 @@ def generated_clips(folder: Path) -> list[Clip]:
     return [load_motion(folder / CLIPS / f"{row['name']}.npz") for row in read_manifest(folder)]
 
 
-def _prompts(state: RoundState) -> Sequence[str]:
+def prompts_of(state: RoundState) -> Sequence[str]:
     """The run's prompts; a folder of outputs without any is asked for all that it has."""
     if isinstance(state.generator, FolderGenerator) and not state.config.prompts:
         return state.generator.prompts

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from morphloop.base import write_json
-from morphloop.imitator import load_policy, update_policy
+from morphloop.imitator import Policy, load_policy, update_policy
+from morphloop.motion import read_manifest
 
+from ..config import LoopConfig
 from ..records import finite
 from ..round_state import RoundState, Tick
 from ..stages import Finished
@@ -25,17 +27,22 @@ def settings(state: RoundState) -> dict[str, Any]:
     return asdict(config.imitate) | {"conditioning": conditioning, "limit_s": config.imitate_budget_s}
 
 
+def idle(policy: Policy | None, config: LoopConfig, clips: int) -> str | None:
+    """Why nothing is taught on so many clips; None where something is."""
+    if policy is None:
+        return "no policy: the trajectory optimiser projects every clip"
+    if 0 in (config.imitate.distil.updates, config.imitate.demonstrations, config.imitate_budget_s):
+        return "the budget is 0"
+    return "a single clip: none could be held out" if clips < 2 else None
+
+
 def work(state: RoundState, folder: Path, seed: int, tick: Tick) -> dict[str, Any]:
     """Update the policy; the report says how it did on clips held out."""
     policy, config = state.policy, state.config
-    if policy is None:
-        return {"skipped": "no policy: the trajectory optimiser projects every clip"}
-    how, limit_s = config.imitate, config.imitate_budget_s
-    if 0 in (how.distil.updates, how.demonstrations, limit_s):
-        return {"skipped": "the budget is 0"}
-    clips = generated_clips(state.folder("generate"))
-    if len(clips) < 2:
-        return {"skipped": "a single clip: none could be held out"}
+    why = idle(policy, config, len(read_manifest(state.folder("generate"))))
+    if policy is None or why is not None:
+        return {"skipped": why}
+    clips, how, limit_s = generated_clips(state.folder("generate")), config.imitate, config.imitate_budget_s
     conditioning = config.projection.conditioning
     updated, report = update_policy(policy, clips, seed, how, folder=folder, limit_s=limit_s, conditioning=conditioning)
     write_json(folder / UPDATE_FILE, finite(report))

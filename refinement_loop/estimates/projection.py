@@ -7,7 +7,6 @@ again. Nothing is written anywhere else.
 
 from __future__ import annotations
 
-import heapq
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -24,38 +23,14 @@ from morphloop.imitator.projection.project import Job, is_good, job_of, projecti
 from morphloop.imitator.projection.rollouts import policy_rollouts
 from morphloop.motion import Clip, Rollout
 
-from .project_folder import ProjectFolder
+from ..project_folder import ProjectFolder
+from .parts import SECONDS, Estimate, Part, batch_cost, makespan
 
-SECONDS = 20.0
-"""What a calibration takes, about: at least a clip or two go through every part, however slow."""
 READ_SHARE, POLICY_SHARE, KEEP_SHARE, OPTIMISER_SHARE = 0.1, 0.3, 0.2, 0.4
 FIRST_BATCH = 2
 """Clips; each further batch is three times as large, so that what a batch costs by itself can be told from its size."""
 FAR = 1e3
 """Metres: no body is further from its reference, so that every rollout gets to the end."""
-
-
-@dataclass(frozen=True)
-class Part:
-    """A part of the work. clips: that go through it; wall_s: seconds it will take, None where nobody can tell."""
-
-    name: str
-    clips: int
-    wall_s: float | None
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """parts: in the order of the work; size: bytes of what will be written; sampled: clips that it rests on."""
-
-    parts: tuple[Part, ...]
-    size: int
-    sampled: int
-
-    @property
-    def wall_s(self) -> float:
-        """Seconds of all parts that can be told."""
-        return sum(part.wall_s or 0.0 for part in self.parts)
 
 
 @fixed_threads()
@@ -115,11 +90,8 @@ class _Sample:
         steps = max(steps for _, steps, _ in self.batches)
         if sum(size for size, _, _ in self.batches) == count and len(self.batches) == 1:
             return self.batches[0][2]
-        size = np.array([size for size, _, _ in self.batches], float)
-        step_s = np.array([wall_s / steps for _, steps, wall_s in self.batches])
-        per_clip = max(0.0, (step_s[-1] - step_s[0]) / (size[-1] - size[0])) if len(size) > 1 else step_s[0] / size[0]
-        alone = max(0.0, step_s[-1] - per_clip * size[-1])
-        return float(steps * (alone + per_clip * count))
+        alone, per_clip = batch_cost([(size, wall_s / steps) for size, steps, wall_s in self.batches])
+        return steps * (alone + per_clip * count)
 
 
 def _sampled(clips: Sequence[Clip], rules: ProjectFolder, seconds: float) -> _Sample:
@@ -189,14 +161,3 @@ def _nobody(rules: ProjectFolder) -> Policy:
     from morphloop.imitator.bench.bench import zero_policy
 
     return rules.policy or zero_policy(rules.body)
-
-
-def makespan(each: Sequence[float], workers: int, scale: float) -> float:
-    """Seconds until workers have done tasks of these lengths, each taken up by the first that is free; scale: how many
-    there are for each that is given."""
-    if scale > 1.01:
-        return scale * sum(each) / workers
-    free = [0.0] * workers
-    for length in each:
-        heapq.heappush(free, heapq.heappop(free) + length)
-    return max(free)

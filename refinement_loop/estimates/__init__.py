@@ -1,0 +1,1 @@
+"""What long work will take, in time and on the disk, told by some seconds of doing parts of it."""
