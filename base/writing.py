@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -45,6 +46,16 @@ def write_atomic(path: Path | str, write: Callable[[IO[bytes]], Any]) -> Path:
         Path(temporary).unlink(missing_ok=True)
         raise
     return path
+
+
+def copy_file(path: Path, to: Path) -> Path:
+    """Copy a file, whole or not at all. MotionError as `write_atomic`."""
+
+    def write(stream: IO[bytes]) -> None:
+        with path.open("rb") as source:
+            shutil.copyfileobj(source, stream)
+
+    return write_atomic(to, write)
 
 
 def _open_special(path: Path) -> int:

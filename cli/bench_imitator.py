@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from morphloop.base import MotionError
 from morphloop.base.former import Former
+from morphloop.base.shards import WHOLE, read_shard
 from morphloop.base.terminal import Terminal
 from morphloop.imitator.bench.config import COLUMNS, BenchConfig
 from morphloop.imitator.projection.config import ProjectionConfig
@@ -81,6 +83,10 @@ class BenchImitator:
     """How much of every clip is tracked."""
     optimiser_seconds: float = BenchConfig.optimiser_seconds
     """The same in column auto."""
+    shard: str | None = None
+    """Track a part of the clips alone, such as 2/5: each of five machines has its own and its own --out."""
+    merge: tuple[Path, ...] = ()
+    """Work folders of all shards of this command, each made with the same flags: nothing is tracked here."""
     workers: int | None = None
     """Processes of the trajectory optimiser; one a core if not given, none of its own if 0."""
     seed: int = BenchConfig.seed
@@ -104,9 +110,14 @@ class BenchImitator:
         policy, _ = chosen_policy(self.policy)
         columns: Any = words(self.columns)
         config = BenchConfig(columns, self.limit, self.seconds, self.optimiser_seconds, self.seed, self.projection)
+        if self.shard is not None and self.merge:
+            raise MotionError("--shard and --merge: expected one of them")
+        shard = WHOLE if self.shard is None else read_shard(self.shard)
         with progress_bars() as watch:
             found = self._set(config.longest, watch)
-            bench = run_bench(policy, writable_folder(self.out), [found], config, watch, workers=self.workers)
+            found = replace(found, clips=tuple(shard.take(found.clips)))
+            out = writable_folder(self.out)
+            bench = run_bench(policy, out, [found], config, watch, workers=self.workers, shards=self.merge)
         told: dict[str, Any] = (
             {"schema": 1} | result(bench) | {CONFIG: resolved(self, policy=policy_named(self.policy))}
         )
@@ -121,7 +132,6 @@ class BenchImitator:
 
     def _set(self, seconds: float, watch: Watch) -> BenchSet:
         """The corpus, or the clips that were given. MotionError if none of them can be read."""
-        from morphloop.base import MotionError
         from morphloop.imitator.bench.sets import corpus_set, given_set
         from morphloop.sim import default_body
 
@@ -142,8 +152,6 @@ class BenchImitator:
 
 def check_more_than_nothing(**values: float | None) -> None:
     """MotionError for a number of which 0 is of no use, by the name of its flag."""
-    from morphloop.base import MotionError
-
     for name, value in values.items():
         if value is not None and not value > 0:
             raise MotionError(f"--{name.replace('_', '-')}: {value}, expected more than 0")

@@ -31,6 +31,10 @@ MADE_WITH, STOPPED, DATA_SET, CONFIG = "made_with", "stopped", "data_set", "conf
 the configuration that they were made by."""
 
 
+NOT_KEPT = ("out", "json", "html", "markdown", "drop", "shard", "merge")
+"""Flags that say where a result goes and which part of it is made."""
+
+
 def take_config(args: Sequence[str]) -> tuple[list[str], Path | None]:
     """Split `--config FILE` (or `--config=FILE`) from the other arguments."""
     rest: list[str] = []
@@ -155,9 +159,9 @@ def parts_of(kind: type, above: str = "") -> Iterator[tuple[str, type]]:
 
 
 def resolved(command: Any, **changes: Any) -> dict[str, Any]:
-    """A command's values as plain ones for the file beside its output, which `--config` takes back; where to write is
-    left out. changes: what they came to where a flag left it open."""
-    values = {name: value for name, value in asdict(command).items() if name not in ("out", "json", "html", "markdown")}
+    """A command's values as plain ones for the file beside its output, which `--config` takes back; where to write and
+    which part of it are left out. changes: what they came to where a flag left it open."""
+    values = {name: value for name, value in asdict(command).items() if name not in NOT_KEPT}
     return _plain(values | changes)
 
 

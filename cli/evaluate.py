@@ -10,6 +10,7 @@ import tyro
 
 from morphloop.base import MotionError, write_atomic
 from morphloop.base.names import shown
+from morphloop.base.shards import WHOLE, read_shard
 from morphloop.base.terminal import complain, say
 from morphloop.metrics.config import EvaluateConfig, RankingConfig
 
@@ -38,6 +39,11 @@ class Evaluate(EvaluateConfig):
     """Write a page with plots, pictures and timelines here."""
     json: Path | None = None
     """Write every figure here."""
+    shard: str | None = None
+    """Measure a part of the files alone, such as 2/5, for --merge: each of five machines has its own and a table of its
+    own for --json."""
+    merge: tuple[Path, ...] = ()
+    """Tables of all shards of this command, each made with the same paths and flags: nothing is measured here."""
     drop: Path | None = None
     """File for the names of what --rank says to drop, one a line, worst first; `drop.txt` here if left out."""
     ranking: RankingConfig = field(default_factory=RankingConfig)
@@ -48,24 +54,33 @@ class Evaluate(EvaluateConfig):
     def run(self) -> int:
         from morphloop.metrics import report
         from morphloop.metrics.report.measuring import OF_A_ROBOT
+        from morphloop.metrics.report.shards import FIELD
         from morphloop.motion.plausible import gathered
 
         paths, others = self._sides()
+        if self.shard is not None or self.merge:
+            self._check_shards(others)
+        shard = WHOLE if self.shard is None else read_shard(self.shard)
         if self.rank and others:
             raise MotionError("--rank: orders one data set, expected no --compare")
-        drop = (self.drop or Path("drop.txt")) if self.rank else None
+        drop = (self.drop or Path("drop.txt")) if self.rank and self.shard is None else None
         writable_files(self.json, self.html, drop)
         config = EvaluateConfig(**{field.name: getattr(self, field.name) for field in fields(EvaluateConfig)})
         with progress_bars() as watch:
-            result = report.evaluate(paths, config, watch)
+            if self.merge:
+                result = report.merge_shards(paths, config, self.merge)
+            else:
+                result = report.evaluate(paths, config, watch, shard)
             comparison = report.compare(result, report.evaluate(others, config, watch)) if others else None
             text = self._text_scores(paths, others, config, watch)
             if self.html is not None:
                 report.write_evaluation_page(self.html, result, comparison, watch)
-        ranked = report.rank_clips(result, self.ranking) if self.rank else None
+        ranked = report.rank_clips(result, self.ranking) if self.rank and self.shard is None else None
         more: dict[str, Any] = {} if ranked is None else {"ranking": report.ranking_facts(ranked, self.ranking)}
         if text is not None:
             more |= {"text": text.facts()}
+        if self.shard is not None:
+            more |= {FIELD: report.shard_facts(result, shard)}
         if self.json is not None:
             self._write_json(result, comparison, more)
         if comparison is None:
@@ -95,6 +110,15 @@ class Evaluate(EvaluateConfig):
             complain("no clip of A pairs with one of B, expected one name and variant")
             return BAD_INPUT
         return BAD_INPUT if failed else DONE
+
+    def _check_shards(self, others: tuple[Path, ...]) -> None:
+        """MotionError for what a part of a batch cannot be asked for."""
+        if self.shard is not None and self.merge:
+            raise MotionError("--shard and --merge: expected one of them")
+        if others or self.text:
+            raise MotionError("--shard and --merge are of one set, expected neither --compare nor --text")
+        if self.shard is not None and (self.json is None or self.html is not None):
+            raise MotionError("--shard: expected --json FILE for --merge to take, and no --html before that")
 
     def _sides(self) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
         """What is measured, and what it is compared with."""

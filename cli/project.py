@@ -12,6 +12,7 @@ import tyro
 from rich.table import Column, Table
 
 from morphloop.base import MotionError, write_json
+from morphloop.base.shards import WHOLE, read_shard
 from morphloop.base.terminal import Terminal, complain, say
 from morphloop.base.threads import fixed_threads
 from morphloop.imitator.projection.config import ProjectionConfig, RescueConfig
@@ -78,6 +79,12 @@ class Project(ReadingConfig):
     """File of the imitator, `shipped`, or `none`. None ships for a robot: there `shipped` means none, and says so."""
     workers: int | None = None
     """Processes that iLQR works in, a clip each; one a core if left out, 0 for this process alone."""
+    shard: str | None = None
+    """Project a part alone, such as 2/5: each of five machines gives its own and a folder of its own to --out; each
+    reads all files, for names are given among all."""
+    merge: tuple[Path, ...] = ()
+    """Folders that all shards of this command made, each with the same flags: --out becomes what one machine would have
+    made."""
     dry_run: bool = False
     """Print what it would take, in time and on the disk, by 20 seconds of doing it on a part of the clips; write
     nothing to --out."""
@@ -122,6 +129,8 @@ class Project(ReadingConfig):
                 raise MotionError(f"no policy ships for body '{body.name}', expected --policy FILE")
             complain(f"no policy ships for body '{body.name}': the trajectory optimiser tracks every clip")
             policy_path = None
+        if sum(map(bool, (self.shard, self.merge, self.dry_run))) > 1:
+            raise MotionError("--shard, --merge and --dry-run: expected one of them")
         if self.blend and self.to is None:
             raise MotionError("--blend: of what --to writes, expected --to LAYOUT")
         layouts = [] if self.to is None else exporters(self.to, body, self.blend)
@@ -137,6 +146,7 @@ class Project(ReadingConfig):
         policy = None if policy_path is None else load_policy(policy_path, body)
         if self.dry_run:
             return self._estimate(list(files), body, policy)
+        shard = WHOLE if self.shard is None else read_shard(self.shard)
         out = project_place(self.out)
         folder = ProjectFolder(out, body, policy, self.projection, self.selection, self.rescue)
         folder.sweep()
@@ -153,9 +163,12 @@ class Project(ReadingConfig):
             moved = sum(clip.provenance.stage == RETARGETED for clip in clips)
             if moved and isinstance(body, RobotBody):
                 complain(f"{moved} of {len(clips)} clips are people's: retargeted to '{body.name}' first")
+            mine = shard.take(sorted(clips, key=lambda clip: clip.name))
+            if self.merge:
+                folder.take_over(mine, self.merge)
             write_json(out / CONFIG, folder.settings() | self._asked())
             rows, faults = folder.project(
-                sorted(clips, key=lambda clip: clip.name),
+                mine,
                 lambda done, total: watch("project", done, total),
                 joints,
                 self.workers,
@@ -320,7 +333,7 @@ def _finish(rows: list[dict[str, Any]], failed: list[dict[str, str]], out: Path)
             terminal.print(f"{row['name']}: hard on a robot, {row['margins']}", style="dim", highlight=False)
     if failed:
         return report_failures(failed)
-    return DONE if any(row["verdict"] in ("accepted", "rescued") for row in rows) else FAILED
+    return DONE if not rows or any(row["verdict"] in ("accepted", "rescued") for row in rows) else FAILED
 
 
 def _figure(value: float | None) -> str:

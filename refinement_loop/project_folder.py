@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from morphloop.base import MotionError, write_json
 from morphloop.base.still_valid import Basis, basis, hash_json, result_key
 from morphloop.base.threads import held_threads
+from morphloop.base.writing import copy_file
 from morphloop.imitator import Policy, Projection, ProjectionConfig, project_clips
 from morphloop.imitator.projection.config import RescueConfig
 from morphloop.imitator.projection.rescue import SUFFIX, rescue
@@ -41,7 +42,7 @@ from .records import (
 )
 from .selection import judge
 from .stages import OWN_CODE, STAGES
-from .timing import append_timing
+from .timing import append_timing, read_timing
 
 FOLDERS = (SOURCES, REFERENCES, CLIPS, ROLLOUTS, RECORDS)
 """What projecting writes into its folder."""
@@ -142,6 +143,39 @@ class ProjectFolder:
             broken.append(f"{RECORDS}/{kept}.json: is missing or damaged")
         self.broken.extend(broken)
         return None if broken else found
+
+    def take_over(self, clips: Sequence[Clip], others: Sequence[Path]) -> None:
+        """Copy what became of these clips from folders that hold it, as shards do, whole and under the same settings.
+
+        MotionError naming the first clip that none of them holds so, before anything is written.
+        """
+        found = [(clip.name, self._holder(clip, others)) for clip in clips if self.finished(clip) is None]
+        for name, place in found:
+            for stale in (name, name + SUFFIX):
+                self._remove(stale)
+            for part in (SUFFIX, ""):  # its own record last
+                for kind in FOLDERS:
+                    ending = ".json" if kind == RECORDS else ".npz"
+                    path = place / kind / f"{name}{part}{ending}"
+                    if path.is_file():
+                        copy_file(path, self.folder / kind / path.name)
+            wall_s = read_timing(place, "clip").get(name)
+            if wall_s is not None:
+                append_timing(self.folder, "clip", name, wall_s)
+        self.broken.clear()
+
+    def _holder(self, clip: Clip, others: Sequence[Path]) -> Path:
+        """The folder that holds what became of a clip."""
+        why = f"in none of {len(others)} folders; a shard is missing or not finished"
+        for other in others:
+            shard = replace(self, folder=other, broken=[])
+            if shard.finished(clip) is not None:
+                return other
+            if shard.broken:
+                raise MotionError(f"{other}/{shard.broken[0]}; run that shard again")
+            if (other / RECORDS / f"{clip.name}.json").exists():
+                why = f"made with other settings, input, code or versions in {other}"
+        raise MotionError(f"--merge: clip '{clip.name}' is {why}")
 
     def sweep(self) -> None:
         """Take away what a run that was killed had half written."""

@@ -22,6 +22,7 @@ from torch import nn
 from morphloop.base import MachineFault, MotionError, write_json
 from morphloop.base.still_valid import basis, result_key
 from morphloop.base.threads import fixed_threads, held_threads
+from morphloop.base.writing import copy_file
 from morphloop.envs import prepare
 from morphloop.metrics import frozen_pose, measure, track_errors
 from morphloop.motion import Clip
@@ -96,22 +97,28 @@ def run_bench(
     watch: Watch = lambda label, done, total: None,
     body: Body | None = None,
     workers: int | None = None,
+    shards: Sequence[Path] = (),
 ) -> BenchRun:
     """Run what is not in `out` yet. policy: None runs column `auto` with the optimiser alone; sets: of a generator each
-    is read when the one before is done; watch: told of progress; workers: as `project_clips` has them.
+    is read when the one before is done; watch: told of progress; workers: as `project_clips` has them; shards: work
+    folders that hold all that is not in `out`, so that nothing is run.
 
-    MotionError for an unknown column, or if column `policy` has no policy, before any set is read.
+    MotionError for a row that no shard has, and, before any set is read, for an unknown column and for column `policy`
+    without a policy.
     """
     config, body = config or BenchConfig(), body or default_body()
     _check(config, policy)
     kept = Optimised(out / OPTIMISED, config.projection, body)
-    maker, done = _Maker(policy, config, Rows(out), body, watch, workers, kept), list[BenchSet]()
+    rows = Rows(out, shards)
+    maker, done = _Maker(policy, config, rows, body, watch, workers, kept), list[BenchSet]()
     for found in sets:
         done.append(found)
         for column in config.columns:
             clips = [cut(clip, config.seconds_of(column)) for clip in found.clips]
             maker.controls(found.name, clips)
             maker.column(found.name, column, clips)
+    for shard in shards:
+        kept.take_over(shard / OPTIMISED)
     return BenchRun(config, None if policy is None else policy.hash, tuple(done), maker.used)
 
 
@@ -124,28 +131,34 @@ def _check(config: BenchConfig, policy: Policy | None) -> None:
 
 
 class Rows:
-    """The rows of a work folder, by key; what a kill cut short is taken off before anything is appended."""
+    """The rows of a work folder, by key; what a kill cut short is taken off before anything is appended.
 
-    def __init__(self, folder: Path):
+    shards: work folders that hold what this one does not. MotionError for one that is none.
+    """
+
+    def __init__(self, folder: Path, shards: Sequence[Path] = ()):
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / ROWS_FILE
-        text = self.path.read_bytes() if self.path.exists() else b""
-        whole = text[: text.rfind(b"\n") + 1]
-        if len(whole) < len(text):
-            os.truncate(self.path, len(whole))
-        self._known: dict[str, Row] = {}
-        for number, line in enumerate(whole.splitlines(), 1):
-            try:
-                row = json.loads(line)
-                self._known[row["key"]] = row
-            except (ValueError, KeyError, TypeError):
-                raise MotionError(
-                    f"{self.path}:{number}: not a row of the bench, take it out or choose another folder"
-                ) from None
+        self._known, whole = _rows_of(self.path) if self.path.exists() else ({}, None)
+        if whole is not None and whole < self.path.stat().st_size:
+            os.truncate(self.path, whole)
+        for shard in shards:
+            if not (shard / ROWS_FILE).is_file():
+                raise MotionError(f"{shard}: no {ROWS_FILE} there, expected the work folder of a shard")
+        self._shards = [_rows_of(shard / ROWS_FILE)[0] for shard in shards]
 
     def find(self, key: str) -> Row | None:
-        """The row of a key, None if it is still to be made."""
-        return self._known.get(key)
+        """The row of a key, None if it is still to be made. MotionError where a shard should have it and none does."""
+        row = self._known.get(key)
+        if row is not None or not self._shards:
+            return row
+        for shard in self._shards:
+            if key in shard:
+                return self.add(shard[key])
+        raise MotionError(
+            f"--merge: a clip's row is in none of {len(self._shards)} work folders; a shard is missing, not finished "
+            "or made with other settings, clips, code or versions"
+        )
 
     def add(self, row: Row) -> Row:
         """Append a row; returns it as a reader will find it."""
@@ -154,6 +167,22 @@ class Rows:
             stream.write(line + "\n")
         self._known[row["key"]] = json.loads(line)
         return self._known[row["key"]]
+
+
+def _rows_of(path: Path) -> tuple[dict[str, Row], int]:
+    """The rows of a file by key, and the bytes that whole lines take."""
+    text = path.read_bytes()
+    whole = text[: text.rfind(b"\n") + 1]
+    known: dict[str, Row] = {}
+    for number, line in enumerate(whole.splitlines(), 1):
+        try:
+            row = json.loads(line)
+            known[row["key"]] = row
+        except (ValueError, KeyError, TypeError):
+            raise MotionError(
+                f"{path}:{number}: not a row of the bench, take it out or choose another folder"
+            ) from None
+    return known, len(whole)
 
 
 @dataclass(frozen=True)
@@ -182,6 +211,12 @@ class Optimised:
 
     def _told(self, clip: Clip) -> Row:
         return json.loads(self._path(clip).with_suffix(".json").read_text())
+
+    def take_over(self, shard: Path) -> None:
+        """What another work folder holds."""
+        for path in sorted(shard.glob("*.*")):
+            if path.suffix in (".npz", ".json") and not (self.folder / path.name).exists():
+                copy_file(path, self.folder / path.name)
 
     def keep(self, clip: Clip, tracked: Tracked) -> None:
         """A clip of which nothing came is tried again next time: the machine may have been at fault."""

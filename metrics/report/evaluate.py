@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -19,6 +19,8 @@ from morphloop.base import MotionError, write_atomic
 from morphloop.base.plugins import METRICS as METRIC_GROUP
 from morphloop.base.plugins import READERS, plugin_versions
 from morphloop.base.pool import run_tasks
+from morphloop.base.shards import WHOLE, Shard
+from morphloop.base.still_valid import hash_json
 from morphloop.metrics.controls import CLEAN_WALK, CLEAN_WALK_FLOOR, control_of
 from morphloop.metrics.registry import METRICS
 from morphloop.metrics.summary import Summary, summarise_values
@@ -30,7 +32,7 @@ from morphloop.sim.bodies.built_in import DEFAULT_SPEC
 
 from ..config import EvaluateConfig
 from .measuring import CLIPS, Job, measure_file
-from .spool import Spool
+from .spool import Row, Spool
 
 Watch = Callable[[str, int, int], None]
 """Told label, done and total of long work."""
@@ -43,10 +45,15 @@ FEW_FILES = 8
 """Files up to which starting workers takes longer than it saves: each imports for two to three seconds."""
 
 
+Failure = tuple[int, int, str, str]
+"""Number of a file, of a clip in it, path and reason."""
+
+
 @dataclass
 class Evaluation:
     """What a batch scored. paths: as they were given; body_hash: of the compiled body; rows: of all clips, on disk;
-    failed: {"path", "reason"}; doubts: what looks wrong with a clip, by its path."""
+    failed: {"path", "reason"}; doubts: what looks wrong with a clip, by its path; failures: those of `failed` that were
+    begun; files: hash of the paths of all files of the batch."""
 
     config: EvaluateConfig
     paths: tuple[str, ...]
@@ -54,6 +61,8 @@ class Evaluation:
     rows: Spool = field(default_factory=Spool)
     failed: list[dict[str, str]] = field(default_factory=list)
     doubts: list[tuple[str, Doubt]] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    files: str = ""
     _summaries: dict[tuple[str, str], dict[str, Summary]] = field(default_factory=dict, repr=False)
 
     @property
@@ -61,6 +70,16 @@ class Evaluation:
         """What the batch is called: the name of its path, or of the first of many."""
         names = [Path(path).resolve().name for path in self.paths]
         return ", ".join(names) if len(names) < 3 else f"{names[0]} and {len(names) - 1} more"
+
+    def add(self, number: int, clip: int, row: Row, frozen: Mapping[str, float | None] | None) -> None:
+        """A row, of a clip in the file of this number, and the figures of its control."""
+        self.doubts += [(row["path"], Doubt(**doubt)) for doubt in row.get("doubts", [])]
+        self.rows.add(number, clip, row, frozen)
+
+    def ended(self) -> Evaluation:
+        """Itself, with what was begun and failed in `failed`, in the order of the files."""
+        self.failed += [{"path": path, "reason": reason} for _, _, path, reason in sorted(self.failures)]
+        return self
 
     @property
     def variants(self) -> list[str]:
@@ -100,28 +119,28 @@ class Evaluation:
 
 
 def evaluate(
-    paths: Iterable[Path | str], config: EvaluateConfig | None = None, watch: Watch | None = None
+    paths: Iterable[Path | str],
+    config: EvaluateConfig | None = None,
+    watch: Watch | None = None,
+    shard: Shard = WHOLE,
 ) -> Evaluation:
     """Measure every clip of these files and folders. What cannot be read or measured stands in `failed`.
 
-    watch: told the progress. Raises MotionError for no path, workers under 0, or a reference folder that is none.
-    Worker processes import the main script again, as Python's multiprocessing does: call this under
+    watch: told the progress; shard: which of the files. MotionError for no path, workers under 0, or a reference folder
+    that is none. Worker processes import the main script again, as Python's multiprocessing does: call this under
     `if __name__ == "__main__":`.
     """
     config = config or EvaluateConfig()
     if config.workers is not None and config.workers < 0:
         raise MotionError(f"{config.workers} workers, expected 0 for this process alone, or more")
-    named = [Path(path) for path in paths]
-    result = Evaluation(config, tuple(str(path) for path in named), load_body(config.body).hash)
-    files = motion_files(named, result.failed)
-    references = None if config.reference is None else _references(config.reference)
-    jobs = _jobs(files, references, config, result.failed)
+    result, every = begin(paths, config)
+    jobs = shard.take(list(enumerate(every)))
     workers = config.workers
     if workers is None:
         workers = min(os.cpu_count() or 1, len(jobs)) if len(jobs) > FEW_FILES else 0
-    failures: list[tuple[int, int, str, str]] = []
     done = 0
-    for number, message in run_tasks(measure_file, (job.message() for job in jobs), workers):
+    for place, message in run_tasks(measure_file, (job.message() for _, job in jobs), workers):
+        number, job = jobs[place]
         if watch is not None and done == 0:
             watch("measuring", 0, len(jobs))
         if message is None:
@@ -129,15 +148,23 @@ def evaluate(
             if watch is not None:
                 watch("measuring", done, len(jobs))
         elif "row" in message:
-            row = message["row"]
-            result.doubts += [(row["path"], Doubt(**doubt)) for doubt in row.get("doubts", [])]
-            result.rows.add(number, message["clip"], message["row"], message["frozen"])
+            result.add(number, message["clip"], message["row"], message["frozen"])
         elif "died" in message:
-            failures.append((number, 0, jobs[number].path, f"the worker that measured it died: {message['died']}"))
+            result.failures.append((number, 0, job.path, f"the worker that measured it died: {message['died']}"))
         else:
-            failures.append((number, message["clip"], message["path"], message["failed"]))
-    result.failed += [{"path": path, "reason": reason} for _, _, path, reason in sorted(failures)]
-    return result
+            result.failures.append((number, message["clip"], message["path"], message["failed"]))
+    return result.ended()
+
+
+def begin(paths: Iterable[Path | str], config: EvaluateConfig) -> tuple[Evaluation, list[Job]]:
+    """An evaluation without rows yet, and what is to be measured. MotionError as `evaluate`."""
+    named = [Path(path) for path in paths]
+    result = Evaluation(config, tuple(str(path) for path in named), load_body(config.body).hash)
+    files = motion_files(named, result.failed)
+    references = None if config.reference is None else _references(config.reference)
+    jobs = _jobs(files, references, config, result.failed)
+    result.files = hash_json([job.path for job in jobs])
+    return result, jobs
 
 
 def motion_files(paths: Sequence[Path], failed: list[dict[str, str]]) -> list[Path]:

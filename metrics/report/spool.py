@@ -43,6 +43,10 @@ class Columns:
     def names(self) -> list[str]:
         return list(self._values)
 
+    def items(self) -> list[tuple[str, array[float]]]:
+        """Figures by name in the order in which rows came, NaN for null."""
+        return list(self._values.items())
+
     def column(self, name: str) -> np.ndarray:
         """(N,) figures in the order in which rows came; all NaN for a name that no row has."""
         return np.array(self._values[name]) if name in self._values else np.full(self.length, np.nan)
@@ -102,6 +106,17 @@ class Spool:
         )
         for offset in offsets[np.argsort(keys, kind="stable")]:
             yield self._line(int(offset))
+
+    def frozen(self) -> Iterator[tuple[int, Row | None]]:
+        """Key and figures of the control of every row, None for a row without, in the order of `lines`."""
+        found = [
+            (key, {name: column[place] for name, column in held.sides["frozen"].items()})
+            for held in self.variants.values()
+            for place, key in enumerate(held.keys)
+        ]
+        for key, figures in sorted(found, key=lambda pair: pair[0]):
+            known = {name: None if np.isnan(value) else value for name, value in figures.items()}
+            yield key, known if any(value is not None for value in known.values()) else None
 
     def rows(self, variant: str, places: np.ndarray | None = None) -> Iterator[Row]:
         """Rows of a variant in the order of their keys, or those at these places of that order."""
