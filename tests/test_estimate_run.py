@@ -116,6 +116,7 @@ def test_stages_and_clips_are_those_that_the_run_then_takes(
     left = parts_of(run, config)
     assert (left["whole"].stages, left["whole"].done) == (2 * len(STAGES) - 2, 2)
     assert left["generate"].clips == 6, "those of the first round are there"
+    assert left["generate"].wall_s == pytest.approx(CALL_S + CLIP_S * 6)
     assert left["project"].clips == 12
 
     accepted = [replace(clip, texts=("a person waits.",)) for clip in make_corpus(2, 0)]

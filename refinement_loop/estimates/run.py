@@ -105,9 +105,13 @@ class _Trial:
         """Clips as a round begins with."""
         if "generate" in self.state.done:
             return generated_clips(self.state.folder("generate"))
-        prompts, config = prompts_of(self.state), self.config
         if self.is_outside:
-            return list(described_clips(min(STAND_INS, len(prompts)), config.seed, "test"))
+            return list(described_clips(min(STAND_INS, len(self.config.prompts)), self.config.seed, "test"))
+        return self.sample()
+
+    def sample(self) -> list[Clip]:
+        """Clips of the generator's as the time allows, which `batches` then tells the seconds of."""
+        prompts, config = prompts_of(self.state), self.config
         order: list[int] = np.random.default_rng(0).permutation(len(prompts)).tolist()
         drawn = [prompts[place] for place in order]
         if not self.is_folder:
@@ -145,7 +149,9 @@ def _generate(trial: _Trial, rounds: int) -> _Found:
         size = np.mean([save_clip(Path(name) / f"{k}.npz", clip).stat().st_size for k, clip in enumerate(some)])
         save_s = (time.monotonic() - began) / len(some)
     wall_s = None
-    if trial.batches:
+    if not trial.is_outside:
+        if not trial.batches:
+            trial.sample()  # this round's are there, the later rounds' are not
         alone, each = batch_cost(trial.batches)
         wall_s = rounds * (alone + (each + save_s) * trial.count)
     return [Part("generate", rounds * trial.count, wall_s)], rounds * trial.count * float(size)
