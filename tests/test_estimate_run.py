@@ -209,6 +209,7 @@ def test_no_stage_is_left_out() -> None:
 def test_what_a_batch_takes_by_itself_is_told_from_its_size() -> None:
     assert batch_cost([(4, 3.0), (12, 7.0)]) == (1.0, 0.5)
     assert batch_cost([(4, 2.0)]) == (0.0, 0.5)
+    assert batch_cost([(12, 7.0), (4, 3.0)]) == (1.0, 0.5), "the last one may be what was left"
     assert batch_cost([(4, 3.0), (12, 2.0)]) == (2.0, 0.0), "a larger batch that took less tells no less than nothing"
     pace = LearningPace(step_s=0.1, batch_s=0.01)
     assert pace.learn_s(DistilConfig(updates=2, steps=60, batches=500)) == pytest.approx(2 * (6.0 + 5.0))

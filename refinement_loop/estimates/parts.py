@@ -36,9 +36,9 @@ class Estimate:
 def batch_cost(batches: Sequence[tuple[int, float]]) -> tuple[float, float]:
     """Seconds that a batch takes by itself, and for each of its members, from the sizes and seconds of some batches.
 
-    The first and the last are compared; where one is all there is, all its time is its members'.
+    The smallest and the largest are compared; where all are of one size, all the time is its members'.
     """
-    (few, short_s), (many, long_s) = batches[0], batches[-1]
+    (few, short_s), (many, long_s) = min(batches), max(batches)
     each = max(0.0, (long_s - short_s) / (many - few)) if many > few else long_s / many
     return max(0.0, long_s - each * many), each
 
