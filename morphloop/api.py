@@ -96,7 +96,8 @@ class Scores:
         for name, row in zip(distinct(self.names, 24), self.rows, strict=True):
             table.add_row(name, *(number(row.values.get(metric)) for metric in SHOWN))
         text = StringIO()
-        Terminal(file=text, width=120).print(table)
+        # a notebook would show the table and leave the text empty, and is coloured
+        Terminal(file=text, width=120, force_jupyter=False, color_system=None).print(table)
         return text.getvalue().rstrip("\n")
 
 
@@ -174,6 +175,7 @@ def project(
     >>> clip.provenance.verdict
     'accepted'
     """
+    from morphloop.cli.console import writable_folder
     from morphloop.imitator import ProjectionConfig
     from morphloop.motion import load_clip
     from morphloop.refinement_loop import ProjectFolder
@@ -188,7 +190,7 @@ def project(
         sources.append(replace(for_tracking(motion, own), name=name))
     made: list[Clip] = []
     with fixed_threads(), tempfile.TemporaryDirectory() if out is None else nullcontext(str(out)) as place:
-        folder = ProjectFolder(Path(place), own, _policy(policy, own), config or ProjectionConfig())
+        folder = ProjectFolder(writable_folder(Path(place)), own, _policy(policy, own), config or ProjectionConfig())
         folder.sweep()
         rows, faults = folder.project(sources, workers=workers)
         for row in rows:

@@ -12,6 +12,7 @@ import pytest
 
 import morphloop as ml
 from morphloop import api
+from morphloop.imitator import ProjectionConfig
 from morphloop.motion import make_corpus, write_motion
 
 HEAVY = ("torch", "mujoco", "scipy", "numpy", "transformers", "rich", "tyro")
@@ -42,6 +43,22 @@ def test_importing_loads_nothing_heavy_and_takes_no_time():
     seconds, *heavy = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.split()
     assert heavy == []
     assert float(seconds) < 0.3
+
+
+def test_in_a_notebook_scores_are_text_too(walk: Path, monkeypatch: pytest.MonkeyPatch):
+    scores = ml.evaluate(ml.load(walk), wrench=False)
+    shown = str(scores)
+    assert "slide_mean_mm_s" in shown
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert str(scores) == shown
+
+
+def test_a_folder_that_is_not_there_yet_is_made(walk: Path, tmp_path: Path):
+    out = tmp_path / "new" / "physical"
+    (clip,) = ml.project(walk, out=out, config=ProjectionConfig(projector="policy"))
+    assert (out / "clips" / f"{clip.name}.npz").is_file()
+    assert (out / "timing.jsonl").is_file()
 
 
 def test_all_names_are_there_and_no_others():
