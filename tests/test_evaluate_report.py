@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import multiprocessing
 import os
@@ -13,6 +14,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import imageio.v2 as imageio
 import numpy as np
 import pytest
 
@@ -280,7 +282,12 @@ def test_reference_stands_as_before(tmp_path: Path) -> None:
     found = json.loads((tmp_path / "a.json").read_text())
     assert found["clips"][0]["before"]["float_mean_mm"] == pytest.approx(50.0, abs=1e-3)
     assert found["before"]["surface"]["change"]["float_mean_mm"]["mean"] == pytest.approx(-50.0, abs=1e-3)
-    assert "<b>before</b>" in (tmp_path / "a.html").read_text()
+    text = (tmp_path / "a.html").read_text()
+    assert "<b>before</b>" in text
+    assert "clip, before beside after" in text
+    (frames,) = videos(text, tmp_path)
+    before, after = halves(frames[0])
+    assert lowest_foot(before) < lowest_foot(after), "what floated 50 mm stands on the ground"
 
 
 def test_a_projection_brings_its_own_before(tmp_path: Path) -> None:
@@ -297,6 +304,28 @@ def test_a_projection_brings_its_own_before(tmp_path: Path) -> None:
     assert rows["own"]["before"]["float_mean_mm"] == pytest.approx(50.0, abs=1e-3)
     assert "before" not in rows["other"]
     assert result.change("surface")["float_mean_mm"]["mean"] == pytest.approx(-50.0, abs=1e-3)
+
+
+def videos(text: str, tmp_path: Path) -> list[np.ndarray]:
+    """Frames (T, height, width, 3) of every video inside of a page."""
+    found = []
+    for data in re.findall(r'src="data:video/mp4;base64,([^"]+)"', text):
+        path = tmp_path / "shown.mp4"
+        path.write_bytes(base64.b64decode(data))
+        found.append(np.stack([frame for frame in imageio.get_reader(path)]))  # it tells no length
+    return found
+
+
+def halves(frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What is drawn on the left and on the right of a frame."""
+    middle = frame.shape[1] // 2
+    return frame[:, :middle], frame[:, middle:]
+
+
+def lowest_foot(picture: np.ndarray) -> int:
+    """The lowest row that has the colour of a leg, which the ground has not."""
+    warm = picture[..., 0].astype(int) - picture[..., 2]
+    return int(np.flatnonzero((warm > 60).any(axis=1)).max())
 
 
 def two_batches(tmp_path: Path) -> tuple[Path, Path]:
@@ -350,6 +379,30 @@ def test_compare_in_both_forms_writes_the_same(tmp_path: Path, capsys: pytest.Ca
     text = (tmp_path / "page.html").read_text()
     assert "B against A" in text
     assert "only in" in text
+
+
+def test_the_pairs_that_changed_most_are_shown_side_by_side(tmp_path: Path) -> None:
+    a, b = two_batches(tmp_path)
+    found = compare(evaluate([a], SERIAL), evaluate([b], SERIAL))
+    (a / "8.npz").unlink()
+    ticks: list[tuple[int, int]] = []
+    page = write_evaluation_page(
+        tmp_path / "page.html", found.a, found, lambda label, done, total: ticks.append((done, total))
+    )
+    text = page.read_text()
+    assert "The 4 of 10 pairs that changed most" in text
+    shown = text.split("pairs that changed most")[1].split("On the body")[0]
+    assert re.findall(r"<h3>(\d)</h3>", shown) == ["9", "8", "7", "6"], "those whose slide fell most"
+    assert "8.npz: no such file" in shown.split("No video: ")[1]
+    assert "<b>50" in shown, "beside it what B slides, mm/s"
+    moving = videos(shown, tmp_path)
+    assert [len(frames) for frames in moving] == [16, 16, 16], "a second at 15 frames a second, and its end"
+    for frames in moving:
+        left, right = halves(frames[-1])
+        assert left.std() > 5.0
+        assert right.std() > 5.0
+        assert np.abs(left.astype(float) - right).mean() > 0.1, "one slides, the other hardly"
+    assert ticks[-1][0] == ticks[-1][1], "the bar ends when the page does"
 
 
 def test_nothing_that_pairs_up_is_told_and_no_success(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,6 +17,7 @@ from ..config import EvaluateConfig
 from .evaluate import Evaluation
 from .look import data_uri, number
 from .measuring import Worn, clip_at
+from .pair_videos import video_address
 from .timeline_chart import timeline_html
 from .worst import HEADLINES, KEY_METRICS, rank
 
@@ -27,7 +28,8 @@ SIDES = ("before", "after")
 @dataclass(frozen=True)
 class ClipCard:
     """A clip as the page shows it. fault: what it does most, "" for nothing; strip: a PNG as an address, "" where
-    `missing` says why there is none; timelines: one, or before and after; figures: (title, before, now, unit)."""
+    `missing` says why there is none; video: before beside after, "" where nothing was before; timelines: one, or before
+    and after; figures: (title, before, now, unit)."""
 
     name: str
     path: str
@@ -35,6 +37,7 @@ class ClipCard:
     fault: str
     score: str
     strip: str
+    video: str
     missing: str
     timelines: list[Markup]
     figures: list[tuple[str, str, str, str]]
@@ -53,13 +56,15 @@ def worst_cards(result: Evaluation, variant: str, most: int, tick: Callable[[], 
 
 
 def _card(row: dict[str, Any], fault: str, score: float, config: EvaluateConfig) -> ClipCard:
-    strip, missing, timelines = "", "", []
+    strip, video, missing, timelines = "", "", "", []
     try:
         clips = [clip_at(row[side], config.body, config) for side in ("before_path", "path") if side in row]
         titles = SIDES if len(clips) == 2 else ("",)
         timelines = [_timeline(clip, config, title) for clip, title in zip(clips, titles, strict=True)]
         labels = titles if len(clips) == 2 else ()
         strip = data_uri("image/png", strip_bytes([motion for motion, _ in clips], labels, FRAMES, clips[-1][1]))
+        if len(clips) == 2:
+            video = video_address(clips, labels)
     except MotionError as error:
         missing = str(error)
     before = row.get("before", {})
@@ -70,6 +75,7 @@ def _card(row: dict[str, Any], fault: str, score: float, config: EvaluateConfig)
         fault=fault,
         score=number(score),
         strip=strip,
+        video=video,
         missing=missing,
         timelines=timelines,
         figures=[

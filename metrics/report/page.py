@@ -21,6 +21,7 @@ from .clip_cards import ClipCard, worst_cards
 from .compare import Comparison, not_paired
 from .evaluate import Evaluation, Watch, versions
 from .look import Cell, cell, number, packaged, span, style, template, tone, write_page
+from .pair_videos import PAIRS, PairCard, changed_most
 from .worst import HEADLINES, KEY_METRICS, KeyMetric, rank
 
 WORST = 6
@@ -101,6 +102,7 @@ class ChangeView:
     variant: str
     pairs: int
     changes: list[Change]
+    cards: list[PairCard]
     scatters: list[tuple[KeyMetric, str, Markup]]
 
 
@@ -111,6 +113,7 @@ def write_evaluation_page(
     `evaluate`. The clips that get pictures are read again."""
     batches = [result] if comparison is None else [comparison.a, comparison.b]
     total = sum(min(WORST, len(rows)) for batch in batches for rows in batch.rows.variants.values())
+    total += sum(min(PAIRS, len(a)) for a, _ in (comparison.pairs if comparison is not None else {}).values())
     done = 0
 
     def tick() -> None:
@@ -126,7 +129,7 @@ def write_evaluation_page(
         result=result,
         body="" if result.config.body is None else Path(result.config.body).name,
         views=views,
-        comparison=None if comparison is None else _compare_view(comparison),
+        comparison=None if comparison is None else _compare_view(comparison, tick),
         failed=[row for batch in batches for row in batch.failed],
         shown_failures=SHOWN_FAILURES,
         table_rows=TABLE_ROWS,
@@ -259,16 +262,16 @@ def _clip_rows(
     return shown
 
 
-def _compare_view(comparison: Comparison) -> dict[str, Any]:
+def _compare_view(comparison: Comparison, tick: Callable[[], None]) -> dict[str, Any]:
     """What the page shows of a comparison."""
     return {
         "labels": comparison.labels,
-        "views": [_change_view(comparison, variant) for variant in comparison.pairs],
+        "views": [_change_view(comparison, variant, tick) for variant in comparison.pairs],
         "unpaired": [(why, len(names), names[:SHOWN_NAMES]) for why, names in not_paired(comparison)],
     }
 
 
-def _change_view(comparison: Comparison, variant: str) -> ChangeView:
+def _change_view(comparison: Comparison, variant: str, tick: Callable[[], None]) -> ChangeView:
     change = comparison.change(variant)
     changes, scatters = [], []
     for name, metric in METRICS.items():
@@ -286,4 +289,5 @@ def _change_view(comparison: Comparison, variant: str) -> ChangeView:
         if both.any():
             svg = scatter(metric.title, a[both], b[both], ("A", "B"))
             scatters.append((metric, METRICS[metric.name].unit, Markup(svg)))
-    return ChangeView(variant, len(comparison.pairs[variant][0]), changes, scatters)
+    cards = changed_most(comparison, variant, tick)
+    return ChangeView(variant, len(comparison.pairs[variant][0]), changes, cards, scatters)

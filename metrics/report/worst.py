@@ -59,12 +59,23 @@ class Ranking:
     fault: np.ndarray
 
 
-def rank(variant: Variant) -> Ranking:
-    """Clips by their faults; equal ones stay in order."""
+def badness(variant: Variant) -> np.ndarray:
+    """(N,) sums of each clip's faults over their plain sizes, in the order of the spool's keys."""
+    return _shares(variant).sum(axis=0)
+
+
+def _shares(variant: Variant) -> np.ndarray:
+    """(K, N) each fault of each clip over its plain size, 0 where nothing was measured."""
     shares = np.zeros((len(KEY_METRICS), len(variant)))
     for k, metric in enumerate(KEY_METRICS):
         if metric.plain is not None:
             shares[k] = np.nan_to_num(np.abs(variant.column(metric.name)) / metric.plain)
+    return shares
+
+
+def rank(variant: Variant) -> Ranking:
+    """Clips by their faults; equal ones stay in order."""
+    shares = _shares(variant)
     score = shares.sum(axis=0)
     order = np.argsort(-score, kind="stable")
     return Ranking(order, score[order], np.where(score > 0.0, shares.argmax(axis=0), -1)[order])
