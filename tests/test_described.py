@@ -23,7 +23,7 @@ from morphloop.motion.datasets import texts_of
 from morphloop.motion.rotations import quat_angle, quat_to_rotvec
 from morphloop.sim import default_body
 
-PLAIN_CORPUS = "41afee1d2609da6ee32a18dcd712562c4d5a8e0b4e16c9cab298f06c05ea9752"
+PLAIN_CORPUS = "1ea468fa9398bf69cdb699a8ea6504d35915c464a55f963341e86be41acfc47f"
 """Of 24 clips of seed 7 and 8 spoilt ones of the test split: what the imitator was trained and measured on."""
 
 
@@ -42,10 +42,12 @@ def stated(clip: Clip) -> list[list[str]]:
 
 
 def test_the_plain_corpus_is_what_it_was():
+    """To a micrometre and a microradian: the last digits are those of the processor."""
     digest = hashlib.sha256()
     for clip in make_corpus(24, 7) + make_corpus(8, 7, "test", True):
-        digest.update(clip.root_pos.tobytes() + clip.rotations.tobytes() + "|".join(clip.texts).encode())
-        digest.update(clip.name.encode())
+        for numbers in (clip.root_pos, clip.rotations):
+            digest.update((np.round(numbers, 6) + 0.0).tobytes())
+        digest.update("|".join((*clip.texts, clip.name)).encode())
     assert digest.hexdigest() == PLAIN_CORPUS
 
 

@@ -152,13 +152,13 @@ def test_finetuning_moves_the_decoder_and_tokens_keep_their_meaning(model: Motio
 def test_finetuning_on_planted_feet_takes_slide_out_of_what_tokens_decode_to() -> None:
     """Purpose: not only in the accepted clips, in held-out ones too, and the replayed are not forgotten."""
     spoilt = make_corpus(24, 1, "train", defects=True)
-    budget = Budget(steps=120, minutes=None, batch=8, learning_rate=3e-3, warmup=5)
+    budget = Budget(steps=240, minutes=None, batch=8, learning_rate=3e-3, warmup=5)
     tokenizer = train_tokenizer(spoilt, TokenizerConfig(2, 32, 16, 32, 1, planting=False), budget, window=32)
     text = TextTokenizer.train([t for clip in spoilt for t in clip.texts], 300)
     sizes = LanguageModelConfig(text.size, 2, 32, backbone=BACKBONE)
     generator = MotionLLM(text, tokenizer, MotionLanguageModel(sizes))
     planted, replay, held_out = make_corpus(24, 2, "train"), make_corpus(12, 3, "train"), make_corpus(12, 4, "test")
-    config = FinetuneConfig(steps=60, batch=8, learning_rate=2e-3, replay_share=0.25, motion_weight=1.0)
+    config = FinetuneConfig(steps=150, batch=8, learning_rate=2e-3, replay_share=0.25, motion_weight=1.0)
     tuned = generator.finetune(planted, replay, config)
     report = tuned.report
     assert report is not None

@@ -30,7 +30,9 @@ EVERYTHING = Variation((0.5, 1.5), (0.8, 1.2), (0.9, 1.1), (0.8, 1.2), (0.8, 1.2
 
 STATES, SEED = 200, 0
 ENV_TOLERANCE = 1e-4
-"""Observations and rewards of both backends on identical states."""
+"""Observations and rewards of both backends on identical states, absolute and relative."""
+ROUNDING, JUMP = 3e-7, 1.0
+"""Of positions and velocities in single precision; newtons, of a force that they decide."""
 
 
 def benchmark(name: str) -> ModuleType:
@@ -67,6 +69,23 @@ def put(physics: CpuPhysics | WarpPhysics, states) -> None:
     count = physics.num_envs
     physics.set_state(torch.arange(count), states.qpos[:count], states.qvel[:count])
     physics.ctrl[:] = states.ctrl[:count].to(physics.ctrl.dtype)
+
+
+def steady(states, count: int, ctrl: torch.Tensor | None = None) -> np.ndarray:
+    """(count,) bool: states whose foot forces on the CPU stay what they are where the state is off by a few roundings
+    of single precision. In the others a contact is about to begin or to end: no two backends agree on what it bears."""
+    forces, random = [], torch.Generator().manual_seed(SEED)
+    for size in (0.0, *[ROUNDING] * 5):
+        physics = CpuPhysics(default_body(), count)
+        off = [size * torch.randn(x.shape, generator=random, dtype=torch.float64) for x in (states.qpos, states.qvel)]
+        put(physics, replace(states, qpos=states.qpos + off[0], qvel=states.qvel + off[1]))
+        if ctrl is not None:
+            physics.ctrl[:] = ctrl
+        physics.step()
+        forces.append(physics.foot_force.numpy().copy())
+    own = np.ptp(forces, axis=0).max(axis=1) < JUMP
+    assert own.mean() > 0.9
+    return own
 
 
 def test_a_control_step_agrees_with_double_precision_on_contact_states(result):
@@ -160,8 +179,9 @@ def test_observations_rewards_and_terminations_agree_on_identical_states(states)
         put(physics, states)
     action = torch.randn(STATES, envs[0].action_size, generator=torch.Generator().manual_seed(SEED))
     mine, other = (env.step(action) for env in envs)
-    np.testing.assert_allclose(mine.final_obs, other.final_obs, atol=ENV_TOLERANCE)
-    np.testing.assert_allclose(mine.obs, other.obs, atol=ENV_TOLERANCE)
+    own = steady(states, STATES, leader.ctrl)
+    for a, b in ((mine.final_obs, other.final_obs), (mine.obs, other.obs)):
+        np.testing.assert_allclose(a[own], b[own], atol=ENV_TOLERANCE, rtol=ENV_TOLERANCE)
     np.testing.assert_allclose(mine.reward, other.reward, atol=ENV_TOLERANCE)
     np.testing.assert_allclose(mine.error, other.error, atol=ENV_TOLERANCE)
     np.testing.assert_allclose(mine.slide, other.slide, atol=ENV_TOLERANCE)
@@ -317,8 +337,9 @@ def test_foot_force_is_that_of_the_cpu(states):
         put(physics, states)
         physics.step()
         forces.append(physics.foot_force.numpy())
-    assert forces[0].max() > 100.0
-    np.testing.assert_allclose(forces[1], forces[0], rtol=1e-3, atol=0.1)
+    own = steady(states, 32)
+    assert forces[0][own].max() > 100.0
+    np.testing.assert_allclose(forces[1][own], forces[0][own], rtol=1e-3, atol=0.1)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="asks for a device that is not there")
