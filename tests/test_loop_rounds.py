@@ -403,8 +403,14 @@ def test_what_physics_made_no_better_is_not_learnt(home, monkeypatch):
     page = write_report(home / "run", home / "page.html").read_text()
     assert "Learnt from 1 of 3 accepted clips: 0 do not do what their prompt says, 2 physics made no better." in page
     monkeypatch.setattr(FakeGenerator, "generate", lambda self, *args: drawn(self, *args)[1:] * 2)
-    none = start_run(home / "clean", replace(config_for(home), prompts=PROMPTS[:2]), quiet)[0]
+    asked = replace(config_for(home, guard_prompts=0), prompts=PROMPTS[:2])
+    none = start_run(home / "clean", asked, quiet)[0]
     assert "physics bettered none of the 2" in none.stages["finetune"].manifest["notes"]["skipped"]
+    told = json.loads((home / "clean" / "config.json").read_text())
+    told["selection"]["max_residual"] = 0.0
+    write_json(home / "clean" / "config.json", told)
+    again = resume_run(home / "clean", quiet)[0].stages["finetune"]
+    assert again.manifest["notes"]["learnt"] == 2, "what leant on nothing is told by the bound of today, not of before"
 
 
 def test_a_clip_that_leant_on_nothing_is_learnt_whatever_its_feet_do():

@@ -58,7 +58,8 @@ def work(state: RoundState, folder: Path, seed: int, tick: Tick) -> dict[str, An
         return {"skipped": "no accepted clip does what its prompt says: nothing to learn from"}
     learnt = bettered(fits, read_manifest(state.folder("select")), config.selection)
     if not learnt:
-        return {"skipped": f"physics bettered none of the {len(fits)} accepted clips: nothing to learn from"}
+        why = f"physics bettered none of the {len(fits)} accepted clips that do what they should: nothing to learn from"
+        return {"skipped": why}
     home = folder / GENERATOR_FOLDER
     replay_count = min(config.finetune.steps * config.finetune.from_replay, REPLAY_POOL)
     if not home.exists():
