@@ -11,8 +11,6 @@ import re
 import tomllib
 from pathlib import Path
 
-from setuptools import setup
-
 HERE = Path(__file__).parent
 LINK = re.compile(r"(!?)\[([^\]]*)\]\((?![a-z]+:)([^)\s]+)\)")
 """A picture or link whose target is no address: what it is, its text, its target."""
@@ -32,6 +30,8 @@ def for_an_index(text: str, repository: str | None) -> str:
 
 
 if __name__ == "__main__":
+    from setuptools import setup  # not before: it takes the place of distutils, which fails where that is in use
+
     urls = tomllib.loads((HERE / "pyproject.toml").read_text())["project"]["urls"]
     readme = (HERE / "README.md").read_text(encoding="utf-8")
     setup(
