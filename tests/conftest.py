@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from chromium import Browser, find_chromium
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -18,6 +19,16 @@ def no_waiting_for_the_disk() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda handle: None)
         yield
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A browser that tests open pages in; without one they are skipped. `.ci/run` installs Debian's."""
+    program = find_chromium()
+    if program is None:
+        pytest.skip("no chromium on this machine")
+    with Browser(program, tmp_path_factory.mktemp("chromium")) as browser:
+        yield browser
 
 
 @pytest.fixture

@@ -9,15 +9,17 @@ import pickle
 import re
 import shutil
 import socket
-import subprocess
 import threading
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import mujoco
 import numpy as np
 import pytest
+from chromium import Browser, Page
 from PIL import Image
 
 from morphloop.cli import main, view, view_server
@@ -28,53 +30,8 @@ from morphloop.motion import Clip, JointTrack, make_corpus, save_clip
 from morphloop.motion.config import AS_FILES_SAY
 from morphloop.sim import default_body, load_body
 
-BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
-SOFTWARE_GL = ("--headless=new", "--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader")
-SOFTWARE_GL += ("--enable-unsafe-swiftshader", "--enable-logging=stderr", "--hide-scrollbars")
-PROBE = """
-<script>
-function seen() {
-  draw();
-  const pixels = new Uint8Array(4 * canvas.width * canvas.height);
-  gl.readPixels(0, 0, canvas.width, canvas.height, gl.RGBA, gl.UNSIGNED_BYTE, pixels);
-  return pixels;
-}
-function changed(a, b) { return a.reduce((sum, v, k) => sum + (Math.abs(v - b[k]) > 24 ? 1 : 0), 0); }
-function press(key) { document.body.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true })); }
-setTimeout(() => {
-  const told = {}, first = seen(), scrub = $("scrub");
-  told.frames = +scrub.max + 1;
-  scrub.value = 12;
-  scrub.dispatchEvent(new Event("input"));
-  told.frame = state.frame;
-  const second = seen();
-  told.moved = changed(first, second);
-  told.still = changed(second, seen());
-  press("ArrowRight");
-  told.stepped = state.frame;
-  press("o");
-  told.overlaid = changed(second, seen());
-  press("3");
-  told.worst = state.frame;
-  told.message = $("message").textContent;
-  told.listed = $("list").children.length;
-  told.page = $("page").textContent;
-  $("sort").value = "float_mean_mm";
-  $("sort").onchange();
-  told.first = $("list").children[0].textContent;
-  $("filter").value = "fell";
-  $("filter").oninput();
-  told.found = $("page").textContent;
-  press("ArrowDown");
-  const dots = Array.from({ length: second.length / 4 }, (_, k) => second.slice(4 * k, 4 * k + 3).join());
-  told.colours = new Set(dots).size;
-  const out = document.createElement("pre");
-  out.id = "probe";
-  out.textContent = JSON.stringify(told);
-  document.body.append(out);
-}, 300);
-</script>
-"""
+DRAWN = "gl && !state.dirty && canvas.width > 100 && cache.has(state.here)"
+"""True in the page as soon as what was asked for is on the stage."""
 
 
 @pytest.fixture(scope="module")
@@ -178,47 +135,102 @@ def test_a_fine_mesh_becomes_its_hull_seen_from_outside():
     assert (np.einsum("fj,fj->f", np.cross(b - a, c - a), a) > 0).all()
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(BROWSER is None, reason="no chromium on this machine")
-def test_in_a_browser_the_scrubber_moves_the_body(shared: Path, tmp_path: Path):
-    page = tmp_path / "probed.html"
-    page.write_text(shared.read_text().replace("</body>", PROBE + "</body>"))
-    done = browser(page, "--dump-dom", "--virtual-time-budget=3000")
-    assert "CONSOLE" not in done.stderr, [line for line in done.stderr.splitlines() if "CONSOLE" in line][:3]
-    (told,) = re.findall(r'<pre id="probe">(.*?)</pre>', done.stdout)
-    told = json.loads(told)
-    assert told["frames"] == 30
-    assert (told["frame"], told["stepped"]) == (12, 13)
-    assert told["moved"] > 500
-    assert told["still"] == 0
-    assert told["overlaid"] > 500
-    assert told["colours"] > 50
-    assert told["message"].startswith("worst penetration")
-    assert (told["listed"], told["page"]) == (100, "250 of 250 clips, page 1 of 3")
-    assert told["first"].startswith("clip249")
-    assert told["found"] == "249 of 250 clips, page 1 of 3"
+def stage(page: Page) -> np.ndarray:
+    """The pixels of the stage as soon as what was asked for is drawn, (rows, columns, 3)."""
+    page.wait_for(DRAWN)
+    return look(page)
+
+
+def look(page: Page) -> np.ndarray:
+    """The pixels of the stage as its reader sees them, (rows, columns, 3)."""
+    box = page.ask("canvas.getBoundingClientRect().toJSON()")
+    clip = {side: box[side] for side in ("x", "y", "width", "height")}
+    with Image.open(BytesIO(page.picture(clip=clip | {"scale": 1}))) as picture:
+        return np.asarray(picture.convert("RGB")).astype(int)
+
+
+def changed(a: np.ndarray, b: np.ndarray) -> int:
+    """How many pixels differ to the eye."""
+    return int((np.abs(a - b).max(axis=-1) > 24).sum())
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(BROWSER is None, reason="no chromium on this machine")
-@pytest.mark.parametrize("size", ["1366,768", "500,1000"], ids=["laptop", "phone"])
-def test_a_screenshot_shows_a_body(shared: Path, tmp_path: Path, size: str):
-    out = tmp_path / "shot.png"
-    done = browser(shared, f"--screenshot={out}", f"--window-size={size}", "--virtual-time-budget=3000")
-    assert "CONSOLE" not in done.stderr
-    with Image.open(out) as picture:
-        stage = np.asarray(picture.convert("RGB").crop((0, 60, 500, 400))).astype(int)
-    blue = (stage[..., 2] - stage[..., 0] > 25) & (stage.max(axis=-1) < 225)
-    brown = (stage[..., 0] - stage[..., 2] > 12) & (stage.max(axis=-1) < 225)
-    assert blue.sum() + brown.sum() > 1_000
+def test_in_a_browser_the_scrubber_moves_the_body(shared: Path, chromium: Browser):
+    with chromium.page(shared.as_uri()) as page:
+        first = stage(page)
+        assert page.ask("+$('scrub').max + 1") == 30
+        page.click("#scrub", 0.75)
+        frame = page.wait_for("state.frame")
+        assert 20 <= frame <= 24
+        assert page.ask("$('clock').value") == f"{frame / 30:.2f} s"
+        second = stage(page)
+        assert changed(first, second) > 500
+        assert changed(second, stage(page)) == 0, "nothing moves by itself"
+        page.press("ArrowRight")
+        page.wait_for(f"state.frame === {frame + 1}")
+        page.press("o")
+        page.wait_for("$('overlay').checked")
+        assert changed(second, stage(page)) > 500
+        page.press("3")
+        page.wait_for("$('message').textContent.startsWith('worst penetration')")
+        assert page.errors == []
 
 
-def browser(page: Path, *flags: str) -> subprocess.CompletedProcess[str]:
-    assert BROWSER is not None
-    profile = f"--user-data-dir={page.parent / 'profile'}"
-    return subprocess.run(
-        [BROWSER, *SOFTWARE_GL, profile, *flags, page.as_uri()], capture_output=True, text=True, timeout=300
-    )
+@pytest.mark.slow
+def test_in_a_browser_the_list_is_sorted_filtered_and_walked_through(shared: Path, chromium: Browser):
+    with chromium.page(shared.as_uri()) as page:
+        stage(page)
+        assert page.ask("$('list').children.length") == 100
+        assert page.ask("$('page').textContent") == "250 of 250 clips, page 1 of 3"
+        page.press("ArrowDown")
+        page.wait_for("document.querySelector('#list .here').textContent.startsWith('walk')")
+        page.ask("$('sort').value = 'float_mean_mm', $('sort').onchange()")
+        assert page.ask("$('list').children[0].textContent").startswith("clip249")
+        page.click("#filter")
+        for letter in "fell":
+            page.press(letter)
+        page.wait_for("$('page').textContent === '249 of 250 clips, page 1 of 3'")
+        assert page.errors == []
+
+
+@pytest.mark.slow
+def test_a_shared_page_plays_without_a_network(shared: Path, chromium: Browser):
+    with chromium.page(shared.as_uri()) as page:
+        page.cut_off()
+        still = stage(page)
+        page.click("#play")
+        seen = {page.wait_for("state.frame")}
+        while len(seen) < 5:
+            seen.add(page.wait_for(f"!{sorted(seen)}.includes(state.frame) && state.frame"))
+        assert any(changed(still, look(page)) > 500 for _ in range(100)), "the body moves with the frames"
+        assert page.errors == []
+        assert [address for address in page.asked_for if not address.startswith("data:")] == [shared.as_uri()]
+
+
+@pytest.mark.slow
+def test_a_served_page_shows_a_clip_that_it_fetches(server: int, chromium: Browser):
+    with chromium.page(f"http://127.0.0.1:{server}/") as page:
+        first = stage(page)
+        page.press("ArrowDown")
+        page.wait_for("state.here === 1")
+        assert changed(first, stage(page)) > 500
+        assert page.errors == []
+        assert {"/clip/0", "/clip/1", "/rows"} <= {urlsplit(address).path for address in page.asked_for}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [(1366, 768), (500, 1000), (360, 740)], ids=["laptop", "phone", "small phone"])
+def test_a_screenshot_shows_a_body_and_nothing_stands_beside_the_window(
+    shared: Path, chromium: Browser, size: tuple[int, int]
+):
+    with chromium.page(shared.as_uri(), *size) as page:
+        seen = stage(page)
+        colours = seen[seen.max(axis=-1) < 225]
+        blue, brown = (colours[:, 2] - colours[:, 0]) > 25, (colours[:, 0] - colours[:, 2]) > 12
+        assert blue.sum() > 500, "the clip"
+        assert brown.sum() > 500, "what it was before"
+        assert page.ask("document.documentElement.scrollWidth") <= size[0]
+        assert page.errors == []
 
 
 def test_a_text_ends_no_element_of_the_page(shared: Path):
