@@ -110,7 +110,7 @@ def test_a_linear_model_answers_targets_as_mujoco_does(body: Body, beyond: bool)
         ctrl = np.eye(model.nu)[servo] * (end_of_range + (0.01 if beyond else -0.01))
         mujoco.mj_forward(model, data)
         state = state_of(model, data)
-        told = lineariser(np.array([state, state]), ctrl[None]).b[0, nv:, servo]
+        told = lineariser(state[None], ctrl[None])[1][0, nv:, servo]
         change = 1e-4 * np.eye(model.nu)[servo]
         ends = [velocity_after(model, state, ctrl + sign * change) for sign in (1.0, -1.0)]
         true = (ends[0] - ends[1]) / 2e-4

@@ -28,6 +28,9 @@ class IlqrConfig:
     """Improvements of one that still costs more than `hard_cost`."""
     hard_cost: float = 0.5
     """Mean cost of a control step."""
+    reuse: float = 0.03
+    """Largest difference of a coordinate, radians or metres, and of its rate in as much a control step, at which the
+    linear model of a control step is used again; in plans that cost less than `hard_cost` alone. 0 makes all anew."""
     root_position: float = 100.0
     root_rotation: float = 50.0
     joints: float = 5.0

@@ -94,7 +94,7 @@ class Cost:
         return 0.5 * float(cost)
 
     def model_of_step(
-        self, plan: Plan, a: np.ndarray, b: np.ndarray, feet: np.ndarray, frame: int, k: int
+        self, plan: Plan, a: np.ndarray, b: np.ndarray, feet: np.ndarray | None, frame: int, k: int
     ) -> StageCost:
         """Model of a step's cost: tracking and effort are quadratic, slip by Gauss and Newton."""
         config, weight, nv = self.config, self.weight, self._model.nv
@@ -102,7 +102,7 @@ class Cost:
         offset = plan.ctrl[k] - self.leading(frame + k)
         state_slope, effort_slope = weight * plan.error[k], effort * offset
         on = np.flatnonzero(plan.standing[k])
-        if not len(on) or not config.slip:
+        if not len(on) or feet is None:
             return StageCost(weight, state_slope, effort, effort_slope)
         scale = np.repeat(1e3 * np.sqrt(config.slip * plan.standing[k, on]), 2)
         after, before = feet[k + 1, on].reshape(-1, nv), feet[k, on].reshape(-1, nv)

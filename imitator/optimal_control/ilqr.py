@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import mujoco
 import numpy as np
@@ -21,7 +22,7 @@ from morphloop.sim import DIVERGED, Body, Recorder
 
 from .config import IlqrConfig
 from .cost import Cost, Plan, difference
-from .linear_model import STATE, Lineariser, backward, state_of
+from .linear_model import STATE, Lineariser, LinearModel, backward, mended, state_of
 from .noise import noise_scale
 from .segments import Label, Segment, Track, fork
 
@@ -37,6 +38,7 @@ class _Planner:
     def __init__(self, body: Body, cost: Cost, config: IlqrConfig, line: Lineariser):
         self.body, self.model, self.cost, self.config, self.line = body, body.model, cost, config, line
         self._data = mujoco.MjData(body.model)
+        self._known: dict[int, _Known] = {}
         self.steps = 0
 
     def rollout(self, start: np.ndarray, frame: int, horizon: int, law: Law, limit: float = np.inf) -> Plan | None:
@@ -84,7 +86,7 @@ class _Planner:
     def improve(self, plan: Plan, frame: int) -> tuple[Plan, np.ndarray | None]:
         """One iteration: a better plan and the gains (H, nu, 2 nv) of the old one; the old one if there is none."""
         cost, horizon = self.cost, len(plan.ctrl)
-        linear = self.line(plan.states, plan.ctrl)
+        linear = self._linear(plan, frame)
         costs = [cost.model_of_step(plan, linear.a[k], linear.b[k], linear.feet, frame, k) for k in range(horizon)]
         best, gains, end = plan, None, cost.terminal
         for damping in self.config.dampings:
@@ -101,6 +103,28 @@ class _Planner:
                 break
         return best, gains
 
+    def _linear(self, plan: Plan, frame: int) -> LinearModel:
+        """Linear models along a plan from a frame on: where it tracks well, of control steps that run nearly as when
+        they were linearised last, as they were then."""
+        steps = range(len(plan.ctrl))
+        known = self._known = {at: model for at, model in self._known.items() if at >= frame}
+        near = self.config.reuse if plan.cost <= self.config.hard_cost * len(plan.ctrl) else 0.0
+        stale = [k for k in steps if not self._runs_near(known.get(frame + k), plan, k, near)]
+        if stale:
+            made = self.line(plan.states[stale], plan.ctrl[stale])
+            for k, a, b in zip(stale, *made, strict=True):
+                known[frame + k] = _Known(plan.qpos[k], plan.qvel[k], a, b)
+        a, b = mended(*(np.array([getattr(known[frame + k], name) for k in steps]) for name in ("a", "b")))
+        return LinearModel(a, b, self.line.feet(plan.states) if self.config.slip else None)
+
+    def _runs_near(self, known: _Known | None, plan: Plan, k: int, near: float) -> bool:
+        """Whether a plan's step k starts within `near` of where it was linearised: see `IlqrConfig.reuse`."""
+        if known is None or not near:
+            return False
+        off = np.abs(difference(self.model, known.qpos, known.qvel, plan.qpos[k], plan.qvel[k]))
+        nv = self.model.nv
+        return bool(off[:nv].max() <= near and off[nv:].max() <= near * self.body.control_hz)
+
     def _law(self, plan: Plan, frame: int, step: np.ndarray, gain: np.ndarray) -> Law:
         """A plan changed by -step (H, nu), with feedback."""
         model, bound = self.model, self.cost.bound
@@ -111,6 +135,15 @@ class _Planner:
             return np.clip(plan.ctrl[k] - step[k] - gain[k] @ off, middle - bound, middle + bound)
 
         return law
+
+
+class _Known(NamedTuple):
+    """A linear model, a (2 nv, 2 nv) and b (2 nv, nu), and the state that it was made at."""
+
+    qpos: np.ndarray
+    qvel: np.ndarray
+    a: np.ndarray
+    b: np.ndarray
 
 
 @dataclass(frozen=True)

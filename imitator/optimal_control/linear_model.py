@@ -38,12 +38,13 @@ def state_of(model: mujoco.MjModel, data: mujoco.MjData) -> np.ndarray:
 class LinearModel:
     """x' = A x + B u for small changes x (2 nv) = (qpos, qvel) in the tangent space and u (nu), at T control steps.
 
-    a: (T, 2 nv, 2 nv); b: (T, 2 nv, nu); feet: (T + 1, P, 2, nv) horizontal motion of the feet's points with qpos.
+    a: (T, 2 nv, 2 nv); b: (T, 2 nv, nu); feet: (T + 1, P, 2, nv) horizontal motion of the feet's points with qpos, None
+    where nothing is asked of them.
     """
 
     a: np.ndarray
     b: np.ndarray
-    feet: np.ndarray
+    feet: np.ndarray | None = None
 
 
 class FootPoints:
@@ -91,36 +92,29 @@ class Lineariser:
         self._data = [mujoco.MjData(body.model) for _ in range(threads)]
         self._pool, self._rollout = ThreadPoolExecutor(threads), Rollout(nthread=threads)
 
-    def __call__(self, states: np.ndarray, ctrl: np.ndarray) -> LinearModel:
-        """Models of control steps that start in integration states (T + 1, S) under controls (T, nu)."""
+    def __call__(self, states: np.ndarray, ctrl: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """A (T, 2 nv, 2 nv) and B (T, 2 nv, nu) of control steps that start in integration states (T, S) under controls
+        (T, nu), as they are: see `mended`."""
         nv, steps = self.model.nv, len(ctrl)
-        out = LinearModel(
-            a=np.empty((steps, 2 * nv, 2 * nv)),
-            b=np.empty((steps, 2 * nv, self.model.nu)),
-            feet=np.empty((steps + 1, len(self.points.foot), 2, nv)),
-        )
+        a, b = np.empty((steps, 2 * nv, 2 * nv)), np.empty((steps, 2 * nv, self.model.nu))
         plain = mujoco.mj_stateSize(self.model, PLAIN_STATE)
         starts, ends = np.empty((steps, nv + 1, plain)), np.empty((steps, nv + 1, plain))
         warm = np.empty((steps, nv))
 
         def before(data: mujoco.MjData, step: int) -> None:
             mujoco.mj_setState(self.model, data, states[step], STATE)
-            data.ctrl[:] = ctrl[min(step, steps - 1)]
+            data.ctrl[:] = ctrl[step]
+            mujoco.mj_step(self.model, data, self._substeps // 2)
             mujoco.mj_forward(self.model, data)
-            out.feet[step] = self.points.motion(data)
-            if step < steps:
-                mujoco.mj_step(self.model, data, self._substeps // 2)
-                mujoco.mj_forward(self.model, data)
-                warm[step] = data.qacc_warmstart
-                rates, controls = velocity_derivatives(self.model, data)
-                out.a[step, :, nv:], out.b[step] = rates, controls
-                self._shifted(data, starts[step])
+            warm[step] = data.qacc_warmstart
+            a[step, :, nv:], b[step] = velocity_derivatives(self.model, data)
+            self._shifted(data, starts[step])
 
         def after(data: mujoco.MjData, step: int) -> None:
-            out.a[step, :, :nv] = self._position_derivatives(ends[step])
-            out.a[step], out.b[step] = chained(out.a[step], out.b[step], self._substeps)
+            a[step, :, :nv] = self._position_derivatives(ends[step])
+            a[step], b[step] = chained(a[step], b[step], self._substeps)
 
-        self._share(before, steps + 1)
+        self._share(before, steps)
         self._rollout.rollout(
             self.model,
             self._data,
@@ -130,8 +124,17 @@ class Lineariser:
             state=ends.reshape(-1, 1, plain),
         )
         self._share(after, steps)
-        _mend(out)
-        return out
+        return a, b
+
+    def feet(self, states: np.ndarray) -> np.ndarray:
+        """(T, P, 2, nv) horizontal motion of the feet's points with qpos, in integration states (T, S)."""
+        data, moves = self._data[0], []
+        for state in states:
+            mujoco.mj_setState(self.model, data, state, STATE)
+            mujoco.mj_kinematics(self.model, data)
+            mujoco.mj_comPos(self.model, data)
+            moves.append(self.points.motion(data))
+        return np.array(moves)
 
     def _share(self, work: Callable[[mujoco.MjData, int], None], count: int) -> None:
         """Do 0 .. count - 1 on all threads."""
@@ -165,17 +168,17 @@ class Lineariser:
         return out.T
 
 
-def _mend(linear: LinearModel) -> None:
-    """Give control steps whose model blew up that of the nearest one whose did not.
+def mended(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The same models, those that blew up replaced by that of the nearest control step whose did not.
 
     A finite difference that straddles the moment at which a contact begins is a jump and not a slope, and a chain of
     ten of them has no meaning: feedback from it has thrown bodies.
     """
-    sound = np.flatnonzero(np.abs(linear.a).max(axis=(1, 2)) < LARGEST_SLOPE)
-    for step in set(range(len(linear.a))) - set(sound.tolist()):
-        if len(sound):
-            nearest = sound[np.argmin(np.abs(sound - step))]
-            linear.a[step], linear.b[step] = linear.a[nearest], linear.b[nearest]
+    sound = np.flatnonzero(np.abs(a).max(axis=(1, 2)) < LARGEST_SLOPE)
+    if not len(sound):
+        return a, b
+    nearest = sound[np.abs(np.arange(len(a))[:, None] - sound).argmin(axis=1)]
+    return a[nearest], b[nearest]
 
 
 def velocity_derivatives(model: mujoco.MjModel, data: mujoco.MjData) -> tuple[np.ndarray, np.ndarray]:
