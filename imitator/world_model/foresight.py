@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import nn
 
+from morphloop.sim import JointState
+
 from .model import Foreseen, WorldModel, distances
 from .windows import Windows
 
@@ -36,43 +38,51 @@ def unrolled(windows: Windows, step: Step, force_of: Callable[[Foreseen], torch.
     now = windows.state(0)
     for t in range(windows.num_steps):
         if t:
-            fresh = windows.fresh[t][:, None]
-            now = tuple(torch.where(fresh, true, own) for true, own in zip(windows.state(t), now, strict=True))
+            now = tuple(_chosen(windows.fresh[t], *pair) for pair in zip(windows.state(t), now, strict=True))
         found = step(*now, windows.ctrl[t])
         yield found
         now = found.qpos, found.qvel, force_of(found)
 
 
-def model_step(model: WorldModel, most: float | None = None) -> Step:
-    """Steps of a world model; with gradients between states cut to `most` if it is given."""
-
-    def step(qpos: torch.Tensor, qvel: torch.Tensor, foot_force: torch.Tensor, ctrl: torch.Tensor) -> Foreseen:
-        found = model(qpos, qvel, model.kinematics(qpos, qvel), foot_force, ctrl)
-        if most is None:
-            return found
-        return found._replace(qpos=limit_gradient(found.qpos, most), qvel=limit_gradient(found.qvel, most))
-
-    return step
-
-
 def window_loss(model: WorldModel, windows: Windows, state_gradient: float) -> torch.Tensor:
     """Mean error of what the model foresees over windows, a scalar. state_gradient: largest gradient of a window's
     error that one state hands back to the one before."""
-    count, body = windows.qpos.shape[1], model.body
-    limit = state_gradient / (count * windows.num_steps)
+    steps, count, body = windows.num_steps, windows.qpos.shape[1], model.body
+    limit = state_gradient / (count * steps)
+    true = model.kinematics(windows.qpos.flatten(0, 1), windows.qvel.flatten(0, 1))  # of all control steps in one go
+    now, state = windows.state(0), _at(true, 0, count)
     total = model.mean.new_zeros(())
-    for t, found in enumerate(unrolled(windows, model_step(model, limit), model.foot_force)):
-        qpos, qvel, force = windows.state(t + 1)
-        state, true = model.kinematics(found.qpos, found.qvel), model.kinematics(qpos, qvel)
-        error = sum(part / unit for part, unit in zip(distances(state, true), model.unit, strict=True))
-        load, contact = force / body.force_unit, (force > body.contact_force).to(force.dtype)
-        told = nn.functional.smooth_l1_loss(model.foot_force(found) / body.force_unit, load, reduction="none")
+    for t in range(steps):
+        if t:
+            fresh = windows.fresh[t]
+            now = tuple(_chosen(fresh, *pair) for pair in zip(windows.state(t), now, strict=True))
+            pairs = zip(vars(_at(true, t, count)).values(), vars(state).values(), strict=True)
+            state = JointState(*(_chosen(fresh, *pair) for pair in pairs))
+        qpos, qvel, force = now
+        found = model(qpos, qvel, state, force, windows.ctrl[t])
+        now = limit_gradient(found.qpos, limit), limit_gradient(found.qvel, limit), model.foot_force(found)
+        state = model.kinematics(*now[:2])
+        units = zip(distances(state, _at(true, t + 1, count)), model.unit, strict=True)
+        error = sum(part / unit for part, unit in units)
+        wanted = windows.foot_force[t + 1]
+        load, contact = wanted / body.force_unit, (wanted > body.contact_force).to(wanted.dtype)
+        told = nn.functional.smooth_l1_loss(now[2] / body.force_unit, load, reduction="none")
         feet = LOAD_WEIGHT * told + CONTACT_WEIGHT * nn.functional.binary_cross_entropy_with_logits(
             found.contact, contact, reduction="none"
         )
         made = ~windows.fresh[t + 1]
         total = total + torch.where(made, error + feet.sum(1), 0.0).sum()
-    return total / (count * windows.num_steps)
+    return total / (count * steps)
+
+
+def _at(states: JointState, t: int, count: int) -> JointState:
+    """Those of control step t, `count` rows each."""
+    return states.rows(slice(t * count, (t + 1) * count))
+
+
+def _chosen(fresh: torch.Tensor, true: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
+    """Rows (N, ...) of `true` where `fresh` (N,), else of `own`."""
+    return torch.where(fresh.view(-1, *[1] * (own.ndim - 1)), true, own)
 
 
 @torch.no_grad()
@@ -95,5 +105,8 @@ def window_errors(model: WorldModel, windows: Windows) -> dict[str, float]:
             count = count + made.sum()
         return 1000.0 * float(total / count.clamp(min=1))
 
-    steps = (model_step(model), model.foot_force), (still, lambda f: f.load), (coasting, lambda f: f.load)
+    def known(qpos: torch.Tensor, qvel: torch.Tensor, foot_force: torch.Tensor, ctrl: torch.Tensor) -> Foreseen:
+        return model(qpos, qvel, model.kinematics(qpos, qvel), foot_force, ctrl)
+
+    steps = (known, model.foot_force), (still, lambda f: f.load), (coasting, lambda f: f.load)
     return {name: error(*each) for name, each in zip(ERRORS, steps, strict=True)}
