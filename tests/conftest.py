@@ -32,6 +32,22 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 
 @pytest.fixture
+def fits_a_phone(chromium: Browser) -> Callable[[Path], None]:
+    """Opens a page in windows as wide as phones, everything unfolded; fails if a reader must scroll it sideways."""
+
+    def check(path: Path) -> None:
+        for width in (500, 360):
+            with chromium.page(path.as_uri(), width, 900) as page:
+                assert page.ask("document.querySelectorAll('details').forEach((part) => { part.open = true; })") is None
+                assert page.ask("document.querySelectorAll('table').length") > 0
+                assert page.ask("getComputedStyle(document.body).overflowX") == "visible", "nothing is cut off"
+                assert page.ask("document.documentElement.scrollWidth") <= width
+                assert page.errors == []
+
+    return check
+
+
+@pytest.fixture
 def made_row() -> Callable[..., Any]:
     """Makes a row of the imitator's bench from the figures that a test sets."""
     from morphloop.imitator.bench.bench import PHYSICS

@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import os
 import re
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -200,6 +201,13 @@ def test_page_is_one_file_that_fetches_nothing(folder: Path, tmp_path: Path) -> 
     assert tags.tags["img"] == 7  # six of the surface, the joints' one
 
 
+@pytest.mark.slow
+def test_page_fits_a_phone(folder: Path, tmp_path: Path, fits_a_phone: Callable[[Path], None]) -> None:
+    save_clip(folder / f"{'a_person_walks_' * 9}.npz", standing(speed=0.4))
+    (folder / f"{'bad' * 40}.npz").write_bytes(b"PK")
+    fits_a_phone(write_evaluation_page(tmp_path / "page.html", evaluate([folder], SERIAL)))
+
+
 def test_page_table_is_cut_and_says_so(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("morphloop.metrics.report.page.TABLE_ROWS", 2)
     monkeypatch.setattr("morphloop.metrics.report.page.WORST", 1)
@@ -379,6 +387,15 @@ def test_compare_in_both_forms_writes_the_same(tmp_path: Path, capsys: pytest.Ca
     text = (tmp_path / "page.html").read_text()
     assert "B against A" in text
     assert "only in" in text
+
+
+@pytest.mark.slow
+def test_page_of_a_comparison_fits_a_phone(tmp_path: Path, fits_a_phone: Callable[[Path], None]) -> None:
+    a, b = two_batches(tmp_path)
+    for batch in (a, b):
+        shutil.copy(batch / "8.npz", batch / f"{'a_person_walks_' * 9}.npz")
+    found = compare(evaluate([a], SERIAL), evaluate([b], SERIAL))
+    fits_a_phone(write_evaluation_page(tmp_path / "page.html", found.a, found))
 
 
 def test_the_pairs_that_changed_most_are_shown_side_by_side(tmp_path: Path) -> None:

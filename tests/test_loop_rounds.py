@@ -166,6 +166,12 @@ def test_two_rounds_hand_over_generator_and_verdicts(home):
     assert hashes(finished_rounds(home / "run")) == hashes(results)
 
 
+@pytest.mark.slow
+def test_the_page_of_a_run_fits_a_phone(home, fits_a_phone):
+    start_run(home / "run", config_for(home, rounds=2), quiet)
+    fits_a_phone(write_report(home / "run", home / "report.html"))
+
+
 def test_guard_compares_in_pairs_and_rolls_back_what_got_worse(home):
     FakeGenerator(step=0.2).save(home / "weights")
     results = start_run(home / "run", config_for(home, rounds=2), quiet)
