@@ -95,6 +95,18 @@ class Browser:
             del self._pages[session]
             self.call("Target.closeTarget", targetId=target)
 
+    def processor_s(self) -> float:
+        """Seconds of a processor that all of its processes have used."""
+        found = 0
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                told = stat.read_text().rpartition(")")[2].split()
+            except (FileNotFoundError, ProcessLookupError):  # ended meanwhile
+                continue
+            if int(told[2]) == self._process:
+                found += int(told[11]) + int(told[12])
+        return found / os.sysconf("SC_CLK_TCK")
+
     def call(self, method: str, session: str | None = None, **params: Any) -> dict[str, Any]:
         """What the browser answers. RuntimeError if it refuses, ends or says nothing for `PATIENCE_S`."""
         self._count += 1

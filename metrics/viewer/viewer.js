@@ -403,7 +403,7 @@ function actors() {
     if (!clip) return;
     const shown = ["before", "clip"].filter((name) => clip.sides[name] && (name === "clip" || $("before").checked));
     for (const name of shown) {
-      const title = [rows[index].name, NAMES[name]].filter(Boolean).join(", ");
+      const title = [NAMES[name], rows[index].name].filter(Boolean).join(": "); // a long name is cut at its end
       found.push({
         side: clip.sides[name],
         paint: name === "clip" ? paint : name,
