@@ -77,7 +77,7 @@ def window_loss(model: WorldModel, windows: Windows, state_gradient: float) -> t
 
 def _at(states: JointState, t: int, count: int) -> JointState:
     """Those of control step t, `count` rows each."""
-    return states.rows(slice(t * count, (t + 1) * count))
+    return JointState(*(values[t * count : (t + 1) * count] for values in vars(states).values()))
 
 
 def _chosen(fresh: torch.Tensor, true: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
