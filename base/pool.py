@@ -2,6 +2,7 @@
 
 `concurrent.futures` gives up on every waiting task when one of its processes is killed; here each worker has a pipe of
 its own, so the parent knows which task died. Messages are JSON text, no pickle; the parent holds one message at a time.
+Inside `done_by` another engine does the tasks, such as a Ray cluster (`ray_cluster`).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from functools import partial
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any
+from typing import Any, Protocol
 
 from . import MotionError
 from .threads import fixed_threads, held_threads
@@ -26,9 +27,52 @@ Message = dict[str, Any]
 Work = Callable[[Message], Iterator[Message]]
 """What is done with a task: a module's function, told by name to the workers, or a partial of one, whose arguments are
 pickled to each worker once, as it starts."""
+Done = Iterator[tuple[int, Message | None]]
+"""(number of a task, message of it), then (number, None) when the task is done."""
 READY = b"ready"
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """What says how many threads a library takes when it is loaded."""
+
+
+class Engine(Protocol):
+    """Who does tasks in place of this machine's processes."""
+
+    @property
+    def crew(self) -> int:
+        """How many tasks it is given at a time where nobody says."""
+        ...
+
+    def run(self, work: Work, tasks: Iterable[Message], workers: int) -> Done:
+        """As `run_tasks`, for one worker or more."""
+        ...
+
+
+_engines: list[Engine] = []
+
+
+@contextmanager
+def done_by(engine: Engine) -> Iterator[None]:
+    """Tasks that are run inside are the engine's."""
+    _engines.append(engine)
+    try:
+        yield
+    finally:
+        _engines.pop()
+
+
+def crew_size(asked: int | None, tasks: int, few: int = 0) -> int:
+    """Workers for so many tasks: as many as were asked for; if None one a core, or as many as the engine takes, and no
+    more than tasks. few: tasks up to which processes take longer to start than they save, so that there are none."""
+    if asked is not None:
+        return asked
+    if _engines:
+        return min(_engines[-1].crew, tasks)
+    return min(os.cpu_count() or 1, tasks) if tasks > few else 0
+
+
+def cores_each(workers: int) -> int:
+    """Cores that each of so many workers has to itself."""
+    return 1 if _engines else max(1, (os.cpu_count() or 1) // workers)
 
 
 @dataclass
@@ -45,7 +89,7 @@ class _Worker:
         self.process.join()
 
 
-def run_tasks(work: Work, tasks: Iterable[Message], workers: int) -> Iterator[tuple[int, Message | None]]:
+def run_tasks(work: Work, tasks: Iterable[Message], workers: int) -> Done:
     """What `work` yields for each task as (number of the task, message), then (number, None) when the task is done.
 
     The order of tasks among each other is open, that of one task's messages kept. workers: processes; 0 does the work
@@ -57,6 +101,9 @@ def run_tasks(work: Work, tasks: Iterable[Message], workers: int) -> Iterator[tu
                 yield number, message
             yield number, None
         return
+    if _engines:
+        yield from _engines[-1].run(work, tasks, workers)
+        return
     crew: list[_Worker] = []
     try:
         crew += [_start(work) for _ in range(workers)]
@@ -66,9 +113,7 @@ def run_tasks(work: Work, tasks: Iterable[Message], workers: int) -> Iterator[tu
             worker.stop()
 
 
-def _share_out(
-    work: Work, tasks: Iterator[tuple[int, Message]], crew: list[_Worker]
-) -> Iterator[tuple[int, Message | None]]:
+def _share_out(work: Work, tasks: Iterator[tuple[int, Message]], crew: list[_Worker]) -> Done:
     for place in range(len(crew)):
         _feed(work, tasks, crew, place)
     while busy := {worker.pipe: place for place, worker in enumerate(crew) if worker.task is not None}:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
+import tyro
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
@@ -29,6 +30,7 @@ from .console import (
     writable_files,
     writable_folder,
 )
+from .engine import EngineConfig
 
 if TYPE_CHECKING:
     from morphloop.imitator import Policy
@@ -89,6 +91,8 @@ class BenchImitator:
     """Work folders of all shards of this command, each made with the same flags: nothing is tracked here."""
     workers: int | None = None
     """Processes of the trajectory optimiser; one a core if not given, none of its own if 0."""
+    cluster: Annotated[EngineConfig, tyro.conf.OmitArgPrefixes] = field(default_factory=EngineConfig)
+    """Who does the clips."""
     seed: int = BenchConfig.seed
     """Of the draw of clips."""
     json: Path | None = None
@@ -113,7 +117,8 @@ class BenchImitator:
         if self.shard is not None and self.merge:
             raise MotionError("--shard and --merge: expected one of them")
         shard = WHOLE if self.shard is None else read_shard(self.shard)
-        with progress_bars() as watch:
+        nothing = None if "auto" in columns else f"columns {self.columns} are tracked in this process, expected auto"
+        with self.cluster.at_work(self.workers, self.merge, nothing), progress_bars() as watch:
             found = self._set(config.longest, watch)
             found = replace(found, clips=tuple(shard.take(found.clips)))
             out = writable_folder(self.out)

@@ -31,8 +31,8 @@ MADE_WITH, STOPPED, DATA_SET, CONFIG = "made_with", "stopped", "data_set", "conf
 the configuration that they were made by."""
 
 
-NOT_KEPT = ("out", "json", "html", "markdown", "drop", "shard", "merge")
-"""Flags that say where a result goes and which part of it is made."""
+NOT_KEPT = ("out", "json", "html", "markdown", "drop", "shard", "merge", "cluster")
+"""Flags that say where a result goes, which part of it is made and who makes it."""
 
 
 def take_config(args: Sequence[str]) -> tuple[list[str], Path | None]:
@@ -159,8 +159,8 @@ def parts_of(kind: type, above: str = "") -> Iterator[tuple[str, type]]:
 
 
 def resolved(command: Any, **changes: Any) -> dict[str, Any]:
-    """A command's values as plain ones for the file beside its output, which `--config` takes back; where to write and
-    which part of it are left out. changes: what they came to where a flag left it open."""
+    """A command's values as plain ones for the file beside its output, which `--config` takes back; where to write,
+    which part of it and who makes it are left out. changes: what they came to where a flag left it open."""
     values = {name: value for name, value in asdict(command).items() if name not in NOT_KEPT}
     return _plain(values | changes)
 

@@ -17,7 +17,7 @@ from .console import DONE, FAILED, SHIPPED_GENERATOR, SHIPPED_POLICY, shipped
 PACKAGES = (
     "morphloop", "torch", "mujoco", "gymnasium", "stable-baselines3", "numpy", "scipy", "smplx", "transformers",
     "imageio", "mujoco-warp", "warp-lang", "rsl-rl-lib", "matplotlib",
-    "sacrebleu", "rouge-score",
+    "sacrebleu", "rouge-score", "ray",
 )  # fmt: skip
 OPTIONAL = {
     "mujoco-warp": "no physics on CUDA; pip install 'morphloop[gpu]'",
@@ -26,6 +26,7 @@ OPTIONAL = {
     "matplotlib": "no page of `bench metrics --markdown`; pip install 'morphloop[plots]'",
     "sacrebleu": "no BLEU of captions in `bench generator`; pip install 'morphloop[captions]'",
     "rouge-score": "no ROUGE-L of captions in `bench generator`; pip install 'morphloop[captions]'",
+    "ray": "no --engine ray; pip install 'morphloop[cluster]'",
 }
 FREE_GB = 2.0
 

@@ -16,6 +16,7 @@ from morphloop.metrics.config import EvaluateConfig, RankingConfig
 
 from .config import CONFIG, body_named, resolved
 from .console import BAD_INPUT, DONE, progress_bars, writable_files
+from .engine import EngineConfig
 
 if TYPE_CHECKING:
     from morphloop.metrics.report import Comparison, Evaluation
@@ -44,6 +45,8 @@ class Evaluate(EvaluateConfig):
     own for --json."""
     merge: tuple[Path, ...] = ()
     """Tables of all shards of this command, each made with the same paths and flags: nothing is measured here."""
+    cluster: Annotated[EngineConfig, tyro.conf.OmitArgPrefixes] = field(default_factory=EngineConfig)
+    """Who does the clips."""
     drop: Path | None = None
     """File for the names of what --rank says to drop, one a line, worst first; `drop.txt` here if left out."""
     ranking: RankingConfig = field(default_factory=RankingConfig)
@@ -66,7 +69,7 @@ class Evaluate(EvaluateConfig):
         drop = (self.drop or Path("drop.txt")) if self.rank and self.shard is None else None
         writable_files(self.json, self.html, drop)
         config = EvaluateConfig(**{field.name: getattr(self, field.name) for field in fields(EvaluateConfig)})
-        with progress_bars() as watch:
+        with self.cluster.at_work(self.workers, self.merge), progress_bars() as watch:
             if self.merge:
                 result = report.merge_shards(paths, config, self.merge)
             else:

@@ -16,6 +16,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "morphloop evaluate clips/ --html report.html",
         "morphloop evaluate old/ --compare new/ --html change.html",
         "morphloop evaluate clips/ --rank --drop drop.txt",
+        "morphloop evaluate clips/ --json report.json --engine ray",
     ),
     "render": (
         "morphloop render walk.npz --out walk.mp4",

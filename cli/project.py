@@ -34,6 +34,7 @@ from .console import (
     writable_files,
     writable_folder,
 )
+from .engine import EngineConfig
 from .estimates import estimate_json, print_estimate
 from .exports import EXPORT, export_accepted, exporters
 
@@ -79,6 +80,8 @@ class Project(ReadingConfig):
     """File of the imitator, `shipped`, or `none`. None ships for a robot: there `shipped` means none, and says so."""
     workers: int | None = None
     """Processes that iLQR works in, a clip each; one a core if left out, 0 for this process alone."""
+    cluster: Annotated[EngineConfig, tyro.conf.OmitArgPrefixes] = field(default_factory=EngineConfig)
+    """Who does the clips."""
     shard: str | None = None
     """Project a part alone, such as 2/5: each of five machines gives its own and a folder of its own to --out; each
     reads all files, for names are given among all."""
@@ -131,6 +134,8 @@ class Project(ReadingConfig):
             policy_path = None
         if sum(map(bool, (self.shard, self.merge, self.dry_run))) > 1:
             raise MotionError("--shard, --merge and --dry-run: expected one of them")
+        if self.dry_run and self.cluster.engine == "ray":
+            raise MotionError("--dry-run: tries this machine's processes, expected no --engine ray with it")
         if self.blend and self.to is None:
             raise MotionError("--blend: of what --to writes, expected --to LAYOUT")
         layouts = [] if self.to is None else exporters(self.to, body, self.blend)
@@ -150,7 +155,7 @@ class Project(ReadingConfig):
         out = project_place(self.out)
         folder = ProjectFolder(out, body, policy, self.projection, self.selection, self.rescue)
         folder.sweep()
-        with progress_bars() as watch:
+        with self.cluster.at_work(self.workers, self.merge, self._nothing_shared()), progress_bars() as watch:
             clips, joints, failed = read_all(
                 files,
                 ReadingConfig.of(self),
@@ -184,6 +189,12 @@ class Project(ReadingConfig):
             write_json(self.json, table | {"failed": [*missing, *failed]})
         code = _finish(rows, failed, out)
         return BAD_INPUT if missing else code
+
+    def _nothing_shared(self) -> str | None:
+        """Why workers have nothing to do."""
+        if self.projection.projector == "policy":
+            return "the policy tracks all clips together in this process, expected another --projector, or --shard i/n"
+        return None
 
     def _estimate(self, files: list[Path], body: Body, policy: Policy | None) -> int:
         """Print what the work would take; the exit code."""

@@ -30,7 +30,7 @@ PACKAGES = SETUPTOOLS["packages"]
 PLACES = {name.removeprefix("morphloop."): folder for name, folder in SETUPTOOLS["package-dir"].items()}
 """Where the parts of morphloop stand in the checkout."""
 FOLDERS = tuple(folder for folder in PLACES.values() if folder != "assets")
-USED = ("gpu", "train", "plots", "export", "language", "captions")
+USED = ("gpu", "train", "plots", "export", "language", "captions", "cluster")
 """Extras that the package itself imports from."""
 CARRIED = {"markupsafe": "jinja2", "tensordict": "rsl-rl-lib"}
 """Distributions that another one cannot be without."""

@@ -9,7 +9,6 @@ the body itself is handed to each worker once.
 from __future__ import annotations
 
 import base64
-import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -19,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from morphloop.base import MotionError
-from morphloop.base.pool import Message, run_tasks
+from morphloop.base.pool import Message, cores_each, crew_size, run_tasks
 from morphloop.envs import Reference, stack
 from morphloop.motion import Clip, Rollout
 from morphloop.sim import Body
@@ -49,14 +48,12 @@ def track_clips(
 
     workers: processes; None for one a core and no more than clips; 0 for this process alone.
     """
-    cores = os.cpu_count() or 1
-    if workers is None:
-        workers = min(cores, len(references))
+    workers = crew_size(workers, len(references))
     if workers == 0:
         for place, reference in enumerate(references):
             yield place, _tracked(reference, body, config)
         return
-    own = replace(config, threads=max(1, cores // workers))
+    own = replace(config, threads=cores_each(workers))
     tasks = ({"reference": packed_reference(each), "config": asdict(own)} for each in references)
     for place, message in run_tasks(partial(track_message, body), tasks, workers):
         if message is not None:

@@ -7,7 +7,6 @@ a figure and no clip. The result does not depend on the number of workers.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -18,7 +17,7 @@ from morphloop import __version__
 from morphloop.base import MotionError, write_atomic
 from morphloop.base.plugins import METRICS as METRIC_GROUP
 from morphloop.base.plugins import READERS, plugin_versions
-from morphloop.base.pool import run_tasks
+from morphloop.base.pool import crew_size, run_tasks
 from morphloop.base.shards import WHOLE, Shard
 from morphloop.base.still_valid import hash_json
 from morphloop.metrics.controls import CLEAN_WALK, CLEAN_WALK_FLOOR, control_of
@@ -135,10 +134,7 @@ def evaluate(
         raise MotionError(f"{config.workers} workers, expected 0 for this process alone, or more")
     result, every = begin(paths, config)
     jobs = shard.take(list(enumerate(every)))
-    workers = config.workers
-    if workers is None:
-        workers = min(os.cpu_count() or 1, len(jobs)) if len(jobs) > FEW_FILES else 0
-    done = 0
+    workers, done = crew_size(config.workers, len(jobs), FEW_FILES), 0
     for place, message in run_tasks(measure_file, (job.message() for _, job in jobs), workers):
         number, job = jobs[place]
         if watch is not None and done == 0:
