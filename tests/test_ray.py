@@ -155,21 +155,17 @@ class TwoNodes:
             raise
         self.address: str = self.cluster.address
 
-    def raylets(self) -> set[int]:
-        """Who starts the workers."""
-        nodes = self.cluster.list_all_nodes()
-        return {info.process.pid for node in nodes for info in node.all_processes["raylet"]}
-
-    def at_work(self) -> list[int]:
-        """Workers of this cluster that are at a task now."""
-        found = []
+    def at_work(self, nodes: list[Any] | None = None) -> list[int]:
+        """Workers of these nodes, of the cluster if None, that are at a task now: children of a node's raylet."""
+        nodes = self.cluster.list_all_nodes() if nodes is None else nodes
+        raylets, found = {info.process.pid for node in nodes for info in node.all_processes["raylet"]}, []
         for place in Path("/proc").glob("[0-9]*"):
             try:
                 name = (place / "cmdline").read_bytes()
                 parent = int((place / "stat").read_text().rpartition(")")[2].split()[1])
             except (OSError, ValueError):  # it has ended
                 continue
-            if name.startswith(b"ray::do_task") and parent in self.raylets():
+            if name.startswith(b"ray::do_task") and parent in raylets:
                 found.append(int(place.name))
         return found
 
@@ -294,6 +290,29 @@ def test_what_kills_every_worker_is_given_up_and_nothing_else(nodes: TwoNodes, c
     assert f"{TRIES} workers were lost with it" in told[1][0]["died"]
     assert len(told[1]) == 2
     assert capsys.readouterr().err.count("what it was at is done again") >= TRIES - 1
+
+
+@pytest.mark.slow
+def test_a_lost_machine_costs_time_alone(nodes: TwoNodes, capsys: Said) -> None:
+    tasks = [{f"__import__('time').sleep(1) or {{'n': {k}}}": 0} for k in range(6)]
+    third = nodes.cluster.add_node(num_cpus=1)
+    told: list[int] = []
+    with ray_cluster.ray_cluster(nodes.address):
+
+        def lose() -> None:
+            while not nodes.at_work([third]) and len(told) < len(tasks):
+                time.sleep(0.01)
+            third.kill_all_processes(check_alive=False, allow_graceful=False, wait=True)
+
+        thread = threading.Thread(target=lose, daemon=True)
+        thread.start()
+        for _, message in run_tasks(partial(map, eval), tasks, 3):
+            if message is not None:
+                told.append(message["n"])
+        thread.join()
+    nodes.cluster.worker_nodes.discard(third)
+    assert sorted(told) == list(range(6))
+    assert "what it was at is done again" in capsys.readouterr().err
 
 
 @pytest.mark.slow
