@@ -153,7 +153,7 @@ class TwoNodes:
         except Exception:
             self.cluster.shutdown()
             raise
-        self.address: str = self.cluster.address
+        self.address = str(self.cluster.address)
 
     def at_work(self, nodes: list[Any] | None = None) -> list[int]:
         """Workers of these nodes, of the cluster if None, that are at a task now: children of a node's raylet."""
