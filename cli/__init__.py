@@ -213,16 +213,21 @@ def _refusal(error: BaseException | None) -> MotionError | None:
 
 
 def _list_commands(node: Tree, words: list[str], console: Terminal) -> None:
-    """The help of a branch: its commands with the first line of what each does."""
+    """The help of a branch: its commands with the first sentence of what each does."""
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     for words_below, command in leaves(node):
         doc = command.doc if isinstance(command, OnDemand) else inspect.getdoc(command) or ""
-        table.add_row(words_below, doc.split("\n")[0])
+        table.add_row(words_below, first_sentence(doc))
     console.print(f"usage: {' '.join(words)} COMMAND [--help] [--config FILE] ...\n", highlight=False)
     console.print(table)
     path = " ".join(words[1:])
     below = [lines[0] for name, lines in EXAMPLES.items() if path and lines and name.startswith(f"{path} ")]
     _print_examples(below or [line for name in FIRST for line in EXAMPLES.get(name, ())[:1]], console)
+
+
+def first_sentence(doc: str) -> str:
+    """What a command does, without a full stop: its docstring's first sentence, on however many lines."""
+    return " ".join(doc.partition("\n\n")[0].split()).partition(". ")[0].rstrip(".")
 
 
 def _print_examples(lines: Sequence[str], console: Terminal | None = None) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
+from rich.box import SIMPLE_HEAD
 from rich.table import Column, Table
 from rich.text import Text
 
@@ -50,7 +51,7 @@ class LoopStatus:
         from morphloop.refinement_loop import STAGES, finished_rounds, is_begun
 
         rounds = finished_rounds(self.out)
-        table = Table("round", *STAGES, title=str(self.out))
+        table = Table("round", *STAGES, title=str(self.out), box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
         for result in rounds:
             cells = []
             for name in STAGES:
@@ -158,8 +159,9 @@ def _on_robot(result: RoundResult) -> str:
 
 
 def _stage_cell(done: Finished) -> Text:
-    skipped = "skipped, " if "skipped" in done.manifest["notes"] else ""
-    return Text(skipped + ("done" if done.wall_s is None else f"{done.wall_s:.1f} s"), "green")
+    if "skipped" in done.manifest["notes"]:
+        return Text("skipped", "green")
+    return Text("done" if done.wall_s is None else f"{done.wall_s:.1f} s", "green")
 
 
 def _round_json(result: RoundResult) -> dict:

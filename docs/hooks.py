@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 import tyro
 
-from morphloop.cli import COMMANDS, CONFIG_HELP, OnDemand, leaves
+from morphloop.cli import COMMANDS, CONFIG_HELP, OnDemand, first_sentence, leaves
 from morphloop.cli.config import open_parts, part_of, short_names
 from morphloop.cli.examples import EXAMPLES
 
@@ -122,8 +122,7 @@ def _list_of_commands() -> str:
     lines += ["| command | what it does |", "|---|---|"]
     for (words, leaf), path in zip(leaves(COMMANDS), command_paths().values(), strict=True):
         doc = leaf.doc if isinstance(leaf, OnDemand) else inspect.getdoc(leaf) or ""
-        first = " ".join(doc.partition("\n\n")[0].split()).partition(". ")[0].rstrip(".")
-        lines.append(f"| [`{words}`]({relpath(path, 'reference')}) | {_cell(first)} |")
+        lines.append(f"| [`{words}`]({relpath(path, 'reference')}) | {_cell(first_sentence(doc))} |")
     lines += ["", "Exit codes: 0 done, 1 a gate or a check failed, 2 bad input or usage, 130 interrupted."]
     return "\n".join(lines) + "\n"
 

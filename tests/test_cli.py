@@ -226,9 +226,13 @@ def test_loop_runs_a_folder_and_status_report_and_lineage_read_it(tmp_path, clip
     assert (out / "report.html").stat().st_size > 10_000
     capsys.readouterr()
     assert main(["loop", "status", str(out), "--json", str(tmp_path / "s.json")]) == 0
-    (told,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("round 0: ")]
+    lines = capsys.readouterr().out.splitlines()
+    (heading,) = [line for line in lines if line.split()[:1] == ["round"] and ":" not in line]
+    stages = ["generate", "imitate", "project", "measure", "select", "robot", "finetune"]
+    assert heading.split() == ["round", *stages], "no word is cut"
+    (told,) = [line for line in lines if line.startswith("round 0: ")]
     (round_,) = json.loads((tmp_path / "s.json").read_text())["rounds"]
-    assert list(round_["stages"]) == ["generate", "imitate", "project", "measure", "select", "robot", "finetune"]
+    assert list(round_["stages"]) == stages
     assert round_["counts"]["clips"] == 2
     assert told.startswith("round 0: 2 clips: ")
     for reason, count in round_["counts"]["reasons"].items():

@@ -53,6 +53,14 @@ def test_help_ends_with_examples(words: str, capsys: pytest.CaptureFixture[str])
     assert all(line.startswith(f"  morphloop {words}") for line in told)
 
 
+def test_a_list_of_commands_tells_whole_sentences(capsys: pytest.CaptureFixture[str]):
+    """Of a sentence on two lines of source the first was shown: `train generator` ended in `write a whole`."""
+    assert main(["train", "--help"]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "write a whole generator imitator" in told
+    assert "use of the codebooks generator" in told
+
+
 @pytest.mark.parametrize("words", ["", "loop", "lineage"])
 def test_help_without_examples_is_whole(
     words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
