@@ -179,6 +179,10 @@ class VaeConfig:
         return {"kind": "vae", **asdict(self)}
 
 
+SAID_BY_HEAD = "velocity"
+"""What the network of a diffusion head says of a noisy latent; those of before 28 November 2026 said its noise."""
+
+
 @dataclass(frozen=True)
 class DiffusionConfig:
     """Sizes of a diffusion head."""
@@ -334,7 +338,8 @@ class LatentModelConfig:
 
     def written(self) -> dict[str, Any]:
         """As a file holds it."""
-        sizes = {"latents": self.latents, "latent_size": self.latent_size, "head": asdict(self.head)}
+        head = {"says": SAID_BY_HEAD, **asdict(self.head)}
+        sizes = {"latents": self.latents, "latent_size": self.latent_size, "head": head}
         return {"towers": self.towers.written(), **sizes}
 
 

@@ -88,8 +88,8 @@ class LatentMotionModel(nn.Module):
         return added
 
     def loss(self, batch: LatentBatch, rng: torch.Generator) -> torch.Tensor:
-        """Mean squared error of the noise in the latents that are asked for, and the cross-entropy of captions, nats a
-        token; each a mean over its own, weighted by how much of the batch is its."""
+        """Mean squared error of the velocity in the latents that are asked for, and the cross-entropy of captions, nats
+        a token; each a mean over its own, weighted by how much of the batch is its."""
         steps = collate(batch.pairs, self.vocabulary.blank)
         hidden = self.towers.run(steps.ids, steps.states, added=self._added(steps.ids, batch.motions))
         share = float(batch.asked.float().mean())

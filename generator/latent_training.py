@@ -111,7 +111,7 @@ def train_latent_model(
 
 @torch.no_grad()
 def latent_loss(model: LatentMotionModel, examples: Sequence[LatentExample]) -> float:
-    """Mean squared error of the noise in the latents of the examples, each asked for by its first caption; the same
+    """Mean squared error of the velocity in the latents of the examples, each asked for by its first caption; the same
     noise every time."""
     pairs = [model.asks_for_motion(example.prompts[0]) for example in examples]
     motions = [example.motion for example in examples]

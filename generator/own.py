@@ -22,6 +22,7 @@ from morphloop.motion import Clip, Provenance
 
 from .config import (
     OPTIONAL,
+    SAID_BY_HEAD,
     SHARES,
     DiffusionConfig,
     LanguageModelConfig,
@@ -211,8 +212,10 @@ def checked_config(values: Any, path: Path) -> LanguageModelConfig:
 def checked_latent_config(values: Any, path: Path) -> LatentModelConfig:
     """The same of a language model over latents."""
     said: dict[str, Any] = dict(values)
-    towers, head = checked_config(said.pop("towers"), path), DiffusionConfig(**said.pop("head"))
-    return LatentModelConfig(towers, head=head, **said)
+    head = dict(said.pop("head"))
+    if head.pop("says", None) != SAID_BY_HEAD:
+        raise MotionError("its diffusion head says noise, this version reads velocities; train it anew")
+    return LatentModelConfig(checked_config(said.pop("towers"), path), head=DiffusionConfig(**head), **said)
 
 
 def read_prompts(read: ReadTexts, prompts: Sequence[str]) -> list[Text]:

@@ -147,7 +147,8 @@ def test_files_round_trip_and_bad_ones_are_refused(llm: LatentLLM, tmp_path: Pat
     other, towers = written["language_model"] | {"latents": 3}, written["language_model"]["towers"]
     for wrong, message in (
         (other, "shape|expected"),
-        (written["language_model"] | {"head": {"width": 0}}, "width is 0"),
+        (written["language_model"] | {"head": {"says": "velocity", "width": 0}}, "width is 0"),
+        (written["language_model"] | {"head": {"width": 64}}, "says noise, this version reads velocities"),
         (written["language_model"] | {"towers": towers | {"streams": 0}}, "streams is 0"),
         ({"towers": towers}, "malformed"),
     ):
