@@ -72,7 +72,7 @@ class Render(ReadingConfig):
         if not shown and failed:
             return BAD_INPUT
         if len(shown) > MOST[kind]:
-            raise MotionError(f"{len(shown)} motions for a {kind} of at most {MOST[kind]}, name fewer")
+            raise MotionError(f"more than {MOST[kind]} motions, the most that a {kind} shows: name fewer")
         self._draw(shown, kind)
         return BAD_INPUT if failed else DONE
 

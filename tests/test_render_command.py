@@ -117,4 +117,5 @@ def test_too_many_are_refused_before_they_are_drawn(tmp_path: Path, capsys: pyte
     for number in range(8):
         save_clip(tmp_path / f"c{number}.npz", clip)
     assert main(["render", str(tmp_path), "--out", str(tmp_path / "x.mp4")]) == 2
-    assert "at most 6" in said(capsys)[0]
+    (line,) = said(capsys)
+    assert "more than 6 motions" in line, "reading ends at the seventh of eight, and no number of them is told"
