@@ -16,6 +16,7 @@ import pytest
 import tyro
 import yaml
 from nbclient import NotebookClient
+from PIL import Image
 
 from morphloop.cli import COMMANDS, OnDemand, leaves
 from morphloop.cli.completion import PLAIN, flags_of
@@ -73,6 +74,14 @@ def test_links_between_pages_are_alive(made: dict[Path, str]):
             seen += 1
     assert seen > 200
     assert dead == []
+
+
+def test_the_readme_shows_what_moves_in_little_room():
+    (picture,) = re.findall(r"!\[[^\]]*\]\(([^)]*)\)", (ROOT / "README.md").read_text())
+    assert (ROOT / picture).stat().st_size < 3_000_000
+    with Image.open(ROOT / picture) as shown:
+        assert getattr(shown, "n_frames", 1) > 10
+    assert len((ROOT / "README.md").read_text().splitlines()) < 100, "its own page is the place of anything longer"
 
 
 def pages_of(nav: list[Any]) -> Iterator[str]:

@@ -3,8 +3,8 @@
     python benchmarks/browser/pictures.py --out WORK [--docs docs]
 
 Eight clips of the built-in corpus with faults of known size go through `morphloop project`; WORK keeps them, and a
-second call projects nothing. The first is drawn before and after physics, and the page of `morphloop view` is opened in
-headless chromium, in the window of a laptop and in that of a phone.
+second call projects nothing. The first is drawn moving before and after physics, and the page of `morphloop view` is
+opened in headless chromium, in the window of a laptop and in that of a phone.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from pathlib import Path
 from chromium import Browser, find_chromium
 
 from morphloop.cli import main as morphloop
-from morphloop.motion import Clip, load_clip, make_corpus, save_clip
-from morphloop.sim import strip_bytes
+from morphloop.motion import Clip, make_corpus, save_clip
 
 DRAWN = "gl && !state.dirty && canvas.width > 100 && cache.has(state.here)"
 COUNT = 8
@@ -50,9 +49,7 @@ def main() -> int:
     morphloop(["project", str(raw), "--out", str(physical), "--projector", "policy", "--workers", "0"])
     morphloop(["view", str(physical), "--share-html", str(page_file)])
     drawn = min((physical / "clips").glob("*.npz"))
-    sides = [load_clip(physical / place / drawn.name) for place in ("sources", "clips")]
-    strip = strip_bytes(sides, ["before", "after physics"])
-    (args.docs / "before_after.png").write_bytes(strip)
+    morphloop(["render", str(drawn), "--before", "--out", str(args.docs / "before_after.gif")])
     profile = args.out / "browser"
     profile.mkdir(exist_ok=True)
     with Browser(program, profile) as browser:
