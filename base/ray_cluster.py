@@ -191,7 +191,7 @@ def do_task(work: bytes, task: bytes, threads: int, folder: str, made_with: str)
 
 @lru_cache(maxsize=1)
 def _work(data: bytes) -> Work:
-    """Unpickled once in a worker."""
+    """Unpickled once in a worker: bytes of the command that the cluster runs code for in any case, never of a file."""
     return pickle.loads(data)
 
 

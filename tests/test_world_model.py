@@ -158,6 +158,27 @@ def test_where_and_which_way_a_body_goes_does_not_matter(name: str):
     assert float((here.qvel - qvel).detach().abs().max()) > 0.1
 
 
+def test_a_start_within_a_window_is_foreseen_as_the_beginning_of_one(body: Body, squat: Clip):
+    """A window with a start in it costs what its two parts cost apart; the step that no physics made costs nothing."""
+    model = new_world_model(body, made_env(body, squat).task.servos, (16,))
+    windows = known_windows(model, 6, 5, seed=0)
+    windows.fresh[:] = False
+    windows.fresh[3] = True
+    with torch.no_grad():
+        for weights in model.parameters():
+            weights += 0.05 * torch.randn(weights.shape, generator=torch.Generator().manual_seed(0))
+
+    def cost(first: int, last: int) -> float:
+        parts = {
+            name: value[first:last] if name == "ctrl" else value[first : last + 1]
+            for name, value in vars(windows).items()
+        }
+        return (last - first) * float(window_loss(model, Windows(**parts), 100.0).detach())
+
+    assert cost(0, 5) == pytest.approx(cost(0, 3) + cost(3, 5), rel=1e-5)
+    assert cost(3, 5) > 0.1 * cost(0, 5), "both parts count"
+
+
 def test_steps_that_no_physics_made_teach_nothing(body: Body, squat: Clip):
     model = new_world_model(body, made_env(body, squat).task.servos, (8,))
     windows = known_windows(model, 4, 2, seed=0)
