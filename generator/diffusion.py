@@ -3,10 +3,10 @@
 In the line of MAR (Li et al. 2024), whose head MotionGPT3 takes: a small residual network, modulated by time and hidden
 state, tells the noise in a latent (Ho et al. 2020). It says it as a velocity (Salimans and Ho 2022): where hardly
 anything of the latent is left, which is where sampling begins and the prompt decides, the noise is what is seen, and a
-network that says the noise itself errs there by many times the latent; of 257 numbers it learnt in 1,000 steps no
-prompt at all. Training has STEPS steps of noise with a scaled-linear schedule (Rombach et al. 2022), sampling takes a
-few of them without fresh noise (DDIM, Song et al. 2021), with classifier-free guidance between the noise told with a
-prompt and without one (Ho and Salimans 2022).
+network that says the noise itself errs there by many times the latent, the more so if it is narrower than the latents,
+for all of the noise has to pass through it. Training has STEPS steps of noise with a scaled-linear schedule (Rombach et
+al. 2022), sampling takes a few of them without fresh noise (DDIM, Song et al. 2021), with classifier-free guidance
+between the noise told with a prompt and without one (Ho and Salimans 2022).
 """
 
 from __future__ import annotations
