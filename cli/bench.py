@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import tyro
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from morphloop.base.terminal import Terminal
 
 from .console import DONE, FAILED, progress_bars, writable_files
+from .engine import EngineConfig
 
 if TYPE_CHECKING:
     from morphloop.metrics.defect_bench.bench import Case
@@ -33,6 +35,10 @@ class BenchMetrics:
     """Write the page here, and its picture beside it (.png)."""
     seed: int = 0
     """Seed of the jitter."""
+    workers: int | None = None
+    """Processes; one a core if not given, none of its own if 0."""
+    cluster: Annotated[EngineConfig, tyro.conf.OmitArgPrefixes] = field(default_factory=EngineConfig)
+    """Who measures."""
 
     def run(self) -> int:
         from morphloop.base import MotionError, write_atomic, write_json
@@ -42,8 +48,10 @@ class BenchMetrics:
         if self.markdown is not None and find_spec("matplotlib") is None:
             raise MotionError("--markdown: its chart needs matplotlib, pip install 'morphloop[plots]'")
         writable_files(self.json, self.markdown)
-        with progress_bars() as watch:
-            cases = run_bench(self.seed, watch=lambda done, total: watch("injecting", done, total))
+        with self.cluster.at_work(self.workers, ()), progress_bars() as watch:
+            cases = run_bench(
+                self.seed, watch=lambda done, total: watch("injecting", done, total), workers=self.workers
+            )
         failed = failures(cases)
         _print(cases, failed)
         if self.json is not None:

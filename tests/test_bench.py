@@ -84,7 +84,7 @@ def test_page_is_what_the_command_makes(cases: list[Case]) -> None:
 def test_command_writes_table_page_picture_and_json(
     cases: list[Case], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(bench, "run_bench", lambda seed, watch: cases)
+    monkeypatch.setattr(bench, "run_bench", lambda seed, watch, workers: cases)
     out, text = tmp_path / "made" / "bench.json", tmp_path / "bench.md"
     code = main(["bench", "metrics", "--json", str(out), "--markdown", str(text)])
     found = json.loads(out.read_text(), parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
@@ -139,7 +139,7 @@ def test_gate_fails_when_a_metric_is_broken(
 def test_command_says_what_failed_and_exits_1(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def few(seed: int, watch: Any) -> list[Case]:
+    def few(seed: int, watch: Any, workers: int | None) -> list[Case]:
         return run_bench(seed, defects=("slide",), motions=("step",), watch=watch)
 
     monkeypatch.setattr(bench, "measure", broken("slide_mean_mm_s", lambda v: 2.0 * v))

@@ -23,6 +23,7 @@ from morphloop.base import MotionError, ray_cluster
 from morphloop.base.pool import run_tasks
 from morphloop.base.ray_cluster import TRIES
 from morphloop.cli import main
+from morphloop.metrics.defect_bench import bench
 from morphloop.motion import make_corpus, save_clip
 from morphloop.refinement_loop.timing import TIMING
 
@@ -67,6 +68,7 @@ def test_without_the_package_the_extra_is_named(
         ["evaluate", str(folder)],
         ["project", str(folder), "--out", out],
         ["bench", "imitator", "--clips", str(folder), "--out", out],
+        ["bench", "metrics"],
     ):
         assert main([*command, "--engine", "ray"]) == 2
         said = capsys.readouterr().err.splitlines()
@@ -274,6 +276,20 @@ def test_a_bench_on_a_cluster_has_the_same_figures(folder: Path, tmp_path: Path,
         told[name] += [(path.name, path.read_bytes()) for path in sorted((place / "optimised").glob("*.npz"))]
     assert len(told["ray"]) == 6, "a control, a row and a rollout of each of two clips"
     assert told["ray"] == told["here"]
+
+
+@pytest.mark.slow
+def test_the_defect_bench_on_a_cluster_has_the_same_figures(
+    tmp_path: Path, ray_flags: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench, "run_bench", partial(bench.run_bench, defects=("float", "slide"), motions=("step",)))
+    told = {}
+    for name, flags in (("here", ["--workers", "0"]), ("processes", ["--workers", "1"]), ("ray", ray_flags)):
+        table = tmp_path / f"{name}.json"
+        assert main(["bench", "metrics", "--json", str(table), *flags]) == 0
+        told[name] = table.read_bytes()
+    assert len(json.loads(told["here"])["cases"]) > 4
+    assert told["here"] == told["processes"] == told["ray"]
 
 
 @pytest.mark.slow

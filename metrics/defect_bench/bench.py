@@ -6,11 +6,15 @@ does not move with the defect. Slide, float and penetration of ours must read wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
+from morphloop.base import MotionError
+from morphloop.base.pool import Message, crew_size, run_tasks
+from morphloop.base.threads import fixed_threads
 from morphloop.motion import HUMANML3D_JOINTS, Clip, JointTrack
 
 from ..measurement import measure
@@ -113,55 +117,78 @@ class Case:
         )
 
 
+@fixed_threads()
 def run_bench(
     seed: int = 0,
     defects: Sequence[str] = tuple(DEFECTS),
     motions: Sequence[str] | None = None,
     watch: Callable[[int, int], None] = lambda done, total: None,
+    workers: int | None = 0,
 ) -> list[Case]:
     """Every defect at every size in its clean motions, in both variants. motions: only these of them; watch: told how
-    many injections of how many are done. The same seed gives the same figures."""
+    many injections of how many are done; workers: processes, one a core if None, 0 for this one alone. The same seed
+    gives the same figures, whoever reads them. MotionError where a worker died."""
     chosen = [
         (DEFECTS[name], motion)
         for name in defects
         for motion in DEFECTS[name].motions
         if motions is None or motion in motions
     ]
-    clean: dict[str, tuple[Clip, dict[Variant, dict[str, Readings]]]] = {}
-    cases: list[Case] = []
-    total = sum(len(defect.sizes) for defect, _ in chosen)
-    for defect, motion in chosen:
-        if motion not in clean:
-            source = clean_motion(motion)
-            clean[motion] = source, {variant: _read(source, variant) for variant in VARIANTS}
-        for size in defect.sizes:
-            cases += _cases(defect, size, motion, *clean[motion], seed)
-            watch(len(cases) // len(VARIANTS), total)
-    return cases
+    clean = [{"motion": motion} for motion in dict.fromkeys(motion for _, motion in chosen)]
+    injections = [(defect, size, motion) for defect, motion in chosen for size in defect.sizes]
+    spoiled = [{"motion": motion, "defect": defect.name, "size": size} for defect, size, motion in injections]
+    tasks = [task | {"seed": seed} for task in (*clean, *spoiled)]
+    found: dict[int, Message] = {}
+    for number, message in run_tasks(read_message, tasks, crew_size(workers, len(tasks))):
+        if message is None:
+            watch(max(len(found) - len(clean), 0), len(injections))
+        elif "died" in message:
+            raise MotionError(f"{tasks[number]['motion']}: the worker that measured it died: {message['died']}")
+        else:
+            found[number] = message
+    unspoiled = {task["motion"]: found[place] for place, task in enumerate(clean)}
+    return [
+        _case(defect, size, motion, variant, unspoiled[motion][variant], found[len(clean) + place][variant])
+        for place, (defect, size, motion) in enumerate(injections)
+        for variant in VARIANTS
+    ]
 
 
-def _cases(
-    defect: Defect, size: float, motion: str, source: Clip, clean: dict[Variant, dict[str, Readings]], seed: int
-) -> list[Case]:
-    found = []
+def read_message(task: Message) -> Iterator[Message]:
+    """A worker's task: by variant, what is expected of a clean motion with a defect, or without one, and what every
+    definition reads of it."""
+    source, told = _source(task["motion"]), {}
     for variant in VARIANTS:
-        resting = None if variant == "surface" else _track(source).positions[..., 2].min(axis=1)
-        spoiled, injected = inject(defect.name, source, size, seed, resting)
-        found.append(
-            Case(
-                defect=defect.name,
-                size=size,
-                unit=defect.unit,
-                motion=motion,
-                variant=variant,
-                metric=defect.metric,
-                gated=defect.gated and (defect.name != "slide" or motion in STILL_FEET),
-                expected=injected.expected,
-                clean=clean[variant],
-                readings=_read(spoiled, variant),
-            )
-        )
-    return found
+        clip, expected = source, {}
+        if "defect" in task:
+            resting = None if variant == "surface" else _track(source).positions[..., 2].min(axis=1)
+            clip, injected = inject(task["defect"], source, task["size"], task["seed"], resting)
+            expected = injected.expected
+        told[variant] = {"expected": expected, "readings": _read(clip, variant)}
+    yield told
+
+
+_source = lru_cache(maxsize=2)(clean_motion)
+"""Tasks of a motion come one after the other."""
+
+
+def _case(defect: Defect, size: float, motion: str, variant: Variant, clean: Message, spoiled: Message) -> Case:
+    return Case(
+        defect=defect.name,
+        size=size,
+        unit=defect.unit,
+        motion=motion,
+        variant=variant,
+        metric=defect.metric,
+        gated=defect.gated and (defect.name != "slide" or motion in STILL_FEET),
+        expected=spoiled["expected"],
+        clean=_readings(clean),
+        readings=_readings(spoiled),
+    )
+
+
+def _readings(told: Message) -> dict[str, Readings]:
+    return {name: tuple(values) for name, values in told["readings"].items()}
 
 
 def _track(clip: Clip) -> JointTrack:
