@@ -12,6 +12,7 @@ import logging
 import os
 import pickle
 import socket
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,8 +39,14 @@ POLL_S = 10.0
 """Seconds without a result after which the cluster is asked for its cores."""
 STORE_BYTES = 256 << 20
 """Of a local cluster's memory for messages on their way."""
-HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
-"""What a client of gRPC begins with: the preface and empty settings; the answer begins with a frame of settings too."""
+FRAME = 9
+"""Bytes of the head of an HTTP/2 frame: 3 of its length, its type, its flags, 4 of its stream."""
+DATA, HEADERS, RESET, GOAWAY = 0, 1, 3, 7
+LAST = 1
+"""Flag of the last frame of a stream."""
+METHOD = b"/ray.rpc.NodeInfoGcsService/GetClusterId"
+NAMED, NO_TOKEN = bytes((0x12, 28)), b"grpc-status\x0216"
+"""What Ray answers to it: field 2 of 28 bytes, its name, or that it wants a token first."""
 
 
 @contextmanager
@@ -73,8 +80,8 @@ def ray_cluster(address: str | None, workers: int | None = None) -> Iterator[Non
 
 
 def check_answers(address: str) -> None:
-    """MotionError in one line unless something that speaks gRPC, as Ray does, answers at HOST:PORT in time: Ray itself
-    tries for minutes, and says so in many lines."""
+    """MotionError in one line unless the head of a Ray cluster answers at HOST:PORT in time: Ray itself tries for long,
+    and says so in many lines. Where lines are encrypted only the port is tried."""
     host, _, port = address.rpartition(":")
     if not (host and port.isascii() and port.isdigit() and 0 < int(port) < 65536) or "/" in host:
         raise MotionError(
@@ -84,15 +91,54 @@ def check_answers(address: str) -> None:
         with socket.create_connection((host.strip("[]"), int(port)), ANSWER_S) as line:
             if os.environ.get("RAY_USE_TLS", "0") in ("1", "true"):
                 return
-            line.sendall(HTTP2)
-            answer = line.recv(9, socket.MSG_WAITALL)
+            line.sendall(_name_asked_for())
+            answer = _answered(line)
     except OSError as error:
         why = "no answer" if isinstance(error, TimeoutError) else error.strerror or str(error)
         raise MotionError(
             f"--ray-address {address}: {why}, expected HOST:PORT of the head of a running cluster"
         ) from None
-    if len(answer) < 9 or answer[3] != 4:
+    if NO_TOKEN in answer:
+        if os.environ.get("RAY_AUTH_MODE") != "token":
+            raise MotionError(
+                f"--ray-address {address}: the cluster wants a token, expected RAY_AUTH_MODE=token and RAY_AUTH_TOKEN"
+            )
+    elif NAMED not in answer:
         raise MotionError(f"--ray-address {address}: what answers is not Ray, expected HOST:PORT of a cluster's head")
+
+
+def _name_asked_for() -> bytes:
+    """A call of gRPC that asks a cluster for its name (RFC 7540 and 7541): Ray brings no client for Python that is
+    quiet where nobody answers it."""
+    fields = bytes((0x83, 0x86, 0x04, len(METHOD))) + METHOD  # POST, http, path; then authority, content-type, te
+    fields += b"\x01\x03ray" + b"\x0f\x10\x10application/grpc" + b"\x00\x02te\x08trailers"
+    return b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"".join(
+        len(payload).to_bytes(3, "big") + bytes((kind, flags)) + stream.to_bytes(4, "big") + payload
+        for kind, flags, stream, payload in (
+            (4, 0, 0, b""),  # settings, none
+            (HEADERS, 4, 1, fields),  # all of them
+            (DATA, LAST, 1, bytes(5)),  # a message of no bytes
+        )
+    )
+
+
+def _answered(line: socket.socket) -> bytes:
+    """What is answered to the call, its fields too, nothing by who speaks no HTTP/2. TimeoutError where that has not
+    ended after `ANSWER_S`."""
+    deadline, told, waiting = time.monotonic() + ANSWER_S, b"", b""
+    while (left := deadline - time.monotonic()) > 0:
+        line.settimeout(left)
+        got = line.recv(1 << 14)
+        waiting += got
+        while len(waiting) >= FRAME and len(waiting) >= FRAME + (length := int.from_bytes(waiting[:3], "big")):
+            kind, flags, payload = waiting[3], waiting[4], waiting[FRAME : FRAME + length]
+            waiting = waiting[FRAME + length :]
+            told += payload if kind in (DATA, HEADERS) else b""
+            if kind in (RESET, GOAWAY) or (kind in (DATA, HEADERS) and flags & LAST):
+                return told
+        if not got:
+            return told
+    raise TimeoutError
 
 
 @dataclass

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -120,6 +120,69 @@ def test_an_address_that_does_not_answer_is_one_line(
         assert "no answer" in refused(address)
     for wrong in ("10.0.0.1", "ray://10.0.0.1:10001", "host:", ":6379", "host:99999", "host:6379/x", "auto"):
         assert "expected HOST:PORT of the cluster's head" in refused(wrong)
+
+
+def frames(*told: tuple[int, int, int, bytes]) -> bytes:
+    """HTTP/2 frames, each of a kind, flags, a stream and what it holds; settings first, as every server begins."""
+    return b"".join(
+        len(held).to_bytes(3, "big") + bytes((kind, flags)) + stream.to_bytes(4, "big") + held
+        for kind, flags, stream, held in ((4, 0, 0, b""), *told)
+    )
+
+
+def status(code: int) -> bytes:
+    """The fields of an answer of gRPC, as its libraries write them."""
+    word = str(code).encode()
+    return b"\x88@\x0ccontent-type\x10application/grpc@\x0bgrpc-status" + bytes((len(word),)) + word
+
+
+@pytest.mark.usefixtures("stands_in")
+def test_who_speaks_http2_and_is_no_ray_is_one_line(
+    folder: Path, capsys: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray, let near such an address, tries for 20 seconds and prints a line of its log a second."""
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    page = frames((1, 4, 1, b"\x8d"), (0, 1, 1, b"<html>not found</html>"))
+    others = {"unknown method": frames((1, 5, 1, status(12))), "a page": page, "settings alone": frames()}
+    others |= {"reset": frames((3, 0, 1, bytes(4))), "goes away": frames((7, 0, 0, bytes(8)))}
+    for what, answer in others.items():
+        began = time.monotonic()
+        with listening(answer) as address:
+            assert main(["evaluate", str(folder), "--engine", "ray", "--ray-address", address]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "what answers is not Ray, expected HOST:PORT of a cluster's head" in line, what
+        assert time.monotonic() - began < ray_cluster.ANSWER_S
+    with listening(frames((1, 5, 1, status(16)))) as address:
+        assert main(["evaluate", str(folder), "--engine", "ray", "--ray-address", address]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "the cluster wants a token, expected RAY_AUTH_MODE=token" in line
+
+
+def test_a_server_that_never_ends_its_answer_is_left_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_cluster, "ANSWER_S", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def drip() -> None:
+            line, _ = server.accept()
+            with line, suppress(OSError):
+                while True:
+                    line.sendall(frames())
+
+        thread = threading.Thread(target=drip, daemon=True)
+        thread.start()
+        began = time.monotonic()
+        with pytest.raises(MotionError, match="no answer"):
+            ray_cluster.check_answers(f"127.0.0.1:{server.getsockname()[1]}")
+        assert time.monotonic() - began < 5
+        thread.join()
+
+
+def test_what_ray_answers_is_taken_for_ray() -> None:
+    """As version 2.60 answers: its name, and in other frames that all is well."""
+    named = b"\x0a\x00\x12\x1c" + bytes(range(28))
+    message = b"\x00" + len(named).to_bytes(4, "big") + named
+    with listening(frames((1, 4, 1, b"\x88"), (0, 0, 1, message), (1, 5, 1, status(0)))) as address:
+        ray_cluster.check_answers(address)
 
 
 @pytest.mark.usefixtures("stands_in")
