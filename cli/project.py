@@ -325,12 +325,13 @@ def report_failures(failed: list[dict[str, str]]) -> int:
 
 
 def _finish(rows: list[dict[str, Any]], failed: list[dict[str, str]], out: Path) -> int:
-    from morphloop.metrics.report.names import distinct
+    from morphloop.metrics.report.names import distinct, in_lines
 
     terminal = Terminal()
     shown = REPORTED[:NARROW] if terminal.width < WIDE else REPORTED
     room = terminal.width - ROOM - FIGURE * len(shown)
-    headings = [Column(f"{name} before > after", min_width=FIGURE - 3, overflow="fold") for name in shown]
+    wide = FIGURE - 3
+    headings = [Column(f"{in_lines(name, wide)}\nbefore > after", width=wide, overflow="fold") for name in shown]
     table = Table(Column("clip", no_wrap=True), Column("verdict", min_width=12), "by", *headings, title=str(out))
     for row, name in zip(rows, distinct([row["name"] for row in rows], room), strict=True):
         figures = (f"{_figure(row['before'].get(n))} > {_figure(row['after'].get(n))}" for n in shown)

@@ -17,6 +17,7 @@ from morphloop.cli import COMMANDS, main
 from morphloop.cli.config import overlay, take_config
 from morphloop.cli.console import guarded
 from morphloop.cli.demo import DEMO_PROMPTS
+from morphloop.cli.project import REPORTED
 from morphloop.envs import prepare
 from morphloop.imitator import Projection
 from morphloop.metrics import track_errors
@@ -215,6 +216,25 @@ def test_names_that_are_alike_stay_apart_in_a_table():
         short = distinct(names, width)
         assert len(set(short)) == len(names), width
         assert max(map(len, short)) <= width
+
+
+@pytest.mark.parametrize("width", [80, 130])
+def test_the_table_of_project_breaks_no_word_of_a_heading(tmp_path, capsys, fake_physics, monkeypatch, width):
+    monkeypatch.setenv("COLUMNS", str(width))
+    clip = replace(make_corpus(1, 5)[0], name="mdm_a_person_walks_forward_and_turns_left_sample_3")
+    save_clip(tmp_path / "clips" / f"{clip.name}.npz", clip)
+    main(["project", str(tmp_path / "clips"), "--policy", "none", "--out", str(tmp_path / "o")])
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= width
+    top, ends = (next(k for k, line in enumerate(lines) if line.startswith(corner)) for corner in "┏┡")
+    head = [line.split("┃") for line in lines[top + 1 : ends]]
+    assert all(len(cells) == len(head[0]) for cells in head), "the frame is whole"
+    columns = [[cell.strip() for cell in column if cell.strip()] for column in zip(*head, strict=True)][4:-1]
+    assert [column[-1] for column in columns] == ["before > after"] * len(columns)
+    names = ["".join(column[:-1]) for column in columns]
+    assert names == list(REPORTED if width >= 130 else REPORTED[:2])
+    parts = {part for column in columns for part in column[:-1]}
+    assert parts >= {"slide_loaded_", "slide_mean_", "mm_s"}, "broken between words, the unit whole"
 
 
 def test_loop_runs_a_folder_and_status_report_and_lineage_read_it(tmp_path, clips, capsys, fake_physics):

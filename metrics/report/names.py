@@ -1,8 +1,10 @@
-"""Names of clips where there is little room: two that differ still look different."""
+"""Names where there is little room: two clips that differ still look different, a metric's breaks between its words."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+
+from morphloop.metrics.registry import METRICS
 
 LEAST = 9
 """Characters that a name is never cut under."""
@@ -28,3 +30,18 @@ def _cut(name: str, width: int) -> str:
         return name
     tail = (width - 1) // 2
     return f"{name[: width - 1 - tail]}…{name[len(name) - tail :]}"
+
+
+def in_lines(metric: str, width: int) -> str:
+    """A metric's name in lines of at most `width` characters, if no word is longer: broken between words alone, the
+    unit at its end whole, as "slide_mean_" and "mm_s"."""
+    unit = "_" + METRICS[metric].unit.replace("/", "_")
+    stem = metric.removesuffix(unit)
+    words = [f"{word}_" for word in stem.split("_")]
+    words = [*words, unit[1:]] if stem != metric else [*words[:-1], words[-1][:-1]]
+    lines = [""]
+    for word in words:
+        if lines[-1] and len(lines[-1]) + len(word) > width:
+            lines.append("")
+        lines[-1] += word
+    return "\n".join(lines)
