@@ -389,6 +389,49 @@ def test_compare_in_both_forms_writes_the_same(tmp_path: Path, capsys: pytest.Ca
     assert "only in" in text
 
 
+WRONG_RATE = "of as many frames, as of a rate read wrong (--fps)"
+
+
+def one_read_too_fast(tmp_path: Path) -> tuple[Path, Path]:
+    """Three clips of two seconds, and the same in a second folder: one as it is, one at 20 fps, whose figures are the
+    same, and one whose 30 frames a second were taken for 60, so that it is half as long and twice as fast."""
+    right, other = tmp_path / "right", tmp_path / "other"
+    clip = standing(frames=61, speed=0.1)
+    for name, moved in {"same": clip, "slower": clip.resampled(20.0), "wrong": replace(clip, fps=60.0)}.items():
+        save_clip(right / f"{name}.npz", clip)
+        save_clip(other / f"{name}.npz", moved)
+    return right, other
+
+
+@pytest.mark.parametrize("how", ["compare", "reference"])
+def test_a_clip_that_was_read_at_the_wrong_rate_is_found(
+    tmp_path: Path, how: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    right, other = one_read_too_fast(tmp_path)
+    table, page = tmp_path / "a.json", tmp_path / "a.html"
+    flags = ["--no-wrench", "--workers", "0", "--json", str(table), "--html", str(page)]
+    assert main(["evaluate", str(other), f"--{how}", str(right), *flags]) == 0
+    names = {"compare": ("A", "B"), "reference": ("clip", "reference")}[how]
+    said = f"2 of 3 pairs differ, 1 in length, 2 in frame rate, 1 {WRONG_RATE}: wrong {names[0]} 1.00 s at 60 fps, "
+    said += f"{names[1]} 2.00 s at 30; slower {names[0]} 2.00 s at 20 fps, {names[1]} 2.00 s at 30"
+    assert said in " ".join(capsys.readouterr().out.split())
+    assert said in " ".join(page.read_text().split())
+    found = json.loads(table.read_text())
+    told = found["compare"]["apart"] if how == "compare" else found["reference"]
+    assert (told["length"], told["fps"], told["same_frames"]) == (1, 2, 1)
+    assert [pair["name"] for pair in told["pairs"]] == ["wrong", "slower"]
+    assert told["pairs"][0]["fps"] == [60.0, 30.0]
+    assert told["pairs"][0]["seconds"] == [1.0, 2.0]
+
+
+def test_pairs_of_one_rate_and_length_are_not_remarked_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    right, _ = one_read_too_fast(tmp_path)
+    for how in ("compare", "reference"):
+        assert main(["evaluate", str(right), f"--{how}", str(right), "--no-wrench", "--workers", "0"]) == 0
+        assert "differ" not in capsys.readouterr().out
+
+
 @pytest.mark.slow
 def test_page_of_a_comparison_fits_a_phone(tmp_path: Path, fits_a_phone: Callable[[Path], None]) -> None:
     a, b = two_batches(tmp_path)

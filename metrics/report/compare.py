@@ -10,6 +10,7 @@ import numpy as np
 from morphloop.metrics.summary import Summary, summarise_values
 
 from .evaluate import Evaluation
+from .pair_times import PairTimes, apart, apart_facts
 
 SHOWN_NAMES = 200
 """Names of unpaired clips that a result lists; their number is always told."""
@@ -29,12 +30,18 @@ class Unpaired:
 @dataclass(frozen=True, eq=False)
 class Comparison:
     """Batch `b` against batch `a`. pairs: by variant the places of the paired clips in a and in b, (N,) each, in the
-    order of a."""
+    order of a; apart: pairs of other frame rates or lengths."""
 
     a: Evaluation
     b: Evaluation
     pairs: dict[str, tuple[np.ndarray, np.ndarray]]
     unpaired: Unpaired
+    apart: list[PairTimes]
+
+    @property
+    def count(self) -> int:
+        """Pairs of all variants."""
+        return sum(len(places) for places, _ in self.pairs.values())
 
     @property
     def labels(self) -> tuple[str, str]:
@@ -64,11 +71,12 @@ def compare(a: Evaluation, b: Evaluation) -> Comparison:
     left_out = set(twice)
     shared = [name for name in names_a if name in names_b and name not in left_out]
     places: dict[str, list[tuple[int, int]]] = {}
-    other = []
+    other, times = [], []
     for name in shared:
-        (variant_a, place_a), (variant_b, place_b) = names_a[name][0], names_b[name][0]
-        if variant_a == variant_b:
-            places.setdefault(variant_a, []).append((place_a, place_b))
+        mine, theirs = names_a[name][0], names_b[name][0]
+        if mine.variant == theirs.variant:
+            places.setdefault(mine.variant, []).append((mine.place, theirs.place))
+            times.append(PairTimes(name, (mine.fps, theirs.fps), (mine.frames, theirs.frames)))
         else:
             other.append(name)
     pairs = {variant: (np.array(found)[:, 0], np.array(found)[:, 1]) for variant, found in sorted(places.items())}
@@ -82,15 +90,26 @@ def compare(a: Evaluation, b: Evaluation) -> Comparison:
             other_variant=other,
             twice=twice,
         ),
+        apart(times),
     )
 
 
-def _places(result: Evaluation) -> dict[str, list[tuple[str, int]]]:
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a clip stands in a batch, and how long it is."""
+
+    variant: str
+    place: int
+    fps: float
+    frames: int
+
+
+def _places(result: Evaluation) -> dict[str, list[_Place]]:
     """By clip name: its variants and places in the order of the rows."""
-    found: dict[str, list[tuple[str, int]]] = {}
+    found: dict[str, list[_Place]] = {}
     for variant in result.variants:
         for place, row in enumerate(result.rows.rows(variant)):
-            found.setdefault(row["name"], []).append((variant, place))
+            found.setdefault(row["name"], []).append(_Place(variant, place, row["fps"], row["frames"]))
     return found
 
 
@@ -103,6 +122,7 @@ def comparison_facts(comparison: Comparison) -> dict[str, Any]:
         "b": label_b,
         "pairs": {variant: len(places[0]) for variant, places in comparison.pairs.items()},
         "change": {variant: comparison.change(variant) for variant in comparison.pairs},
+        "apart": apart_facts(comparison.apart, SHOWN_NAMES),
         "unpaired": {why: {"count": len(found), "names": found[:SHOWN_NAMES]} for why, found in names.items()},
         "summary_b": {variant: comparison.b.summary(variant) for variant in comparison.b.variants},
         "failed_b": comparison.b.failed,

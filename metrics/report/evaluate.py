@@ -31,6 +31,7 @@ from morphloop.sim.bodies.built_in import DEFAULT_SPEC
 
 from ..config import EvaluateConfig
 from .measuring import CLIPS, Job, measure_file
+from .pair_times import PairTimes, apart, apart_facts
 from .spool import Row, Spool
 
 Watch = Callable[[str, int, int], None]
@@ -40,6 +41,8 @@ FROZEN_CLIPS = 256
 batch does not take twice the time."""
 NOT_CLIPS = ("sources", "references", "rollouts")
 """Folders that `morphloop project` writes beside its `clips`; they are not results."""
+SHOWN_PAIRS = 200
+"""Clips unlike their reference in time that a result lists; their number is always told."""
 FEW_FILES = 8
 """Files up to which starting workers takes longer than it saves: each imports for two to three seconds."""
 
@@ -52,7 +55,8 @@ Failure = tuple[int, int, str, str]
 class Evaluation:
     """What a batch scored. paths: as they were given; body_hash: of the compiled body; rows: of all clips, on disk;
     failed: {"path", "reason"}; doubts: what looks wrong with a clip, by its path; failures: those of `failed` that were
-    begun; files: hash of the paths of all files of the batch."""
+    begun; files: hash of the paths of all files of the batch; times: by key of a row, those of the clip and of its
+    reference where they differ."""
 
     config: EvaluateConfig
     paths: tuple[str, ...]
@@ -62,6 +66,7 @@ class Evaluation:
     doubts: list[tuple[str, Doubt]] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     files: str = ""
+    times: dict[tuple[int, int], PairTimes] = field(default_factory=dict)
     _summaries: dict[tuple[str, str], dict[str, Summary]] = field(default_factory=dict, repr=False)
 
     @property
@@ -73,12 +78,21 @@ class Evaluation:
     def add(self, number: int, clip: int, row: Row, frozen: Mapping[str, float | None] | None) -> None:
         """A row, of a clip in the file of this number, and the figures of its control."""
         self.doubts += [(row["path"], Doubt(**doubt)) for doubt in row.get("doubts", [])]
+        if (other := row.get("reference")) is not None:
+            pair = PairTimes(row["name"], (row["fps"], other["fps"]), (row["frames"], other["frames"]))
+            if pair.differs:
+                self.times[number, clip] = pair
         self.rows.add(number, clip, row, frozen)
 
     def ended(self) -> Evaluation:
         """Itself, with what was begun and failed in `failed`, in the order of the files."""
         self.failed += [{"path": path, "reason": reason} for _, _, path, reason in sorted(self.failures)]
         return self
+
+    @property
+    def apart(self) -> list[PairTimes]:
+        """Clips of another frame rate or length than their reference."""
+        return apart(pair for _, pair in sorted(self.times.items()))
 
     @property
     def variants(self) -> list[str]:
@@ -272,6 +286,7 @@ def facts(result: Evaluation) -> dict[str, Any]:
             "clean_mocap": {variant: result.clean(variant) for variant in variants},
             "clean_mocap_floor": {variant: result.clean_floor(variant) for variant in variants},
         },
+        **({} if result.config.reference is None else {"reference": apart_facts(result.apart, SHOWN_PAIRS)}),
         "set": {},
         "units": {name: metric.unit for name, metric in METRICS.items()},
         "versions": versions(result),

@@ -152,6 +152,7 @@ def _row(
         tracked, control = _track(job, motion, reference[0])
         row["metrics"] |= tracked
         frozen = control if frozen is None else frozen | control
+        row["reference"] = {"frames": reference[0].num_frames, "fps": reference[0].fps}
         row |= _before(job, reference, _clip_path(job.reference, name), found.variant)
     elif (source := _source(job.path, motion)) is not None:
         row |= _before(job, worn(source[1], body), source[0], found.variant)

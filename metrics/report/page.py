@@ -21,6 +21,7 @@ from .clip_cards import ClipCard, worst_cards
 from .compare import Comparison, not_paired
 from .evaluate import Evaluation, Watch, versions
 from .look import Cell, cell, number, packaged, span, style, template, tone, write_page
+from .pair_times import apart_line
 from .pair_videos import PAIRS, PairCard, changed_most
 from .worst import HEADLINES, KEY_METRICS, KeyMetric, rank
 
@@ -130,6 +131,7 @@ def write_evaluation_page(
         body="" if result.config.body is None else Path(result.config.body).name,
         views=views,
         comparison=None if comparison is None else _compare_view(comparison, tick),
+        apart=apart_line(result.apart, len(result.rows), "clip", "reference"),
         failed=[row for batch in batches for row in batch.failed],
         shown_failures=SHOWN_FAILURES,
         table_rows=TABLE_ROWS,
@@ -267,6 +269,7 @@ def _compare_view(comparison: Comparison, tick: Callable[[], None]) -> dict[str,
     return {
         "labels": comparison.labels,
         "views": [_change_view(comparison, variant, tick) for variant in comparison.pairs],
+        "apart": apart_line(comparison.apart, comparison.count, "A", "B"),
         "unpaired": [(why, len(names), names[:SHOWN_NAMES]) for why, names in not_paired(comparison)],
     }
 

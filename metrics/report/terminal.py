@@ -15,6 +15,7 @@ from .compare import Comparison, not_paired
 from .evaluate import Evaluation
 from .look import tone
 from .names import distinct
+from .pair_times import apart_line
 from .quality import SCORES, Ranked, drop_rule, formulas
 from .worst import HEADLINES, KEY_METRICS, rank
 
@@ -33,6 +34,8 @@ def print_evaluation(result: Evaluation, console: Terminal | None = None) -> Non
     for variant in result.variants:
         _print_figures(result, variant, console)
         _print_worst(result, variant, console)
+    if line := apart_line(result.apart, len(result.rows), "clip", "reference"):
+        console.print(line, highlight=False)
 
 
 def print_comparison(comparison: Comparison, console: Terminal | None = None) -> None:
@@ -54,6 +57,8 @@ def print_comparison(comparison: Comparison, console: Terminal | None = None) ->
         console.print(table)
     label_a, label_b = comparison.labels
     console.print(f"A: {label_a}\nB: {label_b}\nchange: paired bootstrap over clips", style="dim", highlight=False)
+    if line := apart_line(comparison.apart, comparison.count, "A", "B"):
+        console.print(line, highlight=False)
     for why, names in not_paired(comparison):
         more = f" and {len(names) - WORST} more" if len(names) > WORST else ""
         console.print(f"{len(names)} {why}: {', '.join(names[:WORST])}{more}", highlight=False)
