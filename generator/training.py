@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -87,8 +88,10 @@ def read_captions(
     texts = texts_of(clips)
     if () in texts:
         raise MotionError(f"{clips[texts.index(())].name}: has no caption, expected at least one text")
-    read = read or text
-    return [(tuple(text.encode(caption) for caption in captions), tuple(read(captions))) for captions in texts]
+    prompts = iter(
+        (read or text)([caption for captions in texts for caption in captions])
+    )  # many at once are read fast
+    return [(tuple(text.encode(c) for c in captions), tuple(islice(prompts, len(captions)))) for captions in texts]
 
 
 def thinned(text: Text, rng: np.random.Generator) -> Text:
