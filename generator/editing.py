@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import islice
 
 import numpy as np
 
@@ -40,13 +41,16 @@ def make_edit_examples(
     pairs: EditPairs, tokenizer: MotionTokenizer, text: TextTokenizer, read: ReadTexts | None = None
 ) -> list[Example]:
     """Tokens of each pair's clips, and instructions from the one to the other as prompts."""
-    examples, words = [], edit_words()
+    words, codes, asked = edit_words(), [], []
     for number in range(len(pairs)):
         pair, rng = pairs[number], np.random.default_rng([pairs.seed, number])
-        asked = words.instructions(pair.edit, INSTRUCTIONS, rng)
-        source, edited = tokenizer.encode_clip(pair.source), tokenizer.encode_clip(pair.edited)
-        examples.append(Example(edited, (), tuple((read or text)(asked)), source))
-    return examples
+        asked.append(words.instructions(pair.edit, INSTRUCTIONS, rng))
+        codes.append((tokenizer.encode_clip(pair.source), tokenizer.encode_clip(pair.edited)))
+    prompts = iter((read or text)([one for own in asked for one in own]))  # many at once: faster
+    return [
+        Example(edited, (), tuple(islice(prompts, len(own))), source)
+        for (source, edited), own in zip(codes, asked, strict=True)
+    ]
 
 
 def sample_instructions(seed: int) -> list[str]:
