@@ -33,7 +33,9 @@ class Render(ReadingConfig):
     """Draw motion off-screen: a video with the motions side by side, or a strip with a row for each.
 
     MuJoCo draws bodies and robots where GL answers, a stick figure stands for them elsewhere and for joint positions;
-    which of them drew is said. Motions of different rates play in the same time; shorter ones hold their last frame.
+    which of them drew is said. Feet are green where they touch, orange where they slide, red where they are sunk, grey
+    in the air, by the contacts of `evaluate`. Motions of different rates play in the same time; shorter ones hold their
+    last frame.
     Exit code 2 if a file could not be drawn; the others are.
     """
 
@@ -102,23 +104,25 @@ class Render(ReadingConfig):
                 failed.append({"path": str(path), "reason": reason})
 
     def _draw(self, shown: list[Shown], kind: str) -> None:
+        from morphloop.metrics import foot_states
         from morphloop.metrics.report.names import distinct
         from morphloop.sim import strip_bytes, video_bytes
         from morphloop.sim.drawing.render import CELL, GIF_FPS, PANEL, VIDEO_FPS
 
         motions, bodies = [one.motion for one in shown], [one.body for one in shown]
+        feet = [foot_states(one.motion, one.body) for one in shown]
         names = [f"{one.name} (before)" if one.path.parent.name == "sources" else one.name for one in shown]
         if kind == ".png":
             size = self.size or CELL
             labels = distinct(names, max(size[0] // LETTER - 6, 8))
-            data = strip_bytes(motions, labels, self.frames, bodies, self.renderer, size)
+            data = strip_bytes(motions, labels, self.frames, bodies, self.renderer, size, feet)
             write_atomic(self.out, lambda stream: stream.write(data))
             say(f"{self.out}: {self.frames} moments of {len(shown)} motions")
             return
         size, gif = self.size or PANEL, kind == ".gif"
         rate = self.out_fps or (GIF_FPS if gif else VIDEO_FPS)
         labels = distinct(names, max(size[0] // LETTER - 2, 8))
-        video = video_bytes(motions, None, labels, bodies, self.renderer, rate, size, gif)
+        video = video_bytes(motions, None, labels, bodies, self.renderer, rate, size, gif, feet)
         out = self.out
         if video.suffix != kind:
             out = out.with_suffix(video.suffix)

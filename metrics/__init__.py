@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from .clip_context import Context, contact_frames, context
     from .contact import Contacts
     from .controls import CLEAN_WALK, CLEAN_WALK_NAME
+    from .feet import foot_states
     from .measurement import Measurement, measure
     from .metric import Metric
     from .registry import METRICS
@@ -29,6 +30,7 @@ else:
                 "CLEAN_WALK",
                 "CLEAN_WALK_NAME",
             ),
+            "feet": ("foot_states",),
             "measurement": (
                 "Measurement",
                 "measure",
@@ -67,6 +69,7 @@ __all__ = [
     "bootstrap_mean",
     "contact_frames",
     "context",
+    "foot_states",
     "frozen_pose",
     "measure",
     "measure_rollout",

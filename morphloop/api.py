@@ -228,6 +228,7 @@ def render(
     'walk.gif'
     """
     from morphloop.base import write_atomic
+    from morphloop.metrics import foot_states
     from morphloop.sim import strip_bytes, video_bytes
     from morphloop.sim.drawing.render import CELL, GIF_FPS, PANEL, VIDEO_FPS
 
@@ -235,13 +236,14 @@ def render(
     found = [_worn(motion, own) for motion in _motions(clips, own)]
     motions, bodies = [motion for motion, _ in found], [drawn for _, drawn in found]
     labels = labels or [motion.name for motion in motions]
+    feet = [foot_states(motion, drawn) for motion, drawn in found]
     kind = path.suffix.lower()
     if kind == ".png":
-        data = strip_bytes(motions, labels, body=bodies, renderer=renderer, size=size or CELL)
+        data = strip_bytes(motions, labels, body=bodies, renderer=renderer, size=size or CELL, feet=feet)
     elif kind in (".mp4", ".gif"):
         gif = kind == ".gif"
         rate = (GIF_FPS if gif else VIDEO_FPS) if fps is None else fps
-        video = video_bytes(motions, None, labels, bodies, renderer, rate, size or PANEL, gif)
+        video = video_bytes(motions, None, labels, bodies, renderer, rate, size or PANEL, gif, feet)
         path, data = path.with_suffix(video.suffix), video.data
     else:
         raise MotionError(f"{path}: unknown extension '{kind}', expected .mp4, .gif or .png")

@@ -11,9 +11,10 @@ from markupsafe import Markup
 
 from morphloop.base import MotionError
 from morphloop.base.opening import read_json
-from morphloop.metrics import CLEAN_WALK, CLEAN_WALK_NAME, METRICS, paired_difference
+from morphloop.metrics import CLEAN_WALK, CLEAN_WALK_NAME, METRICS, foot_states, paired_difference
 from morphloop.metrics.report.look import Cell, cell, data_uri, number, packaged, style, template, tone, write_page
 from morphloop.motion import read_manifest
+from morphloop.sim import default_body
 from morphloop.sim.drawing.render import strip_bytes, video_bytes
 
 from .config import LoopConfig, SelectionConfig, read_config
@@ -278,8 +279,9 @@ def _show(row: Record, projected: Path) -> ShownClip:
     """Pictures, plots and video of one clip."""
     before = load_motion(projected / SOURCES / f"{row['name']}.npz")
     after = load_motion(projected / CLIPS / f"{row['name']}.npz")
-    strip = strip_bytes([before, after], LABELS)
-    video = video_bytes([before, after], labels=LABELS, renderer="figure")
+    feet = [foot_states(clip, default_body()) for clip in (before, after)]
+    strip = strip_bytes([before, after], LABELS, feet=feet)
+    video = video_bytes([before, after], labels=LABELS, renderer="figure", feet=feet)
     plots = [Markup(plot) for plot in foot_plots(before, after)]
     return ShownClip(row, plots, data_uri("image/png", strip), data_uri(video.mime, video.data), video.renderer)
 

@@ -9,6 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from morphloop.base import MotionError
+from morphloop.metrics.feet import foot_states
 from morphloop.metrics.registry import METRICS
 from morphloop.metrics.timelines import timeline
 from morphloop.sim.drawing.render import strip_bytes
@@ -62,7 +63,8 @@ def _card(row: dict[str, Any], fault: str, score: float, config: EvaluateConfig)
         titles = SIDES if len(clips) == 2 else ("",)
         timelines = [_timeline(clip, config, title) for clip, title in zip(clips, titles, strict=True)]
         labels = titles if len(clips) == 2 else ()
-        strip = data_uri("image/png", strip_bytes([motion for motion, _ in clips], labels, FRAMES, clips[-1][1]))
+        motions, feet = [motion for motion, _ in clips], [foot_states(*clip) for clip in clips]
+        strip = data_uri("image/png", strip_bytes(motions, labels, FRAMES, clips[-1][1], feet=feet))
         if len(clips) == 2:
             video = video_address(clips, labels)
     except MotionError as error:

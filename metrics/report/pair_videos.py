@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from morphloop.base import MotionError
+from morphloop.metrics.feet import foot_states
 from morphloop.metrics.registry import METRICS
 from morphloop.motion import Clip
 from morphloop.sim import RobotBody
@@ -42,8 +43,9 @@ def video_address(shown: Sequence[Worn], labels: Sequence[str]) -> str:
     """The beginning of these clips side by side, as an address inside of the page. A robot is drawn with its bodies
     where GL answers. MotionError as `video_bytes`."""
     renderer = "auto" if any(isinstance(body, RobotBody) for _, body in shown) else "figure"
-    motions = [_beginning(motion) for motion, _ in shown]
-    video = video_bytes(motions, labels=labels, body=[body for _, body in shown], renderer=renderer, rate=RATE)
+    motions, bodies = [_beginning(motion) for motion, _ in shown], [body for _, body in shown]
+    feet = [foot_states(*clip) for clip in zip(motions, bodies, strict=True)]
+    video = video_bytes(motions, labels=labels, body=bodies, renderer=renderer, rate=RATE, feet=feet)
     return data_uri(video.mime, video.data)
 
 

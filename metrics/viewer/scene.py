@@ -23,6 +23,7 @@ from morphloop.metrics.timelines import Timeline, context_timeline
 from morphloop.motion import Clip, JointTrack, load_rollout, read_motions
 from morphloop.motion.config import AS_FILES_SAY, ReadingConfig
 from morphloop.sim import Body
+from morphloop.sim.drawing.feet import HIDDEN_GROUP, foot_of_bodies, sole_points, soles
 from morphloop.sim.drawing.figure import make_scene
 from morphloop.sim.drawing.shown import Shown, shown_motions
 
@@ -35,10 +36,6 @@ REACH_M = 16.0
 """Metres from a clip's middle that 16 bits of `UNIT_M` reach."""
 COARSE_FACES = 1500
 """A mesh of more faces is drawn as its convex hull."""
-HIDDEN_GROUP = 3
-"""Groups of geoms from here on are not drawn, as in MuJoCo's own viewer."""
-POINT_RADIUS = 0.02
-"""Metres: spheres under it at a foot are where it touches, not what it looks like."""
 BONE_RADIUS = 0.028
 LEFT, RIGHT = 1, 2
 KINDS = {
@@ -165,32 +162,24 @@ def _poses(clip: Clip, body: Body) -> tuple[np.ndarray, np.ndarray]:
 
 def _body_parts(body: Body) -> Payload:
     """The geoms of a body as shapes of its parts."""
-    model, surface = body.model, body.surface
-    foot_of = np.zeros(model.nbody, int)
-    for side, mark in ((0, LEFT), (1, RIGHT)):
-        foot_of[body.body_ids[np.unique(surface.joint[surface.foot == side])]] = mark
-    shapes, meshes, soles = [], [], {}
+    model, foot_of = body.model, foot_of_bodies(body) + LEFT
+    points, shapes, meshes = sole_points(body), [], []
     for geom in range(model.ngeom):
         kind, owner = KINDS.get(int(model.geom_type[geom])), int(model.geom_bodyid[geom])
-        if kind is None or owner == 0 or model.geom_group[geom] >= HIDDEN_GROUP:
+        if kind is None or owner == 0 or model.geom_group[geom] >= HIDDEN_GROUP or points[geom]:
             continue
         size, foot = model.geom_size[geom].tolist(), int(foot_of[owner])
         if kind == "sphere" and model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_SPHERE:
             size = [size[0]] * 3
-            if foot and size[0] < POINT_RADIUS:
-                soles.setdefault(owner, []).append((model.geom_pos[geom], size[0]))
-                continue
         shape = {"part": owner - 1, "kind": kind, "size": _short(size), "foot": foot}
         shape |= {"at": _short(model.geom_pos[geom]), "turn": _short(model.geom_quat[geom])}
         if kind == "mesh":
             shape["mesh"] = len(meshes)
             meshes.append(mesh_payload(model, int(model.geom_dataid[geom])))
         shapes.append(shape)
-    for owner, points in soles.items():
-        centres, radius = np.array([point for point, _ in points]), max(r for _, r in points)
-        low, high = centres.min(axis=0) - radius, centres.max(axis=0) + radius
-        box = {"part": owner - 1, "kind": "box", "size": _short((high - low) / 2), "foot": int(foot_of[owner])}
-        shapes.append(box | {"at": _short((low + high) / 2), "turn": [1, 0, 0, 0]})
+    for sole in soles(body):
+        box = {"part": sole.part - 1, "kind": "box", "size": _short(sole.half), "foot": sole.foot + LEFT}
+        shapes.append(box | {"at": _short(sole.at), "turn": [1, 0, 0, 0]})
     feet = [[int(k) - 1 for k in np.flatnonzero(foot_of == mark)] for mark in (LEFT, RIGHT)]
     return {"name": body.name, "shapes": shapes, "meshes": meshes, "feet": feet}
 

@@ -17,15 +17,13 @@ from morphloop.motion import Clip, JointTrack
 from morphloop.motion.rotations import heading, quat_rotate
 
 from ..bodies.body import Body
+from .feet import COLOURS, FootStates, states_by_height
 
 OVERSAMPLE = 2
 BACKGROUND, GRID, SHADOW, INK = (250, 250, 252), (222, 225, 232), (205, 208, 216), (60, 64, 74)
 LEFT_COLOUR, RIGHT_COLOUR, TRUNK_COLOUR = (43, 108, 176), (192, 97, 34), (74, 80, 94)
-CONTACT_COLOUR, AIR_COLOUR, SUNK_COLOUR = (36, 150, 80), (165, 170, 180), (205, 40, 50)
-CONTACT_MM, SUNK_MM = 10.0, -5.0
-"""A foot under 10 mm is drawn as in contact, deeper than 5 mm as sunk into the ground."""
-LIMB_WIDTH, TRUNK_WIDTH, HEAD_RADIUS = 0.045, 0.07, 0.095
-"""Metres."""
+LIMB_WIDTH, TRUNK_WIDTH, HEAD_RADIUS, SOLE_WIDTH = 0.045, 0.07, 0.095, 0.02
+"""Metres; the last around a sole, which seen from the side may be a line."""
 TRUNK_HALF = 0.03
 """Metres to the side of the middle, as a body is built, up to which a joint is of the trunk."""
 
@@ -35,18 +33,19 @@ class Scene:
     """What is drawn of a clip, computed once.
 
     positions: (T, J, 3) joints, metres; soles: (T, 2, P, 3) surface points of both feet less their radius, of each foot
-    as many (P) as the larger has, none for joints alone; lowest: (T, 2) height of each sole, metres; parents: of each
-    joint, -1 for the root; colours and widths by joint: of the bone from its parent; feet: joints whose bone the sole
-    stands for; head: the joint under the head, None for a body without one.
+    as many (P) as the larger has, none for joints alone; states: (T, 2) what each foot does; parents: of each joint, -1
+    for the root; colours and widths by joint: of the bone from its parent; feet: the joints of each foot, whose bones
+    the sole stands for, or which have its colour where there is none; head: the joint under the head, None for a body
+    without one.
     """
 
     positions: np.ndarray
     soles: np.ndarray
-    lowest: np.ndarray
+    states: np.ndarray
     parents: tuple[int, ...]
     colours: tuple[tuple[int, int, int], ...]
     widths: tuple[float, ...]
-    feet: tuple[int, ...]
+    feet: tuple[tuple[int, ...], tuple[int, ...]]
     head: int | None
 
 
@@ -68,10 +67,14 @@ class Camera:
         return np.stack([right, up])
 
 
-def make_scene(motion: Clip | JointTrack, body: Body) -> Scene:
-    """Joints and soles of a clip on this body's skeleton, or a track of some of its joints; MotionError for others."""
+def make_scene(motion: Clip | JointTrack, body: Body, feet: FootStates | None = None) -> Scene:
+    """Joints and soles of a clip on this body's skeleton, or a track of some of its joints; MotionError for others.
+
+    feet: what they do; where nobody says, the soles' height tells, and the feet of a track are drawn as its legs.
+    """
+    states = None if feet is None else feet.at(np.arange(motion.num_frames) / motion.fps)
     if isinstance(motion, JointTrack):
-        return _track_scene(motion, body)
+        return _track_scene(motion, body, states)
     body.check(motion)
     surface, skeleton = body.surface, motion.skeleton
     soles = []
@@ -83,12 +86,14 @@ def make_scene(motion: Clip | JointTrack, body: Body) -> Scene:
             motion.global_rotations[:, surface.joint[mine]], local
         )
         soles.append(points - surface.radius[mine][:, None] * [0.0, 0.0, 1.0])
-    feet = np.stack(soles, axis=1)
+    both = np.stack(soles, axis=1)
+    if states is None:
+        states = states_by_height(both[..., 2].min(axis=2))
     joints = range(skeleton.num_joints)
-    return _scene(body, motion.positions, feet, joints, skeleton.parents)
+    return _scene(body, motion.positions, both, states, joints, skeleton.parents)
 
 
-def _track_scene(track: JointTrack, body: Body) -> Scene:
+def _track_scene(track: JointTrack, body: Body, states: np.ndarray | None) -> Scene:
     """A track's joints, each hung on the nearest of its ancestors on the body that the track has."""
     skeleton, names = body.skeleton, track.names
     unknown = sorted(set(names) - set(skeleton.names))
@@ -101,11 +106,17 @@ def _track_scene(track: JointTrack, body: Body) -> Scene:
             above = skeleton.parents[above]
         parents.append(names.index(skeleton.names[above]))
     joints = [skeleton.index(name) for name in names]
-    return _scene(body, track.positions, np.zeros((track.num_frames, 2, 0, 3)), joints, tuple(parents))
+    none = np.zeros((track.num_frames, 2, 0, 3))
+    return _scene(body, track.positions, none, states, joints, tuple(parents))
 
 
 def _scene(
-    body: Body, positions: np.ndarray, soles: np.ndarray, joints: Sequence[int], parents: tuple[int, ...]
+    body: Body,
+    positions: np.ndarray,
+    soles: np.ndarray,
+    states: np.ndarray | None,
+    joints: Sequence[int],
+    parents: tuple[int, ...],
 ) -> Scene:
     """What is drawn of these joints of a body, of which `parents` are places among them."""
     names, across = [body.skeleton.names[j] for j in joints], body.skeleton.rest_positions[list(joints), 1]
@@ -113,26 +124,28 @@ def _scene(
         LEFT_COLOUR if y > TRUNK_HALF else RIGHT_COLOUR if y < -TRUNK_HALF else TRUNK_COLOUR for y in across
     )
     head, toes = _head_and_toes(body)
+    left, right = (tuple(k for k, name in enumerate(names) if name in side) for side in toes)
     return Scene(
         positions=positions,
         soles=soles,
-        lowest=soles[..., 2].min(axis=2, initial=np.inf),
+        states=np.zeros((len(positions), 2), int) if states is None else states,
         parents=parents,
         colours=colours,
         widths=tuple(TRUNK_WIDTH if c == TRUNK_COLOUR else LIMB_WIDTH for c in colours),
-        feet=tuple(k for k, name in enumerate(names) if name in toes) if soles.size else (),
+        feet=((), ()) if states is None else (left, right),
         head=names.index(head) if head in names else None,
     )
 
 
-def _head_and_toes(body: Body) -> tuple[str | None, frozenset[str]]:
-    """The joint that a head is drawn over, None for a body that has none of its own, and the joints of the feet before
-    the heels'; a robot that is measured alone tells neither."""
+def _head_and_toes(body: Body) -> tuple[str | None, tuple[tuple[str, ...], tuple[str, ...]]]:
+    """The joint that a head is drawn over, None for a body that has none of its own, and the joints of each foot before
+    the heel's; a robot that is measured alone tells neither."""
     try:
         told = body.description
     except MotionError:
-        return None, frozenset()
-    return told.head if told.head != told.torso else None, frozenset(part for foot in told.feet for part in foot[1:])
+        return None, ((), ())
+    left, right = told.feet
+    return told.head if told.head != told.torso else None, (tuple(left[1:]), tuple(right[1:]))
 
 
 def follow(motion: Clip | JointTrack, azimuth: float = 0.9, elevation: float = 0.2, span: float = 2.3) -> Camera:
@@ -175,13 +188,20 @@ def draw_figure(scene: Scene, camera: Camera, frame: int, size: tuple[int, int],
         _line(pen, shadow[parent], shadow[j], SHADOW, 0.8 * scale * scene.widths[j])
     depth = positions @ np.array([np.cos(camera.azimuth), np.sin(camera.azimuth), 0.0])
     bones = sorted(range(1, len(scene.parents)), key=lambda j: -(depth[j] + depth[scene.parents[j]]))
+    feet = [COLOURS[state] for state in scene.states[frame]]
+    toes = {joint: feet[side] for side, joints in enumerate(scene.feet) for joint in joints}
     for j in bones:
-        if j not in scene.feet:
-            _line(pen, screen[scene.parents[j]], screen[j], scene.colours[j], scale * scene.widths[j])
+        if j not in toes or not scene.soles.size:
+            colour = toes.get(j, scene.colours[j])
+            _line(pen, screen[scene.parents[j]], screen[j], colour, scale * scene.widths[j])
         if j == scene.head:
             _disc(pen, flat(positions[j] + [0.0, 0.0, 0.075]), scale * HEAD_RADIUS, TRUNK_COLOUR)
     for side in (0, 1):
-        _draw_foot(pen, flat(scene.soles[frame, side]), 1000 * scene.lowest[frame, side])
+        if scene.soles.size:
+            edge = _hull(flat(scene.soles[frame, side]))
+            pen.polygon([tuple(corner) for corner in edge], fill=feet[side])
+            for a, b in zip(edge, np.roll(edge, 1, axis=0), strict=True):
+                _line(pen, a, b, feet[side], scale * SOLE_WIDTH)
     if label:
         pen.text((8 * OVERSAMPLE, 6 * OVERSAMPLE), label, INK, ImageFont.load_default(15 * OVERSAMPLE))
     return np.asarray(picture.reduce(OVERSAMPLE))
@@ -209,13 +229,6 @@ def _draw_ground(pen: ImageDraw.ImageDraw, flat, centre: np.ndarray, span: float
             ends[:, 1 - axis] = origin[1 - axis] + np.array([-reach, reach])
             a, b = flat(ends)
             pen.line([tuple(a), tuple(b)], fill=GRID, width=OVERSAMPLE)
-
-
-def _draw_foot(pen: ImageDraw.ImageDraw, corners: np.ndarray, height_mm: float) -> None:
-    if not len(corners):
-        return
-    colour = SUNK_COLOUR if height_mm < SUNK_MM else CONTACT_COLOUR if height_mm < CONTACT_MM else AIR_COLOUR
-    pen.polygon([tuple(p) for p in _hull(corners)], fill=colour)
 
 
 def _hull(points: np.ndarray) -> np.ndarray:

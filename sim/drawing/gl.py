@@ -10,12 +10,15 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import mujoco
 import numpy as np
 
+from ..bodies.body import Body
+from .feet import COLOURS, foot_of_bodies, soles
 from .figure import Camera
 
 BACKENDS = ("egl", "osmesa")
@@ -55,27 +58,41 @@ def gl_available() -> str | None:
     return None
 
 
-def render_frames(
-    model: mujoco.MjModel, motions: Sequence[tuple[np.ndarray, Camera]], size: tuple[int, int]
-) -> list[np.ndarray] | None:
-    """Frames (T, height, width, 3) uint8 of each motion, states qpos (T, nq) and their camera, drawn by MuJoCo in one
-    child process; None if GL does not answer or the child failed. size: width and height, pixels."""
+@dataclass(frozen=True, eq=False)
+class Take:
+    """What is drawn of a motion. qpos: (T, nq); camera: of as many frames; feet: (T, 2) what they do."""
+
+    qpos: np.ndarray
+    camera: Camera
+    feet: np.ndarray
+
+
+def render_frames(body: Body, takes: Sequence[Take], size: tuple[int, int]) -> list[np.ndarray] | None:
+    """Frames (T, height, width, 3) uint8 of each motion, drawn by MuJoCo in one child process; None if GL does not
+    answer or the child failed. size: width and height, pixels."""
     backend = gl_available()
     if backend is None:
         return None
     with tempfile.TemporaryDirectory() as folder:
         job, out = Path(folder) / "job.npz", Path(folder) / "frames.npy"
-        mujoco.mj_saveModel(model, str(job.with_name("model.mjb")), None)
+        mujoco.mj_saveModel(body.model, str(job.with_name("model.mjb")), None)
+        boxes = soles(body)
         np.savez(
             job,
-            qpos=np.concatenate([qpos for qpos, _ in motions]),
-            centre=np.concatenate([camera.centre for _, camera in motions]),
+            qpos=np.concatenate([take.qpos for take in takes]),
+            centre=np.concatenate([take.camera.centre for take in takes]),
             view=np.concatenate(
-                [np.tile([camera.azimuth, camera.elevation, camera.span], (len(qpos), 1)) for qpos, camera in motions]
+                [
+                    np.tile([take.camera.azimuth, take.camera.elevation, take.camera.span], (len(take.qpos), 1))
+                    for take in takes
+                ]
             ),
+            feet=np.array(COLOURS, np.float32)[np.concatenate([take.feet for take in takes])] / 255.0,
+            foot=foot_of_bodies(body)[body.model.geom_bodyid],
+            soles=np.array([[sole.part, sole.foot, *sole.at, *sole.half] for sole in boxes]).reshape(-1, 8),
             size=size,
         )
-        lengths = [len(qpos) for qpos, _ in motions]
+        lengths = [len(take.qpos) for take in takes]
         try:
             child = subprocess.run(
                 [sys.executable, "-m", "morphloop.sim.drawing.gl_worker", str(job), str(out)],

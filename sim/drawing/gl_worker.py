@@ -23,6 +23,8 @@ def _draw_job(job: Path, out: Path) -> None:
     """The child's work: read the job, draw, write the frames."""
     with np.load(job, allow_pickle=False) as arrays:
         qpos, centre, views, (width, height) = arrays["qpos"], arrays["centre"], arrays["view"], arrays["size"].tolist()
+        feet, foot = arrays["feet"], arrays["foot"]  # (T, 2, 3) colours, (ngeom,) the foot that a geom is of
+        soles = arrays["soles"]  # (S, 8) part, foot, middle and half sides of a box
     model = mujoco.MjModel.from_binary_path(str(job.with_name("model.mjb")))
     model.vis.global_.offwidth, model.vis.global_.offheight = width, height
     model.vis.quality.offsamples, model.vis.quality.shadowsize = 0, 0
@@ -38,11 +40,27 @@ def _draw_job(job: Path, out: Path) -> None:
             view.azimuth, view.elevation = np.degrees(azimuth), -np.degrees(elevation)
             view.distance = 0.5 * span / np.tan(np.radians(0.5 * model.vis.global_.fovy))
             view.lookat[:] = centre[k]
+            for side in (0, 1):
+                model.geom_rgba[foot == side, :3] = feet[k, side]
             renderer.update_scene(data, view)
             _add_grid(renderer.scene, centre[k])
+            for sole in soles:
+                _add_sole(renderer.scene, data, int(sole[0]), sole[2:5], sole[5:], feet[k, int(sole[1])])
             frames[k] = renderer.render()
     frames[(frames == 0).all(axis=-1)] = BACKGROUND
     np.save(out, frames)
+
+
+def _add_sole(
+    scene: mujoco.MjvScene, data: mujoco.MjData, part: int, at: np.ndarray, half: np.ndarray, colour: np.ndarray
+) -> None:
+    """A box (3,), (3,) in the frame of a body."""
+    if scene.ngeom < scene.maxgeom:
+        turn = data.xmat[part]
+        place, kind = data.xpos[part] + turn.reshape(3, 3) @ at, mujoco.mjtGeom.mjGEOM_BOX
+        rgba = np.array([*colour, 1.0], np.float32)
+        mujoco.mjv_initGeom(scene.geoms[scene.ngeom], kind, half, place, turn, rgba)
+        scene.ngeom += 1
 
 
 def _add_grid(scene: mujoco.MjvScene, centre: np.ndarray) -> None:

@@ -23,11 +23,14 @@ from morphloop.motion import Clip, JointTrack
 
 from ..bodies.body import Body
 from ..bodies.built_in import default_body
+from .feet import FootStates
 from .figure import draw_figure, follow, make_scene, write_label
-from .gl import gl_available, render_frames
+from .gl import Take, gl_available, render_frames
 
 Renderer = Literal["auto", "mujoco", "figure"]
 Motion = Clip | JointTrack | np.ndarray
+Feet = Sequence[FootStates | None]
+"""What the feet of each motion do; None leaves it to the height of its soles."""
 PANEL = (320, 360)
 """Width and height of one clip's panel in a video, pixels."""
 CELL = (150, 190)
@@ -70,11 +73,12 @@ def render_strip(
     body: Body | Sequence[Body] | None = None,
     renderer: Renderer = "figure",
     size: tuple[int, int] = CELL,
+    feet: Feet = (),
 ) -> Path:
     """A PNG with a row a clip and `frames` moments, evenly spread over its time. Raises MotionError for no clips,
     a wrong number of labels, a clip on another skeleton, or renderer "mujoco" without GL. Other arguments as in
     `video_bytes`, `size` of a moment."""
-    data = strip_bytes(clips, labels, frames, body, renderer, size)
+    data = strip_bytes(clips, labels, frames, body, renderer, size, feet)
     return write_atomic(path, lambda stream: stream.write(data))
 
 
@@ -85,9 +89,10 @@ def strip_bytes(
     body: Body | Sequence[Body] | None = None,
     renderer: Renderer = "figure",
     size: tuple[int, int] = CELL,
+    feet: Feet = (),
 ) -> bytes:
     """The PNG of `render_strip` as bytes."""
-    labels, bodies = _labels(labels, len(clips)), _bodies(body, len(clips))
+    labels, bodies, feet = _labels(labels, len(clips)), _bodies(body, len(clips)), _feet(feet, len(clips))
     _check_look(renderer, size)
     if frames < 1:
         raise MotionError(f"{frames} frames asked for, expected 1 or more")
@@ -95,7 +100,7 @@ def strip_bytes(
     for clip, own in zip(clips, bodies, strict=True):
         if isinstance(clip, Clip):
             own.check(clip)
-    drawn = _drawn(clips, bodies, renderer, size, moments)
+    drawn = _drawn(clips, bodies, feet, renderer, size, moments)
     rows = []
     for place, (clip, label, own) in enumerate(zip(clips, labels, bodies, strict=True)):
         words = [f"{k / clip.fps:.1f} s" for k in moments[place]]
@@ -103,7 +108,7 @@ def strip_bytes(
         if place in drawn:
             cells = [write_label(drawn[place][n : n + 1], word)[0] for n, word in enumerate(words)]
         else:
-            scene, camera = make_scene(clip, own), follow(clip)
+            scene, camera = make_scene(clip, own, feet[place]), follow(clip)
             cells = [draw_figure(scene, camera, k, size, word) for k, word in zip(moments[place], words, strict=True)]
         rows.append(np.concatenate(cells, axis=1))
     picture = Image.fromarray(np.concatenate(rows, axis=0))
@@ -119,10 +124,11 @@ def render_video(
     labels: Sequence[str] = (),
     body: Body | Sequence[Body] | None = None,
     renderer: Renderer = "auto",
+    feet: Feet = (),
 ) -> Path:
     """Write a video of one motion or of several side by side; returns the file, `.gif` instead of `.mp4` where there
     is no ffmpeg. Arguments as in `video_bytes`."""
-    video = video_bytes(motions, fps, labels, body, renderer)
+    video = video_bytes(motions, fps, labels, body, renderer, feet=feet)
     path = Path(path).with_suffix(video.suffix)
     return write_atomic(path, lambda stream: stream.write(video.data))
 
@@ -136,6 +142,7 @@ def video_bytes(
     rate: float = VIDEO_FPS,
     size: tuple[int, int] = PANEL,
     gif: bool = False,
+    feet: Feet = (),
 ) -> Video:
     """A video of one motion or of several side by side, shorter ones holding their last frame.
 
@@ -143,16 +150,17 @@ def video_bytes(
     "generated" and "after physics"; body: of all motions, or one of each; renderer: "auto" takes MuJoCo's if GL answers
     and the stick figure otherwise, as for joint tracks, which have no body; rate: frames a second of the video, which
     motions of other rates are resampled to; size: width and height of a motion's panel, pixels; gif: a GIF of every
-    frame, whether ffmpeg is there or not. Raises MotionError for no motion, qpos without fps, another skeleton, or
-    renderer "mujoco" without GL.
+    frame, whether ffmpeg is there or not; feet: what those of each motion do, by which they are coloured, by the height
+    of their soles if left out. Raises MotionError for no motion, qpos without fps, another skeleton, or renderer
+    "mujoco" without GL.
     """
     if isinstance(motions, Clip | JointTrack | np.ndarray):
         motions = [motions]
-    labels, bodies = _labels(labels, len(motions)), _bodies(body, len(motions))
+    labels, bodies, feet = _labels(labels, len(motions)), _bodies(body, len(motions)), _feet(feet, len(motions))
     _check_look(renderer, size)
     clips = [_at_rate(motion, fps, own, rate) for motion, own in zip(motions, bodies, strict=True)]
     length = max(clip.num_frames for clip in clips)
-    panels, used = _panels(clips, labels, bodies, renderer, size)
+    panels, used = _panels(clips, labels, bodies, feet, renderer, size)
     held = [np.concatenate([p, np.repeat(p[-1:], length - len(p), axis=0)]) for p in panels]
     return _encode(np.concatenate(held, axis=2), used, rate, gif)
 
@@ -182,6 +190,13 @@ def _bodies(body: Body | Sequence[Body] | None, count: int) -> Sequence[Body]:
     return body
 
 
+def _feet(feet: Feet, count: int) -> Feet:
+    """What the feet of each motion do, as far as it was said."""
+    if feet and len(feet) != count:
+        raise MotionError(f"feet of {len(feet)} motions for {count}, expected those of each or none")
+    return feet or [None] * count
+
+
 def _at_rate(motion: Motion, fps: float | None, body: Body, rate: float) -> Clip | JointTrack:
     """A motion at the rate of a video, its first minute."""
     if isinstance(motion, np.ndarray):
@@ -199,17 +214,18 @@ def _panels(
     clips: Sequence[Clip | JointTrack],
     labels: Sequence[str],
     bodies: Sequence[Body],
+    feet: Feet,
     renderer: Renderer,
     size: tuple[int, int] = PANEL,
 ) -> tuple[list[np.ndarray], str]:
     """Frames (T, height, width, 3) of each motion, and which renderer drew them, or both."""
-    drawn = _drawn(clips, bodies, renderer, size)
+    drawn = _drawn(clips, bodies, feet, renderer, size)
     panels = []
     for place, (clip, label, body) in enumerate(zip(clips, labels, bodies, strict=True)):
         if place in drawn:
             panels.append(write_label(drawn[place], label))
             continue
-        scene, camera = make_scene(clip, body), follow(clip)
+        scene, camera = make_scene(clip, body, feet[place]), follow(clip)
         panels.append(np.stack([draw_figure(scene, camera, k, size, label) for k in range(clip.num_frames)]))
     used = {"mujoco": bool(drawn), "figure": len(drawn) < len(clips)}
     return panels, " and ".join(name for name, was in used.items() if was)
@@ -218,6 +234,7 @@ def _panels(
 def _drawn(
     clips: Sequence[Clip | JointTrack],
     bodies: Sequence[Body],
+    feet: Feet,
     renderer: Renderer,
     size: tuple[int, int],
     moments: Sequence[np.ndarray] | None = None,
@@ -230,7 +247,7 @@ def _drawn(
         if renderer == "mujoco":
             raise MotionError("MuJoCo's renderer needs GL and none answers here, take renderer 'figure'")
         return {}
-    drawn = _drawn_by_mujoco(clips, bodies, size, moments)
+    drawn = _drawn_by_mujoco(clips, bodies, feet, size, moments)
     if renderer == "mujoco" and len(drawn) < len(clips):
         raise MotionError("MuJoCo's renderer failed on this clip, take renderer 'figure'")
     return drawn
@@ -239,6 +256,7 @@ def _drawn(
 def _drawn_by_mujoco(
     clips: Sequence[Clip | JointTrack],
     bodies: Sequence[Body],
+    feet: Feet,
     size: tuple[int, int],
     moments: Sequence[np.ndarray] | None = None,
 ) -> dict[int, np.ndarray]:
@@ -250,13 +268,13 @@ def _drawn_by_mujoco(
             places.setdefault(id(body), []).append((place, clip))
     drawn: dict[int, np.ndarray] = {}
     for own in places.values():
-        body = bodies[own[0][0]]
-        jobs = []
+        body, takes = bodies[own[0][0]], []
         for place, clip in own:
             shown = slice(None) if moments is None else moments[place]
-            camera = follow(clip)
-            jobs.append((body.qpos_from_clip(clip)[shown], replace(camera, centre=camera.centre[shown])))
-        frames = render_frames(body.model, jobs, size)
+            camera, states = follow(clip), make_scene(clip, body, feet[place]).states
+            camera = replace(camera, centre=camera.centre[shown])
+            takes.append(Take(body.qpos_from_clip(clip)[shown], camera, states[shown]))
+        frames = render_frames(body, takes, size)
         drawn |= {} if frames is None else dict(zip((place for place, _ in own), frames, strict=True))
     return drawn
 
