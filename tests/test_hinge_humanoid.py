@@ -313,7 +313,7 @@ def test_it_is_drawn_by_what_it_knows_of_itself(body: DrivenRobot, squat: Clip) 
         assert {by_name[f"{side}_{part}"] for part in ("thigh", "shin", "foot", "forearm")} == {colour}
     assert by_name["hips"] == by_name["chest"] == by_name["skull"] == TRUNK_COLOUR
     assert scene.head == body.skeleton.index("skull")
-    assert scene.feet == (), "a foot of one piece is drawn with the bone that leads to it"
+    assert scene.feet == ((), ()), "a foot of one piece is drawn with the bone that leads to it"
 
 
 def test_its_joints_alone_are_measured_too(body: DrivenRobot, squat: Clip) -> None:
