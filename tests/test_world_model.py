@@ -28,6 +28,7 @@ from morphloop.imitator import (
 )
 from morphloop.imitator.training.checkpoint import load_checkpoint
 from morphloop.imitator.training.ppo import fit_normaliser
+from morphloop.imitator.world_model import foresight
 from morphloop.imitator.world_model import trainer as world_trainer
 from morphloop.imitator.world_model.foresight import limit_gradient, window_errors, window_loss
 from morphloop.imitator.world_model.imagination import imagine
@@ -39,7 +40,7 @@ from morphloop.motion.rotations import quat_from_heading, quat_mul, quat_rotate
 from morphloop.sim import Body, CpuPhysics, Servos, Variation, default_body, load_body
 
 TINY = WorldModelConfig(
-    hidden=(32,), window=4, horizon=4, kept=2, model_batch=4, model_steps=2, policy_batch=4, policy_steps=1
+    hidden=(32,), window=4, horizon=4, kept=2, model_batch=4, model_steps=2, policy_batch=4, policy_steps=1, warm_up=0
 )
 SMALL = ImitatorConfig(
     envs=4, steps=64, checkpoint_s=0.0, hidden=(16,), trainer="worldmodel", worldmodel=TINY,
@@ -190,6 +191,21 @@ def test_steps_that_no_physics_made_teach_nothing(body: Body, squat: Clip):
     assert float(window_loss(model, windows, 100.0)) > before
 
 
+def test_how_fast_feet_go_counts_once_more_while_they_bear_load(
+    body: Body, squat: Clip, monkeypatch: pytest.MonkeyPatch
+):
+    trainer = made_trainer(body, squat)
+    trainer.update()
+    model, windows = trainer.model, trainer.replay.draw(4)
+
+    def cost(force: float, weight: float) -> float:
+        monkeypatch.setattr(foresight, "SLIP_WEIGHT", weight)
+        return window_loss(model, replace(windows, foot_force=torch.full_like(windows.foot_force, force)), 1.0).item()
+
+    assert cost(0.0, 1.0) == cost(0.0, 0.0)
+    assert cost(400.0, 1.0) > cost(400.0, 0.0)
+
+
 def test_gradients_between_states_are_cut_a_row_at_a_time():
     values = torch.zeros(3, 4, requires_grad=True)
     (limit_gradient(values * 1.0, 2.0) * torch.tensor([[0.1], [5.0], [0.0]])).sum().backward()
@@ -319,6 +335,58 @@ def test_what_results_is_the_average_of_what_acts(body: Body, squat: Clip):
         assert not torch.equal(old, own)
 
 
+def test_a_policy_learns_in_no_world_that_is_not_known_yet(body: Body, squat: Clip):
+    trainer = made_trainer(body, squat, replace(TINY, warm_up=2))
+
+    def weights() -> list[list[torch.Tensor]]:
+        nets = trainer.model, trainer.learner.actor, trainer.policy.actor
+        return [[p.clone() for p in net.parameters()] for net in nets]
+
+    for warm in (True, True, False):
+        before = weights()
+        row = trainer.update()
+        moved = [
+            any(not torch.equal(*pair) for pair in zip(*both, strict=True))
+            for both in zip(before, weights(), strict=True)
+        ]
+        assert moved == [True, not warm, not warm]
+        assert ("imagined_return" in row) is not warm
+
+
+def test_a_shorter_foresight_is_taught_stretches_from_all_over_the_windows(
+    body: Body, squat: Clip, monkeypatch: pytest.MonkeyPatch
+):
+    trainer = made_trainer(body, squat, replace(TINY, window=6, foresight=2))
+    drawn: list[Windows] = []
+
+    def seen(model: WorldModel, windows: Windows, state_gradient: float) -> torch.Tensor:
+        drawn.append(windows)
+        return window_loss(model, windows, state_gradient)
+
+    monkeypatch.setattr(world_trainer, "window_loss", seen)
+    for _ in range(6):
+        trainer.update()
+    assert {windows.num_steps for windows in drawn} == {2}
+    own = trainer.replay.windows
+    starts = set[int]()
+    for row in range(drawn[-1].qpos.shape[1]):
+        mine = drawn[-1]
+        where = [
+            (first, window)
+            for first, window in np.ndindex(5, own.qpos.shape[1])
+            if all(
+                torch.equal(
+                    getattr(own, name)[first : first + 2 + (name != "ctrl"), window], getattr(mine, name)[:, row]
+                )
+                for name in vars(own)
+            )
+        ]
+        assert where, "no stretch of a recorded window"
+    for _ in range(40):
+        starts |= set(trainer.replay.draw(8, 2).steps[0].tolist())
+    assert len(starts) > 3
+
+
 def test_starts_go_where_little_is_earned(body: Body, squat: Clip):
     env = made_env(body, squat)
     clip = TrackingEnv([make_reference(squat, body)] * 2, body, 4).library
@@ -371,7 +439,8 @@ def test_the_command_trains_and_what_it_makes_projects(
 ):
     save_clip(tmp_path / "clips" / "squat.npz", squat)
     flags = ["--envs", "4", "--steps", "32", "--held-out", "0", "--variations", "0", "--hidden", "16"]
-    tiny = {name: getattr(TINY, name) for name in ("window", "horizon", "model_batch", "policy_batch", "model_steps")}
+    names = ("window", "horizon", "model_batch", "policy_batch", "model_steps", "warm_up")
+    tiny = {name: getattr(TINY, name) for name in names}
     flags += [word for name, value in tiny.items() for word in (f"--worldmodel.{name.replace('_', '-')}", str(value))]
     words = ["train", "imitator", "--data", str(tmp_path / "clips"), "--out", str(tmp_path / "run")]
     assert main([*words, "--trainer", "worldmodel", "--worldmodel.hidden", "32", *flags]) == 0
@@ -419,6 +488,10 @@ def test_what_cannot_be_trained_on_is_one_line(body: Body, squat: Clip, tmp_path
         r"still: stands still \(0\.000 m/s at most\).*; expected clips that move": (still(squat), SMALL),
         "takes no prior, expected --prior none": (squat, replace(SMALL, prior=PriorConfig("vae", steps=1))),
         "learns one body and clips at their own speed": (squat, replace(SMALL, vary=Variation(mass=(0.9, 1.1)))),
+        "--steps 64: the world model learns alone in the first 64 .*, expected more": (
+            squat,
+            replace(SMALL, worldmodel=replace(TINY, warm_up=4)),
+        ),
         "1 control steps recorded.*; expected more --envs or a longer --worldmodel.window": (
             squat,
             replace(SMALL, envs=1, worldmodel=replace(TINY, window=1)),
@@ -435,6 +508,8 @@ def test_what_cannot_be_trained_on_is_one_line(body: Body, squat: Clip, tmp_path
     [
         ({"window": 0}, "window: 0, expected 1 or more"),
         ({"horizon": 9999}, "at most 1024"),
+        ({"foresight": 33}, "foresight: 33, expected 1 to the window of 32"),
+        ({"warm_up": -1}, "warm_up: -1, expected 0 or more"),
         ({"ema": 2.0}, "0 to 1"),
         ({"hidden": ()}, "expected one"),
     ],

@@ -212,6 +212,12 @@ def _trainer(policy: Policy, env: TrackingEnv, config: ImitatorConfig) -> Traine
     if config.trainer == "sb3":
         return Sb3Trainer(policy, env, config.ppo, config.seed)
     if config.trainer == "worldmodel":
+        alone = config.worldmodel.updates_alone * config.worldmodel.window * config.envs
+        if config.steps <= alone:
+            raise MotionError(
+                f"--steps {config.steps}: the world model learns alone in the first {alone} "
+                "(--worldmodel.warm-up x window x --envs), expected more"
+            )
         return WorldModelTrainer(policy, env, config.worldmodel, config.seed)
     if config.trainer != "rsl":
         raise MotionError(f"unknown trainer '{config.trainer}', expected 'sb3', 'rsl' or 'worldmodel'")

@@ -17,7 +17,12 @@ class WorldModelConfig:
     hidden: tuple[int, ...] = (512, 512)
     """Widths of the world model's layers."""
     window: int = 32
-    """Control steps of every environment between updates, which the world model has to foresee in one go."""
+    """Control steps of every environment between updates."""
+    foresight: int | None = None
+    """Control steps that the world model has to foresee in one go, at most a window; if not given a whole window."""
+    warm_up: int = 4
+    """Updates at first in which the world model learns alone, none where it begins with another's: a policy that is
+    improved in a world that is not known yet learns what the model has wrong."""
     horizon: int = 32
     """Control steps of an imagined roll-out."""
     kept: int = 8
@@ -48,6 +53,11 @@ class WorldModelConfig:
     begin: str | None = None
     """World model file to begin with, world_model.safetensors of another training of the same body."""
 
+    @property
+    def updates_alone(self) -> int:
+        """Updates at first in which the policy does not learn."""
+        return self.warm_up if self.begin is None else 0
+
     def sees_what_a_robot_measures(self, robot: bool) -> bool:
         """Whether a new policy of a robot, or of another body, is kept to that."""
         return robot if self.measurable is None else self.measurable
@@ -61,6 +71,10 @@ class WorldModelConfig:
         for name in ("window", "horizon"):
             if getattr(self, name) > MOST_STEPS:
                 raise MotionError(f"worldmodel.{name}: {getattr(self, name)}, expected at most {MOST_STEPS}")
+        if self.foresight is not None and not 1 <= self.foresight <= self.window:
+            raise MotionError(f"worldmodel.foresight: {self.foresight}, expected 1 to the window of {self.window}")
+        if self.warm_up < 0:
+            raise MotionError(f"worldmodel.warm_up: {self.warm_up}, expected 0 or more")
         for name in ("model_learning_rate", "learning_rate", "state_gradient", "weight_gradient"):
             if not getattr(self, name) > 0.0:
                 raise MotionError(f"worldmodel.{name}: {getattr(self, name):g}, expected more than 0")

@@ -18,9 +18,11 @@ from .model import Foreseen, WorldModel, distances
 from .windows import Windows
 
 ERRORS = ("model_error_mm", "still_error_mm", "coasting_error_mm")
-LOAD_WEIGHT, CONTACT_WEIGHT = 1.0, 0.2
-"""Of the error of the feet's load, in the body's unit of force, and of their contact's cross entropy, against one of
-each of positions, rotations, velocities and spins in units of what they change by in a control step."""
+LOAD_WEIGHT, CONTACT_WEIGHT, SLIP_WEIGHT = 1.0, 0.2, 1.0
+"""Of the error of the feet's load, in the body's unit of force, of their contact's cross entropy, and of the velocity
+of feet that bear load, in the unit of velocities, against one of each of positions, rotations, velocities and spins in
+units of what they change by in a control step. The last is for the price of sliding: what feet at rest are foreseen to
+move by is all of it error, and a policy learns to avoid a slide that is none."""
 
 Step = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], Foreseen]
 """Maps qpos, qvel, foot_force and PD targets, N rows, to what is a control step later."""
@@ -66,12 +68,13 @@ def window_loss(model: WorldModel, windows: Windows, state_gradient: float) -> t
         error = sum(part / unit for part, unit in units)
         wanted = windows.foot_force[t + 1]
         load, contact = wanted / body.force_unit, (wanted > body.contact_force).to(wanted.dtype)
+        slip = (state.vel - _at(true, t + 1, count).vel)[:, body.feet].abs().mean((2, 3)) / model.unit[2]
         told = nn.functional.smooth_l1_loss(now[2] / body.force_unit, load, reduction="none")
         feet = LOAD_WEIGHT * told + CONTACT_WEIGHT * nn.functional.binary_cross_entropy_with_logits(
             found.contact, contact, reduction="none"
         )
         made = ~windows.fresh[t + 1]
-        total = total + torch.where(made, error + feet.sum(1), 0.0).sum()
+        total = total + torch.where(made, error + (feet + SLIP_WEIGHT * contact * slip).sum(1), 0.0).sum()
     return total / (count * steps)
 
 

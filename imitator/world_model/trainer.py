@@ -1,10 +1,10 @@
 """Training through a learned model of the world: the simulator gives data alone, and the policy is improved by
 gradients through roll-outs that the model imagines (SuperTrack, Fussell et al. 2021; SuperMimic, arXiv 2610.28480).
 
-An update acts in the simulator for a window of control steps, teaches the world model the latest windows, and then the
-policy in what the model imagines from recorded states. What training results in is the average of the policy over its
-gradient steps. Where numbers stop being sound, or most of what is imagined leaves all bounds, the update is counted and
-everything that learns goes back to what it was before it.
+An update acts in the simulator for a window of control steps, teaches the world model the latest windows, and then, but
+for the first updates, the policy in what the model imagines from recorded states. What training results in is the
+average of the policy over its gradient steps. Where numbers stop being sound, or most of what is imagined leaves all
+bounds, the update is counted and everything that learns goes back to what it was before it.
 """
 
 from __future__ import annotations
@@ -101,9 +101,9 @@ class WorldModelTrainer(Trainer):
         before = {name: value.detach().clone() for name, value in self._learned().items()}
         with _repeatable(self.env.clip.device):
             model_loss = self._teach_model()
-            figures = self._teach_policy()
+            figures = self._teach_policy() if self.updates >= config.updates_alone else {}
         sound = _sound(self.model, self.learner, self.policy)
-        sound = sound and model_loss < float("inf") and figures["imagined_diverged"] <= MOST_DIVERGED
+        sound = sound and model_loss < float("inf") and figures.get("imagined_diverged", 0.0) <= MOST_DIVERGED
         if not sound:
             self._take_learned(before)
             self._roll_back()
@@ -149,7 +149,8 @@ class WorldModelTrainer(Trainer):
         """Gradient steps of the world model; its mean loss."""
         config, total = self.config, self.model.mean.new_zeros(())
         for _ in range(config.model_steps):
-            loss = window_loss(self.model, self.replay.draw(config.model_batch), config.state_gradient)
+            seen = self.replay.draw(config.model_batch, config.foresight)
+            loss = window_loss(self.model, seen, config.state_gradient)
             self._descend(loss, self.model_optimiser, self.model)
             total += loss.detach()
         return float(total) / config.model_steps

@@ -89,10 +89,15 @@ class Replay:
         """Windows that are there."""
         return min(self.added, self.kept) * self.num_envs
 
-    def draw(self, count: int) -> Windows:
-        """`count` windows, any of them as likely, from torch's global stream."""
-        pick = torch.randint(len(self), (count,), device=self.windows.qpos.device)
-        return Windows(**{item.name: getattr(self.windows, item.name)[:, pick] for item in fields(Windows)})
+    def draw(self, count: int, steps: int | None = None) -> Windows:
+        """`count` windows, or stretches of so many control steps of them, any as likely, from torch's global stream."""
+        own = self.windows
+        steps, device = steps or own.num_steps, own.qpos.device
+        pick = torch.randint(len(self), (count,), device=device)
+        first = torch.randint(own.num_steps - steps + 1, (count,), device=device)
+        at = first + torch.arange(steps + 1, device=device)[:, None]
+        states = {item.name: getattr(own, item.name)[at, pick] for item in fields(Windows) if item.name != "ctrl"}
+        return Windows(ctrl=own.ctrl[at[:-1], pick], **states)
 
     def draw_states(self, count: int) -> Windows:
         """`count` windows of no control step: states drawn from all but the last of the windows."""
