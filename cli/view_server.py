@@ -84,8 +84,8 @@ def serve(title: str, entries: Sequence[Entry], bodies: Bodies, how: ReadingConf
     sys.stdout.flush()
     worker = threading.Thread(target=viewer.measure, args=(stop,), daemon=True)
     worker.start()
-    if browser and _has_display():
-        webbrowser.open(address)
+    if browser and _has_display():  # beside the server: where there is none but a terminal's, it stays until it is left
+        threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
     try:
         server.serve_forever()
     except KeyboardInterrupt:

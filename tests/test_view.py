@@ -5,11 +5,14 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import os
 import pickle
 import re
 import shutil
+import signal
 import socket
 import threading
+import urllib.request
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -364,6 +367,25 @@ def test_a_busy_port_is_passed_over_and_said(
     found = re.fullmatch(rf"morphloop: port {port} is busy, took (\d+)", line)
     assert found is not None
     assert told.out.startswith(f"http://127.0.0.1:{found[1]}/")
+
+
+def test_a_browser_that_stays_in_the_terminal_gets_its_page(
+    projected: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    """As w3m does where it is the only one: nobody would serve it, were it waited for."""
+    pages: list[bytes] = []
+
+    def stay(address: str) -> bool:
+        with urllib.request.urlopen(address, timeout=20) as page:
+            pages.append(page.read())
+        os.kill(os.getpid(), signal.SIGINT)  # and Ctrl-C ends the server
+        return True
+
+    monkeypatch.setattr(view_server.webbrowser, "open", stay)
+    monkeypatch.setenv("DISPLAY", ":99")
+    assert main(["view", str(projected), "--port", "8950"]) == 0
+    assert b"<canvas" in pages[0]
+    assert "internal fault" not in capsys.readouterr().err
 
 
 def _interrupted() -> None:
