@@ -34,7 +34,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "train evaluator": ("morphloop train evaluator --out weights/evaluator",),
     "loop run": (
         "morphloop loop run --out my_run --prompts prompts.txt",
-        "morphloop loop run --out my_run --clips clips/",
+        "morphloop loop run --out theirs --clips clips/",
     ),
     "loop resume": ("morphloop loop resume my_run",),
     "loop status": ("morphloop loop status my_run",),
@@ -43,7 +43,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "models list": ("morphloop models list",),
     "export": ("morphloop export shipped --onnx policy.onnx",),
     "body check": ("morphloop body check robot.xml",),
-    "lineage": ("morphloop lineage my_run/round_00/project/clips/walk.npz",),
+    "lineage": ("morphloop lineage my_run/round_00/project/clips/000_a_person_walks_forward.npz",),
     "verify": ("morphloop verify physical/", "morphloop verify my_run/ --json -"),
     "bench metrics": ("morphloop bench metrics --json bench.json",),
     "bench imitator": ("morphloop bench imitator --out work/ --clips clips/",),

@@ -99,8 +99,8 @@ def test_every_page_stands_in_the_navigation_once(hooks: ModuleType, made: dict[
 
 def commands_in(text: str) -> Iterator[str]:
     """Lines of a page's blocks of code that call morphloop."""
-    for block in re.findall(r"```sh\n(.*?)```|((?:^    morphloop .*\n)+)", text, re.DOTALL | re.MULTILINE):
-        for line in "".join(block).replace("\\\n", " ").splitlines():
+    for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL):
+        for line in block.replace("\\\n", " ").splitlines():
             if line.strip().startswith("morphloop "):
                 yield line.strip()
 
