@@ -257,6 +257,7 @@ MAKERS: dict[str, Maker] = {
     "my_run": made_by("loop run --prompts prompts.txt"),
     "demo_run": same_as("my_run"),
     "tok": made_by("train tokenizer"),
+    "weights": lambda pantry, path: pantry.bring("tok", path / "tokenizer"),
     "policy.safetensors": lambda _, path: shutil.copy(shipped(SHIPPED_POLICY), path),
     "wrap.py": text(python_of("docs/outside_generators.md", '"""wrap.py')),
     "their_repository.py": text(MODEL),
