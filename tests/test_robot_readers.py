@@ -485,6 +485,9 @@ def test_a_known_robot_is_known_by_its_joints_and_measured_on_its_body(tmp_path:
         (row,) = result.rows.rows("surface of g1", [0])
         assert abs(row["metrics"]["float_mean_mm"]) < 1e-3
         assert result.clean("surface of g1") == {}
+        page = tmp_path / "page.html"
+        assert main(["evaluate", str(path), "--no-wrench", "--workers", "0", "--html", str(page)]) == 0
+        assert "<h2>On the surface of g1</h2>" in page.read_text()
 
 
 def test_a_robot_that_nobody_knows_has_no_figures_that_rest_on_the_ground(tmp_path: Path, capsys) -> None:
