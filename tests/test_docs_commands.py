@@ -69,7 +69,7 @@ SIZES = {
     "train generator --preset m3gpt": "--source.clips 4",
     "train imitator": "--clips 1; --held-out 1; --envs 2; --steps 64; --variations 0;"
     "--distil.batches 1; --distil.steps 2; --distil.envs 4; --prior-steps 20; --worldmodel.window 8;"
-    "--worldmodel.horizon 4; --worldmodel.model-batch 8; --worldmodel.policy-batch 8",
+    "--worldmodel.horizon 4; --worldmodel.warm-up 1; --worldmodel.model-batch 8; --worldmodel.policy-batch 8",
     "train tokenizer": "--source.clips 4; --steps 1; --batch 2; --held-out 1",
 }
 """What a command is told besides: a flag that its line has not is added, a number that it has becomes this at most."""
