@@ -21,7 +21,7 @@ ERRORS = ("model_error_mm", "still_error_mm", "coasting_error_mm")
 LOAD_WEIGHT, CONTACT_WEIGHT, SLIP_WEIGHT = 1.0, 0.2, 1.0
 """Of the error of the feet's load, in the body's unit of force, of their contact's cross entropy, and of the velocity
 of feet that bear load, in the unit of velocities, against one of each of positions, rotations, velocities and spins in
-units of what they change by in a control step. The last is for the price of sliding: what feet at rest are foreseen to
+units of what they change by in a control step. The last is for the slide penalty: what feet at rest are foreseen to
 move by is all of it error, and a policy learns to avoid a slide that is none."""
 
 Step = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], Foreseen]
