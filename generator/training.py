@@ -88,9 +88,7 @@ def read_captions(
     texts = texts_of(clips)
     if () in texts:
         raise MotionError(f"{clips[texts.index(())].name}: has no caption, expected at least one text")
-    prompts = iter(
-        (read or text)([caption for captions in texts for caption in captions])
-    )  # many at once are read fast
+    prompts = iter((read or text)([caption for captions in texts for caption in captions]))  # many at once: faster
     return [(tuple(text.encode(c) for c in captions), tuple(islice(prompts, len(captions)))) for captions in texts]
 
 

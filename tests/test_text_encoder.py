@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
@@ -15,9 +16,13 @@ from transformers import BertConfig, BertModel, DistilBertConfig, DistilBertMode
 
 from morphloop.base import MotionError
 from morphloop.base.weights import save_tensors
+from morphloop.generator import StatesOf, TextTokenizer
+from morphloop.generator.sequences import Text
+from morphloop.generator.training import read_captions
 from morphloop.language import EncodedTexts, TextEncoder, TextStates, load_text_encoder, pretrained_backbone
 from morphloop.language.quantized import SCALE, dequantize, quantize
 from morphloop.language.text_encoder import WEIGHTS, load_int8_encoder
+from morphloop.motion import make_corpus
 
 SHIPPED = Path(str(resources.files("morphloop.assets"))) / "text"
 TEXTS = (
@@ -252,3 +257,22 @@ def test_int8_weights_of_another_size_are_one_line(tmp_path: Path) -> None:
     save_tensors(tmp_path / WEIGHTS, quantize(bert().state_dict()))
     with pytest.raises(MotionError, match="tensor '"):
         load_int8_encoder(tmp_path, "small")
+
+
+def test_captions_of_a_set_are_read_in_one_go_and_each_clip_gets_its_own(encoder: TextEncoder) -> None:
+    captions = [("a person walks", "they bow"), ("a person jumps",), ("they bow", "a person waves", "a person walks")]
+    clips = [replace(clip, texts=own) for clip, own in zip(make_corpus(3, 0, "train"), captions, strict=True)]
+    asked: list[int] = []
+    states = StatesOf(encoder)
+
+    def read(texts: Sequence[str]) -> list[Text]:
+        asked.append(len(texts))
+        return states(texts)
+
+    found = read_captions(clips, TextTokenizer.train([text for own in captions for text in own], 300), read)
+    assert asked == [6]
+    alone = StatesOf(encoder)
+    for (_, prompts), own in zip(found, captions, strict=True):
+        assert len(prompts) == len(own)
+        for prompt, text in zip(prompts, own, strict=True):
+            assert torch.equal(torch.as_tensor(prompt), torch.as_tensor(alone([text])[0])), "to the bit as one by one"

@@ -5,8 +5,9 @@ world, and distillation of an expert's demonstrations.
 
 Each begins with a new network and is taught, and measured, on the same clips: the first ones of the corpus' training
 split, with a generator's faults, and of their variations, that balance feedback without a network does not track to the
-end. A run is a process of its own; evaluations and the recording of demonstrations count. OUT keeps a curve a run, and
-what is there is not run again; `trainers.json` has them all, `trainers.png` draws them.
+end. The world model's reward is without the penalties on slide and energy. A run is a process of its own; evaluations
+and the recording of demonstrations count. OUT keeps a curve a run, and what is there is not run again; `trainers.json`
+has them all, `trainers.png` draws them.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ WORLD = WorldModelConfig(
     learning_rate=1e-4,
 )
 """Smaller batches, narrower networks, shorter roll-outs: with those for a GPU a core makes an update a minute."""
-KIND = TaskConfig(reward=RewardConfig(slide=0.0, energy=0.0))
+UNPENALISED = TaskConfig(reward=RewardConfig(slide=0.0, energy=0.0))
 """Of the world model's task: feet that stand and bear load slide three to ten times as fast as they do in the eyes of a
 model that a core has taught for minutes, and a policy that avoids it falls."""
 
@@ -100,7 +101,7 @@ def teach(way: str, count: int, seed: int, minutes: float, out: Path) -> list[di
             warm_start(clips, clips, out, body, config, on_update=note)
         else:
             trainer = "sb3" if way == "ppo" else "worldmodel"
-            task = TaskConfig() if way == "ppo" else KIND
+            task = TaskConfig() if way == "ppo" else UNPENALISED
             config = ImitatorConfig(
                 ENVS, ENDLESS, seed=seed, checkpoint_s=15.0, trainer=trainer, worldmodel=WORLD, task=task
             )
